@@ -1,0 +1,76 @@
+# Everything here works on a fresh machine: what is missing is installed into .venv first.
+# With an active virtual environment that one is used instead; VENV=folder names another.
+
+PYTHON ?= python3
+VENV ?= $(or $(VIRTUAL_ENV),.venv)
+ARGS ?=
+
+PY := $(VENV)/bin/python
+# Stamps carry this clone's name, so that an environment shared by two clones is installed for each.
+CLONE := $(shell pwd | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.toolkit-$(CLONE)
+INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
+PIP := $(PY) -m pip --disable-pip-version-check
+CODE := toolkit tools tests setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart install dev test slow check lint format clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: $(INSTALLED) ## train, compare, export and predict on real handwritten digits; needs no data and no weights
+	$(PY) tools/train.py -c configs/quickstart.yaml $(ARGS)
+
+install: $(INSTALLED) ## install the toolkit
+
+dev: $(INSTALLED_DEV) ## install the toolkit and what its development needs
+
+test: $(INSTALLED_DEV) ## the fast tests
+	$(PY) -m pytest $(ARGS)
+
+slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they are at hand
+	$(PY) -m pytest -m "slow and not gpu" $(ARGS)
+
+check: lint test ## format, lint, types and the fast tests
+
+lint: $(INSTALLED_DEV) ## format, lint and types
+	$(PY) -m ruff format --check $(CODE)
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m mypy
+
+format: $(INSTALLED_DEV) ## format the code and mend what can be mended
+	$(PY) -m ruff check --fix-only $(CODE)
+	$(PY) -m ruff format $(CODE)
+
+clean: ## remove caches and build products (runs, data and .venv stay)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find toolkit tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Paddle needs Python 3.10 or newer: say so before pip does in its own words.
+define NEW_ENOUGH
+import sys
+found = '.'.join(map(str, sys.version_info[:3]))
+if sys.version_info < (3, 10):
+    sys.exit(f'Python 3.10 or newer is needed; {sys.executable} is {found}. Name one: make PYTHON=python3.11 ...')
+endef
+export NEW_ENOUGH
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not installed. Name another: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -c "$$NEW_ENOUGH"
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): setup.py pyproject.toml | $(PY)
+	@$(PY) -c "$$NEW_ENOUGH"
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
+	@echo "installing the toolkit into $(VENV) (the first time downloads about 300 MB)"
+	$(PIP) install -e .
+	@touch $@
+
+$(INSTALLED_DEV): setup.py pyproject.toml | $(PY)
+	@$(PY) -c "$$NEW_ENOUGH"
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
+	@echo "installing the toolkit and its development tools into $(VENV) (the first time downloads about 300 MB)"
+	$(PIP) install -e ".[dev]"
+	@touch $(INSTALLED) $@

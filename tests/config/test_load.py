@@ -1,0 +1,121 @@
+"""Reading, merging and checking configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolkit.config import SourceConfig, dump_config, load_config, make_config, with_overrides
+from toolkit.errors import ConfigError
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return caught.value.message.splitlines()
+
+
+def test_sections_may_be_one_word_and_the_name_is_the_files(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path / "birds.yaml", "model: resnet50\ntransfer: scratch\n"))
+    assert (config.name, config.model.name, config.transfer.preset) == ("birds", "resnet50", "scratch")
+
+
+def test_overrides_are_yaml_and_reach_into_one_word_sections(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "model: resnet50\ntransfer: finetune\n")
+    config = load_config(
+        path, ["model.head=mlp", "model.head.hidden=[8, 4]", "transfer.backbone_lr=1e-1", "train.lr=1e-3", "name=鸟"]
+    )
+    assert config.model.name == "resnet50"
+    assert config.model.head.hidden == (8, 4)
+    assert (config.transfer.backbone_lr, config.train.lr, config.name) == (0.1, 0.001, "鸟")
+
+
+def test_base_is_relative_to_its_file_and_extended_key_by_key(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "base.yaml", "model: {name: resnet18, pretrained: false}\ntrain: {epochs: 3, lr: 0.1}\n")
+    path = write(tmp_path / "sub" / "top.yaml", "base: ../base.yaml\nmodel: {name: vgg16}\ntrain: {epochs: 5}\n")
+    config = load_config(path)
+    assert (config.model.name, config.model.pretrained) == ("vgg16", False)
+    assert (config.train.epochs, config.train.lr) == (5, 0.1)
+
+
+def test_base_circle_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", "base: b.yaml\n")
+    path = write(tmp_path / "b.yaml", "base: a.yaml\n")
+    assert "circle" in problems(path)[0]
+
+
+def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Path) -> None:
+    text = "model: {name: resnet50, pretraind: true}\ndata: {batch_size: 0}\ntransfer: {preset: small_simlar}\nloging: 1\n"
+    path = write(tmp_path / "a.yaml", text)
+    lines = problems(path, "train.epocs=3")
+    assert len(lines) == 5
+    assert f"{path}: model.pretraind: unknown key; did you mean pretrained?" in lines
+    assert "-o train.epocs=3: train.epocs: unknown key; did you mean epochs?" in lines
+    assert any("data.batch_size" in line and "(found 0)" in line for line in lines)
+    assert any("did you mean small_similar?" in line for line in lines)
+    assert any("loging" in line and "did you mean log?" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model: [", "not valid YAML"),
+        ("model: a\nmodel: b\n", "stands twice"),
+        ("- 1\n", "expected `key: value` lines"),
+        ("train: {epochs: 3}\n", "model: is missing"),
+        ("model: a\ntransfer: {preset: finetune, variant: finetune_most}\n", "variant belongs to"),
+        ("model: a\ndata: {val_fraction: 0.6, test_fraction: 0.5}\n", "must stay below 1"),
+        ("model: a\nname: x/y\n", "name"),
+        ("model: a\ntrain: {device: tpu}\n", "train.device"),
+    ],
+)
+def test_bad_files(tmp_path: Path, text: str, words: str) -> None:
+    assert words in "\n".join(problems(write(tmp_path / "a.yaml", text)))
+
+
+def test_missing_file_and_bad_override(tmp_path: Path) -> None:
+    assert "cannot read" in problems(tmp_path / "none.yaml")[0]
+    path = write(tmp_path / "a.yaml", "model: a\n")
+    assert "expected dotted.key=value" in problems(path, "epochs")[0]
+
+
+def test_dump_reads_back_equal_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    text = "model: {name: resnet18, pretrained: {config: source.yaml}}\ndata: {classes: [5, 6]}\n"
+    config = load_config(write(tmp_path / "configs" / "a.yaml", text), ["callbacks.early_stopping=true"])
+    assert isinstance(config.model.pretrained, SourceConfig)
+    assert config.model.pretrained.config == (tmp_path / "configs" / "source.yaml").resolve()
+    assert config.data.classes == ("5", "6")
+    assert load_config(write(tmp_path / "elsewhere.yaml", dump_config(config))) == config
+
+
+def test_callbacks_can_be_switched(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "model: a\ncallbacks: {early_stopping: true, custom: [my.Callback]}\n")
+    assert load_config(path).callbacks.early_stopping is not None
+    assert load_config(path).callbacks.custom[0].path == "my.Callback"
+    assert load_config(path, ["callbacks.early_stopping=false"]).callbacks.early_stopping is None
+
+
+def test_with_overrides_changes_a_copy_and_checks_it() -> None:
+    config = make_config({"name": "a", "model": "resnet18"})
+    changed = with_overrides(config, train={"epochs": 2}, seed=4)
+    assert (changed.train.epochs, changed.seed, config.train.epochs) == (2, 4, None)
+    with pytest.raises(ConfigError, match="epochs"):
+        with_overrides(config, train={"epochs": 0})
+
+
+def test_every_field_is_documented() -> None:
+    from pydantic import BaseModel
+
+    from toolkit.config import schema
+
+    models = [m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel]
+    bare = [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.description]
+    assert not bare

@@ -1,0 +1,37 @@
+"""A run's folder never touches an earlier run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from toolkit.config import load_config, make_config
+from toolkit.engine.run_folder import RunFolder
+from toolkit.errors import ToolkitError, TrainingError
+
+
+def test_a_second_run_of_a_name_gets_a_number(tmp_path: Path) -> None:
+    config = make_config({"name": "鸟", "model": "resnet18", "output_dir": tmp_path})
+    first, second = RunFolder.create(config), RunFolder.create(config)
+    assert (first.path.name, second.path.name) == ("鸟", "鸟-2")
+    assert load_config(second.config) == config
+
+
+def test_metrics_after_an_epoch_are_dropped_for_a_resumed_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for epoch in (1, 2, 3):
+        folder.append_metrics({"epoch": epoch})
+    folder.keep_metrics_until(2)
+    folder.append_metrics({"epoch": 3, "again": True})
+    lines = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
+    assert lines == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "again": True}]
+
+
+def test_unusable_folders_are_clear_errors(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run here"):
+        RunFolder.open(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ToolkitError, match="a file stands where"):
+        RunFolder.create(make_config({"name": "a", "model": "b", "output_dir": tmp_path / "file" / "runs"}))

@@ -1,0 +1,55 @@
+"""The plan as people see it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from toolkit.config import TrainConfig, TransferConfig
+from toolkit.stage import StageInfo
+from toolkit.transfer import plan_table, resolve_plan
+
+STAGES = [StageInfo(f"block{i}", (8 * (i + 1), 16, 16), 1000 * (i + 1)) for i in range(4)]
+
+
+def _lines(stages: list[StageInfo] = STAGES, **transfer: Any) -> list[str]:
+    plan = resolve_plan(TransferConfig(**transfer), TrainConfig(), STAGES)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(plan_table(plan, stages, head_parameters=42))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def _row(lines: list[str], stage: str) -> list[str]:
+    line = next(line for line in lines if line.strip("│ ").startswith(stage))
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_one_phase() -> None:
+    lines = _lines(preset="large_similar")
+    assert lines[0].strip() == "plan: large_similar"
+    assert _row(lines, "block0") == ["block0", "8x16x16", "1,000", "yes", "-"]
+    assert _row(lines, "block3") == ["block3", "32x16x16", "4,000", "no", "0.001"]
+    assert _row(lines, "head") == ["head", "", "42", "no", "0.01"]
+    assert _row(lines, "total") == ["total", "", "10,042", "6,000", "15 epochs"]
+
+
+def test_two_phases_and_names_with_brackets() -> None:
+    phases = [{"epochs": 1, "freeze": "all", "name": "[head]"}, {"epochs": 4, "freeze": 1}]
+    lines = _lines(preset="finetune", phases=phases)
+    assert any("lr: [head]" in line and "lr: phase 2" in line for line in lines)
+    assert _row(lines, "block0")[3:] == ["yes", "-", "-"]
+    assert _row(lines, "block1")[3:] == ["in [head]", "-", "0.001"]
+    assert _row(lines, "total")[3:] == ["1,000", "1 epoch", "4 epochs"]
+
+
+def test_cut_network_with_kept_or_all_stages() -> None:
+    assert _lines(preset="small_different") == _lines(STAGES[:2], preset="small_different")
+    lines = _lines(preset="small_different")
+    assert lines[0].strip() == "plan: small_different/shallow_features, cut to 2 stages"
+    assert _row(lines, "total")[2:4] == ["3,042", "3,000"]
+
+
+def test_notes_stand_below() -> None:
+    assert "transfer.lr_decay has no effect" in _lines(preset="linear_probe", lr_decay=0.5)[-1]

@@ -1,0 +1,47 @@
+"""Fine-tune PaddlePaddle's model zoo on your own images.
+
+Importing this package sets Paddle's CPU environment (see ``toolkit.runtime``) and nothing else; the names below load
+what they need when they are first used, so import ``toolkit`` before ``paddle``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
+
+from toolkit.runtime import configure_cpu
+
+if TYPE_CHECKING:
+    from toolkit.config import Config, load_config
+    from toolkit.deploy import Predictor
+    from toolkit.engine import RunResult, Trainer
+    from toolkit.errors import ToolkitError
+    from toolkit.zoo import create_network
+
+__version__ = "0.1.0"
+
+__all__ = ["Config", "Predictor", "RunResult", "ToolkitError", "Trainer", "create_network", "load_config"]
+
+_HOME = {
+    "Config": "toolkit.config",
+    "Predictor": "toolkit.deploy",
+    "RunResult": "toolkit.engine",
+    "ToolkitError": "toolkit.errors",
+    "Trainer": "toolkit.engine",
+    "create_network": "toolkit.zoo",
+    "load_config": "toolkit.config",
+}
+
+configure_cpu()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,163 @@
+"""The one base of all callbacks that watch a metric."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from paddle.callbacks import Callback
+
+from toolkit.errors import ConfigError
+
+__all__ = ["MonitorCallback", "as_float"]
+
+
+def as_float(value: Any) -> float:
+    """A number out of Paddle's logs, where it may stand alone, in a list or in an array."""
+    return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
+
+
+class MonitorCallback(Callback, ABC):
+    """Watches one metric and decides after each evaluation.
+
+    Evaluation comes after ``on_epoch_end`` in Paddle's order, so decisions fall in ``on_eval_end``; evaluations outside
+    of training are not looked at. Used again, a callback starts anew, unless a state was restored just before.
+
+    Args:
+        monitor: ``val/loss``, ``train/top1``, ...; a plain name means ``val/``.
+        mode: ``min``, ``max``, or ``auto`` (less is better for losses).
+        min_delta: Smaller changes do not count as better, >= 0.
+
+    Attributes:
+        best: Best value so far, or None.
+        best_epoch: Its epoch, from 0, or None.
+        epoch: Current epoch, from 0.
+
+    Raises:
+        ConfigError: The mode is unknown.
+    """
+
+    known_monitors: ClassVar[tuple[str, ...]] = (
+        "val/loss",
+        "val/top1",
+        "val/top5",
+        "val/macro_f1",
+        "train/loss",
+        "train/top1",
+    )
+    state_fields: ClassVar[tuple[str, ...]] = ("best", "best_epoch")
+    """Names of the attributes that make up the state; subclasses add theirs."""
+
+    best: float | None
+    best_epoch: int | None
+
+    def __init__(self, monitor: str, mode: str = "auto", min_delta: float = 0.0) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            raise ConfigError(f"{type(self).__name__}: unknown mode {mode!r}; expected auto, min or max")
+        self.monitor = monitor if "/" in monitor else f"val/{monitor}"
+        self.mode = mode if mode != "auto" else "min" if self.monitor.endswith("loss") else "max"
+        self.min_delta = abs(min_delta)
+        self.epoch = 0
+        self._train_logs: Mapping[str, Any] = {}
+        self._training = False
+        self._restored = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was seen."""
+        self.best = None
+        self.best_epoch = None
+
+    def start_phase(self) -> None:
+        """A new phase of the same training begins: patience starts anew, the best value stays."""
+
+    @abstractmethod
+    def decide(self, value: float, better: bool) -> None:
+        """Act on a new value, after each evaluation of a training.
+
+        Args:
+            value: The metric; may be NaN.
+            better: Whether it is the best so far; ``best`` and ``best_epoch`` are up to date.
+        """
+
+    def is_better(self, value: float) -> bool:
+        """Whether a value beats the best so far by more than ``min_delta``; NaN and infinities never do."""
+        if not math.isfinite(value):
+            return False
+        if self.best is None:
+            return True
+        if self.mode == "min":
+            return value < self.best - self.min_delta
+        return value > self.best + self.min_delta
+
+    def value(self, logs: Mapping[str, Any]) -> float:
+        """The metric in the logs of the last epoch.
+
+        Args:
+            logs: Those of ``on_eval_end``.
+
+        Raises:
+            ConfigError: It is not there.
+        """
+        part, _, name = self.monitor.partition("/")
+        found = logs if part == "val" else self._train_logs
+        if name not in found:
+            raise ConfigError(
+                f"{type(self).__name__}: monitor {self.monitor} is not among what this training measures "
+                f"({', '.join(f'{part}/{key}' for key in found)})"
+            )
+        return as_float(found[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as plain numbers."""
+        return {name: getattr(self, name) for name in self.state_fields}
+
+    def set_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a state; the training that begins next goes on from it."""
+        for name in self.state_fields:
+            setattr(self, name, state[name])
+        self._restored = True
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Check the monitor, and start anew unless a state was restored.
+
+        Raises:
+            ConfigError: The monitor is unknown.
+        """
+        if self.monitor not in self.known_monitors:
+            near = difflib.get_close_matches(self.monitor, self.known_monitors, n=1)
+            raise ConfigError(
+                f"{type(self).__name__}: unknown monitor {self.monitor!r}; known are {', '.join(self.known_monitors)}",
+                hint=f"did you mean {near[0]}?" if near else None,
+            )
+        if not self._restored:
+            self.reset()
+        self._restored = False
+        self._training = True
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Later evaluations are not part of the training."""
+        self._training = False
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Note the epoch."""
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Keep the training metrics for the decision after the evaluation."""
+        self._train_logs = logs or {}
+
+    def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Compare, and decide."""
+        if not self._training:
+            return
+        value = self.value(logs or {})
+        better = self.is_better(value)
+        if better:
+            self.best, self.best_epoch = value, self.epoch
+        self.decide(value, better)

@@ -1,0 +1,67 @@
+"""A callback of the user's own, by dotted path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from paddle.callbacks import Callback
+
+from toolkit.errors import ConfigError
+
+__all__ = ["load_custom"]
+
+
+def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:
+    """Import a class and make a callback of it.
+
+    Args:
+        path: ``package.module.Class``; any subclass of ``paddle.callbacks.Callback``, Paddle's own included.
+        args: Keyword arguments of its constructor.
+
+    Returns:
+        The callback.
+
+    Raises:
+        ConfigError: The module cannot be imported, the class is not there or not a callback, or it refuses ``args``.
+    """
+    where = f"callbacks.custom: {path}"
+    module_name, _, class_name = path.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{where}: expected package.module.Class")
+    found = _attribute(_module(module_name, where), class_name, where)
+    if not (isinstance(found, type) and issubclass(found, Callback)):
+        raise ConfigError(f"{where} is not a callback", hint="give a subclass of paddle.callbacks.Callback")
+    try:
+        return found(**(args or {}))
+    except Exception as error:  # whatever the user's constructor raises
+        raise ConfigError(f"{where}: cannot be made with args {dict(args or {})}: {_line(error)}") from error
+
+
+def _module(name: str, where: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        own = name == missing or name.startswith(f"{missing}.")
+        raise ConfigError(
+            f"{where}: there is no module {missing!r}" + ("" if own else f", which {name} imports"),
+            hint="put its folder on PYTHONPATH" if own else f"install {missing}",
+        ) from error
+    except Exception as error:  # whatever the user's module raises
+        raise ConfigError(f"{where}: importing {name} failed: {_line(error)}") from error
+
+
+def _attribute(module: Any, name: str, where: str) -> Any:
+    if not hasattr(module, name):
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        raise ConfigError(
+            f"{where}: module {module.__name__} has no {name}", hint=f"did you mean {near[0]}?" if near else None
+        )
+    return getattr(module, name)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,99 @@
+"""Reduce the learning rate when a metric no longer gets better."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from paddle.optimizer.lr import LRScheduler
+
+from toolkit.callbacks.base import MonitorCallback
+from toolkit.console import info
+from toolkit.errors import ConfigError
+
+__all__ = ["ReduceLROnPlateau"]
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Multiplies the optimizer's rate by ``factor`` when the metric has not got better for ``patience`` epochs.
+
+    The rate must be a number on the optimizer; a schedule on top of it keeps the factor (``engine.LearningRate``), and
+    stages with a share of the rate keep their share.
+
+    Args:
+        monitor: Metric to watch.
+        mode: ``min``, ``max`` or ``auto``.
+        min_delta: Smaller changes do not count as better.
+        factor: New rate = old rate x factor, in (0, 1).
+        patience: Epochs in a row without improvement before reducing; 0, like 1, reduces at the first one.
+        cooldown: Epochs after a reduction in which none are counted.
+        min_lr: The head's rate is never set below this.
+
+    Attributes:
+        wait: Epochs in a row without improvement.
+        cooldown_left: Epochs of cooldown that are left.
+        reductions: Number of reductions so far.
+
+    Raises:
+        ConfigError: The factor would not reduce.
+    """
+
+    state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "wait", "cooldown_left", "reductions")
+
+    def __init__(
+        self,
+        monitor: str = "val/loss",
+        mode: str = "auto",
+        min_delta: float = 0.0,
+        factor: float = 0.3,
+        patience: int = 3,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        if not 0 < factor < 1:
+            raise ConfigError(f"ReduceLROnPlateau: factor is {factor:g}; expected a number between 0 and 1")
+        self.factor = factor
+        self.patience = patience
+        self.cooldown = cooldown
+        self.min_lr = min_lr
+        super().__init__(monitor, mode, min_delta)
+
+    def reset(self) -> None:
+        """Forget everything that was seen."""
+        super().reset()
+        self.wait = 0
+        self.cooldown_left = 0
+        self.reductions = 0
+
+    def start_phase(self) -> None:
+        """Patience starts anew."""
+        self.wait = 0
+        self.cooldown_left = 0
+
+    def decide(self, value: float, better: bool) -> None:
+        """Count, and reduce."""
+        if self.cooldown_left:
+            self.cooldown_left -= 1
+            self.wait = 0
+        if better:
+            self.wait = 0
+        elif not self.cooldown_left:
+            self.wait += 1
+            if self.wait >= max(self.patience, 1):
+                self._reduce()
+
+    def _reduce(self) -> None:
+        optimizer = self.model._optimizer
+        if isinstance(optimizer._learning_rate, LRScheduler):
+            raise ConfigError(
+                "ReduceLROnPlateau: the optimizer's learning rate is a scheduler",
+                hint="make the optimizer with a number, or leave this callback out",
+            )
+        old = float(optimizer.get_lr())
+        new = max(old * self.factor, self.min_lr)
+        if new >= old:
+            return
+        optimizer.set_lr(new)
+        self.cooldown_left = self.cooldown
+        self.wait = 0
+        self.reductions += 1
+        info(f"epoch {self.epoch + 1}: {self.monitor} stands still, learning rate {old:.3g} -> {new:.3g}")

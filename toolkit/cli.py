@@ -1,0 +1,159 @@
+"""What the scripts in ``tools/`` share: arguments, exit codes, and where output goes.
+
+Results go to stdout (tables, or with ``--json`` one JSON value and nothing else), messages and progress to stderr.
+Importing this module, and ``--help``, do not load Paddle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console, RenderableType
+
+from toolkit.console import console
+from toolkit.errors import ToolkitError
+from toolkit.runtime import import_paddle
+
+if TYPE_CHECKING:
+    from toolkit.config import Config
+
+__all__ = ["Outcome", "make_parser", "read_config", "run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a tool has to say at its end.
+
+    Attributes:
+        json: For machines: printed with ``--json``.
+        text: For people: printed otherwise.
+    """
+
+    json: Any
+    text: list[RenderableType] = field(default_factory=list)
+
+
+def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentParser:
+    """A parser with the arguments that all tools have.
+
+    Args:
+        doc: The script's docstring: its description.
+        config: Also take ``-c``, ``-o`` and ``--print-config``.
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if config:
+        parser.add_argument("-c", "--config", type=Path, metavar="YAML", help="the job's configuration")
+        parser.add_argument(
+            "-o",
+            "--override",
+            dest="overrides",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="replace one value, for instance -o train.epochs=5 (repeatable; the value is YAML)",
+        )
+        parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
+    parser.add_argument("--json", action="store_true", help="print one JSON value to stdout and nothing else")
+    return parser
+
+
+def read_config(args: argparse.Namespace, default: Path | None = None) -> Config:
+    """The configuration that ``-c`` and ``-o`` ask for.
+
+    Args:
+        args: Parsed arguments.
+        default: Used when ``-c`` was not given.
+
+    Raises:
+        ConfigError: There is none, or it is wrong.
+    """
+    from toolkit.config import load_config
+    from toolkit.errors import ConfigError
+
+    path = args.config or default
+    if path is None:
+        raise ConfigError("no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml")
+    return load_config(path, args.overrides)
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    job: Callable[[argparse.Namespace], Outcome],
+    arguments: list[str] | None = None,
+) -> None:
+    """Parse, work, print, and leave with the right exit code.
+
+    Exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 130 interrupted. Errors that a user can mend are one
+    line without a traceback; anything else keeps its traceback.
+
+    Args:
+        parser: From ``make_parser``.
+        job: Does the work.
+        arguments: In place of ``sys.argv[1:]``.
+    """
+    args = parser.parse_args(arguments)
+    if not getattr(args, "config", True) and not getattr(args, "resume", True):
+        parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
+    try:
+        with _stdout_reserved(args.json) as stdout:
+            outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args)
+            _print(outcome, stdout, as_json=args.json)
+    except ToolkitError as error:
+        console.print(f"error: {error.message}", style="red", markup=False)
+        if error.hint:
+            console.print(f"  {error.hint}", markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        console.print("interrupted", style="red")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader has gone, as in `predict.py ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace) -> Outcome:
+    import_paddle()
+    return job(args)
+
+
+def _print_config(args: argparse.Namespace) -> Outcome:
+    from toolkit.config import dump_config
+
+    config = read_config(args)
+    return Outcome(config.model_dump(mode="json"), [dump_config(config).rstrip()])
+
+
+@contextmanager
+def _stdout_reserved(reserve: bool) -> Iterator[TextIO]:
+    """Keep stdout for the result: what libraries print there meanwhile, from C++ too, goes to stderr."""
+    if not reserve:
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(real), "w", encoding="utf-8") as stdout:
+            yield stdout
+    finally:
+        sys.stdout.flush()
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
+    if as_json:
+        stdout.write(json.dumps(outcome.json, ensure_ascii=False) + "\n")
+        stdout.flush()
+        return
+    out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
+    for item in outcome.text:
+        out.print(item, markup=False) if isinstance(item, str) else out.print(item)

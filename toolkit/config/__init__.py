@@ -1,0 +1,46 @@
+"""Configuration: what a YAML may say, and reading it."""
+
+from toolkit.config.load import dump_config, load_config, make_config, with_overrides
+from toolkit.config.schema import (
+    CacheConfig,
+    CallbacksConfig,
+    CheckpointConfig,
+    Config,
+    CustomCallbackConfig,
+    DataConfig,
+    EarlyStoppingConfig,
+    ExportConfig,
+    HeadConfig,
+    LogConfig,
+    ModelConfig,
+    PhaseConfig,
+    PlateauConfig,
+    Preset,
+    SourceConfig,
+    TrainConfig,
+    TransferConfig,
+)
+
+__all__ = [
+    "CacheConfig",
+    "CallbacksConfig",
+    "CheckpointConfig",
+    "Config",
+    "CustomCallbackConfig",
+    "DataConfig",
+    "EarlyStoppingConfig",
+    "ExportConfig",
+    "HeadConfig",
+    "LogConfig",
+    "ModelConfig",
+    "PhaseConfig",
+    "PlateauConfig",
+    "Preset",
+    "SourceConfig",
+    "TrainConfig",
+    "TransferConfig",
+    "dump_config",
+    "load_config",
+    "make_config",
+    "with_overrides",
+]

@@ -1,0 +1,165 @@
+"""From YAML files and ``-o key=value`` overrides to one checked ``Config``, and back.
+
+A YAML may name a ``base:`` (or a list of them, later ones win) that it extends; paths of ``base`` and of
+``model.pretrained: {config: ...}`` are relative to the file that says them. All mistakes are reported together, each
+with the file (or override) and key where it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from toolkit.config.problems import describe_problems
+from toolkit.config.schema import Config
+from toolkit.errors import ConfigError
+
+__all__ = ["dump_config", "load_config", "make_config", "with_overrides"]
+
+Origins = dict[str, str]
+"""Dotted key -> the file or override that set it."""
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """Read, merge and check a configuration.
+
+    Args:
+        path: A YAML file. A run's own ``config.yaml`` works as well.
+        overrides: ``dotted.key=value`` texts; values are YAML.
+
+    Returns:
+        The checked configuration. ``name`` defaults to the file's stem.
+
+    Raises:
+        ConfigError: Something cannot be read or is wrong; the message lists every problem.
+
+    Example:
+        >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
+    """
+    path = Path(path)
+    origins: Origins = {}
+    data = _read_with_bases(path, origins, seen=())
+    data.setdefault("name", path.stem)
+    for text in overrides:
+        _apply_override(data, text, origins)
+    return _validate(data, origins, where=str(path))
+
+
+def make_config(data: Mapping[str, Any], where: str = "config") -> Config:
+    """Check a configuration given as nested dicts.
+
+    Raises:
+        ConfigError: The message lists every problem.
+    """
+    return _validate(dict(data), {}, where)
+
+
+def with_overrides(config: Config, **sections: Mapping[str, Any] | Any) -> Config:
+    """A checked copy of a config with some values replaced.
+
+    Args:
+        config: The config to start from.
+        sections: Top-level values, or mappings that are merged into sections: ``train={"epochs": 2}``.
+    """
+    return make_config(_merge(config.model_dump(), sections), where=config.name)
+
+
+def dump_config(config: Config) -> str:
+    """The whole resolved configuration as YAML text that ``load_config`` reads back to an equal ``Config``."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key said twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) != len(node.value):
+            keys = [self.construct_object(key) for key, _ in node.value]  # type: ignore[no-untyped-call]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise yaml.MarkedYAMLError(problem=f"key {twice!r} stands twice", problem_mark=node.start_mark)
+        return mapping
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _read_with_bases(path: Path, origins: Origins, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        chain = " -> ".join(str(p) for p in (*seen, path.resolve()))
+        raise ConfigError(f"{path}: base files form a circle: {chain}", hint="remove one of the base: lines")
+    try:
+        data = _parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"cannot read the config {path}: {reason}", hint="give the path of a YAML file") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}")
+    bases = data.pop("base", None) or []
+    merged: dict[str, Any] = {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        merged = _merge(merged, _read_with_bases(path.parent / str(base), origins, (*seen, path.resolve())))
+    _anchor_source(data, path.parent)
+    _note_origins(data, str(path), origins)
+    return _merge(merged, data)
+
+
+def _anchor_source(data: dict[str, Any], folder: Path) -> None:
+    """Make ``model.pretrained.config`` independent of the file that said it: an absolute path."""
+    model = data.get("model")
+    pretrained = model.get("pretrained") if isinstance(model, dict) else None
+    if isinstance(pretrained, dict) and isinstance(pretrained.get("config"), str):
+        pretrained["config"] = str((folder / pretrained["config"]).resolve())
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _note_origins(data: Mapping[str, Any], where: str, origins: Origins, prefix: str = "") -> None:
+    for key, value in data.items():
+        origins[f"{prefix}{key}"] = where
+        if isinstance(value, Mapping):
+            _note_origins(value, where, origins, f"{prefix}{key}.")
+
+
+def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"override {text!r}: expected dotted.key=value", hint="for instance -o train.epochs=5")
+    place = data
+    for part in parts[:-1]:
+        if isinstance(place.get(part), str):  # a section written as one word
+            short = {"model": "name", "transfer": "preset", "head": "type"}.get(part)
+            place[part] = {short: place[part]} if short else {}
+        elif not isinstance(place.get(part), dict):
+            place[part] = {}
+        place[part] = dict(place[part])
+        place = place[part]
+    place[parts[-1]] = _parse(value, f"override {text!r}")
+    origins[".".join(parts)] = f"-o {text}"
+    if parts == ["model", "pretrained"] and isinstance(place["pretrained"], dict):
+        _anchor_source(data, Path.cwd())
+
+
+def _validate(data: dict[str, Any], origins: Origins, where: str) -> Config:
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        problems = describe_problems(error, data, origins, where)
+        raise ConfigError("\n".join(problems)) from None

@@ -1,0 +1,27 @@
+"""Data: reading image sets in many formats, checking and splitting them, and making batches."""
+
+from toolkit.data.augmentation import Augmentation
+from toolkit.data.batches import Batch, BatchLoader
+from toolkit.data.build import build_data
+from toolkit.data.bundle import DataBundle
+from toolkit.data.decode import IMAGE_EXTENSIONS, decode_image, is_image_file, read_image
+from toolkit.data.images import ArrayImages, FileImages, ImageSet
+from toolkit.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "IMAGE_EXTENSIONS",
+    "ArrayImages",
+    "Augmentation",
+    "Batch",
+    "BatchLoader",
+    "DataBundle",
+    "FileImages",
+    "ImageSet",
+    "Preprocessing",
+    "build_data",
+    "decode_image",
+    "is_image_file",
+    "read_image",
+]

@@ -1,0 +1,176 @@
+"""Random changes of training pictures, on uint8 pixels with OpenCV.
+
+Random-resized-crop after Szegedy et al., "Going deeper with convolutions" (arXiv:1409.4842, section 6); random erasing
+after Zhong et al. (arXiv:1708.04896). How far a change may go without changing the class depends on what is in the
+picture: a recipe is a row of ``RECIPES``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.data.decode import Pixels
+from toolkit.data.preprocessing import Preprocessing, resize
+
+__all__ = ["RECIPES", "Augmentation", "Content", "Flip", "Recipe"]
+
+Flip: TypeAlias = Literal["none", "horizontal", "both"]
+Content: TypeAlias = Literal["photo", "tiny", "glyph"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How far random changes go.
+
+    Attributes:
+        area: Smallest share of the picture's area that a crop keeps, in (0, 1].
+        ratio: Largest change of the aspect ratio, >= 1; drawn log-uniformly from 1/ratio..ratio.
+        light: Largest relative change of brightness and of contrast, in [0, 1).
+        colour: Largest relative change of saturation, and half of it for each channel's gain, in [0, 1).
+        rotation: Largest rotation, degrees.
+        erase: Probability of erasing a rectangle, in [0, 1].
+    """
+
+    area: float
+    ratio: float
+    light: float = 0.0
+    colour: float = 0.0
+    rotation: float = 0.0
+    erase: float = 0.0
+
+
+RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
+    {
+        # Photographs: the object is somewhere in the picture, often large.
+        ("photo", "standard"): Recipe(area=0.35, ratio=4 / 3, light=0.2, colour=0.2),
+        ("photo", "strong"): Recipe(area=0.15, ratio=4 / 3, light=0.4, colour=0.4, rotation=15, erase=0.25),
+        # Pictures of 32 px or so: what a crop cuts off is gone.
+        ("tiny", "standard"): Recipe(area=0.6, ratio=4 / 3, light=0.1, colour=0.1),
+        ("tiny", "strong"): Recipe(area=0.4, ratio=4 / 3, light=0.3, colour=0.3, rotation=10, erase=0.25),
+        # Digits and letters fill their picture: half of an 8 is a 0 or a 3.
+        ("glyph", "standard"): Recipe(area=0.85, ratio=1.1, light=0.1),
+        ("glyph", "strong"): Recipe(area=0.75, ratio=1.2, light=0.2, rotation=12, erase=0.1),
+    }
+)
+_ERASED_AREA = (0.02, 0.15)
+_CROP_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop, flip, colour, rotation and erasing.
+
+    Attributes:
+        level: ``none`` (resize and centre crop only), ``standard`` or ``strong``.
+        image_size: Side of the square output, pixels.
+        flip: ``none``, ``horizontal`` (left-right) or ``both``; each with probability one half.
+        content: What the pictures are: ``photo``, ``tiny`` or ``glyph``; with ``level`` it names the recipe.
+        crop_ratio: As in ``Preprocessing``; for level ``none``.
+    """
+
+    level: str
+    image_size: int
+    flip: Flip = "horizontal"
+    content: Content = "photo"
+    crop_ratio: float = 0.875
+
+    def __post_init__(self) -> None:
+        if self.is_random and (self.content, self.level) not in RECIPES:
+            raise ValueError(f"no augmentation recipe for content {self.content!r}, level {self.level!r}")
+
+    @property
+    def is_random(self) -> bool:
+        """False when every picture always comes out the same (level ``none``)."""
+        return self.level != "none"
+
+    def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
+        """Change one picture.
+
+        Args:
+            image: RGB uint8 ``[H, W, 3]`` of any size; not written to.
+            rng: Where all chance comes from.
+
+        Returns:
+            RGB uint8 ``[image_size, image_size, 3]``.
+        """
+        if not self.is_random:
+            return Preprocessing(self.image_size, self.crop_ratio).geometry(image)
+        recipe = RECIPES[self.content, self.level]
+        image = resize(_random_crop(image, recipe, rng), self.image_size, self.image_size)
+        image = _random_flip(image, self.flip, rng)
+        image = _random_rotation(image, recipe.rotation, rng)
+        image = _random_colour(image, recipe, rng)
+        return _random_erasing(image, recipe.erase, rng)
+
+
+def _random_crop(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
+    height, width = image.shape[:2]
+    for _ in range(_CROP_TRIES):
+        area = rng.uniform(recipe.area, 1.0) * height * width
+        ratio = math.exp(rng.uniform(-1.0, 1.0) * math.log(recipe.ratio))
+        crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < crop_width <= width and 0 < crop_height <= height:
+            break
+    else:  # a very long picture: its central part
+        crop_width = min(width, max(1, round(height * recipe.ratio)))
+        crop_height = min(height, max(1, round(width * recipe.ratio)))
+        top, left = (height - crop_height) // 2, (width - crop_width) // 2
+        return image[top : top + crop_height, left : left + crop_width]
+    top = int(rng.integers(0, height - crop_height + 1))
+    left = int(rng.integers(0, width - crop_width + 1))
+    return image[top : top + crop_height, left : left + crop_width]
+
+
+def _random_flip(image: Pixels, flip: Flip, rng: np.random.Generator) -> Pixels:
+    if flip != "none" and rng.random() < 0.5:
+        image = np.asarray(cv2.flip(image, 1), np.uint8)
+    if flip == "both" and rng.random() < 0.5:
+        image = np.asarray(cv2.flip(image, 0), np.uint8)
+    return image
+
+
+def _random_rotation(image: Pixels, degrees: float, rng: np.random.Generator) -> Pixels:
+    if not degrees:
+        return image
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-degrees, degrees), 1.0)
+    return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
+    """Saturation, then brightness, contrast and channel gains in one look-up table a channel."""
+    if recipe.colour:
+        saturation = 1 + rng.uniform(-recipe.colour, recipe.colour)
+        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = np.asarray(cv2.addWeighted(image, saturation, gray, 1 - saturation, 0), np.uint8)
+    if not (recipe.light or recipe.colour):
+        return image
+    brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
+    gains = brightness * (1 + rng.uniform(-recipe.colour / 2, recipe.colour / 2, 3))
+    middle = float(np.mean(cv2.mean(image)[:3]))
+    levels = np.arange(256.0)[:, None]
+    table: npt.NDArray[np.float64] = ((levels - middle) * contrast + middle) * gains
+    return np.asarray(cv2.LUT(image, np.clip(np.rint(table), 0, 255).astype(np.uint8)[:, None, :]), np.uint8)
+
+
+def _random_erasing(image: Pixels, probability: float, rng: np.random.Generator) -> Pixels:
+    if not probability or rng.random() >= probability:
+        return image
+    height, width = image.shape[:2]
+    area = rng.uniform(*_ERASED_AREA) * height * width
+    ratio = math.exp(rng.uniform(-1.0, 1.0) * math.log(2.0))
+    box_width = min(width, max(1, round(math.sqrt(area * ratio))))
+    box_height = min(height, max(1, round(math.sqrt(area / ratio))))
+    top = int(rng.integers(0, height - box_height + 1))
+    left = int(rng.integers(0, width - box_width + 1))
+    image = image.copy()
+    image[top : top + box_height, left : left + box_width] = rng.integers(0, 256, 3, dtype=np.uint8)
+    return image

@@ -1,0 +1,141 @@
+"""From the bytes of an image file to RGB pixels, noticing what is broken.
+
+OpenCV reads most files and is the fastest, but it gives a gray bottom for a JPEG that ends too early, so a file
+without its end marker is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by version)
+PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is dropped.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from toolkit.errors import DataError
+
+__all__ = ["IMAGE_EXTENSIONS", "Pixels", "decode_image", "defect", "is_image_file", "read_image"]
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""A picture: RGB, uint8, ``[height, width, 3]``."""
+
+IMAGE_EXTENSIONS = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".avif",
+})  # fmt: skip
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+_JPEG_END, _PNG_END = b"\xff\xd9", b"IEND"
+_HEAD, _TAIL = 16, 64
+
+
+def is_image_file(path: Path) -> bool:
+    """True for a visible file with one of ``IMAGE_EXTENSIONS`` (upper or lower case); the file is not opened."""
+    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
+
+
+def read_image(path: str | Path) -> Pixels:
+    """Read an image file; its path may hold any Unicode.
+
+    Args:
+        path: The file.
+
+    Returns:
+        RGB uint8 pixels, ``[height, width, 3]``.
+
+    Raises:
+        DataError: The file is missing, empty, cut off, or not an image.
+    """
+    try:
+        return decode_image(Path(path).read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise DataError(f"cannot read image {path}: {error}", hint="replace or remove the file") from error
+
+
+def decode_image(data: bytes) -> Pixels:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        RGB uint8 pixels, ``[height, width, 3]``.
+
+    Raises:
+        ValueError: The bytes are no complete image; the message is a few words and names no file.
+    """
+    if not data:
+        raise ValueError("the file is empty")
+    if not _is_surely_complete(data[:_HEAD], data[-_TAIL:]):
+        complete = _decode_with_pil(data)
+        if not data.startswith((_JPEG, _PNG)):
+            # Formats without an end marker: PIL has read the file in full; OpenCV's pixels are used where it has any.
+            pixels = _decode_with_opencv(data)
+            return complete if pixels is None else pixels
+    pixels = _decode_with_opencv(data)
+    return _decode_with_pil(data) if pixels is None else pixels
+
+
+def defect(path: Path) -> str | None:
+    """Say what is wrong with an image file, reading as little of it as possible.
+
+    A JPEG or PNG that has its end marker passes unread; everything else is decoded.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A few words, or None for a sound file.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - _TAIL))
+            tail = file.read(_TAIL)
+        if not _is_surely_complete(head, tail):
+            decode_image(path.read_bytes())
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _is_surely_complete(head: bytes, tail: bytes) -> bool:
+    if head.startswith(_JPEG):
+        return tail.rstrip(b"\0\r\n ").endswith(_JPEG_END)
+    return head.startswith(_PNG) and _PNG_END in tail
+
+
+def _decode_with_opencv(data: bytes) -> Pixels | None:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if pixels is None:
+        return None
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+
+
+def _decode_with_pil(data: bytes) -> Pixels:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            upright = ImageOps.exif_transpose(image)
+            if "transparency" in upright.info:  # PIL warns when it must drop a palette's transparency in one step
+                upright = upright.convert("RGBA")
+            return np.array(upright.convert("RGB"), np.uint8)
+    except UnidentifiedImageError as error:
+        raise ValueError("not an image") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError("too many pixels") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        # PIL raises all of these for damaged files, by format.
+        raise ValueError(f"damaged ({str(error) or type(error).__name__})") from error

@@ -1,0 +1,36 @@
+"""Format ``digits``: 1797 handwritten digits of 8 x 8 pixels that come with scikit-learn; nothing is downloaded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolkit.config.schema import DataConfig
+from toolkit.data.images import ArrayImages
+from toolkit.data.source import Source
+from toolkit.errors import DataError
+
+__all__ = ["read_digits"]
+
+_BRIGHTEST = 16
+
+
+def read_digits(config: DataConfig) -> Source:
+    """Read scikit-learn's digits (UCI "Optical Recognition of Handwritten Digits", test part), without a split.
+
+    Args:
+        config: Not used; every reader takes it.
+
+    Returns:
+        All pictures as ``train``, gray levels 0..16 spread over 0..255; classes ``"0"`` to ``"9"``.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise DataError("data.format digits needs scikit-learn", hint="pip install scikit-learn") from error
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / _BRIGHTEST)).astype(np.uint8)
+    classes = tuple(str(name) for name in digits.target_names)
+    return Source(classes, {"train": ArrayImages(pixels, digits.target, "digits")})

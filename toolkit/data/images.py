@@ -1,0 +1,146 @@
+"""Labelled pictures: files on disk, or arrays in memory, behind one small interface."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.data.decode import Pixels, read_image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices"]
+
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+class ImageSet(ABC):
+    """Pictures with a class number each.
+
+    Attributes:
+        labels: Class numbers, int64 ``[N]``; read-only.
+    """
+
+    def __init__(self, labels: npt.ArrayLike) -> None:
+        self.labels: Indices = np.array(labels, dtype=np.int64).reshape(-1)
+        self.labels.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def read(self, index: int) -> Pixels:
+        """Pixels of one picture, RGB uint8 ``[height, width, 3]``.
+
+        Raises:
+            DataError: The picture cannot be read; the message names it.
+        """
+
+    @abstractmethod
+    def path(self, index: int) -> str:
+        """What a person calls this picture: its file, or a name like ``digits/0007``."""
+
+    @abstractmethod
+    def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Self:
+        """The set of some of these pictures, in the given order.
+
+        Args:
+            indices: Positions, ints ``[M]`` in 0..N-1.
+            labels: New class numbers ``[M]``; by default the old ones.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest that changes when a picture, a label or the order changes (hex, 64 digits)."""
+
+    def _taken_labels(self, chosen: Indices, labels: npt.ArrayLike | None) -> npt.ArrayLike:
+        return self.labels[chosen] if labels is None else labels
+
+
+class FileImages(ImageSet):
+    """Image files, decoded when they are read.
+
+    Args:
+        paths: The files, N of them.
+        labels: Class numbers ``[N]``.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], labels: npt.ArrayLike) -> None:
+        super().__init__(labels)
+        self.paths = tuple(Path(path) for path in paths)
+        if len(self.paths) != len(self.labels):
+            raise ValueError(f"{len(self.paths)} paths, but {len(self.labels)} labels")
+
+    def read(self, index: int) -> Pixels:
+        """Pixels of one file; see ``ImageSet.read``."""
+        return read_image(self.paths[index])
+
+    def path(self, index: int) -> str:
+        """The file."""
+        return str(self.paths[index])
+
+    def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> FileImages:
+        """Some of these files; see ``ImageSet.take``."""
+        chosen = np.asarray(indices, np.int64)
+        return FileImages([self.paths[i] for i in chosen], self._taken_labels(chosen, labels))
+
+    def fingerprint(self) -> str:
+        """Digest of absolute paths, sizes, modification times and labels; the files are not read."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        for path in self.paths:
+            facts = path.stat()
+            text = f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
+            digest.update(text.encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+class ArrayImages(ImageSet):
+    """Pictures in memory, all of one size.
+
+    Args:
+        pixels: uint8 ``[M, height, width]`` (gray) or ``[M, height, width, 3]`` (RGB).
+        labels: Class numbers ``[N]``.
+        name: Name of the set, used by ``path``.
+        rows: Which rows of ``pixels`` these are, ints ``[N]``; by default all in order. Subsets share ``pixels``.
+    """
+
+    def __init__(self, pixels: Pixels, labels: npt.ArrayLike, name: str, rows: npt.ArrayLike | None = None) -> None:
+        super().__init__(labels)
+        if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
+            raise ValueError(f"pixels must be uint8 [M, H, W] or [M, H, W, 3], not {pixels.dtype} {pixels.shape}")
+        self.name = name
+        self._pixels = pixels
+        self._rows: Indices = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
+        if len(self._rows) != len(self.labels):
+            raise ValueError(f"{len(self._rows)} pictures, but {len(self.labels)} labels")
+
+    def read(self, index: int) -> Pixels:
+        """Pixels of one picture; see ``ImageSet.read``."""
+        picture = self._pixels[self._rows[index]]
+        return picture.copy() if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB), np.uint8)
+
+    def path(self, index: int) -> str:
+        """``name/0007``: the picture's number in the whole set."""
+        digits = max(4, len(str(len(self._pixels) - 1)))
+        return f"{self.name}/{int(self._rows[index]):0{digits}d}"
+
+    def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> ArrayImages:
+        """Some of these pictures; see ``ImageSet.take``."""
+        chosen = np.asarray(indices, np.int64)
+        return ArrayImages(self._pixels, self._taken_labels(chosen, labels), self.name, self._rows[chosen])
+
+    def fingerprint(self) -> str:
+        """Digest of pixels and labels."""
+        digest = hashlib.sha256(self.labels.tobytes())
+        digest.update(f"{self.name}{self._pixels.shape[1:]}".encode())
+        for row in self._rows:
+            digest.update(self._pixels[row].tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,181 @@
+"""Leave a trained network behind as a folder that can be served, and prove that it computes the same."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import paddle
+from paddle.nn import Layer
+
+import toolkit
+from toolkit.deploy.graph import evaluating, save_program, unwrapped
+from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
+from toolkit.deploy.predictor import Predictor
+from toolkit.deploy.session import InferenceSession
+from toolkit.errors import DeployError
+from toolkit.files import atomic_folder, clear_os_errors
+
+__all__ = ["check_export", "export_model"]
+
+_OWN = "inference."
+_BATCH = 8
+_MARGIN = 1 << 20  # bytes for the program and inference.yml
+
+
+def export_model(
+    network: Layer,
+    folder: str | Path,
+    *,
+    classes: Sequence[str],
+    preprocessing: Mapping[str, Any],
+    network_name: str,
+    image_size: int,
+    extra: Mapping[str, Any] | None = None,
+    check: npt.NDArray[np.float32] | None = None,
+    tolerance: float = 1e-4,
+) -> Path:
+    """Write an inference folder: program, weights and ``inference.yml``; softmax inside, any batch size.
+
+    The folder appears whole or not at all: an older model of this name stays until the new one is complete, has run
+    once and has passed ``check``. Other files in the folder are kept. The network is left as it was.
+
+    Args:
+        network: Images ``[N, 3, image_size, image_size]`` to logits ``[N, len(classes)]``.
+        folder: Where to write.
+        classes: Class names in the order of the logits.
+        preprocessing: ``toolkit.data.Preprocessing.to_dict()``.
+        network_name: The network's name in the zoo.
+        image_size: Side of the square input, pixels.
+        extra: More facts for ``inference.yml`` (plain values): the run's name, its metrics.
+        check: Preprocessed images, float32 ``[M, 3, image_size, image_size]``; see ``check_export``. What came out is
+            in the manifest: ``extra.checked_images``, ``extra.largest_difference``.
+        tolerance: Largest allowed difference of a probability on ``check``.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DeployError: The folder holds something else, the network cannot be exported, has another number of classes,
+            or the exported model computes something else.
+        ToolkitError: The disk is full, or the folder may not be written.
+
+    Example:
+        >>> export_model(network, "model", classes=("cat", "dog"), preprocessing=Preprocessing(224).to_dict(),
+        ...              network_name="resnet18", image_size=224)  # doctest: +SKIP
+    """
+    target = Path(folder).resolve()
+    _refuse_foreign(target)
+    with clear_os_errors(f"the exported model {target}"), atomic_folder(target) as temporary:
+        _need_space(network, temporary)
+        _carry_over(target, temporary)
+        model, params = save_program(network, temporary, image_size)
+        session = InferenceSession(model, params, optimize=False)
+        manifest = Manifest(
+            network=network_name,
+            image_size=image_size,
+            labels=tuple(str(name) for name in classes),
+            preprocessing=dict(preprocessing),
+            model=ModelFile.of(model),
+            params=ModelFile.of(params),
+            input_name=session.input_name,
+            output_name=session.output_name,
+            versions={"toolkit": toolkit.__version__, "paddle": paddle.__version__},
+            extra=dict(extra or {}),
+        )
+        _try_out(session, manifest)
+        manifest.write(temporary)
+        manifest.pipeline(temporary)
+        if check is not None:
+            difference = check_export(temporary, network, check, tolerance)
+            facts = {**manifest.extra, "checked_images": len(check), "largest_difference": difference}
+            replace(manifest, extra=facts).write(temporary)
+    return Path(folder)
+
+
+def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.float32], tolerance: float = 1e-4) -> float:
+    """Compare an exported model's probabilities with the network's.
+
+    Args:
+        folder: The inference folder.
+        network: The network that was exported; its modes are restored.
+        images: Preprocessed images, float32 ``[M, 3, S, S]``, M at least 1.
+        tolerance: Largest allowed difference of a probability.
+
+    Returns:
+        The largest difference.
+
+    Raises:
+        DeployError: It is larger than ``tolerance``, or not a number.
+    """
+    if len(images) == 0:
+        raise DeployError("an export cannot be checked without images")
+    exported = Predictor(folder, device=paddle.get_device()).probabilities(images)
+    network = unwrapped(network)
+    with evaluating(network):
+        parts = [
+            paddle.nn.functional.softmax(network(paddle.to_tensor(images[start : start + _BATCH])), axis=-1).numpy()
+            for start in range(0, len(images), _BATCH)
+        ]
+    trained = np.concatenate(parts)
+    if trained.shape != exported.shape:
+        raise DeployError(f"the exported model gives {exported.shape} probabilities, the network {trained.shape}")
+    difference = float(np.abs(trained - exported).max())
+    if not difference <= tolerance:  # NaN must fail
+        raise DeployError(
+            f"the exported model is not the trained network: on {len(images)} images probabilities differ by "
+            f"{difference:.3g}, allowed is {tolerance:g}",
+            hint="look for NaN weights or layers that act differently in a static graph; nothing was replaced",
+        )
+    return difference
+
+
+def _refuse_foreign(target: Path) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise DeployError(f"cannot export to {target}: it is a file", hint="choose a folder")
+    if any(target.iterdir()) and not (target / MANIFEST_NAME).is_file():
+        raise DeployError(
+            f"cannot export to {target}: the folder holds something else than an exported model",
+            hint="choose a new or empty folder",
+        )
+
+
+def _need_space(network: Layer, folder: Path) -> None:
+    """Paddle 3 writes what fits on a full disk and says nothing."""
+    need = _MARGIN + sum(value.numel().item() * value.element_size() for value in network.state_dict().values())
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise DeployError(
+            f"cannot export to {folder.parent}: {need >> 20} MB are needed and {free >> 20} MB are free",
+            hint="free some space on the disk, or choose another folder",
+        )
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    """Keep what a user has put beside the model."""
+    if not old.is_dir():
+        return
+    for item in old.iterdir():
+        if item.name.startswith(_OWN):
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.copytree(item, new / item.name, symlinks=True)
+        else:
+            shutil.copy2(item, new / item.name, follow_symlinks=False)
+
+
+def _try_out(session: InferenceSession, manifest: Manifest) -> None:
+    side, expected = manifest.image_size, (2, len(manifest.labels))
+    shape = session.run(np.zeros((2, 3, side, side), np.float32)).shape
+    if shape != expected:
+        raise DeployError(
+            f"{manifest.network} gives {shape} for 2 images, but there are {len(manifest.labels)} class names",
+            hint="export with the class names that the network was trained with",
+        )

@@ -1,0 +1,105 @@
+"""From a network in training to a static program on disk, without leaving a trace on the network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import paddle
+from paddle.nn import Layer
+from paddle.static import InputSpec
+
+from toolkit.deploy.session import PADDLE_ERRORS, paddle_says
+from toolkit.errors import DeployError
+
+__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "evaluating", "save_program", "unwrapped"]
+
+INPUT_NAME = "image"
+PARAMS_NAME = "inference.pdiparams"
+MODEL_NAME = ("inference.json", "inference.pdmodel")
+_NOTHING = object()
+
+
+class _Probabilities(Layer):
+    """The network with softmax behind it."""
+
+    def __init__(self, network: Layer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        return paddle.nn.functional.softmax(self.network(image), axis=-1)
+
+
+def unwrapped(network: Layer) -> Layer:
+    """The network itself, where data parallelism has wrapped it."""
+    return network._layers if isinstance(network, paddle.DataParallel) else network
+
+
+@contextmanager
+def evaluating(network: Layer) -> Iterator[None]:
+    """Eval mode, without gradients; afterwards every sublayer has the mode it had, frozen ones included."""
+    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    network.eval()
+    try:
+        with paddle.no_grad():
+            yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+@contextmanager
+def _forwards_kept(network: Layer) -> Iterator[None]:
+    """Undo what ``to_static`` does to layers: Paddle 2 puts a converted ``forward`` on every one of them."""
+    kept = [
+        (layer, layer.__dict__.get("forward", _NOTHING), dict(layer._original_funcs))
+        for layer in network.sublayers(include_self=True)
+    ]
+    try:
+        yield
+    finally:
+        for layer, forward, originals in kept:
+            if forward is not _NOTHING:
+                layer.__dict__["forward"] = forward
+            else:
+                layer.__dict__.pop("forward", None)
+            layer._original_funcs.clear()
+            layer._original_funcs.update(originals)
+
+
+def save_program(network: Layer, folder: Path, image_size: int) -> tuple[Path, Path]:
+    """Write a network with softmax as a program for Paddle Inference; the batch size stays free.
+
+    Args:
+        network: Images ``[N, 3, S, S]`` to logits ``[N, classes]``; its modes, layers and weights stay as they are.
+        folder: Where to write; exists.
+        image_size: S, pixels.
+
+    Returns:
+        Paths of the program (``.json`` by Paddle 3, ``.pdmodel`` by Paddle 2) and of the weights.
+
+    Raises:
+        DeployError: Paddle cannot trace the network.
+    """
+    network = unwrapped(network)
+    spec = InputSpec([None, 3, image_size, image_size], "float32", INPUT_NAME)
+    with evaluating(network), _forwards_kept(network), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = _Probabilities(network)
+        program.eval()
+        try:
+            paddle.jit.save(program, str(folder / "inference"), input_spec=[spec])
+        except PADDLE_ERRORS as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # a full disk and the like: the caller says which
+            raise DeployError(
+                f"Paddle cannot export this network: {paddle_says(error)}",
+                hint="its forward() must not depend on tensor values, and its first argument must be named self",
+            ) from error
+    found = [folder / name for name in MODEL_NAME if (folder / name).is_file()]
+    if not found or not (folder / PARAMS_NAME).is_file():
+        raise DeployError(f"Paddle {paddle.__version__} wrote {sorted(p.name for p in folder.iterdir())} only")
+    return found[0], folder / PARAMS_NAME

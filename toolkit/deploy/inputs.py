@@ -1,0 +1,96 @@
+"""Which pictures are meant, and reading them ahead of the network."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from toolkit.data import is_image_file
+from toolkit.errors import DataError
+
+__all__ = ["expand_images", "read_ahead"]
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+def expand_images(args: Sequence[str | Path]) -> list[Path]:
+    """The image files that a command line means.
+
+    Args:
+        args: Files (taken as they are, whatever their ending), folders (all images in them and in folders below; hidden
+            ones and links to folders are left out), and patterns like ``birds/**/*.jpg`` (images only).
+
+    Returns:
+        The files, each once; in the order of ``args``, sorted by path inside a folder or pattern.
+
+    Raises:
+        DataError: An argument does not exist, or holds no image.
+    """
+    found: dict[Path, None] = {}
+    for arg in args:
+        found.update(dict.fromkeys(_expand(str(arg))))
+    if not found:
+        raise DataError("no images given", hint="name image files, folders or patterns like 'photos/*.jpg'")
+    return list(found)
+
+
+def _expand(arg: str) -> list[Path]:
+    path = Path(arg).expanduser()
+    if path.is_dir():
+        images = _images_below(path)
+        if not images:
+            raise DataError(f"{path} has no image in it", hint="give a folder of .jpg, .png, ... files")
+        return images
+    if path.exists():
+        return [path]
+    if not glob.has_magic(arg):
+        raise DataError(f"{path} does not exist; expected an image, a folder or a pattern")
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
+    images = [
+        image
+        for match in matches
+        for image in (_images_below(match) if match.is_dir() else [match] if is_image_file(match) else [])
+    ]
+    if not images:
+        raise DataError(f"no image matches {arg}", hint="check the pattern; quote it so that the shell leaves it alone")
+    return images
+
+
+def _images_below(folder: Path) -> list[Path]:
+    images: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        images.extend(path for name in sorted(files) if is_image_file(path := Path(parent, name)))
+    return images
+
+
+def read_ahead(items: Sequence[_T], work: Callable[[_T], _R], workers: int, ahead: int) -> Iterator[_R]:
+    """Do ``work`` on items in a few threads, some items ahead of the one who takes the results.
+
+    Args:
+        items: What to work on.
+        work: Called in a worker thread.
+        workers: Threads, at least 1.
+        ahead: Items that may be under way or waiting, at least 1.
+
+    Yields:
+        Results in the order of ``items``. An exception of ``work`` is raised here, in its item's turn.
+    """
+    rest = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
+        waiting: deque[Future[_R]] = deque(pool.submit(work, item) for item in islice(rest, ahead))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,211 @@
+"""``inference.yml``: what stands beside an exported model, so that it can be used without the run that made it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from toolkit.data import Preprocessing
+from toolkit.errors import DeployError
+
+__all__ = ["MANIFEST_NAME", "Manifest", "ModelFile"]
+
+MANIFEST_NAME = "inference.yml"
+_FORMAT = 1
+_AGAIN = "export the model again: python tools/export.py -c runs/<name>/config.yaml"
+_BLOCK = 1 << 20
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of an exported model.
+
+    Attributes:
+        name: File name inside the folder.
+        bytes: Size.
+        sha256: Digest, hex.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> ModelFile:
+        """Measure a file."""
+        return cls(name=path.name, bytes=path.stat().st_size, sha256=_digest(path))
+
+    def check(self, folder: Path) -> Path:
+        """Make sure that the file in ``folder`` is the one that was exported.
+
+        Paddle may crash the whole process on a damaged model, so this comes before it reads one.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            DeployError: The file is missing or another one.
+        """
+        path = folder / self.name
+        if not path.is_file():
+            raise DeployError(f"{folder} has no {self.name}, which its {MANIFEST_NAME} names", hint=_AGAIN)
+        size = path.stat().st_size
+        if size != self.bytes:
+            raise DeployError(f"{path} has {size} bytes instead of {self.bytes}: damaged or replaced", hint=_AGAIN)
+        if _digest(path) != self.sha256:
+            raise DeployError(f"{path} is not the file that was exported: damaged or replaced", hint=_AGAIN)
+        return path
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that a user of an exported model must know.
+
+    Attributes:
+        network: Name of the network in the zoo.
+        image_size: Side of the square input, pixels.
+        labels: Class names; position i is output i.
+        preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it.
+        model: The program, ``inference.json`` (Paddle 3) or ``inference.pdmodel`` (Paddle 2).
+        params: The weights.
+        input_name: Name of the input, float32 ``[N, 3, image_size, image_size]``.
+        output_name: Name of the output, probabilities, float32 ``[N, len(labels)]``.
+        versions: Versions of ``toolkit`` and ``paddle`` that wrote the model.
+        extra: Whatever else the exporter wanted to say.
+    """
+
+    network: str
+    image_size: int
+    labels: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+    model: ModelFile
+    params: ModelFile
+    input_name: str
+    output_name: str
+    versions: Mapping[str, str]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        """Write ``inference.yml`` (UTF-8; labels in the order of the outputs)."""
+        side = self.image_size
+        content = {
+            "format": _FORMAT,
+            "network": self.network,
+            "image_size": side,
+            "input": {"name": self.input_name, "shape": [-1, 3, side, side], "dtype": "float32", "color": "RGB"},
+            "output": {"name": self.output_name, "shape": [-1, len(self.labels)], "dtype": "float32", "is": "softmax"},
+            "preprocessing": dict(self.preprocessing),
+            "files": {"model": vars(self.model), "params": vars(self.params)},
+            "versions": dict(self.versions),
+            "extra": dict(self.extra),
+            "labels": list(self.labels),
+        }
+        path = folder / MANIFEST_NAME
+        text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, default_flow_style=None, width=120)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Read ``inference.yml``.
+
+        Raises:
+            DeployError: The folder or the file is missing, or the file says too little or nonsense.
+        """
+        values = _load(folder)
+        path = folder / MANIFEST_NAME
+        if values.get("format") != _FORMAT:
+            raise DeployError(
+                f"{path} has format {values.get('format')!r}, but this version of the toolkit reads format {_FORMAT}",
+                hint=_AGAIN,
+            )
+        labels = tuple(str(label) for label in _get(path, values, "labels", list))
+        if not labels:
+            raise DeployError(f"{path} has no labels", hint=_AGAIN)
+        return cls(
+            network=_get(path, values, "network", str),
+            image_size=_get(path, values, "image_size", int),
+            labels=labels,
+            preprocessing=_get(path, values, "preprocessing", dict),
+            model=_model_file(path, values, "model"),
+            params=_model_file(path, values, "params"),
+            input_name=_get(path, values, "input.name", str),
+            output_name=_get(path, values, "output.name", str),
+            versions=_get(path, values, "versions", dict),
+            extra=_get(path, values, "extra", dict),
+        )
+
+    def pipeline(self, folder: Path) -> Preprocessing:
+        """The preprocessing, ready to use.
+
+        Args:
+            folder: Where the manifest stands, for the message.
+
+        Raises:
+            DeployError: A value is missing or no number, or the size contradicts ``image_size``.
+        """
+        try:
+            preprocessing = Preprocessing.from_dict(self.preprocessing)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DeployError(f"{folder / MANIFEST_NAME}: bad preprocessing ({error!r})", hint=_AGAIN) from error
+        if preprocessing.image_size != self.image_size:
+            raise DeployError(
+                f"{folder / MANIFEST_NAME}: preprocessing gives {preprocessing.image_size} px, "
+                f"but the model takes {self.image_size} px",
+                hint=_AGAIN,
+            )
+        return preprocessing
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        read: Callable[[], bytes] = lambda: file.read(_BLOCK)  # noqa: E731
+        for block in iter(read, b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _load(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise DeployError(f"{folder} is not a folder; expected an exported model", hint="give runs/<name>/inference")
+    if not path.is_file():
+        raise DeployError(
+            f"{folder} is no exported model: it has no {MANIFEST_NAME}",
+            hint="give the folder that export wrote, for instance runs/<name>/inference",
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0]
+        raise DeployError(f"cannot read {path}: {first}", hint=_AGAIN) from error
+    if not isinstance(values, dict):
+        raise DeployError(f"{path} is not a mapping", hint=_AGAIN)
+    return values
+
+
+def _get(path: Path, values: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
+    value: Any = values
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, kind):
+        raise DeployError(f"{path}: {key} is missing or no {kind.__name__}", hint=_AGAIN)
+    return value
+
+
+def _model_file(path: Path, values: Mapping[str, Any], which: str) -> ModelFile:
+    name = _get(path, values, f"files.{which}.name", str)
+    if Path(name).name != name:
+        raise DeployError(f"{path}: files.{which}.name must be a plain file name, not {name}", hint=_AGAIN)
+    return ModelFile(
+        name=name,
+        bytes=_get(path, values, f"files.{which}.bytes", int),
+        sha256=_get(path, values, f"files.{which}.sha256", str),
+    )

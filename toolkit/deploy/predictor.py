@@ -1,0 +1,72 @@
+"""Recognise pictures with an exported model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import paddle
+
+from toolkit.deploy.classifier import ImageClassifier
+from toolkit.deploy.manifest import Manifest
+from toolkit.deploy.session import InferenceSession
+from toolkit.errors import DeployError
+from toolkit.runtime import cpu_settings, select_device
+
+__all__ = ["Predictor"]
+
+
+class Predictor(ImageClassifier):
+    """An exported model in Paddle Inference (oneDNN on a CPU); needs nothing but its folder.
+
+    May be called from several threads: pictures are read in parallel, the network runs one batch at a time. For more,
+    make one predictor a thread or process.
+
+    Args:
+        folder: What ``export_model`` wrote.
+        device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
+        threads: CPU threads of the network; by default the toolkit's setting (``OMP_NUM_THREADS``).
+
+    Attributes:
+        classes: Class names; position i is output i.
+        preprocessing: From a picture to the model's input.
+        manifest: Everything that ``inference.yml`` says.
+
+    Raises:
+        DeployError: The folder is no exported model, is damaged, or was written by a newer Paddle.
+        DeviceError: The device is not there.
+
+    Example:
+        >>> predictor = Predictor("runs/birds/inference")  # doctest: +SKIP
+        >>> predictor.predict(["photo.jpg"], topk=3)[0].label  # doctest: +SKIP
+        ['Sayornis', 'Pewee', 'Flycatcher']
+    """
+
+    def __init__(self, folder: str | Path, *, device: str = "auto", threads: int | None = None) -> None:
+        self.folder = Path(folder)
+        self.manifest = Manifest.read(self.folder)
+        super().__init__(self.manifest.labels, self.manifest.pipeline(self.folder))
+        model, params = (file.check(self.folder) for file in (self.manifest.model, self.manifest.params))
+        if model.suffix == ".json" and int(paddle.__version__.partition(".")[0] or 0) == 2:
+            raise DeployError(
+                f"{self.folder} was exported by Paddle {self.manifest.versions.get('paddle')}, "
+                f"which Paddle {paddle.__version__} cannot read",
+                hint="install Paddle 3, or export again with the installed version",
+            )
+        if threads is None:
+            threads = int(cpu_settings().threads)
+        if threads < 1:
+            raise DeployError(f"threads must be at least 1, not {threads}")
+        self._session = InferenceSession(model, params, device=select_device(device), threads=threads)
+
+    def probabilities(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
+        """Probabilities of preprocessed images; see ``ImageClassifier.probabilities``."""
+        self._check_images(images)
+        parts = [self._session.run(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+        result = np.concatenate(parts)
+        if result.shape[1] != len(self.classes):
+            raise DeployError(
+                f"{self.folder}: the model has {result.shape[1]} outputs for {len(self.classes)} class names"
+            )
+        return result

@@ -1,0 +1,28 @@
+"""The engine: jobs, training, evaluation and their records."""
+
+from toolkit.engine.compare import Comparison, compare_presets
+from toolkit.engine.evaluate import evaluate, evaluate_job, predict_logits
+from toolkit.engine.features import FeatureLoader, cached_features
+from toolkit.engine.job import Job, build_job
+from toolkit.engine.metrics import classification_metrics
+from toolkit.engine.result import RunResult
+from toolkit.engine.run_folder import RunFolder
+from toolkit.engine.state import TrainingState
+from toolkit.engine.trainer import Trainer
+
+__all__ = [
+    "Comparison",
+    "FeatureLoader",
+    "Job",
+    "RunFolder",
+    "RunResult",
+    "Trainer",
+    "TrainingState",
+    "build_job",
+    "cached_features",
+    "classification_metrics",
+    "compare_presets",
+    "evaluate",
+    "evaluate_job",
+    "predict_logits",
+]

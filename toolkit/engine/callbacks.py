@@ -1,0 +1,164 @@
+"""The callbacks of a run: made from the config, called in order, saved and restored together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle.callbacks import Callback
+
+from toolkit.callbacks import (
+    Checkpoint,
+    EarlyStopping,
+    MonitorCallback,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+    VisualDLLogger,
+    load_custom,
+)
+from toolkit.config import PlateauConfig
+from toolkit.engine.job import Job
+from toolkit.engine.metrics import METRICS
+from toolkit.engine.reporter import Reporter
+from toolkit.engine.result import RunResult
+from toolkit.engine.run_folder import RunFolder
+from toolkit.stage import StageInfo
+from toolkit.transfer import PhasePlan
+
+__all__ = ["CallbackFan", "build_callbacks"]
+
+
+class CallbackFan:
+    """Calls every callback in the order of the list.
+
+    Args:
+        callbacks: Any callbacks of Paddle's protocol.
+        model: What they act on.
+        job: The run's job, for hyper-parameters and sample images.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback], model: paddle.Model, job: Job) -> None:
+        self._callbacks = tuple(callbacks)
+        self._job = job
+        for callback in self._callbacks:
+            callback.set_model(model)
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call one hook of Paddle's protocol on all of them."""
+        for callback in self._callbacks:
+            getattr(callback, hook)(*args)
+
+    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int, epochs: int) -> None:
+        """Tell what comes: steps an epoch, and who learns at which rate."""
+        groups = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
+        params = {
+            "batch_size": self._job.config.data.batch_size,
+            "epochs": epochs,
+            "steps": steps,
+            "verbose": 0,
+            "metrics": [*METRICS, "acc"],
+        }
+        for callback in self._callbacks:
+            callback.set_params(params)
+            if isinstance(callback, MonitorCallback):
+                callback.start_phase()
+            if isinstance(callback, VisualDLLogger):
+                callback.set_groups({"head": 1.0, **_rate_groups(groups)})
+
+    def state(self) -> dict[str, Any]:
+        """State of each callback that has one, keyed by its place and class."""
+        return {key: callback.state_dict() for key, callback in self._stateful()}
+
+    def restore(self, states: dict[str, Any]) -> None:
+        """Put back what ``state`` took; callbacks that were not there then start anew."""
+        for key, callback in self._stateful():
+            if key in states:
+                callback.set_state_dict(states[key])
+
+    def _stateful(self) -> list[tuple[str, Any]]:
+        return [
+            (f"{index}:{type(callback).__name__}", callback)
+            for index, callback in enumerate(self._callbacks)
+            if hasattr(callback, "state_dict") and hasattr(callback, "set_state_dict")
+        ]
+
+    def finish(self, result: RunResult) -> None:
+        """Record the final metrics beside the hyper-parameters, and close files."""
+        for callback in self._callbacks:
+            if isinstance(callback, VisualDLLogger):
+                callback.hparams(_hyper_parameters(self._job), {name: result.best.get(name) for name in METRICS})
+                callback.close()
+
+    def close(self) -> None:
+        """Give back the terminal and open files; also after an error."""
+        for callback in self._callbacks:
+            if isinstance(callback, (Reporter, VisualDLLogger)):
+                callback.close()
+
+
+def build_callbacks(
+    job: Job, folder: RunFolder, model: paddle.Model, save_best: Callable[[], None], *, quiet: bool
+) -> CallbackFan:
+    """The callbacks that a config asks for, and those that every run has.
+
+    Raises:
+        ConfigError: A custom callback cannot be made.
+    """
+    config = job.config
+    wanted = config.callbacks
+    callbacks: list[Callback] = [TerminateOnNaN()]
+    if not quiet:
+        callbacks.append(Reporter(job.plan.epochs, len(job.data.train)))
+    if config.log.visualdl:
+        logger = VisualDLLogger(folder.visualdl, config.log.every)
+        _show_samples(logger, job)
+        callbacks.append(logger)
+    callbacks += [load_custom(custom.path, custom.args) for custom in wanted.custom]
+    plateau = wanted.reduce_on_plateau or (PlateauConfig() if config.train.schedule == "plateau" else None)
+    if plateau is not None:
+        callbacks.append(ReduceLROnPlateau(**plateau.model_dump()))
+    if wanted.early_stopping is not None:
+        callbacks.append(EarlyStopping(**wanted.early_stopping.model_dump()))
+    callbacks.append(Checkpoint(save_best, **wanted.checkpoint.model_dump()))
+    return CallbackFan(callbacks, model, job)
+
+
+def _rate_groups(rates: dict[str, float]) -> dict[str, float]:
+    """One curve for stages that learn alike: named after the first and the last of them."""
+    groups: dict[float, list[str]] = {}
+    for stage, rate in rates.items():
+        groups.setdefault(rate, []).append(stage)
+    return {
+        names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}": rate for rate, names in groups.items()
+    }
+
+
+def _show_samples(logger: VisualDLLogger, job: Job) -> None:
+    """The first training images of the first epoch, as the network sees them."""
+    count = min(job.config.log.sample_images, len(job.data.train))
+    if count:
+        loader = job.loader(job.data.train, training=True)
+        first = np.concatenate(loader.index_batches())[:count]
+        logger.add_images(np.stack([loader.view(int(index)) for index in first]))
+
+
+def _hyper_parameters(job: Job) -> dict[str, Any]:
+    config, plan = job.config, job.plan
+    last = plan.phases[-1]
+    return {
+        "network": config.model.name,
+        "preset": plan.title,
+        "frozen stages": last.frozen,
+        "epochs": plan.epochs,
+        "learning rate": last.lr,
+        "optimizer": config.train.optimizer,
+        "schedule": config.train.schedule,
+        "weight decay": config.train.weight_decay,
+        "batch size": config.data.batch_size,
+        "augment": plan.augment,
+        "image size": job.preprocessing.image_size,
+        "training images": len(job.data.train),
+        "seed": config.seed,
+    }

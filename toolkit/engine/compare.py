@@ -1,0 +1,123 @@
+"""Presets side by side on the same data: several seeds each, one table at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.table import Table
+
+from toolkit.config import Config, make_config
+from toolkit.console import info, new_table
+from toolkit.engine.result import RunResult
+from toolkit.engine.trainer import Trainer
+
+__all__ = ["Comparison", "compare_presets", "comparison_table"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One preset's results.
+
+    Attributes:
+        preset: The preset.
+        top1: Best validation accuracy of each seed, in [0, 1]; on the test images where there are some.
+        seconds: Training time of each seed.
+        trainable: Number of weights that moved (in the last phase).
+    """
+
+    preset: str
+    top1: tuple[float, ...]
+    seconds: tuple[float, ...]
+    trainable: int
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of ``top1`` over the seeds; 0 for one seed."""
+        return stdev(self.top1) if len(self.top1) > 1 else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        return {
+            "preset": self.preset,
+            "top1": list(self.top1),
+            "mean": mean(self.top1),
+            "spread": self.spread,
+            "seconds": mean(self.seconds),
+            "trainable": self.trainable,
+        }
+
+
+def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
+    """Train ``transfer.compare`` beside a finished run of the config's own preset.
+
+    Each preset uses its own learning rates; data, epochs (where the config says them) and everything else are the
+    same. Seed i changes the split of the data and everything random in training together.
+
+    Args:
+        config: The config of the finished run.
+        done: Its result; it counts as the first seed of its preset.
+
+    Returns:
+        One row a preset, the config's own first.
+    """
+    presets = (config.transfer.preset, *(p for p in config.transfer.compare if p != config.transfer.preset))
+    rows = []
+    for preset in presets:
+        results = [done] if preset == config.transfer.preset else []
+        for seed in range(len(results), config.transfer.compare_seeds):
+            variation = _variation(config, preset, seed, done.folder.path / "compare")
+            results.append(Trainer.from_config(variation, quiet=True).fit())
+            info(f"  {preset}, seed {variation.seed}: top-1 {_score(results[-1]):.3f} ({results[-1].seconds:.1f} s)")
+        rows.append(
+            Comparison(
+                preset,
+                tuple(_score(result) for result in results),
+                tuple(result.seconds for result in results),
+                results[0].parameters["trainable"],
+            )
+        )
+    return rows
+
+
+def _score(result: RunResult) -> float:
+    return float((result.test or result.best)["top1"])
+
+
+def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
+    own = preset == config.transfer.preset
+    transfer = config.transfer.model_dump(exclude={"compare"}) if own else {"preset": preset}
+    train = config.train.model_dump(exclude=set() if own else {"lr"})
+    values = config.model_dump()
+    values.update(
+        name=f"{preset}-seed{config.seed + seed}",
+        seed=config.seed + seed,
+        output_dir=folder,
+        transfer=transfer,
+        train=train,
+        log={**values["log"], "sample_images": 0},
+        export={"enabled": False},
+    )
+    values["data"]["split_seed"] = config.data.split_seed + seed
+    return make_config(values)
+
+
+def comparison_table(rows: list[Comparison]) -> Table:
+    """Rows of ``compare_presets`` for people."""
+    seeds = len(rows[0].top1)
+    table = new_table(
+        f"presets side by side ({seeds} seed{'s' if seeds > 1 else ''})",
+        "preset",
+        "top-1",
+        "trainable weights",
+        "seconds",
+        numeric=("top-1", "trainable weights", "seconds"),
+    )
+    best = max(mean(row.top1) for row in rows)
+    for row in rows:
+        accuracy = f"{mean(row.top1):.3f}" + (f" ± {row.spread:.3f}" if seeds > 1 else "")
+        style = "bold" if mean(row.top1) == best else None
+        table.add_row(row.preset, accuracy, f"{row.trainable:,}", f"{mean(row.seconds):.1f}", style=style)
+    return table

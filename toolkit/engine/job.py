@@ -1,0 +1,126 @@
+"""From a config to everything that a run needs: data, network, plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.config import Config, SourceConfig, load_config
+from toolkit.console import info
+from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data
+from toolkit.engine.run_folder import RunFolder
+from toolkit.errors import ConfigError, DataError, NetworkError
+from toolkit.runtime import seed_everything, select_device
+from toolkit.stage import StageInfo
+from toolkit.transfer import Plan, resolve_plan
+from toolkit.zoo import StagedNetwork, create_network, get_spec, load_weights
+
+__all__ = ["Job", "build_job"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A config made real.
+
+    Attributes:
+        config: What was asked for.
+        data: Images and labels.
+        network: The network with its new head, and pretrained weights where the plan wants them.
+        plan: What is frozen, and how fast the rest learns.
+        stages: The network's stages at this input size, in order.
+        preprocessing: From an image to the network's input.
+        device: Paddle's name of the device.
+        weights: Where the backbone's weights came from.
+    """
+
+    config: Config
+    data: DataBundle
+    network: StagedNetwork
+    plan: Plan
+    stages: tuple[StageInfo, ...]
+    preprocessing: Preprocessing
+    device: str
+    weights: str
+
+    def augmentation(self) -> Augmentation | None:
+        """The plan's training augmentation; None when there is none."""
+        if self.plan.augment == "none":
+            return None
+        return self.data.augmentation(self.plan.augment, self.preprocessing)
+
+    def loader(self, images: ImageSet, *, training: bool) -> BatchLoader:
+        """Batches of images: shuffled and augmented for training, in order and cropped in the centre otherwise."""
+        return BatchLoader(
+            images,
+            self.preprocessing,
+            batch_size=self.config.data.batch_size,
+            augmentation=self.augmentation() if training else None,
+            shuffle=training,
+            seed=self.config.seed,
+            workers=self.config.data.workers,
+        )
+
+
+def build_job(config: Config, weights: Path | None = None) -> Job:
+    """Read the data, build the network, resolve the plan; nothing is written.
+
+    Args:
+        config: What is asked for.
+        weights: A trained network's weights, head included, to use in place of ``model.pretrained``.
+
+    Raises:
+        ToolkitError: Anything in the config that does not fit the data, the network or the machine.
+    """
+    device = select_device(config.train.device)
+    spec = get_spec(config.model.name)
+    size = config.data.image_size or spec.input_size
+    data = build_data(config.data)
+    if len(data.classes) < 2:
+        raise DataError(
+            f"found {len(data.classes)} class ({', '.join(data.classes)}); a classifier needs at least two",
+            hint="check data.root and data.classes",
+        )
+    preprocessing = Preprocessing(size, config.data.crop_ratio or data.crop_ratio, spec.mean, spec.std)
+    transfer, classes, head = config.transfer, len(data.classes), config.model.head
+    stages = tuple(create_network(spec.name, classes, image_size=size).describe(size))
+    plan = resolve_plan(transfer, config.train, stages)
+    if config.data.augment != "auto":
+        plan = plan.with_augment(config.data.augment)
+    pretrained = _pretrained(config) if plan.pretrained and weights is None else False
+    if weights is None and pretrained is False and any(phase.frozen for phase in plan.phases):
+        raise ConfigError(
+            f"preset {plan.title} freezes stages, but model.pretrained is false: they would stay random",
+            hint="set model.pretrained, or use transfer.preset: scratch",
+        )
+    seed_everything(config.seed)
+    network = create_network(spec.name, classes, pretrained=pretrained, head=head, cut=plan.cut, image_size=size)
+    if weights is not None:
+        load_weights(network, weights)
+    origin = _origin(weights or pretrained)
+    return Job(config, data, network, plan, stages[: plan.cut], preprocessing, device, origin)
+
+
+def _origin(pretrained: bool | str | Path) -> str:
+    return "random" if pretrained is False else "paddle" if pretrained is True else str(pretrained)
+
+
+def _pretrained(config: Config) -> bool | str | Path:
+    """The weights to start from; a source task is trained first when its run is not there."""
+    wanted = config.model.pretrained
+    if not isinstance(wanted, SourceConfig):
+        return wanted
+    source = load_config(wanted.config)
+    if source.model.name != config.model.name:
+        raise NetworkError(
+            f"{wanted.config} trains {source.model.name}, but model.name is {config.model.name}",
+            hint="use the same network in both configs",
+        )
+    folder = RunFolder(source.output_dir.expanduser() / source.name)
+    if not folder.read_record():
+        from toolkit.engine.trainer import Trainer  # the source is a job like any other
+
+        info(f"source task {source.name}: not trained yet, training it first ({wanted.config})")
+        folder = Trainer.from_config(source).fit().folder
+    else:
+        info(f"source task {source.name}: {folder.path} is there")
+    return folder.best

@@ -1,0 +1,79 @@
+"""Optimizers of a plan, and their state under names that survive the process.
+
+Paddle keys optimizer state by automatic names (``linear_2.w_0_velocity_0``) that depend on what was built before in the
+process; here it is keyed by the parameter's path in the network, so that it fits the same network anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle import nn
+from paddle.optimizer import Optimizer
+
+from toolkit.config import TrainConfig
+from toolkit.errors import TrainingError
+
+__all__ = ["make_optimizer", "optimizer_state", "restore_optimizer"]
+
+
+def make_optimizer(train: TrainConfig, network: nn.Layer, lr: float) -> Optimizer:
+    """An optimizer over the parameters of ``network`` that are not frozen.
+
+    Args:
+        train: Kind of optimizer and its settings.
+        network: Frozen parameters have ``stop_gradient``; multipliers stand in ``optimize_attr``.
+        lr: Learning rate of the head.
+
+    Returns:
+        The optimizer, with a float learning rate.
+    """
+    parameters = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+    shared: dict[str, Any] = {
+        "learning_rate": lr,
+        "parameters": parameters,
+        "grad_clip": nn.ClipGradByGlobalNorm(train.clip_norm) if train.clip_norm else None,
+    }
+    decay = train.weight_decay
+    if train.optimizer == "momentum":
+        return paddle.optimizer.Momentum(momentum=train.momentum, weight_decay=decay, **shared)
+    if train.optimizer == "sgd":
+        return paddle.optimizer.SGD(weight_decay=decay, **shared)
+    if train.optimizer == "adam":
+        return paddle.optimizer.Adam(weight_decay=decay, **shared)
+    return paddle.optimizer.AdamW(weight_decay=decay, **shared)
+
+
+def optimizer_state(optimizer: Optimizer, network: nn.Layer) -> dict[str, NDArray[Any]]:
+    """The optimizer's arrays, keyed ``<parameter path>|<accumulator>``."""
+    path_of = {parameter.name: path for path, parameter in network.named_parameters()}
+    longest_first = sorted(path_of, key=len, reverse=True)
+    state: dict[str, NDArray[Any]] = {}
+    for key, value in optimizer.state_dict().items():
+        name = next((name for name in longest_first if key.startswith(f"{name}_")), None)
+        if name is not None:
+            state[f"{path_of[name]}|{key[len(name) + 1 :]}"] = np.asarray(value)
+    return state
+
+
+def restore_optimizer(optimizer: Optimizer, network: nn.Layer, state: Mapping[str, NDArray[Any]]) -> None:
+    """Put back what ``optimizer_state`` took.
+
+    Raises:
+        TrainingError: The state belongs to another network.
+    """
+    name_of = {path: parameter.name for path, parameter in network.named_parameters()}
+    named: dict[str, Any] = {}
+    for key, value in state.items():
+        path, _, accumulator = key.rpartition("|")
+        if path not in name_of:
+            raise TrainingError(
+                f"the checkpoint's optimizer state has {path}, which this network has not",
+                hint="resume with the config of the interrupted run",
+            )
+        named[f"{name_of[path]}_{accumulator}"] = paddle.to_tensor(value)
+    optimizer.set_state_dict(named)

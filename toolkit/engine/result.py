@@ -1,0 +1,38 @@
+"""What came out of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolkit.engine.run_folder import RunFolder
+
+__all__ = ["RunResult"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came out of a run.
+
+    Attributes:
+        folder: Everything the run left behind.
+        best: ``top1, top5, macro_f1, loss, epoch`` (epochs count from 1) of the best epoch on the validation images.
+        last: The same of the last epoch.
+        test: The best epoch's metrics on the test images, where the data set has a split for that.
+        seconds: Wall time of training, over all sittings.
+        parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
+    """
+
+    folder: RunFolder
+    best: dict[str, Any]
+    last: dict[str, Any]
+    test: dict[str, float] | None
+    seconds: float
+    parameters: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain values for ``--json`` and ``run.json``."""
+        result: dict[str, Any] = {"run_dir": str(self.folder.path), "best": self.best, "last": self.last}
+        if self.test is not None:
+            result["test"] = self.test
+        return {**result, "seconds": round(self.seconds, 3), "parameters": self.parameters}

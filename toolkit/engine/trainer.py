@@ -1,0 +1,238 @@
+"""The trainer: phases, epochs and steps on ``paddle.Model``, with everything recorded in the run's folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.static import InputSpec
+
+from toolkit.config import Config
+from toolkit.console import info, show
+from toolkit.data import Batch, BatchLoader
+from toolkit.engine.callbacks import CallbackFan, build_callbacks
+from toolkit.engine.evaluate import evaluate
+from toolkit.engine.features import FeatureLoader, cached_features
+from toolkit.engine.job import Job, build_job
+from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from toolkit.engine.record import describe_run, finish_record, make_result
+from toolkit.engine.result import RunResult
+from toolkit.engine.run_folder import RunFolder
+from toolkit.engine.schedule import LearningRate
+from toolkit.engine.signals import StopRequest, stop_requests
+from toolkit.engine.state import TrainingState
+from toolkit.errors import Interrupted, TrainingError
+from toolkit.files import clear_os_errors
+from toolkit.runtime import seed_everything
+from toolkit.transfer import PhasePlan, fingerprint, moved, plan_table, set_multipliers
+from toolkit.zoo import write_weights
+
+__all__ = ["Trainer"]
+
+Batches = BatchLoader | FeatureLoader
+
+
+class Trainer:
+    """Trains a job's network by its plan.
+
+    Args:
+        job: Data, network and plan.
+        quiet: Say nothing of the plan and the epochs (for runs that are part of a comparison).
+
+    Example:
+        >>> from toolkit import Trainer, load_config
+        >>> result = Trainer.from_config(load_config("configs/quickstart.yaml")).fit()  # doctest: +SKIP
+        >>> result.best["top1"]  # doctest: +SKIP
+    """
+
+    def __init__(self, job: Job, *, quiet: bool = False) -> None:
+        self.job = job
+        self._quiet = quiet
+        config, network = job.config, job.network
+        size = job.preprocessing.image_size
+        self.model = paddle.Model(
+            network,
+            inputs=[InputSpec([None, 3, size, size], "float32", "image")],
+            labels=[InputSpec([None], "int64", "label")],
+        )
+        self._loss = nn.CrossEntropyLoss(label_smoothing=config.train.label_smoothing)
+        self.state = TrainingState()
+        self._epochs = sum(phase.epochs for phase in job.plan.phases)
+
+    @classmethod
+    def from_config(cls, config: Config, *, quiet: bool = False) -> Trainer:
+        """Build the job of a config and a trainer for it.
+
+        Raises:
+            ToolkitError: Anything in the config that does not fit the data, the network or the machine.
+        """
+        return cls(build_job(config), quiet=quiet)
+
+    def fit(self, resume: Path | str | None = None) -> RunResult:
+        """Train all phases, keep the best and the last epoch, and prove that frozen stages did not move.
+
+        Args:
+            resume: Folder of an interrupted run of the same config, to go on after its last whole epoch.
+
+        Returns:
+            What came out. The network holds the best epoch's weights.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came; the message says how to resume.
+            TrainingError: The loss became NaN, or frozen weights moved.
+            ToolkitError: The run's folder cannot be written.
+        """
+        job = self.job
+        folder = RunFolder.open(resume) if resume else RunFolder.create(job.config)
+        self._begin(folder, resumed=resume is not None)
+        self._callbacks = build_callbacks(job, folder, self.model, self._keep_best, quiet=self._quiet)
+        self._callbacks.restore(self.state.callbacks)
+        try:
+            with stop_requests() as request:
+                self._request = request
+                self._callbacks.call("on_train_begin")
+                while self.state.phase < len(job.plan.phases):
+                    self._run_phase(job.plan.phases[self.state.phase])
+                self._callbacks.call("on_train_end")
+        finally:
+            self._callbacks.close()
+        return self._finish()
+
+    def _begin(self, folder: RunFolder, *, resumed: bool) -> None:
+        self.folder = folder
+        job = self.job
+        if resumed:
+            self.state = TrainingState.load(folder.last)
+            job.network.set_state_dict(self.state.weights)
+            folder.keep_metrics_until(self.state.epoch)
+            info(f"resuming {folder.path} after epoch {self.state.epoch}")
+        elif not self._quiet:
+            show(plan_table(job.plan, job.stages, sum(p.size for p in job.network.head_parameters().values())))
+        folder.write_record(describe_run(job, self.state))
+        if not resumed:
+            self._keep_last()
+
+    def _run_phase(self, phase: PhasePlan) -> None:
+        job, state, network = self.job, self.state, self.job.network
+        network.freeze(phase.frozen)
+        set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
+        training, validation, entry = self._batches(phase)
+        optimizer = make_optimizer(job.config.train, network, phase.lr)
+        self.model.prepare(optimizer, self._loss, paddle.metric.Accuracy())
+        rate = LearningRate(optimizer, job.config.train, phase.lr, len(training), phase.epochs)
+        if state.phase_epoch:
+            restore_optimizer(optimizer, network, state.optimizer)
+            rate.scale = state.lr_scale
+        before = fingerprint(self._frozen_state(phase))
+        self.model.stop_training = False
+        self._callbacks.start_phase(phase, job.stages, steps=len(training), epochs=self._epochs)
+        with network.entering_at(entry):
+            while state.phase_epoch < phase.epochs and not self.model.stop_training:
+                self._run_epoch(training, validation, rate, phase)
+        self._prove_unmoved(phase, before)
+        state.phase, state.phase_epoch, state.lr_scale, state.optimizer = state.phase + 1, 0, 1.0, {}
+        self._keep_last()
+
+    def _batches(self, phase: PhasePlan) -> tuple[Batches, Batches, int]:
+        """Training and validation batches, and the stage at which they enter the network."""
+        job = self.job
+        data, config = job.data, job.config
+        training, validation = job.loader(data.train, training=True), job.loader(data.val, training=False)
+        if not phase.frozen or job.plan.augment != "none" or config.cache.enabled is False:
+            return training, validation, 0
+        in_order = job.loader(data.train, training=False)
+        features = [
+            cached_features(job.network, phase.frozen, loader, config.cache, title)
+            for loader, title in ((in_order, "training images"), (validation, "validation images"))
+        ]
+        return FeatureLoader(features[0], training), FeatureLoader(features[1], validation), phase.frozen
+
+    def _run_epoch(self, training: Batches, validation: Batches, rate: LearningRate, phase: PhasePlan) -> None:
+        state, call, began = self.state, self._callbacks.call, time.monotonic()
+        training.set_epoch(state.epoch)
+        call("on_epoch_begin", state.epoch)
+        train = self._train_steps(training, rate)
+        call("on_epoch_end", state.epoch, train)
+        call("on_eval_begin")
+        val = evaluate(self.model, validation)
+        state.last = {**val, "epoch": state.epoch + 1}
+        call("on_eval_end", {**val, "acc": val["top1"]})
+        rate.note_changes()
+        seconds = time.monotonic() - began
+        state.epoch, state.phase_epoch = state.epoch + 1, state.phase_epoch + 1
+        state.seconds, state.lr_scale = state.seconds + seconds, rate.scale
+        self._keep_last()
+        self.folder.append_metrics(
+            {"epoch": state.epoch, "phase": phase.name, "train": train, "val": val, "seconds": round(seconds, 3)}
+        )
+
+    def _train_steps(self, training: Batches, rate: LearningRate) -> dict[str, float]:
+        losses, correct, seen = 0.0, 0.0, 0
+        first = self.state.phase_epoch * len(training)
+        for step, batch in enumerate(training):
+            self._callbacks.call("on_train_batch_begin", step)
+            rate.before_step(first + step)
+            paddle.seed(_step_seed(self.job.config.seed, self.state.epoch, step))
+            loss, accuracy = self._step(batch)
+            count = len(batch.labels)
+            losses, correct, seen = losses + loss * count, correct + accuracy * count, seen + count
+            logs = {"loss": loss, "top1": correct / seen, "acc": correct / seen, "lr": rate.value, "seen": seen}
+            self._callbacks.call("on_train_batch_end", step, logs)
+            self._stop_if_asked(self._request)
+        return {"loss": losses / seen, "top1": correct / seen, "acc": correct / seen, "lr": rate.value}
+
+    def _step(self, batch: Batch) -> tuple[float, float]:
+        losses, metrics = self.model.train_batch([batch.inputs], [batch.labels])
+        return float(np.asarray(losses[0]).reshape(-1)[0]), float(np.asarray(metrics[0]).reshape(-1)[0])
+
+    def _stop_if_asked(self, request: StopRequest) -> None:
+        if request.signal_name:
+            raise Interrupted(
+                f"{request.signal_name}: stopped in epoch {self.state.epoch + 1} of {self._epochs}; "
+                f"{self.folder.last} holds the end of epoch {self.state.epoch}",
+                hint=f"go on with: python tools/train.py --resume {self.folder.path}",
+            )
+
+    def _frozen_state(self, phase: PhasePlan) -> Mapping[str, Any]:
+        network = self.job.network
+        return {key: value for i in range(phase.frozen) for key, value in network.stage_state(i).items()}
+
+    def _prove_unmoved(self, phase: PhasePlan, before: Mapping[str, str]) -> None:
+        changed = moved(before, fingerprint(self._frozen_state(phase)))
+        proof = {"phase": phase.name, "frozen_stages": phase.frozen, "arrays_checked": len(before), "moved": changed}
+        self.state.proof.append(proof)
+        if changed:
+            raise TrainingError(
+                f"{len(changed)} arrays of frozen stages moved in phase {phase.name}: {', '.join(changed[:3])}",
+                hint="a callback or custom code must have changed them",
+            )
+
+    def _keep_best(self) -> None:
+        self.state.best = self.state.last
+        with clear_os_errors(f"the checkpoint {self.folder.best}"):
+            write_weights(self.job.network.state_dict(), self.folder.best)
+
+    def _keep_last(self) -> None:
+        state, network = self.state, self.job.network
+        state.weights = {key: value.numpy() for key, value in network.state_dict().items()}
+        optimizer = self.model._optimizer
+        state.optimizer = optimizer_state(optimizer, network) if optimizer and state.phase_epoch else {}
+        state.callbacks = self._callbacks.state() if state.epoch else {}
+        state.save(self.folder.last)
+
+    def _finish(self) -> RunResult:
+        result = make_result(self.job, self.folder, self.state, self.model)
+        self._callbacks.finish(result)
+        self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
+        seed_everything(self.job.config.seed)
+        return result
+
+
+def _step_seed(seed: int, epoch: int, step: int) -> int:
+    """Dropout's seed as a function of the position in the run."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])

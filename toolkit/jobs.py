@@ -1,0 +1,186 @@
+"""What the tools do, callable from Python: each function works, and returns what there is to say.
+
+The scripts in ``tools/`` parse arguments and call one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from toolkit.cli import Outcome
+from toolkit.config import Config
+from toolkit.console import info, new_table
+from toolkit.data import ImageSet
+from toolkit.deploy import (
+    NetworkPredictor,
+    Prediction,
+    Predictor,
+    expand_images,
+    export_model,
+    predictions_csv,
+    predictions_table,
+)
+from toolkit.engine import Job, RunFolder, RunResult, Trainer, build_job, compare_presets, evaluate_job
+from toolkit.engine.compare import comparison_table
+from toolkit.errors import ConfigError, TrainingError
+from toolkit.runtime import cpu_settings, select_device
+
+__all__ = ["evaluate", "export", "predict", "train"]
+
+_CHECKED_IMAGES = 64
+"""Evaluation images on which an export must agree with the trained network."""
+
+
+def train(config: Config, resume: Path | None = None) -> Outcome:
+    """Train; then compare presets, export and show examples where the config says so.
+
+    Args:
+        config: The job.
+        resume: Folder of an interrupted run to go on with.
+
+    Returns:
+        The run's result; with ``comparison`` and ``examples`` where asked for.
+    """
+    device = select_device(config.train.device)
+    info(f"device {device}; {cpu_settings()}")
+    trainer = Trainer.from_config(config)
+    result = trainer.fit(resume=resume)
+    text: list[Any] = [_result_table(result)]
+    payload = result.to_json()
+    if config.transfer.compare:
+        rows = compare_presets(config, result)
+        payload["comparison"] = [row.to_json() for row in rows]
+        text.append(comparison_table(rows))
+    if config.export.enabled:
+        folder = _export(trainer.job, result.folder.inference)
+        payload["inference"] = str(folder)
+        text.append(_exported(folder))
+        if config.export.examples:
+            examples, table = _examples(folder, trainer.job.data.evaluation[1], config.export.examples)
+            payload["examples"] = examples
+            text.append(table)
+    text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
+    return Outcome(payload, text)
+
+
+def evaluate(config: Config, config_path: Path) -> Outcome:
+    """Evaluate the best epoch of a run on its test (or validation) images."""
+    folder = find_run(config, config_path)
+    metrics = evaluate_job(build_job(config, weights=folder.best))
+    table = new_table(f"{folder.path}: {metrics['split']}, {metrics['images']} images", "metric", "value")
+    for name in ("top1", "top5", "macro_f1", "loss"):
+        table.add_row(name, f"{metrics[name]:.4f}")
+    return Outcome({"run_dir": str(folder.path), **metrics}, [table])
+
+
+def export(config: Config, config_path: Path, output: Path | None = None) -> Outcome:
+    """Export the best epoch of a run, and check the exported model against the network."""
+    folder = find_run(config, config_path)
+    exported = _export(build_job(config, weights=folder.best), output or folder.inference)
+    return Outcome({"run_dir": str(folder.path), "inference": str(exported)}, [_exported(exported)])
+
+
+def predict(
+    images: Sequence[str],
+    model: str | None,
+    network: str | None,
+    weights: str | None,
+    topk: int,
+    device: str,
+    *,
+    as_csv: bool = False,
+) -> Outcome:
+    """Classify images with an exported model (``model``) or a pretrained network as it is (``network``)."""
+    if topk < 1:
+        raise ConfigError(f"--topk is {topk}; expected 1 or more")
+    paths = expand_images(images)
+    predictor: Predictor | NetworkPredictor
+    if network is not None:
+        predictor = NetworkPredictor(network, weights or True, device=device)
+    else:
+        folder = Path(model or "")
+        inside = RunFolder(folder).inference
+        predictor = Predictor(inside if inside.is_dir() else folder, device=device)
+    predictions = predictor.predict(paths, topk=topk)
+    text = [predictions_csv(predictions).rstrip()] if as_csv else [predictions_table(predictions)]
+    return Outcome([prediction.to_dict() for prediction in predictions], text)
+
+
+def find_run(config: Config, config_path: Path) -> RunFolder:
+    """The run that a config belongs to: the folder it stands in, or else ``output_dir/name``.
+
+    Raises:
+        TrainingError: There is no trained run.
+    """
+    for path in (config_path.parent, config.output_dir.expanduser() / config.name):
+        folder = RunFolder(path)
+        if folder.config.is_file() and folder.best.is_file():
+            return folder
+    raise TrainingError(
+        f"no trained run for {config_path}: {config.output_dir / config.name} has no checkpoints/best.pdparams",
+        hint=f"train first: python tools/train.py -c {config_path}",
+    )
+
+
+def _export(job: Job, folder: Path) -> Path:
+    """Export; the export fails when its probabilities differ from the network's by more than 1e-4."""
+    return export_model(
+        job.network,
+        folder,
+        classes=job.data.classes,
+        preprocessing=job.preprocessing.to_dict(),
+        network_name=job.network.spec.name,
+        image_size=job.preprocessing.image_size,
+        check=_some_images(job),
+    )
+
+
+def _some_images(job: Job) -> np.ndarray:
+    """Up to 64 evaluation images, spread over the classes, as the network's input."""
+    images = job.data.evaluation[1]
+    rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
+    return np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
+
+
+def _examples(folder: Path, images: ImageSet, count: int) -> tuple[list[dict[str, Any]], Table]:
+    """The exported model's predictions for some images, beside the truth."""
+    rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
+    predictor = Predictor(folder)
+    found: list[Prediction] = predictor.predict([images.read(int(row)) for row in rows], topk=2, names=[images.path(int(row)) for row in rows])
+    table = new_table(
+        "predictions of the exported model", "image", "is", "predicted", "confidence", numeric=("confidence",)
+    )
+    examples = []
+    for row, prediction in zip(rows, found, strict=True):
+        truth = predictor.labels[images.labels[row]]
+        examples.append({**prediction.to_dict(), "truth": truth})
+        mark = "" if prediction.label[0] == truth else "  (wrong)"
+        table.add_row(prediction.path, truth, prediction.label[0] + mark, f"{prediction.confidence[0]:.3f}")
+    return examples, table
+
+
+def _exported(folder: Path) -> str:
+    return f"exported to {folder}; try: python tools/predict.py --model {folder} IMAGE"
+
+
+def _result_table(result: RunResult) -> Table:
+    table = new_table(
+        f"{result.folder.path}: {result.parameters['trainable']:,} of {result.parameters['total']:,} weights trained, "
+        f"{result.seconds:.1f} s",
+        "epoch",
+        "top-1",
+        "top-5",
+        "macro-F1",
+        "loss",
+    )
+    rows = [("best", result.best), ("last", result.last)]
+    for name, metrics in [*rows, *([("best on test", result.test)] if result.test else [])]:
+        label = f"{name} ({metrics['epoch']})" if "epoch" in metrics else name
+        numbers = [f"{metrics[key]:.4f}" for key in ("top1", "top5", "macro_f1", "loss")]
+        table.add_row(label, *numbers)
+    return table

@@ -1,0 +1,22 @@
+"""What to keep of a pretrained network, what to train, and how fast: presets and the plans they resolve to."""
+
+from toolkit.transfer.freeze import fingerprint, moved
+from toolkit.transfer.groups import set_multipliers
+from toolkit.transfer.plan import PhasePlan, Plan, resolve_cut, resolve_plan
+from toolkit.transfer.presets import PRESETS, PresetSpec, Rates, get_preset
+from toolkit.transfer.table import plan_table
+
+__all__ = [
+    "PRESETS",
+    "PhasePlan",
+    "Plan",
+    "PresetSpec",
+    "Rates",
+    "fingerprint",
+    "get_preset",
+    "moved",
+    "plan_table",
+    "resolve_cut",
+    "resolve_plan",
+    "set_multipliers",
+]

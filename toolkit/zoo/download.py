@@ -1,0 +1,119 @@
+"""Downloads that are complete or absent: resumed after a cut, checked, and moved into place when they are right.
+
+Settings, from the environment:
+    PADDLE_FINETUNE_WEIGHTS  folder to keep weights in, instead of Paddle's ~/.cache/paddle/hapi/weights
+    TOOLKIT_OFFLINE=1        never download
+    TOOLKIT_MIRROR           base URL that has the files of Paddle's weights under the same names
+    HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  as usual
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from toolkit.console import info
+from toolkit.errors import WeightsError
+from toolkit.zoo.locking import locked
+from toolkit.zoo.transfer_file import BadAnswerError, CutError, transfer
+
+__all__ = ["fetch", "mirrored", "weights_folder"]
+
+_ATTEMPTS = 4
+_FIRST_PAUSE = 0.5  # seconds; doubled after each attempt that brought nothing
+
+
+def weights_folder() -> Path:
+    """Where downloaded weights are kept: Paddle's own folder, unless PADDLE_FINETUNE_WEIGHTS names another."""
+    return Path(os.environ.get("PADDLE_FINETUNE_WEIGHTS") or "~/.cache/paddle/hapi/weights").expanduser()
+
+
+def mirrored(url: str) -> str:
+    """The URL on the mirror of TOOLKIT_MIRROR, if there is one."""
+    mirror = os.environ.get("TOOLKIT_MIRROR")
+    return f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}" if mirror else url
+
+
+def fetch(url: str, path: Path, md5: str | None = None) -> Path:
+    """Give a file from the cache, or download it.
+
+    Args:
+        url: Where the file is.
+        path: Where it is kept.
+        md5: Checksum in hex, or None when it is not known.
+
+    Returns:
+        ``path``, which is complete and has this checksum.
+
+    Raises:
+        WeightsError: The file is not there and cannot be downloaded; the hint says which file to put where.
+    """
+    cure = f"download {url} in another way and put it at {path}"
+    if _is_there(path, md5):
+        return path
+    if os.environ.get("TOOLKIT_OFFLINE", "") not in ("", "0"):
+        state = "is not what it should be (md5)" if path.is_file() else "is not there"
+        raise WeightsError(f"{path} {state}, and TOOLKIT_OFFLINE forbids downloads", hint=cure)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        waiting = f"weights: another process is downloading {path.name}; waiting for it"
+        with locked(path.with_name(f".{path.name}.lock"), waiting):
+            if not _is_there(path, md5):
+                info(f"weights: downloading {url}")
+                _download(url, path, md5, cure)
+    except OSError as error:
+        hint = "free some space, or set PADDLE_FINETUNE_WEIGHTS to a folder that you may write to"
+        raise WeightsError(f"cannot keep {path}: {error.strerror or error}", hint=hint) from error
+    return path
+
+
+def _is_there(path: Path, md5: str | None) -> bool:
+    return path.is_file() and (md5 is None or _md5(path) == md5)
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _download(url: str, path: Path, md5: str | None, cure: str) -> None:
+    """Transfer to ``<name>.part``, check, rename."""
+    part = path.with_name(f"{path.name}.part")
+    resumed = part.is_file()
+    _transfer_with_patience(url, part, path.name, cure)
+    if resumed and not _is_there(part, md5):  # perhaps what was there before was spoilt
+        part.unlink()
+        _transfer_with_patience(url, part, path.name, cure)
+    if not _is_there(part, md5):
+        part.unlink()
+        raise WeightsError(f"{url} gives a file with a wrong checksum (expected md5 {md5})", hint=cure)
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
+
+
+def _transfer_with_patience(url: str, part: Path, name: str, cure: str) -> None:
+    """Go on after cuts for as long as each try brings something, with pauses when it does not."""
+    idle = 0
+    while True:
+        before = _size(part)
+        try:
+            return transfer(url, part, name)
+        except BadAnswerError as error:
+            raise WeightsError(f"cannot download {url}: {error}", hint=cure) from error
+        except CutError as error:
+            idle = 0 if _size(part) > before else idle + 1
+            if idle == _ATTEMPTS:
+                raise WeightsError(f"cannot download {url}: {error}", hint=cure) from error
+            time.sleep(_FIRST_PAUSE * 2 ** max(idle - 1, 0))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

@@ -1,0 +1,68 @@
+"""From what a config says about weights to a file on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from toolkit.errors import WeightsError
+from toolkit.zoo.download import fetch, mirrored, weights_folder
+from toolkit.zoo.lookup import nearest
+from toolkit.zoo.spec import NetworkSpec
+from toolkit.zoo.table import get_spec, list_networks
+
+__all__ = ["resolve_weights"]
+
+
+def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | None:
+    """Find the weights file that is meant, downloading it where that is needed.
+
+    Args:
+        spec: Row of the network.
+        pretrained: False: none. True: Paddle's own ImageNet weights, kept where Paddle keeps them. Otherwise a local
+            file or a URL; a URL's file is kept in a folder of its own beside Paddle's.
+
+    Returns:
+        The file, or None for random weights.
+
+    Raises:
+        WeightsError: There are no such weights, or they cannot be had; the message says what to do.
+    """
+    if pretrained is False:
+        return None
+    if pretrained is True:
+        return _published(spec)
+    if urlsplit(str(pretrained)).scheme in ("http", "https"):
+        return _from_url(str(pretrained))
+    return _local(Path(pretrained).expanduser())
+
+
+def _published(spec: NetworkSpec) -> Path:
+    if spec.weights is None:
+        having = [name for name in list_networks() if get_spec(name).pretrained]
+        raise WeightsError(
+            f"Paddle has no weights for {spec.name}{nearest(spec.name, having)}",
+            hint="set model.pretrained to false, to a local file or to a URL, or take a network that has weights",
+        )
+    name = _file_name(spec.weights.url)
+    return fetch(mirrored(spec.weights.url), weights_folder() / name, md5=spec.weights.md5)
+
+
+def _from_url(url: str) -> Path:
+    folder = hashlib.sha256(url.encode()).hexdigest()[:12]
+    return fetch(url, weights_folder() / folder / _file_name(url))
+
+
+def _file_name(url: str) -> str:
+    return Path(unquote(urlsplit(url).path)).name or "weights.pdparams"
+
+
+def _local(path: Path) -> Path:
+    for candidate in (path, path.with_name(f"{path.name}.pdparams")):
+        if candidate.is_file():
+            return candidate
+    what = "is a folder" if path.is_dir() else "does not exist"
+    raise WeightsError(
+        f"weights file {path} {what}", hint="give a .pdparams or .safetensors file, a URL, or true for Paddle's weights"
+    )

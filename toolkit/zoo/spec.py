@@ -1,0 +1,97 @@
+"""What a network is, as facts: one row a network.
+
+A *step* is a short text. ``"layer1.0"`` is the path of a sublayer in the original network; ``":relu"`` is one of the
+functions of ``toolkit.zoo.steps`` for what the original does between its sublayers. A *stage* is a name and the steps
+that make it. Stages run in order, then the ``top`` does, which has the classifier (``head``) in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkSpec", "PretrainedWeights", "Stage", "stage"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a row, or a pattern for several.
+
+    Attributes:
+        name: Name of the stage. A pattern (``layer1.*``, ``conv*``) stands for one stage for each sublayer it matches,
+            in the order of the network.
+        steps: What the stage runs, in order; a pattern has itself as its only step.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+
+
+def stage(name: str, *steps: str) -> Stage:
+    """A stage; without steps it is the sublayer (or the pattern) of that name."""
+    return Stage(name, steps or (name,))
+
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """ImageNet weights that can be downloaded.
+
+    Attributes:
+        url: Where they are.
+        md5: Checksum of the file, in hex.
+    """
+
+    url: str
+    md5: str
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network.
+
+    Attributes:
+        name: Name in the zoo.
+        factory: Dotted path of the function or class that builds the original network.
+        stages: The backbone, in forward order.
+        head: Path of the classifier, a layer in ``top``; a new head takes its place and its name.
+        top: Steps from the last stage's output to the logits, the head among them.
+        width: Number of features that the head reads.
+        options: Keyword arguments of the factory.
+        auxiliary: Sublayers of auxiliary classifiers. They are left out, and so are their weights in files.
+        input_size: Side of the square input the weights were trained on, in pixels.
+        min_size: Smallest side the network can take.
+        max_size: Largest side, for networks with dense layers of a fixed size; None: any.
+        in_channels: Channels of the input image.
+        classes: Number of classes of the original classifier.
+        mean: Mean of each channel of an image in [0, 1].
+        std: Standard deviation of each channel of an image in [0, 1].
+        weights: Pretrained weights, or None where there are none.
+        top1: Published ImageNet top-1 accuracy of these weights as a fraction, or None where it is not known for sure.
+    """
+
+    name: str
+    factory: str
+    stages: tuple[Stage, ...]
+    head: str
+    top: tuple[str, ...]
+    width: int
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    auxiliary: tuple[str, ...] = ()
+    input_size: int = 224
+    min_size: int = 32
+    max_size: int | None = None
+    in_channels: int = 3
+    classes: int = 1000
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    weights: PretrainedWeights | None = None
+    top1: float | None = None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether there are weights to download."""
+        return self.weights is not None

@@ -1,0 +1,118 @@
+"""Reading and writing weights, without ever running what a file says.
+
+A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.zoo.unpickle``, which knows only
+what Paddle writes. A ``.safetensors`` file holds data alone.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import Tensor
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from toolkit.errors import WeightsError
+from toolkit.files import atomic_file
+from toolkit.zoo.unpickle import read_pickle
+
+__all__ = ["read_weights", "write_weights"]
+
+_NAME_TABLE = "StructuredToParameterName@@"
+_SPLIT_TABLE = "UnpackBigParamInfor@@"
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a weights file.
+
+    Args:
+        path: A ``.pdparams`` or ``.safetensors`` file; its content decides which.
+
+    Returns:
+        Arrays by state-dict key.
+
+    Raises:
+        WeightsError: There is no such file, it is something else, or it is damaged.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
+    if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
+        return _read_safetensors(path)
+    return _arrays(read_pickle(path), path)
+
+
+def write_weights(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write weights, whole or not at all.
+
+    Args:
+        state: Tensors or arrays by state-dict key.
+        path: A file that ends in ``.safetensors``, or one (``.pdparams``) that ``paddle.load`` reads as well.
+    """
+    path = Path(path)
+    arrays = {key: np.ascontiguousarray(_to_numpy(value)) for key, value in state.items()}
+    with atomic_file(path) as temporary:
+        if path.suffix == ".safetensors":
+            safetensors.save_file(arrays, temporary)
+        else:
+            with temporary.open("wb") as file:
+                pickle.dump(arrays, file, protocol=4)
+
+
+def _to_numpy(value: Any) -> np.ndarray:
+    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        arrays: dict[str, np.ndarray] = safetensors.load_file(path)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is a damaged safetensors file: {error}", hint="get the file again") from error
+    return arrays
+
+
+def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path} holds {_kind(content)}, not weights", hint=_EXPECTED)
+    content.pop(_NAME_TABLE, None)
+    _join(content, path)
+    arrays = {}
+    for key, value in content.items():
+        array = _array(value)
+        if array is None or not isinstance(key, str):
+            raise WeightsError(f"{path} is not a weights file: {key!r} holds {_kind(value)}", hint=_EXPECTED)
+        arrays[key] = array
+    return arrays
+
+
+_EXPECTED = "expected a dictionary of arrays, as paddle.save(network.state_dict(), path) writes it"
+
+
+def _array(value: Any) -> np.ndarray | None:
+    """An array as it is, a number, or Paddle's pair of name and array; None for anything else."""
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
+        value = value[1]
+    if isinstance(value, (bool, int, float, np.generic)):
+        value = np.asarray(value)
+    return value if isinstance(value, np.ndarray) else None
+
+
+def _join(content: dict[Any, Any], path: Path) -> None:
+    """Put together the arrays that pickle protocols 2 and 3 keep in slices of at most 1 GB."""
+    try:
+        for key, plan in content.pop(_SPLIT_TABLE, {}).items():
+            parts = [content.pop(part) for part in plan["slices"]]
+            content[key] = np.concatenate(parts).reshape(plan["OriginShape"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} is a damaged weights file: its sliced arrays do not fit together") from error
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None or value in ({}, ()) else f"a {type(value).__name__}"

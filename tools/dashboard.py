@@ -1,0 +1,24 @@
+"""Show runs in VisualDL, in the browser.
+
+    python tools/dashboard.py runs/
+"""
+
+import argparse
+
+from toolkit import cli
+
+
+def main(args: argparse.Namespace) -> cli.Outcome:
+    """Serve until Ctrl-C."""
+    from toolkit.deploy import serve
+
+    serve(args.folder, host=args.host, port=args.port)
+    return cli.Outcome({})
+
+
+if __name__ == "__main__":
+    parser = cli.make_parser(__doc__)
+    parser.add_argument("folder", nargs="?", default="runs", help="a run's folder, or a folder of runs (default runs)")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
+    parser.add_argument("--port", type=int, default=8040)
+    cli.run(parser, main)

@@ -1,0 +1,29 @@
+"""Classify images with an exported model, or recognise ImageNet objects with a pretrained network as it is.
+
+    python tools/predict.py --model runs/cub200/inference photo.jpg photos/ 'more/*.png' --topk 3
+    python tools/predict.py --network mobilenet_v2 photo.jpg
+"""
+
+import argparse
+
+from toolkit import cli
+
+
+def main(args: argparse.Namespace) -> cli.Outcome:
+    """Predict labels with confidence, best first."""
+    from toolkit import jobs
+
+    return jobs.predict(args.images, args.model, args.network, args.weights, args.topk, args.device, as_csv=args.csv)
+
+
+if __name__ == "__main__":
+    parser = cli.make_parser(__doc__)
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|GLOB")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--model", metavar="FOLDER", help="an exported model, or a run's folder")
+    source.add_argument("--network", metavar="NAME", help="a network of the zoo with its ImageNet classes")
+    parser.add_argument("--weights", metavar="FILE|URL", help="weights for --network, in place of Paddle's own")
+    parser.add_argument("--topk", type=int, default=5, metavar="K", help="labels an image (default 5)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:k")
+    parser.add_argument("--csv", action="store_true", help="print CSV")
+    cli.run(parser, main)
