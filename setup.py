@@ -1,8 +1,8 @@
 """Packaging. Everything else (ruff, mypy, pytest) is configured in pyproject.toml.
 
-Two dependencies come in several distributions of one module, which must not be installed beside each other: Paddle (CPU,
-GPU, ...) and OpenCV (with and without a window system). One that is already installed is kept. So, to use a GPU, install
-the GPU build first, then the toolkit::
+Two dependencies come in several distributions of one module, which must not be installed beside each other: Paddle
+(CPU, GPU, ...) and OpenCV (with and without a window system). One that is already installed is kept. So, to use a GPU,
+install the GPU build first, then the toolkit::
 
     python -m pip install paddlepaddle-gpu==2.6.2   # the last one on PyPI; 3.x comes from Paddle's own index
     python -m pip install -e .
@@ -67,7 +67,7 @@ setup(
         # See above: install it before the toolkit, or switch afterwards (README, "GPU").
         "gpu": ["paddlepaddle-gpu==2.6.2"],
         # What paddleclas 2.6.0 needs beside the above. Its own pins (numpy==1.24.4, gast==0.3.3,
-        # opencv-python<=4.6.0.66) drag others back on Python 3.11 and cannot be met on newer ones; it runs without them:
+        # opencv-python<=4.6.0.66) drag others back on Python 3.11 and cannot be met on newer ones. It runs so:
         #     pip install -e ".[clas]" && pip install --no-deps paddleclas==2.6.0
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],

@@ -165,7 +165,7 @@ def import_graph(*, deferred: bool) -> dict[str, set[str]]:
     }
 
 
-# The code on disk ------------------------------------------------------------------------------------------------------
+# The code on disk
 
 
 def test_every_part_has_a_layer_and_every_row_a_part() -> None:
@@ -225,7 +225,7 @@ def offences(tree: ast.AST) -> list[str]:
 
 
 def test_importing_the_toolkit_does_not_import_paddle(repo: Path) -> None:
-    code = "import sys, toolkit, toolkit.config, toolkit.cli; sys.exit(sorted({'paddle', 'cv2'} & set(sys.modules)) or 0)"
+    code = "import sys, toolkit, toolkit.config, toolkit.cli; sys.exit('paddle' in sys.modules or 'cv2' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
 
@@ -244,7 +244,7 @@ def test_help_does_not_import_paddle(tool: Path, tmp_path: Path) -> None:
     assert "usage:" in result.stdout
 
 
-# The checks themselves -------------------------------------------------------------------------------------------------
+# The checks themselves
 
 
 @pytest.mark.parametrize(

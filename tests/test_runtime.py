@@ -102,7 +102,8 @@ def test_the_cpu_can_always_be_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "wanted", "expected"), [(0, "auto", "cpu"), (2, "auto", "gpu:0"), (2, "gpu", "gpu:0"), (2, "gpu:1", "gpu:1")]
+    ("gpus", "wanted", "expected"),
+    [(0, "auto", "cpu"), (2, "auto", "gpu:0"), (2, "gpu", "gpu:0"), (2, "gpu:1", "gpu:1")],
 )
 def test_devices(gpus: int, wanted: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = pretend_gpus(gpus, monkeypatch)

@@ -15,7 +15,6 @@ from rich.table import Table
 from toolkit.cli import Outcome
 from toolkit.config import Config
 from toolkit.console import info, new_table
-from toolkit.data import ImageSet
 from toolkit.deploy import (
     NetworkPredictor,
     Prediction,
@@ -61,7 +60,7 @@ def train(config: Config, resume: Path | None = None) -> Outcome:
         payload["inference"] = str(folder)
         text.append(_exported(folder))
         if config.export.examples:
-            examples, table = _examples(folder, trainer.job.data.evaluation[1], config.export.examples)
+            examples, table = _examples(folder, trainer.job, config.export.examples)
             payload["examples"] = examples
             text.append(table)
     text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
@@ -147,8 +146,9 @@ def _some_images(job: Job) -> np.ndarray:
     return np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
 
 
-def _examples(folder: Path, images: ImageSet, count: int) -> tuple[list[dict[str, Any]], Table]:
+def _examples(folder: Path, job: Job, count: int) -> tuple[list[dict[str, Any]], Table]:
     """The exported model's predictions for some images, beside the truth."""
+    images, classes = job.data.evaluation[1], job.data.classes
     rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     predictor = Predictor(folder)
     found: list[Prediction] = predictor.predict([images.read(int(row)) for row in rows], topk=2, names=[images.path(int(row)) for row in rows])
@@ -157,7 +157,7 @@ def _examples(folder: Path, images: ImageSet, count: int) -> tuple[list[dict[str
     )
     examples = []
     for row, prediction in zip(rows, found, strict=True):
-        truth = predictor.labels[images.labels[row]]
+        truth = classes[images.labels[row]]
         examples.append({**prediction.to_dict(), "truth": truth})
         mark = "" if prediction.label[0] == truth else "  (wrong)"
         table.add_row(prediction.path, truth, prediction.label[0] + mark, f"{prediction.confidence[0]:.3f}")

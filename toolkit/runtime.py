@@ -98,13 +98,17 @@ def cpu_settings() -> CpuSettings:
 
 
 def import_paddle() -> None:
-    """Import Paddle without its remarks on OMP_NUM_THREADS (which is set on purpose) and on a missing compiler cache."""
+    """Import Paddle without its remarks on what is so on purpose, or of no use to the user of a tool.
+
+    These are on OMP_NUM_THREADS, a missing compiler cache, and the statistics of BatchNorm in training.
+    """
     heard = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stderr(heard):
         warnings.filterwarnings("ignore", message="No ccache found")
         import paddle  # noqa: F401
     remarks = [line for line in heard.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
     sys.stderr.write("".join(remarks))
+    warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
 
 def rank() -> int:

@@ -79,6 +79,11 @@ def test_every_optimizer_has_a_rate_and_heads_alone_learn_faster(optimizer: str)
     assert 0 < tuned <= head
 
 
+def test_a_head_on_few_features_learns_faster() -> None:
+    shallow, deep = (plan(RESNET50, preset=preset).phases[0].lr for preset in ("small_different", "small_similar"))
+    assert shallow > deep
+
+
 def test_the_user_goes_before_the_preset() -> None:
     found = plan(
         MOBILENET_V2,
@@ -172,8 +177,9 @@ def test_phases() -> None:
     phases = [{"epochs": 2, "freeze": "all", "name": "head"}, {"epochs": 5, "freeze": "layer2", "backbone_lr": 0.2}]
     found = plan(RESNET50, preset="small_similar", phases=phases)
     head, rest = found.phases
-    assert (head.name, head.epochs, head.frozen, head.lr) == ("head", 2, 17, 0.05)
-    assert (rest.name, rest.epochs, rest.frozen, rest.lr) == ("phase 2", 5, 8, 0.01)
+    spec = get_preset("small_similar")
+    assert (head.name, head.epochs, head.frozen, head.lr) == ("head", 2, 17, spec.head_lr.momentum)
+    assert (rest.name, rest.epochs, rest.frozen, rest.lr) == ("phase 2", 5, 8, spec.tuning_lr.momentum)
     assert set(rest.multipliers[8:]) == {0.2}
     assert (found.epochs, found.frozen) == (7, 8)
 

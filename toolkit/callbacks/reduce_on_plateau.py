@@ -25,19 +25,18 @@ class ReduceLROnPlateau(MonitorCallback):
         min_delta: Smaller changes do not count as better.
         factor: New rate = old rate x factor, in (0, 1).
         patience: Epochs in a row without improvement before reducing; 0, like 1, reduces at the first one.
-        cooldown: Epochs after a reduction in which none are counted.
+        cooldown: Epochs to wait after a reduction; counted as in Keras and Paddle, where the last of them counts again.
         min_lr: The head's rate is never set below this.
 
     Attributes:
         wait: Epochs in a row without improvement.
         cooldown_left: Epochs of cooldown that are left.
-        reductions: Number of reductions so far.
 
     Raises:
         ConfigError: The factor would not reduce.
     """
 
-    state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "wait", "cooldown_left", "reductions")
+    state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "wait", "cooldown_left")
 
     def __init__(
         self,
@@ -62,7 +61,6 @@ class ReduceLROnPlateau(MonitorCallback):
         super().reset()
         self.wait = 0
         self.cooldown_left = 0
-        self.reductions = 0
 
     def start_phase(self) -> None:
         """Patience starts anew."""
@@ -95,5 +93,4 @@ class ReduceLROnPlateau(MonitorCallback):
         optimizer.set_lr(new)
         self.cooldown_left = self.cooldown
         self.wait = 0
-        self.reductions += 1
         info(f"epoch {self.epoch + 1}: {self.monitor} stands still, learning rate {old:.3g} -> {new:.3g}")

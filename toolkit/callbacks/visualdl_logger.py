@@ -50,6 +50,7 @@ class VisualDLLogger(Callback):
         self._training = False
         self._restored = False
         self._used = False
+        self._waiting: list[tuple[str, NDArray[np.uint8], int]] = []
         self.reset()
 
     @property
@@ -80,13 +81,14 @@ class VisualDLLogger(Callback):
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state; the training that begins next continues the record from there."""
+        self._waiting.clear()
         self.close()
         self.step = state["step"]
         self._keep = state["bytes"]
         self._restored = True
 
     def add_images(self, images: NDArray[np.uint8], tag: str = "train images", step: int = 0) -> None:
-        """Show images as one grid.
+        """Show images as one grid. Before a training begins they wait for it; a resumed one has them already.
 
         Args:
             images: ``[N, H, W, 3]``, uint8, RGB, N >= 1.
@@ -94,7 +96,9 @@ class VisualDLLogger(Callback):
             step: Step or epoch they belong to.
         """
         if is_main_process():
-            self._open().add_image(tag, _grid(images), step)
+            self._waiting.append((tag, _grid(images), step))
+            if self._used:
+                self._open()
 
     def hparams(self, parameters: Mapping[str, Any], metrics: Mapping[str, float | None]) -> None:
         """Put the run on the page of hyper-parameters, so that runs can be compared.
@@ -125,7 +129,9 @@ class VisualDLLogger(Callback):
             ConfigError: VisualDL is not installed.
             ToolkitError: The folder cannot be written.
         """
-        if self._used and not self._restored:
+        if self._restored:
+            self._waiting.clear()
+        elif self._used:
             self.reset()
         self._used, self._restored, self._training = True, False, True
         if is_main_process():
@@ -182,6 +188,9 @@ class VisualDLLogger(Callback):
             with clear_os_errors(str(self.path)), redirect_stdout(io.StringIO()):  # it greets old records on stdout
                 self._cut_record()
                 self._writer = LogWriter(logdir=str(self.folder), file_name=self.file_name)
+        for tag, grid, step in self._waiting:
+            self._writer.add_image(tag, grid, step)
+        self._waiting.clear()
         return self._writer
 
     def _cut_record(self) -> None:

@@ -15,7 +15,6 @@ from typing import Literal, TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from toolkit.data.decode import Pixels
 from toolkit.data.preprocessing import Preprocessing, resize
@@ -62,6 +61,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
 )
 _ERASED_AREA = (0.02, 0.15)
 _CROP_TRIES = 10
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -146,19 +146,16 @@ def _random_rotation(image: Pixels, degrees: float, rng: np.random.Generator) ->
 
 
 def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Saturation, then brightness, contrast and channel gains in one look-up table a channel."""
-    if recipe.colour:
-        saturation = 1 + rng.uniform(-recipe.colour, recipe.colour)
-        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        image = np.asarray(cv2.addWeighted(image, saturation, gray, 1 - saturation, 0), np.uint8)
+    """Saturation, contrast, brightness and channel gains as one affine map of RGB."""
     if not (recipe.light or recipe.colour):
         return image
+    saturation = 1 + rng.uniform(-recipe.colour, recipe.colour)
     brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
     gains = brightness * (1 + rng.uniform(-recipe.colour / 2, recipe.colour / 2, 3))
-    middle = float(np.mean(cv2.mean(image)[:3]))
-    levels = np.arange(256.0)[:, None]
-    table: npt.NDArray[np.float64] = ((levels - middle) * contrast + middle) * gains
-    return np.asarray(cv2.LUT(image, np.clip(np.rint(table), 0, 255).astype(np.uint8)[:, None, :]), np.uint8)
+    mean_luma = float(_LUMA @ np.array(cv2.mean(image)[:3]))
+    mix = saturation * np.eye(3) + (1 - saturation) * _LUMA
+    offset = np.full((3, 1), mean_luma * (1 - contrast))
+    return np.asarray(cv2.transform(image, gains[:, None] * np.hstack([contrast * mix, offset])), np.uint8)
 
 
 def _random_erasing(image: Pixels, probability: float, rng: np.random.Generator) -> Pixels:

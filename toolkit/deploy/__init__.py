@@ -1,13 +1,22 @@
-"""Deploy: exporting a trained network, predicting with it, and the dashboard."""
+"""Deploy: exporting a trained network, predicting with it, and the dashboard.
 
-from toolkit.deploy.classifier import ImageClassifier
-from toolkit.deploy.dashboard import Dashboard, serve
-from toolkit.deploy.export import check_export, export_model
-from toolkit.deploy.inputs import expand_images
-from toolkit.deploy.manifest import Manifest
-from toolkit.deploy.network_predictor import NetworkPredictor
-from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_json, predictions_table
-from toolkit.deploy.predictor import Predictor
+The names below load what they need when they are first used: the dashboard needs no Paddle.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.deploy.classifier import ImageClassifier
+    from toolkit.deploy.dashboard import Dashboard, serve
+    from toolkit.deploy.export import check_export, export_model
+    from toolkit.deploy.inputs import expand_images
+    from toolkit.deploy.manifest import Manifest
+    from toolkit.deploy.network_predictor import NetworkPredictor
+    from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_json, predictions_table
+    from toolkit.deploy.predictor import Predictor
 
 __all__ = [
     "Dashboard",
@@ -24,3 +33,29 @@ __all__ = [
     "predictions_table",
     "serve",
 ]
+
+_HOME = {
+    "Dashboard": "dashboard",
+    "ImageClassifier": "classifier",
+    "Manifest": "manifest",
+    "NetworkPredictor": "network_predictor",
+    "Prediction": "prediction",
+    "Predictor": "predictor",
+    "check_export": "export",
+    "expand_images": "inputs",
+    "export_model": "export",
+    "predictions_csv": "prediction",
+    "predictions_json": "prediction",
+    "predictions_table": "prediction",
+    "serve": "dashboard",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'toolkit.deploy' has no attribute {name!r}")
+    return getattr(import_module(f"toolkit.deploy.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -55,9 +55,20 @@ class Dashboard:
         self._port = _free_port(host, port)
         self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}/"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        command = [sys.executable, "-m", "visualdl.server.app", "--logdir", str(folder), "--host", host or "0.0.0.0"]
+        command = [
+            sys.executable,
+            "-m",
+            "visualdl.server.app",
+            "--logdir",
+            folder.name or ".",
+            "--host",
+            host or "0.0.0.0",
+        ]
         command += ["--port", str(self._port), "--disable-telemetry", "--language", language]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        # From the folder above, so that runs are called runs/<name> and not by their full paths.
+        self._process = subprocess.Popen(
+            command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
         try:
             self._wait_until_alive()
         except BaseException:
@@ -132,7 +143,7 @@ def _folder_with_records(folder: Path) -> Path:
         raise DeployError(
             f"{folder} has no VisualDL records yet", hint="train first (log.visualdl: true), then open the dashboard"
         )
-    return folder
+    return folder.resolve()
 
 
 def _free_port(host: str, wanted: int) -> int:

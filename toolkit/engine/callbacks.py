@@ -44,24 +44,29 @@ class CallbackFan:
         self._job = job
         for callback in self._callbacks:
             callback.set_model(model)
+        self._set_params(len(job.loader(job.data.train, training=True)))
 
-    def call(self, hook: str, *args: Any) -> None:
-        """Call one hook of Paddle's protocol on all of them."""
-        for callback in self._callbacks:
-            getattr(callback, hook)(*args)
-
-    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int, epochs: int) -> None:
-        """Tell what comes: steps an epoch, and who learns at which rate."""
-        groups = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
+    def _set_params(self, steps: int) -> None:
         params = {
             "batch_size": self._job.config.data.batch_size,
-            "epochs": epochs,
+            "epochs": self._job.plan.epochs,
             "steps": steps,
             "verbose": 0,
             "metrics": [*METRICS, "acc"],
         }
         for callback in self._callbacks:
             callback.set_params(params)
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call one hook of Paddle's protocol on all of them."""
+        for callback in self._callbacks:
+            getattr(callback, hook)(*args)
+
+    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int) -> None:
+        """Tell what comes: steps an epoch, and who learns at which rate."""
+        groups = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
+        self._set_params(steps)
+        for callback in self._callbacks:
             if isinstance(callback, MonitorCallback):
                 callback.start_phase()
             if isinstance(callback, VisualDLLogger):

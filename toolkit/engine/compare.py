@@ -9,8 +9,9 @@ from typing import Any
 
 from rich.table import Table
 
-from toolkit.config import Config, make_config
+from toolkit.config import Config, SourceConfig, make_config
 from toolkit.console import info, new_table
+from toolkit.engine.job import source_run
 from toolkit.engine.result import RunResult
 from toolkit.engine.trainer import Trainer
 
@@ -100,6 +101,8 @@ def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
         log={**values["log"], "sample_images": 0},
         export={"enabled": False},
     )
+    if isinstance(config.model.pretrained, SourceConfig):
+        values["model"]["pretrained"] = str(source_run(config, config.model.pretrained).best)
     values["data"]["split_seed"] = config.data.split_seed + seed
     return make_config(values)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.config import Config, SourceConfig, load_config
+from toolkit.config import Config, SourceConfig, load_config, with_overrides
 from toolkit.console import info
 from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data
 from toolkit.engine.run_folder import RunFolder
@@ -15,7 +16,7 @@ from toolkit.stage import StageInfo
 from toolkit.transfer import Plan, resolve_plan
 from toolkit.zoo import StagedNetwork, create_network, get_spec, load_weights
 
-__all__ = ["Job", "build_job"]
+__all__ = ["Job", "build_job", "source_run"]
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,27 @@ def _pretrained(config: Config) -> bool | str | Path:
     wanted = config.model.pretrained
     if not isinstance(wanted, SourceConfig):
         return wanted
-    source = load_config(wanted.config)
+    return source_run(config, wanted).best
+
+
+def source_run(config: Config, wanted: SourceConfig) -> RunFolder:
+    """The finished run of a source config in the same ``output_dir``; trained now when it is not there.
+
+    Raises:
+        ToolkitError: The source uses another network, or cannot be trained.
+    """
+    source = with_overrides(load_config(wanted.config), output_dir=config.output_dir)
     if source.model.name != config.model.name:
         raise NetworkError(
             f"{wanted.config} trains {source.model.name}, but model.name is {config.model.name}",
             hint="use the same network in both configs",
         )
-    folder = RunFolder(source.output_dir.expanduser() / source.name)
-    if not folder.read_record():
-        from toolkit.engine.trainer import Trainer  # the source is a job like any other
+    for path in sorted(config.output_dir.expanduser().glob(f"{glob.escape(source.name)}*/config.yaml")):
+        folder = RunFolder(path.parent)
+        if folder.read_record().get("finished") and load_config(path) == source:
+            info(f"source task {source.name}: {folder.path} is there")
+            return folder
+    from toolkit.engine.trainer import Trainer  # the source is a job like any other
 
-        info(f"source task {source.name}: not trained yet, training it first ({wanted.config})")
-        folder = Trainer.from_config(source).fit().folder
-    else:
-        info(f"source task {source.name}: {folder.path} is there")
-    return folder.best
+    info(f"source task {source.name}: not trained yet, training it first ({wanted.config.name})")
+    return Trainer.from_config(source).fit().folder

@@ -19,6 +19,7 @@ from toolkit.engine.callbacks import CallbackFan, build_callbacks
 from toolkit.engine.evaluate import evaluate
 from toolkit.engine.features import FeatureLoader, cached_features
 from toolkit.engine.job import Job, build_job
+from toolkit.engine.metrics import METRICS
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
@@ -62,7 +63,6 @@ class Trainer:
         )
         self._loss = nn.CrossEntropyLoss(label_smoothing=config.train.label_smoothing)
         self.state = TrainingState()
-        self._epochs = sum(phase.epochs for phase in job.plan.phases)
 
     @classmethod
     def from_config(cls, config: Config, *, quiet: bool = False) -> Trainer:
@@ -130,7 +130,7 @@ class Trainer:
             rate.scale = state.lr_scale
         before = fingerprint(self._frozen_state(phase))
         self.model.stop_training = False
-        self._callbacks.start_phase(phase, job.stages, steps=len(training), epochs=self._epochs)
+        self._callbacks.start_phase(phase, job.stages, steps=len(training))
         with network.entering_at(entry):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(training, validation, rate, phase)
@@ -158,7 +158,7 @@ class Trainer:
         call("on_epoch_begin", state.epoch)
         train = self._train_steps(training, rate)
         call("on_epoch_end", state.epoch, train)
-        call("on_eval_begin")
+        call("on_eval_begin", {"steps": len(validation), "metrics": [*METRICS, "acc"]})
         val = evaluate(self.model, validation)
         state.last = {**val, "epoch": state.epoch + 1}
         call("on_eval_end", {**val, "acc": val["top1"]})
@@ -193,7 +193,7 @@ class Trainer:
     def _stop_if_asked(self, request: StopRequest) -> None:
         if request.signal_name:
             raise Interrupted(
-                f"{request.signal_name}: stopped in epoch {self.state.epoch + 1} of {self._epochs}; "
+                f"{request.signal_name}: stopped in epoch {self.state.epoch + 1} of {self.job.plan.epochs}; "
                 f"{self.folder.last} holds the end of epoch {self.state.epoch}",
                 hint=f"go on with: python tools/train.py --resume {self.folder.path}",
             )

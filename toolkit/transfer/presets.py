@@ -28,8 +28,10 @@ class Rates:
         return rate
 
 
-HEAD_LR = Rates(sgd=0.2, momentum=0.05, adam=1e-3, adamw=1e-3)
+HEAD_LR = Rates(sgd=0.05, momentum=0.01, adam=3e-3, adamw=3e-3)
 """For a head alone, on features that do not move."""
+SHALLOW_LR = Rates(sgd=0.2, momentum=0.05, adam=1e-2, adamw=1e-2)
+"""The same on features from the middle of a network, which are fewer."""
 TUNING_LR = Rates(sgd=0.05, momentum=0.01, adam=1e-3, adamw=1e-3)
 """For a head whose backbone moves with it."""
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
@@ -98,6 +100,7 @@ PRESETS: tuple[PresetSpec, ...] = (
         cut=0.5,
         epochs=30,
         augment="none",
+        head_lr=SHALLOW_LR,
     ),
     PresetSpec(
         name="small_different",

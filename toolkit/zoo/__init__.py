@@ -1,9 +1,10 @@
 """Networks: tables of facts, every network as a list of stages, heads and weights."""
 
+from toolkit.zoo.chain import StageChain
 from toolkit.zoo.create import create_network
 from toolkit.zoo.fit import load_weights
 from toolkit.zoo.imagenet import imagenet_classes
-from toolkit.zoo.network import StageChain, StagedNetwork, check_image_size
+from toolkit.zoo.network import StagedNetwork, check_image_size
 from toolkit.zoo.resolve import resolve_weights
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, Stage, stage
 from toolkit.zoo.table import get_spec, list_networks

@@ -11,9 +11,10 @@ from paddle import nn
 
 from toolkit.config.schema import HeadConfig
 from toolkit.errors import NetworkError
+from toolkit.zoo.chain import evaluating
 from toolkit.zoo.fit import load_weights
 from toolkit.zoo.head import build_head
-from toolkit.zoo.network import StagedNetwork, check_image_size, evaluating
+from toolkit.zoo.network import StagedNetwork, check_image_size
 from toolkit.zoo.resolve import resolve_weights
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.steps import BoundStage, bind_stage, expand_stages

@@ -95,7 +95,7 @@ def _download(url: str, path: Path, md5: str | None, cure: str) -> None:
         raise WeightsError(f"{url} gives a file with a wrong checksum (expected md5 {md5})", hint=cure)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
-    os.replace(part, path)
+    part.replace(path)
     part.with_name(f"{part.name}.tag").unlink(missing_ok=True)
 
 

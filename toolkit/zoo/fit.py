@@ -40,8 +40,7 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
         foreign = [k for k in foreign if not k.startswith(prefix)]
     fitted = {k: _as_type(arrays[k], target) for k, target in targets.items() if k in arrays}
     if problems := _problems(targets, fitted, foreign):
-        cure = _cure(network, arrays, with_head)
-        raise WeightsError(f"{path.name} does not fit {network.spec.name}: {problems}", hint=cure)
+        raise WeightsError(f"{path.name} does not fit {network.spec.name}: {problems}", hint=_cure(network, arrays))
     for key, value in fitted.items():
         targets[key].set_value(value)
     head = "" if with_head else f"; head is new ({network.num_classes} classes)"
@@ -72,9 +71,11 @@ def _first(keys: Sequence[str]) -> str:
     return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")
 
 
-def _cure(network: StagedNetwork, arrays: Mapping[str, np.ndarray], with_head: bool) -> str:
-    backbone = {k: v for k, v in network.state_dict().items() if not k.startswith(f"{network.spec.head}.")}
-    fits = all(k in arrays and tuple(arrays[k].shape) == tuple(v.shape) for k, v in backbone.items())
-    if with_head and fits:
-        return "only the head differs: give the number of classes it was trained for"
+def _cure(network: StagedNetwork, arrays: Mapping[str, np.ndarray]) -> str:
+    """What to do: the head alone may be of another size, or the file is another network's."""
+    head = f"{network.spec.head}."
+    file = {key: tuple(array.shape) for key, array in arrays.items() if not key.startswith(head)}
+    own = {key: tuple(value.shape) for key, value in network.state_dict().items() if not key.startswith(head)}
+    if file == own:
+        return "only the head differs: give the head and the number of classes that it was trained for"
     return f"give weights that were saved from {network.spec.name}"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 
 from toolkit.errors import NetworkError
 from toolkit.stage import StageInfo
+from toolkit.zoo.chain import Freezing, StageChain, evaluating
 from toolkit.zoo.lookup import nearest
 from toolkit.zoo.spec import NetworkSpec
-from toolkit.zoo.steps import BoundStage
+from toolkit.zoo.steps import FUNCTIONS, BoundStage
 
-__all__ = ["StageChain", "StagedNetwork", "check_image_size"]
+__all__ = ["StagedNetwork", "check_image_size"]
 
 
 def check_image_size(spec: NetworkSpec, image_size: int) -> None:
@@ -41,88 +41,6 @@ def check_image_size(spec: NetworkSpec, image_size: int) -> None:
         )
 
 
-@dataclass
-class _Freezing:
-    """How many stages are frozen; one object, shared by a network and its tails."""
-
-    stages: int = 0
-
-
-@contextmanager
-def evaluating(network: nn.Layer) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every layer is in the mode it was in."""
-    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
-    try:
-        for layer, _ in modes:
-            layer.training = False
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
-
-
-def _place(root: nn.Layer, path: str, layer: nn.Layer) -> None:
-    """Make ``layer`` a sublayer of ``root`` under a dotted path; what is missing on the way is made."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        root = root._sub_layers.get(parent) or root.add_sublayer(parent, nn.Layer())
-    root.add_sublayer(name, layer)
-
-
-class StageChain(nn.Layer):
-    """Consecutive stages and the top above them, as a layer of its own.
-
-    Its sublayers are those of its stages, under the names they have in the whole network.
-
-    Args:
-        stages: All stages of the network.
-        top: Pooling and head.
-        start: Number of stages below this chain.
-        freezing: Which stages are frozen.
-    """
-
-    def __init__(self, stages: Sequence[BoundStage], top: BoundStage, start: int, freezing: _Freezing) -> None:
-        super().__init__()
-        self._stages = tuple(stages)
-        self._top = top
-        self._start = start
-        self._freezing = freezing
-        for part in (*self._stages[start:], top):
-            for path, layer in part.layers.items():
-                _place(self, path, layer)
-
-    @property
-    def frozen(self) -> int:
-        """Number of frozen stages of the whole network."""
-        return self._freezing.stages
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From the input of the first stage, [N, ...], to logits [N, classes]."""
-        for stage in self._stages[self._start :]:
-            for step in stage.steps:
-                x = step(x)
-        for step in self._top.steps:
-            x = step(x)
-        return x
-
-    def train(self, mode: bool = True) -> StageChain:
-        """Training mode, except for frozen stages: their BatchNorm statistics and dropout stay as in evaluation.
-
-        ``paddle.Model`` calls this before every batch, and it sets the mode of every sublayer directly.
-        """
-        if not mode:
-            return self.eval()
-        super().train()
-        for stage in self._stages[: self._freezing.stages]:
-            stage.set_training(False)
-        return self
-
-    def eval(self) -> StageChain:
-        """Evaluation mode."""
-        super().eval()
-        return self
-
-
 class StagedNetwork(StageChain):
     """A network of the zoo.
 
@@ -145,7 +63,7 @@ class StagedNetwork(StageChain):
         num_classes: int,
         left_out: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(stages, top, 0, _Freezing())
+        super().__init__(stages, top, 0, Freezing())
         self.spec = spec
         self.num_classes = num_classes
         self.left_out = left_out
@@ -169,13 +87,14 @@ class StagedNetwork(StageChain):
 
     def pool(self, z: Tensor) -> Tensor:
         """From the last stage's activation, [N, C, H, W] or [N, D], to the features that the head reads, [N, D]."""
-        return self._top.steps[0](z)
+        return FUNCTIONS[":pool"](z)
 
     @contextmanager
     def entering_at(self, k: int) -> Iterator[None]:
         """For a while ``forward`` starts above the first ``k`` stages, on their cached output.
 
-        For all of them that is the pooled output (``pool``), which further pooling leaves as it is.
+        For all of them that may be the pooled output (``pool``), which further pooling leaves as it is; this holds
+        for networks with a new head.
         """
         self._start = k
         try:
@@ -191,7 +110,9 @@ class StagedNetwork(StageChain):
         return StageChain(self._stages, self._top, k, self._freezing)
 
     def freeze(self, k: int | str) -> None:
-        """Freeze the first ``k`` stages (or up to and with a named one) and unfreeze all else; the head is never frozen.
+        """Freeze the first ``k`` stages (or up to and with a named one) and unfreeze the rest.
+
+        The head is never frozen. Later calls replace earlier ones.
 
         Raises:
             NetworkError: There are not so many stages.

@@ -88,7 +88,7 @@ COMPACTS = (
         name="lenet",
         factory="paddle.vision.models.LeNet",
         stages=(
-            stage("conv1", "features.0", "features.1", "features.2"),
+            stage("conv1", ":gray", "features.0", "features.1", "features.2"),
             stage("conv2", "features.3", "features.4", "features.5"),
             stage("fc.0", ":flatten", "fc.0"),
             stage("fc.1"),
@@ -101,7 +101,7 @@ COMPACTS = (
         max_size=31,
         in_channels=1,
         classes=10,
-        mean=(0.5,),
-        std=(0.5,),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
     ),
 )

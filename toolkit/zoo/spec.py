@@ -65,9 +65,9 @@ class NetworkSpec:
         input_size: Side of the square input the weights were trained on, in pixels.
         min_size: Smallest side the network can take.
         max_size: Largest side, for networks with dense layers of a fixed size; None: any.
-        in_channels: Channels of the input image.
+        in_channels: Channels that the first layer reads; 1 means gray, and colour images are turned to gray inside.
         classes: Number of classes of the original classifier.
-        mean: Mean of each channel of an image in [0, 1].
+        mean: Mean of each channel (red, green, blue) of an image in [0, 1].
         std: Standard deviation of each channel of an image in [0, 1].
         weights: Pretrained weights, or None where there are none.
         top1: Published ImageNet top-1 accuracy of these weights as a fraction, or None where it is not known for sure.
@@ -86,8 +86,8 @@ class NetworkSpec:
     max_size: int | None = None
     in_channels: int = 3
     classes: int = 1000
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
     weights: PretrainedWeights | None = None
     top1: float | None = None
 

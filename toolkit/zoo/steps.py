@@ -30,7 +30,20 @@ def _pool(x: Tensor) -> Tensor:
     return paddle.flatten(F.adaptive_avg_pool2d(x, 1), 1) if x.ndim == 4 else x
 
 
-FUNCTIONS: Mapping[str, Step] = {":flatten": _flatten, ":pool": _pool, ":relu": F.relu, ":squeeze": _squeeze}
+def _gray(x: Tensor) -> Tensor:
+    """Colour to luma (ITU-R BT.601): [N, 3, H, W] -> [N, 1, H, W]; gray images stay."""
+    if x.shape[1] == 1:
+        return x
+    return 0.299 * x[:, 0:1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:3]
+
+
+FUNCTIONS: Mapping[str, Step] = {
+    ":flatten": _flatten,
+    ":gray": _gray,
+    ":pool": _pool,
+    ":relu": F.relu,
+    ":squeeze": _squeeze,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ __all__ = ["BadAnswerError", "CutError", "transfer"]
 
 _CONNECT_TIMEOUT = 10  # seconds
 _READ_TIMEOUT = 30  # seconds without a byte
-_BLOCK = 1 << 18  # bytes
+_BLOCK = 1 << 16  # bytes; a cut loses what came of one block
 _MEGABYTE = 1e6
 
 
@@ -82,7 +82,7 @@ def _write(answer: requests.Response, part: Path, have: int, name: str) -> None:
     length = answer.headers.get("Content-Length", "")
     total = have + int(length) if length.isdigit() else None
     with part.open("ab" if have else "wb") as file, progress() as bar:
-        task = bar.add_task(f"{name} (MB)", total=total and total / _MEGABYTE, completed=have / _MEGABYTE)
+        task = bar.add_task(f"{name} (MB)", total=total and total / _MEGABYTE, completed=int(have / _MEGABYTE))
         for block in answer.iter_content(_BLOCK):
             file.write(block)
             have += len(block)

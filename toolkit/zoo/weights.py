@@ -67,7 +67,10 @@ def write_weights(state: Mapping[str, Any], path: str | Path) -> None:
 
 
 def _to_numpy(value: Any) -> np.ndarray:
-    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"weights are numbers, not {array.dtype}")
+    return array
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -86,8 +89,10 @@ def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for key, value in content.items():
         array = _array(value)
-        if array is None or not isinstance(key, str):
+        if array is None:
             raise WeightsError(f"{path} is not a weights file: {key!r} holds {_kind(value)}", hint=_EXPECTED)
+        if not isinstance(key, str):
+            raise WeightsError(f"{path} is not a weights file: the name of an array is {key!r}", hint=_EXPECTED)
         arrays[key] = array
     return arrays
 
@@ -115,4 +120,4 @@ def _join(content: dict[Any, Any], path: Path) -> None:
 
 
 def _kind(value: Any) -> str:
-    return "nothing" if value is None or value in ({}, ()) else f"a {type(value).__name__}"
+    return "nothing" if value is None or value == {} else f"a {type(value).__name__}"

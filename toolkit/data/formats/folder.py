@@ -81,12 +81,13 @@ def _part_folders(root: Path) -> dict[str, Path]:
         if part in found:
             raise DataError(f"{root} has both {found[part].name}/ and {folder.name}/", hint="keep one of them")
         (found if _class_folders(folder) else flat)[part] = folder
-    if not found or "train" in flat:  # a class may be called "train"
+    if not found:  # a class may be called "train"
         return {}
+    for part in ("train", "val"):
+        if part in flat:
+            raise DataError(f"{flat[part]} has no class folders", hint=_expected(root))
     if "train" not in found:
         raise DataError(f"{root} has {next(iter(found.values())).name}/ but no train/", hint=_expected(root))
-    if "val" in flat:
-        raise DataError(f"{flat['val']} has no class folders", hint=_expected(root))
     if "test" in flat:
         console.warn(f"{flat['test']} has no class folders and is left out")
     return found

@@ -1,0 +1,83 @@
+"""The monitor base: names, modes, and where the numbers come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit.callbacks import MonitorCallback
+from toolkit.callbacks.base import as_float
+from toolkit.config.schema import _Monitor
+from toolkit.errors import ConfigError
+
+
+class Watch(MonitorCallback):
+    """Keeps what it is told."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.seen: list[tuple[float, bool]] = []
+        super().__init__(*args, **kwargs)
+
+    def decide(self, value: float, better: bool) -> None:
+        self.seen.append((value, better))
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "expected"),
+    [
+        ("val/loss", "auto", "min"),
+        ("train/loss", "auto", "min"),
+        ("loss", "auto", "min"),
+        ("val/top1", "auto", "max"),
+        ("val/macro_f1", "auto", "max"),
+        ("val/loss", "max", "max"),
+        ("top1", "min", "min"),
+    ],
+)
+def test_mode(monitor: str, mode: str, expected: str) -> None:
+    assert Watch(monitor, mode).mode == expected
+
+
+def test_unknown_mode() -> None:
+    with pytest.raises(ConfigError, match="unknown mode 'least'"):
+        Watch("val/loss", "least")
+
+
+def test_a_plain_name_means_validation() -> None:
+    assert Watch("top1").monitor == "val/top1"
+
+
+def test_the_config_lists_the_known_monitors() -> None:
+    documented = _Monitor.model_fields["monitor"].description or ""
+    for name in MonitorCallback.known_monitors:
+        assert name in documented
+
+
+@pytest.mark.parametrize(
+    ("mode", "delta", "values", "better"),
+    [
+        ("min", 0.0, [1.0, 1.0, 0.9], [True, False, True]),
+        ("max", 0.0, [1.0, 1.0, 1.1], [True, False, True]),
+        ("min", 0.25, [1.0, 0.8, 0.75, 0.7], [True, False, False, True]),
+        ("max", 0.25, [1.0, 1.2, 1.25, 1.3], [True, False, False, True]),
+        ("max", -0.25, [1.0, 1.2, 1.3], [True, False, True]),
+    ],
+)
+def test_min_delta(mode: str, delta: float, values: list[float], better: list[bool], run: Any) -> None:
+    watch = Watch("val/loss", mode, delta)
+    run([watch], values)
+    assert watch.seen == list(zip(values, better, strict=True))
+
+
+def test_training_metrics_decide_after_the_evaluation(run: Any) -> None:
+    watch = Watch("train/loss")
+    run([watch], [9.0, 9.0, 9.0], train=[{"loss": 3.0}, {"loss": 2.0}, {"loss": 2.5}])
+    assert watch.seen == [(3.0, True), (2.0, True), (2.5, False)]
+    assert (watch.best, watch.best_epoch) == (2.0, 1)
+
+
+@pytest.mark.parametrize("value", [2, 2.0, [2.0], np.float32(2), np.array([2.0])])
+def test_numbers_as_paddle_gives_them(value: Any) -> None:
+    assert as_float(value) == 2.0

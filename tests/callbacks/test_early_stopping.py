@@ -1,0 +1,71 @@
+"""EarlyStopping on scripted losses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from paddle.callbacks import EarlyStopping as PaddleEarlyStopping
+
+from toolkit.callbacks import EarlyStopping
+
+
+@pytest.mark.parametrize(
+    ("patience", "losses", "epochs"),
+    [
+        (0, [1.0, 0.9, 0.8, 0.85, 0.1], 4),
+        (0, [1.0, 0.9, 0.8], 3),
+        (0, [1.0, 1.0, 0.5], 2),
+        (1, [1.0, 0.9, 0.8, 0.85, 0.1], 4),
+        (2, [1.0, 1.1, 0.9, 1.0, 1.0, 0.1], 5),
+        (3, [1.0, 1.1, 1.2, 0.9, 1.0, 1.0], 6),
+        (0, [math.nan, 0.5], 1),
+        (2, [math.nan, 0.5, math.nan, 0.4, math.nan, math.nan, 0.1], 6),
+    ],
+)
+def test_epochs_that_run(patience: int, losses: list[float], epochs: int, run: Any) -> None:
+    assert len(run([EarlyStopping(patience=patience)], losses).epochs) == epochs
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+@pytest.mark.parametrize("delta", [0.0, 0.05])
+def test_as_paddle_does_for_positive_patience(patience: int, delta: float, run: Any) -> None:
+    losses = [1.0, 0.9, 0.92, 0.86, 0.88, 0.87, 0.7, 0.71, 0.72, 0.73, 0.6]
+    theirs = PaddleEarlyStopping("loss", "min", patience, verbose=0, min_delta=delta, save_best_model=False)
+    assert run([EarlyStopping(patience=patience, min_delta=delta)], losses) == run([theirs], losses)
+
+
+def test_more_is_better_for_accuracy(run: Any) -> None:
+    script = [{"loss": 1.0, "top1": value} for value in (0.1, 0.2, 0.15, 0.3)]
+    callback = EarlyStopping("val/top1", patience=0)
+    assert len(run([callback], script).epochs) == 3
+    assert (callback.best, callback.best_epoch, callback.stopped_epoch) == (0.2, 1, 2)
+
+
+def test_a_second_training_is_not_stopped_by_the_first(run: Any, make_model: Any) -> None:
+    callback, model = EarlyStopping(patience=1), make_model()
+    assert len(run([callback], [1.0, 2.0, 3.0], model).epochs) == 2
+    assert model.stop_training is True
+    assert len(run([callback], [1.0, 0.9, 0.8], model).epochs) == 3
+    assert callback.stopped_epoch is None
+
+
+def test_a_new_phase_has_its_own_patience(run: Any) -> None:
+    callback = EarlyStopping(patience=2)
+    run([callback], [1.0, 1.1])
+    assert callback.wait == 1
+    callback.start_phase()
+    assert (callback.wait, callback.best) == (0, 1.0)
+
+
+def test_it_says_why(run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("toolkit.callbacks.early_stopping.info", said.append)
+    run([EarlyStopping(patience=2)], [1.0, 1.1, 1.2])
+    run([EarlyStopping(patience=0)], [math.nan])
+    assert said == [
+        "early stopping after epoch 3: val/loss has not got better for 2 epochs (best: 1.0000 in epoch 1)",
+        "early stopping after epoch 1: val/loss has not got better for 1 epoch (there was no finite value)",
+    ]
+    assert capsys.readouterr().out == ""

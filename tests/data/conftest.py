@@ -1,0 +1,54 @@
+"""Small pictures and data sets, made on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+Picture = NDArray[np.uint8]
+
+
+def _picture(seed: int, height: int = 40, width: int = 48) -> Picture:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _save(path: Path, image: Picture) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    assert done
+    path.write_bytes(data.tobytes())
+    return path
+
+
+@pytest.fixture
+def picture() -> Callable[..., Picture]:
+    """``picture(seed, height, width)``: smooth random RGB pixels."""
+    return _picture
+
+
+@pytest.fixture
+def save() -> Callable[[Path, Picture], Path]:
+    """``save(path, image)``: write RGB pixels in the format of the suffix."""
+    return _save
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """``make_folder({"cat": 3, "train/dog": 2}, name)``: folders with so many different JPEG pictures."""
+
+    def make(counts: Mapping[str, int], name: str = "set") -> Path:
+        root = tmp_path / name
+        root.mkdir()
+        for number, (folder, count) in enumerate(counts.items()):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                _save(root / folder / f"{i:03d}.jpg", _picture(1000 * number + i))
+        return root
+
+    return make

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit.data import Augmentation, Preprocessing
+from toolkit.data.augmentation import RECIPES
+
+
+def run(augmentation: Augmentation, image: Any, times: int, seed: int = 0) -> list[Any]:
+    return [augmentation(image, np.random.default_rng((seed, i))) for i in range(times)]
+
+
+@pytest.mark.parametrize(("content", "level"), list(RECIPES))
+@pytest.mark.parametrize("shape", [(40, 48), (1, 1), (1, 900), (900, 1), (5, 7)])
+def test_every_recipe_takes_every_shape(
+    picture: Callable[..., Any], content: Any, level: str, shape: tuple[int, int]
+) -> None:
+    image = picture(1, *shape)
+    before = image.copy()
+    for result in run(Augmentation(level, 32, "both", content), image, 20):
+        assert result.shape == (32, 32, 3)
+        assert result.dtype == np.uint8
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("level", ["standard", "strong"])
+def test_chance_comes_from_the_generator_alone(picture: Callable[..., Any], level: str) -> None:
+    augmentation = Augmentation(level, 32)
+    image = picture(2)
+    first, again, other = run(augmentation, image, 5), run(augmentation, image, 5), run(augmentation, image, 5, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_level_none_is_the_preprocessing(picture: Callable[..., Any]) -> None:
+    image = picture(3, 60, 90)
+    augmentation = Augmentation("none", 32, "both", crop_ratio=0.8)
+    assert not augmentation.is_random
+    assert all(np.array_equal(a, Preprocessing(32, 0.8).geometry(image)) for a in run(augmentation, image, 5))
+
+
+@pytest.mark.parametrize(
+    ("flip", "mirrored", "upside_down"), [("none", 0.0, 0.0), ("horizontal", 0.5, 0.0), ("both", 0.5, 0.5)]
+)
+def test_flips_come_as_often_as_they_should(flip: Any, mirrored: float, upside_down: float) -> None:
+    ramp = np.zeros((64, 64, 3), np.uint8)
+    ramp[:, :, 0] = np.linspace(0, 200, 64)[None, :]
+    ramp[:, :, 1] = np.linspace(0, 200, 64)[:, None]
+    results = run(Augmentation("standard", 32, flip), ramp, 200)
+    across = np.mean([r[:, :8, 0].mean() > r[:, -8:, 0].mean() for r in results])
+    down = np.mean([r[:8, :, 1].mean() > r[-8:, :, 1].mean() for r in results])
+    assert abs(across - mirrored) < 0.12
+    assert abs(down - upside_down) < 0.12
+
+
+@pytest.mark.parametrize("level", ["standard", "strong"])
+def test_a_glyph_keeps_its_strokes(level: str) -> None:
+    """Both ends of a stroke through the middle 70 % stay in the picture: a digit stays a digit."""
+    stroke = np.zeros((64, 64, 3), np.uint8)
+    stroke[11:53, 28:36] = 255
+    for result in run(Augmentation(level, 64, "none", "glyph"), stroke, 100):
+        rows = np.flatnonzero(result.mean(axis=2).max(axis=1) > 100)
+        assert 38 <= np.ptp(rows) + 1 <= 60
+
+
+def test_strong_changes_more_than_standard(picture: Callable[..., Any]) -> None:
+    image = picture(5, 32, 32)
+    change = {
+        level: np.mean([np.abs(r.astype(int) - image).mean() for r in run(Augmentation(level, 32), image, 60)])
+        for level in ("standard", "strong")
+    }
+    assert 0 < change["standard"] < change["strong"]
+
+
+def test_colours_stay_what_they_are_where_the_recipe_has_none() -> None:
+    gray = np.full((32, 32, 3), 90, np.uint8)
+    for result in run(Augmentation("standard", 32, "none", "glyph"), gray, 30):
+        assert np.ptp(result.astype(int), axis=2).max() == 0
+
+
+def test_unknown_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="bold"):
+        Augmentation("bold", 32)

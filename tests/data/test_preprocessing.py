@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from toolkit.data import Preprocessing
+
+
+def test_normalisation_is_the_formula(picture: Callable[..., Any]) -> None:
+    image = picture(1, 32, 32)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    expected = ((image / 255 - mean) / std).transpose(2, 0, 1)
+    result = Preprocessing(32).normalise(image)
+    assert result.dtype == np.float32
+    assert np.abs(result - expected).max() < 1e-6
+
+
+def test_normalisation_writes_where_it_is_told(picture: Callable[..., Any]) -> None:
+    image = picture(1, 24, 20)
+    batch = np.full((3, 3, 24, 20), np.nan, np.float32)
+    preprocessing = Preprocessing(20, mean=(0, 0, 0), std=(1, 1, 1))
+    assert preprocessing.normalise(image, out=batch[1]) is not None
+    assert np.array_equal(batch[1], preprocessing.normalise(image))
+    assert np.isnan(batch[[0, 2]]).all()
+
+
+def test_normalisation_takes_cropped_views(picture: Callable[..., Any]) -> None:
+    image = picture(1, 40, 40)
+    view = image[3:35, 5:37]
+    assert np.array_equal(Preprocessing(32).normalise(view), Preprocessing(32).normalise(view.copy()))
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (20, 33), (1, 1), (1, 3000), (3000, 1), (224, 224)])
+@pytest.mark.parametrize(("size", "ratio"), [(224, 0.875), (32, 1.0), (65, 0.8)])
+def test_every_shape_fits(picture: Callable[..., Any], shape: tuple[int, int], size: int, ratio: float) -> None:
+    preprocessing = Preprocessing(size, ratio)
+    assert preprocessing.geometry(picture(2, *shape)).shape == (size, size, 3)
+    result = preprocessing.apply(picture(2, *shape))
+    assert result.shape == (3, size, size)
+    assert np.isfinite(result).all()
+
+
+def test_geometry_is_resize_of_the_short_side_and_centre_crop(picture: Callable[..., Any]) -> None:
+    image = picture(3, 500, 376)
+    height = round(500 * 256 / 376)
+    resized = cv2.resize(image, (256, height), interpolation=cv2.INTER_AREA)
+    top, left = (height - 224) // 2, 16
+    expected = resized[top : top + 224, left : left + 224]
+    result = Preprocessing(224).geometry(image)
+    assert np.abs(result.astype(int) - expected).mean() < 1.5
+    off_centre = resized[top - 8 : top + 216, left : left + 224]
+    assert np.abs(result.astype(int) - off_centre).mean() > 4
+
+
+def test_a_picture_of_the_right_size_passes_untouched(picture: Callable[..., Any]) -> None:
+    image = picture(4, 64, 64)
+    assert np.array_equal(Preprocessing(64, 1.0).geometry(image), image)
+
+
+def test_shrinking_does_not_alias() -> None:
+    stripes = np.zeros((640, 640, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert np.ptp(Preprocessing(64, 1.0).geometry(stripes)) <= 2
+
+
+def test_dict_round_trip_through_json() -> None:
+    preprocessing = Preprocessing(299, 0.9, (0.5, 0.4, 0.3), (0.2, 0.1, 0.25))
+    assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+    assert set(preprocessing.to_dict()) == {"image_size", "crop_ratio", "mean", "std"}

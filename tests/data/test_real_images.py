@@ -1,0 +1,69 @@
+"""The checks on real image sets, dirt included (see the assets' README)."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolkit.config import DataConfig
+from toolkit.data import BatchLoader, DataBundle, Preprocessing, build_data
+from toolkit.errors import DataError
+
+
+def build(assets: Path, name: str, **values: object) -> DataBundle:
+    return build_data(DataConfig.model_validate({"root": assets / "datasets" / name, **values}))
+
+
+def sizes(data: DataBundle) -> dict[str, int]:
+    return {part: len(images) for part, images in data.parts.items()}
+
+
+def test_ants_and_bees(assets: Path) -> None:
+    data = build(assets, "ants_bees")
+    assert sizes(data) == {"train": 244, "val": 153}
+    assert data.classes == ("ants", "bees")
+    loader = BatchLoader(data.val, Preprocessing(224), batch_size=64, workers=2)
+    batches = list(loader)
+    assert [len(batch) for batch in batches] == [64, 64, 25]
+    means = np.concatenate([batch.inputs.mean(axis=(2, 3)) for batch in batches])
+    assert np.abs(means.mean(axis=0)).max() < 0.5  # normalised: photographs are near zero
+
+
+def test_chest_xray(assets: Path) -> None:
+    data = build(assets, "chest_xray", samples_per_class=84)
+    assert data.counts()["train"] == dict.fromkeys(data.classes, 84)
+    assert sizes(data)["val"] == 225
+
+
+def test_cub(assets: Path) -> None:
+    data = build(assets, "CUB_200_2011_mini", format="cub200")
+    assert sizes(data) == {"train": 584, "val": 600}
+    assert len(data.classes) == 20
+    assert data.classes[0] == "001.Black_footed_Albatross"
+
+
+def test_flowers_have_a_picture_in_two_classes(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = build(assets, "flower_photos")
+    assert sizes(data) == {"train": 2934, "val": 736}
+    message = capsys.readouterr().err
+    assert "1 identical image(s) in two classes" in message
+    assert "15922772266_1167a06620.jpg" in message
+    assert "(roses / tulips)" in message
+
+
+def test_eurosat(assets: Path) -> None:
+    data = build(assets, "eurosat_rgb", samples_per_class=50)
+    assert sizes(data) == {"train": 500, "val": 800}
+    assert data.train.read(0).shape == (64, 64, 3)
+
+
+def test_a_real_jpeg_cut_at_60_percent_is_noticed(assets: Path, tmp_path: Path) -> None:
+    root = tmp_path / "ants_bees"
+    shutil.copytree(assets / "datasets" / "ants_bees", root)
+    victim = sorted((root / "train" / "bees").iterdir())[3]
+    victim.write_bytes(victim.read_bytes()[: int(victim.stat().st_size * 0.6)])
+    with pytest.raises(DataError, match=rf"1 of 397 images cannot be read: .*{victim.name} \(damaged"):
+        build_data(DataConfig(root=root))

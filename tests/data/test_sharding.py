@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from toolkit.data.sharding import shard
+
+CASES = list(itertools.product([0, 1, 2, 5, 16, 31, 32, 33, 34, 64, 65, 97], [1, 2, 16, 32], [1, 2, 3, 4]))
+
+
+def sizes(bounds: list[int]) -> list[int]:
+    return [stop - start for start, stop in itertools.pairwise(bounds)]
+
+
+@pytest.mark.parametrize(("total", "batch", "world"), CASES)
+def test_every_sample_once(total: int, batch: int, world: int) -> None:
+    per_rank = [sizes(shard(total, batch, rank=rank, world_size=world)) for rank in range(world)]
+    assert sum(map(sum, per_rank)) == total
+    assert all(1 <= size <= batch for rank in per_rank for size in rank)
+    if world == 1 and total:
+        assert per_rank[0][:-1] == [batch] * (len(per_rank[0]) - 1)
+
+
+@pytest.mark.parametrize(("total", "batch", "world"), CASES)
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_training_ranks_make_equally_many_batches(total: int, batch: int, world: int, drop_last: bool) -> None:
+    per_rank = [
+        sizes(shard(total, batch, rank=rank, world_size=world, drop_last=drop_last, equal=True))
+        for rank in range(world)
+    ]
+    assert len({len(rank) for rank in per_rank}) == 1
+    assert all(1 <= size <= batch for rank in per_rank for size in rank)
+    if drop_last:
+        assert all(size == batch for rank in per_rank for size in rank)
+    elif batch > 1 and total >= world:
+        assert sum(map(sum, per_rank)) == total

@@ -1,0 +1,204 @@
+"""Exporting: what is written, what it computes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from paddle import nn
+
+from toolkit.data import Preprocessing
+from toolkit.deploy import Manifest, Predictor, check_export
+from toolkit.errors import DeployError
+from toolkit.zoo import create_network
+
+CLASSES = ["5", "red-eyed vireo 鸟", "no", "[bold]: a, b"]
+
+
+def softmax_of(network: nn.Layer, images: np.ndarray) -> np.ndarray:
+    network.eval()
+    with paddle.no_grad():
+        return nn.functional.softmax(network(paddle.to_tensor(images)), axis=-1).numpy()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_folder_says_all_that_a_user_must_know(shared_export: Path) -> None:
+    model = "inference.json" if paddle.__version__.startswith("3") else "inference.pdmodel"
+    assert {model, "inference.pdiparams", "inference.yml"} <= {path.name for path in shared_export.iterdir()}
+    text = (shared_export / "inference.yml").read_text(encoding="utf-8")
+    values = yaml.safe_load(text)
+    assert values["labels"] == CLASSES
+    assert "鸟" in text
+    assert values["network"] == "small"
+    assert values["image_size"] == 32
+    assert values["preprocessing"] == Preprocessing(32, 1.0).to_dict()
+    assert values["input"]["name"] == "image"
+    assert values["versions"]["paddle"] == paddle.__version__
+    assert values["files"]["model"]["name"] == model
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_any_batch_size_gives_the_networks_probabilities(shared_export, new_network, images, count) -> None:
+    expected = softmax_of(new_network(), images[:count])
+    found = Predictor(shared_export).probabilities(images[:count], batch_size=4)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    assert found.std() > 0.01, "the network must tell images apart, or this test says nothing"
+
+
+def test_a_training_network_exports_its_evaluation_behaviour(tmp_path, new_network, export, images) -> None:
+    network = new_network()
+    network.train()
+    network.body[1].eval()  # some layers may be frozen
+    modes = [layer.training for layer in network.sublayers(include_self=True)]
+    folder = export(tmp_path / "model", network)
+    assert [layer.training for layer in network.sublayers(include_self=True)] == modes
+    assert len(set(modes)) == 2
+    np.testing.assert_allclose(Predictor(folder).probabilities(images), softmax_of(network, images), atol=1e-6)
+
+
+def test_the_network_is_left_untouched_and_trains_on(tmp_path, new_network, export, images) -> None:
+    network = new_network()
+    network.train()
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    export(tmp_path / "model", network)
+    for name, layer in network.named_sublayers(include_self=True):
+        assert "forward" not in layer.__dict__, name
+        assert not layer._original_funcs, name
+        assert type(layer).forward is layer.forward.__func__
+    for key, value in network.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), state[key], err_msg=key)
+    optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
+    loss = nn.functional.cross_entropy(network(paddle.to_tensor(images)), paddle.to_tensor([0, 1, 2, 3, 0]))
+    loss.backward()
+    optimizer.step()
+    assert not np.array_equal(network.fc.weight.numpy(), state["fc.weight"])
+    assert not np.array_equal(network.body[1]._mean.numpy(), state["body.1._mean"])
+
+
+def test_random_numbers_go_on_as_if_nothing_had_been_exported(tmp_path, new_network, export) -> None:
+    network = new_network()
+    paddle.seed(7)
+    expected = paddle.rand([4]).numpy()
+    paddle.seed(7)
+    export(tmp_path / "model", network)
+    np.testing.assert_array_equal(paddle.rand([4]).numpy(), expected)
+
+
+def test_a_network_of_the_zoo_keeps_its_frozen_stages_in_evaluation_mode(tmp_path, export) -> None:
+    paddle.seed(0)
+    network = create_network("mobilenet_v2", 4, image_size=32)
+    network.freeze(3)
+    network.train()
+    modes = [layer.training for layer in network.sublayers(include_self=True)]
+    images = np.random.default_rng(0).normal(size=(9, 3, 32, 32)).astype("float32")
+    folder = export(tmp_path / "model", network, network_name="mobilenet_v2", check=images)
+    assert [layer.training for layer in network.sublayers(include_self=True)] == modes
+    assert len(set(modes)) == 2
+    assert all("forward" not in layer.__dict__ for layer in network.sublayers(include_self=True))
+    extra = Manifest.read(folder).extra
+    assert extra["checked_images"] == 9
+    assert 0 <= extra["largest_difference"] < 1e-4
+
+
+def test_check_export_returns_the_largest_difference(shared_export, new_network, images) -> None:
+    network = new_network()
+    network.train()
+    assert check_export(shared_export, network, images) < 1e-6
+    assert network.training
+    assert network.drop.training
+
+
+def test_check_export_notices_another_network(shared_export, new_network, images) -> None:
+    with pytest.raises(DeployError, match="is not the trained network"):
+        check_export(shared_export, new_network(seed=1), images)
+
+
+def test_check_export_wants_images(shared_export, new_network, images) -> None:
+    with pytest.raises(DeployError, match="without images"):
+        check_export(shared_export, new_network(), images[:0])
+
+
+def test_a_new_export_replaces_the_old_one_whole(tmp_path, new_network, export, images) -> None:
+    folder = export(tmp_path / "model")
+    (folder / "inference.onnx").write_text("of the old network")
+    (folder / "NOTES.md").write_text("mine")
+    (folder / "more").mkdir()
+    (folder / "more" / "x.txt").write_text("mine too")
+    second = new_network(seed=1)
+    export(folder, second)
+    assert check_export(folder, second, images) < 1e-6
+    assert not (folder / "inference.onnx").exists()
+    assert (folder / "NOTES.md").read_text() == "mine"
+    assert (folder / "more" / "x.txt").read_text() == "mine too"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_link_to_a_folder_is_followed(tmp_path, export) -> None:
+    real = export(tmp_path / "real")
+    before = (real / "inference.yml").read_bytes()
+    (tmp_path / "link").symlink_to(real)
+    export(tmp_path / "link", extra={"name": "second"})
+    assert (tmp_path / "link").is_symlink()
+    assert (real / "inference.yml").read_bytes() != before
+
+
+class Untraceable(nn.Layer):
+    """Leaves Paddle for numpy on its way, which a static graph cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.fc(paddle.to_tensor(np.cumsum(x.mean(axis=[2, 3]), dtype="float32")))
+
+
+def test_what_fails_leaves_the_old_export_as_it_was(tmp_path, new_network, export, images) -> None:
+    folder = export(tmp_path / "model")
+    before = snapshot(folder)
+    broken = new_network()
+    broken.fc.bias.set_value(np.full(4, np.nan, "float32"))
+    with pytest.raises(DeployError, match="differ by nan"):
+        export(folder, broken, check=images)
+    with pytest.raises(DeployError, match="3 class names"):
+        export(folder, classes=("a", "b", "c"))
+    with pytest.raises(DeployError, match="cannot export this network"):
+        export(folder, Untraceable())
+    with pytest.raises(DeployError, match="64 px"):
+        export(folder, preprocessing=Preprocessing(64).to_dict())
+    assert snapshot(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_with_something_else_is_not_touched(tmp_path: Path, export: Callable[..., Path]) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("...")
+    with pytest.raises(DeployError, match="holds something else"):
+        export(tmp_path / "thesis")
+    with pytest.raises(DeployError, match="it is a file"):
+        export(tmp_path / "thesis" / "chapter1.tex")
+    assert snapshot(tmp_path / "thesis") == {"chapter1.tex": b"..."}
+    (tmp_path / "empty").mkdir()
+    assert (export(tmp_path / "empty") / "inference.yml").is_file()
+
+
+def test_a_full_disk_is_noticed_before_writing(tmp_path, export, monkeypatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(DeployError, match="1 MB are needed and 0 MB are free"):
+        export(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_exported_folder_can_be_read_by_others(tmp_path: Path, export: Callable[..., Path]) -> None:
+    (tmp_path / "plain").mkdir()
+    assert export(tmp_path / "model").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,43 @@
+"""The pretrained network as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolkit.deploy import NetworkPredictor, expand_images
+from toolkit.errors import NetworkError, WeightsError
+
+
+def test_it_answers_with_imagenets_names(pictures) -> None:
+    predictor = NetworkPredictor("squeezenet1_1", weights=False)
+    assert len(predictor.classes) == 1000
+    assert predictor.preprocessing.image_size == 224
+    (prediction,) = predictor.predict(pictures[:1], topk=5)
+    assert len(set(prediction.label)) == 5
+    assert set(prediction.label) <= set(predictor.classes)
+    rows = predictor.probabilities(np.zeros((3, 3, 224, 224), np.float32), batch_size=2)
+    assert rows.shape == (3, 1000)
+    np.testing.assert_allclose(rows.sum(1), 1, atol=1e-5)
+
+
+def test_an_unknown_network_and_missing_weights(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="mobilnet_v2"):
+        NetworkPredictor("mobilnet_v2", weights=False)
+    with pytest.raises(WeightsError):
+        NetworkPredictor("mobilenet_v2", weights=tmp_path / "nowhere.pdparams")
+
+
+@pytest.mark.slow
+def test_real_weights_recognise_real_images(assets: Path) -> None:
+    images = expand_images([assets / "datasets" / "imagenet_sample"])
+    predictor = NetworkPredictor("mobilenet_v2", assets / "weights" / "mobilenet_v2_1.0.pdparams")
+    every = range(0, len(images), 5)
+    found = predictor.predict([images[i] for i in every])
+    truth = [predictor.classes[i] for i in every]
+    top1 = np.mean([p.label[0] == name for p, name in zip(found, truth, strict=True)])
+    top5 = np.mean([name in p.label for p, name in zip(found, truth, strict=True)])
+    assert top1 >= 0.72
+    assert top5 >= 0.90

@@ -1,0 +1,133 @@
+"""Pictures in, ranked classes out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+from toolkit.data import Preprocessing, read_image
+from toolkit.deploy import Predictor
+from toolkit.errors import DataError, DeployError, DeviceError
+
+
+@pytest.fixture(scope="module")
+def predictor(shared_export: Path) -> Predictor:
+    return Predictor(shared_export)
+
+
+def expected(network: nn.Layer, path: Path) -> np.ndarray:
+    network.eval()
+    image = Preprocessing(32, 1.0).apply(read_image(path))
+    return nn.functional.softmax(network(paddle.to_tensor(image[None])), axis=-1).numpy()[0]
+
+
+def test_files_are_recognised_in_order_best_class_first(predictor, new_network, pictures) -> None:
+    found = predictor.predict(pictures, topk=3, batch_size=2)
+    assert [prediction.path for prediction in found] == [str(path) for path in pictures]
+    for prediction, path in zip(found, pictures, strict=True):
+        truth = expected(new_network(), path)
+        order = np.argsort(-truth)[:3]
+        assert prediction.label == [predictor.classes[i] for i in order]
+        np.testing.assert_allclose(prediction.confidence, truth[order], rtol=1e-4)
+        assert prediction.confidence == sorted(prediction.confidence, reverse=True)
+
+
+def test_the_batch_size_changes_nothing(predictor, pictures) -> None:
+    one, all_ = (predictor.predict(pictures, topk=4, batch_size=size) for size in (1, 8))
+    for a, b in zip(one, all_, strict=True):
+        assert a.label == b.label
+        np.testing.assert_allclose(a.confidence, b.confidence, atol=1e-6)
+
+
+def test_more_classes_than_there_are(predictor, pictures) -> None:
+    (prediction,) = predictor.predict(pictures[0], topk=100)
+    assert sorted(prediction.label) == sorted(predictor.classes)
+    assert sum(prediction.confidence) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_plain_form(predictor, pictures) -> None:
+    (prediction,) = predictor.predict([pictures[2]], topk=1)
+    assert prediction.to_dict() == {
+        "path": str(pictures[2]),
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+    }
+    assert type(prediction.confidence[0]) is float
+
+
+def test_pictures_in_memory(predictor, pictures) -> None:
+    arrays = [read_image(path) for path in pictures]
+    from_files = predictor.predict(pictures)
+    from_memory = predictor.predict(arrays)
+    assert [p.confidence for p in from_memory] == [p.confidence for p in from_files]
+    assert [p.path for p in from_memory][:2] == ["image 0", "image 1"]
+    assert predictor.predict(arrays[0], names=["digits/0007"])[0].path == "digits/0007"
+    stack = np.stack([cv2.resize(array, (40, 40)) for array in arrays])
+    assert len(predictor.predict(stack)) == len(arrays)
+
+
+def test_nothing_to_do(predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+def test_an_unreadable_file_is_named(predictor, pictures, tmp_path: Path) -> None:
+    broken = tmp_path / "坏.jpg"
+    broken.write_text("no picture")
+    with pytest.raises(DataError, match=r"坏\.jpg"):
+        predictor.predict([*pictures, broken, *pictures])
+    with pytest.raises(DataError, match="nowhere"):
+        predictor.predict([tmp_path / "nowhere.png"])
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    assert len(predictor.predict(pictures)) == 5, "the predictor still works"
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)]
+)
+def test_an_array_that_is_no_picture(predictor, array) -> None:
+    with pytest.raises(DataError, match="image 0: expected RGB uint8"):
+        predictor.predict([array])
+
+
+def test_numbers_that_make_no_sense(predictor, pictures, shared_export) -> None:
+    for options in ({"topk": 0}, {"batch_size": 0}):
+        with pytest.raises(DeployError, match="at least 1"):
+            predictor.predict(pictures, **options)
+    with pytest.raises(DeployError, match="threads must be at least 1"):
+        Predictor(shared_export, threads=0)
+
+
+def test_images_of_another_size(predictor) -> None:
+    for shape in ((1, 3, 48, 48), (3, 32, 32), (0, 3, 32, 32), (1, 4, 32, 32)):
+        with pytest.raises(DeployError, match=r"expected images \[N, 3, 32, 32\]"):
+            predictor.probabilities(np.zeros(shape, np.float32))
+
+
+def test_nan_is_not_a_prediction(tmp_path, new_network, export, pictures) -> None:
+    network = new_network()
+    network.fc.bias.set_value(np.full(4, np.nan, "float32"))
+    with pytest.raises(DeployError, match=r"gives NaN for .*c\.png"):
+        Predictor(export(tmp_path / "model", network)).predict(pictures)
+
+
+@pytest.mark.skipif(paddle.is_compiled_with_cuda(), reason="needs Paddle's CPU build")
+def test_a_gpu_that_is_not_there(shared_export) -> None:
+    with pytest.raises(DeviceError):
+        Predictor(shared_export, device="gpu")
+
+
+def test_several_threads_may_share_a_predictor(predictor, pictures) -> None:
+    truth = predictor.predict(pictures, topk=4)
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(predictor.predict(pictures, topk=4))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [truth] * 4

@@ -1,0 +1,76 @@
+"""Transfer from a source task of one's own, and presets side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toolkit.config import Config, dump_config
+from toolkit.engine import Trainer, build_job, compare_presets
+from toolkit.errors import NetworkError
+from toolkit.zoo import read_weights
+
+Make = Callable[..., Config]
+
+
+def write_source(make: Make, path: Path, **sections: object) -> Path:
+    source = make(
+        name="source",
+        model={"pretrained": False},
+        transfer={"preset": "scratch"},
+        data={"classes": ["0", "1"]},
+        train={"epochs": 1},
+        **sections,
+    )
+    path.write_text(dump_config(source), encoding="utf-8")
+    return path
+
+
+def test_the_source_is_trained_once_and_its_backbone_is_taken(make: Make, tmp_path: Path) -> None:
+    config = make(model={"pretrained": {"config": str(write_source(make, tmp_path / "source.yaml"))}})
+    job = build_job(config)
+    best = tmp_path / "runs" / "source" / "checkpoints" / "best.pdparams"
+    trained = read_weights(best)
+    state = job.network.state_dict()
+    assert all(np.array_equal(trained[key], state[key].numpy()) for key in trained if not key.startswith("fc."))
+    assert tuple(state["fc.weight"].shape) == (512, 3)
+    before = best.stat().st_mtime_ns
+    build_job(config)
+    assert best.stat().st_mtime_ns == before
+    assert not (tmp_path / "runs" / "source-2").exists()
+
+
+def test_a_source_with_another_config_is_another_run(make: Make, tmp_path: Path) -> None:
+    path = write_source(make, tmp_path / "source.yaml")
+    config = make(model={"pretrained": {"config": str(path)}})
+    build_job(config)
+    write_source(make, path, seed=5)
+    job = build_job(config)
+    assert "source-2" in job.weights
+
+
+def test_a_source_of_another_network_is_refused(make: Make, tmp_path: Path) -> None:
+    path = write_source(make, tmp_path / "source.yaml")
+    config = make(model={"name": "mobilenet_v2", "pretrained": {"config": str(path)}})
+    with pytest.raises(NetworkError, match="trains resnet18"):
+        build_job(config)
+
+
+def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
+    path = write_source(make, tmp_path / "source.yaml")
+    config = make(
+        model={"pretrained": {"config": str(path)}},
+        transfer={"preset": "linear_probe", "compare": ["scratch"], "compare_seeds": 2},
+        train={"epochs": 1},
+    )
+    result = Trainer.from_config(config, quiet=True).fit()
+    rows = compare_presets(config, result)
+    assert [row.preset for row in rows] == ["linear_probe", "scratch"]
+    assert all(len(row.top1) == 2 for row in rows)
+    assert rows[0].top1[0] == result.best["top1"]
+    assert rows[0].trainable < rows[1].trainable
+    runs = {run.name for run in (result.folder.path / "compare").iterdir()}
+    assert runs == {"linear_probe-seed1", "scratch-seed0", "scratch-seed1"}

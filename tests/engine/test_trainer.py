@@ -1,0 +1,191 @@
+"""The trainer on a small real task."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+import toolkit.engine.trainer
+from toolkit.config import Config, load_config
+from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job
+from toolkit.engine.callbacks import CallbackFan
+from toolkit.engine.state import TrainingState
+from toolkit.errors import ConfigError, Interrupted, TrainingError
+
+Make = Callable[..., Config]
+
+
+class StopsItself(paddle.callbacks.Callback):
+    """Sends Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.at, self.epoch = epoch, -1
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, step: int, logs: object = None) -> None:
+        if self.epoch == self.at and step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
+    return TrainingState.load(folder.last).weights
+
+
+def lines_of(folder: RunFolder) -> list[dict]:
+    return [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_leaves_everything_behind(make: Make) -> None:
+    result = Trainer.from_config(make(log={"visualdl": True, "sample_images": 4})).fit()
+    folder = result.folder
+    for path in (folder.config, folder.record, folder.metrics, folder.best, folder.last):
+        assert path.is_file(), path
+    assert list(folder.visualdl.glob("vdlrecords.*.log"))
+    assert [line["epoch"] for line in lines_of(folder)] == [1, 2]
+    record = folder.read_record()
+    assert record["finished"]
+    assert record["result"] == json.loads(json.dumps(result.to_json()))
+    assert record["frozen_proof"] == [
+        {"phase": "head", "frozen_stages": 9, "arrays_checked": record["frozen_proof"][0]["arrays_checked"], "moved": []}
+    ]
+    assert record["frozen_proof"][0]["arrays_checked"] > 50
+    assert set(result.best) == {"top1", "top5", "macro_f1", "loss", "epoch"}
+    counts = result.parameters
+    assert counts["trainable"] == 512 * 3 + 3
+    assert counts["total"] == counts["trainable"] + counts["frozen"]
+    assert sum(stage["parameters"] for stage in record["network"]["stages"]) == counts["frozen"]
+
+
+def test_best_is_reproduced_from_its_weights(make: Make) -> None:
+    result = Trainer.from_config(make(train={"epochs": 3})).fit()
+    config = load_config(result.folder.config)
+    metrics = evaluate_job(build_job(config, weights=result.folder.best))
+    assert metrics["top1"] == result.best["top1"]
+    assert metrics["loss"] == pytest.approx(result.best["loss"], rel=1e-4)
+
+
+def test_same_config_and_seed_give_the_same_metrics_twice(make: Make) -> None:
+    config = make(transfer={"preset": "finetune"}, model={"head": {"type": "mlp", "dropout": 0.5}})
+    first, second = (Trainer.from_config(config, quiet=True).fit() for _ in range(2))
+    assert first.folder.path != second.folder.path
+    assert first.last == second.last
+    other = Trainer.from_config(config.model_copy(update={"seed": 1}), quiet=True).fit()
+    assert other.last["loss"] != first.last["loss"]
+
+
+@pytest.mark.parametrize("transfer", [{"preset": "linear_probe"}, {"preset": "custom", "freeze": "layer2.1"}])
+def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -> None:
+    runs = []
+    for enabled in (True, False):
+        config = make(transfer=transfer, cache={"enabled": enabled}, data={"augment": "none"}, train={"epochs": 4})
+        runs.append(lines_of(Trainer.from_config(config, quiet=True).fit().folder))
+    for cached, uncached in zip(*runs, strict=True):
+        assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
+        assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
+        assert cached["val"]["top1"] == uncached["val"]["top1"]
+
+
+def test_cached_features_are_used_again_and_belong_to_their_weights(make: Make, tmp_path: Path) -> None:
+    config = make()
+    Trainer.from_config(config, quiet=True).fit()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
+    Trainer.from_config(config, quiet=True).fit()
+    assert len(before) == 2
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
+    Trainer.from_config(make(data={"crop_ratio": 0.8}), quiet=True).fit()
+    assert len(list((tmp_path / "cache").glob("*/features.npy"))) == 4
+
+
+def test_two_phases_freeze_first_and_move_later(make: Make) -> None:
+    phases = [{"epochs": 1, "freeze": "all", "name": "head"}, {"epochs": 1, "freeze": "layer1.1", "backbone_lr": 0.5}]
+    config = make(transfer={"preset": "custom", "phases": phases})
+    trainer = Trainer.from_config(config, quiet=True)
+    before = {key: value.numpy() for key, value in trainer.job.network.state_dict().items()}
+    result = trainer.fit()
+    after = weights_of(result.folder)
+    moved = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert not {key for key in moved if key.startswith(("conv1", "bn1", "layer1"))}
+    assert {"layer2.0.conv1.weight", "layer4.1.bn2._mean", "layer4.1.bn2._variance", "fc.weight"} <= moved
+    assert [proof["frozen_stages"] for proof in result.folder.read_record()["frozen_proof"]] == [9, 3]
+    assert [line["phase"] for line in lines_of(result.folder)] == ["head", "phase 2"]
+
+
+@pytest.mark.parametrize("preset", ["linear_probe", "finetune"])
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    make: Make, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = {"transfer": {"preset": preset}, "train": {"epochs": 4, "optimizer": "adamw"}}
+    whole = Trainer.from_config(make(**sections), quiet=True).fit()
+    trainer = Trainer.from_config(make(**sections), quiet=True)
+    build = toolkit.engine.trainer.build_callbacks
+
+    def with_stop(*args: Any, **kwargs: Any) -> CallbackFan:
+        fan = build(*args, **kwargs)
+        return CallbackFan([*fan._callbacks, StopsItself(2)], trainer.model, trainer.job)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="--resume"):
+        patch.setattr(toolkit.engine.trainer, "build_callbacks", with_stop)
+        trainer.fit()
+    interrupted = trainer.folder
+    assert [line["epoch"] for line in lines_of(interrupted)] == [1, 2]
+    resumed = Trainer.from_config(load_config(interrupted.config), quiet=True).fit(resume=interrupted.path)
+    assert resumed.last == whole.last
+    assert resumed.best == whole.best
+    expected, found = weights_of(whole.folder), weights_of(resumed.folder)
+    assert all(np.array_equal(expected[key], found[key]) for key in expected)
+    strip = ("epoch", "train", "val")
+    assert [{k: line[k] for k in strip} for line in lines_of(whole.folder)] == [
+        {k: line[k] for k in strip} for line in lines_of(resumed.folder)
+    ]
+
+
+def test_a_loss_that_is_no_number_stops_with_a_clear_error(make: Make) -> None:
+    trainer = Trainer.from_config(make(transfer={"preset": "finetune"}, train={"lr": 1e30, "epochs": 3}), quiet=True)
+    with pytest.raises(TrainingError, match=r"(?i)nan|finite|inf") as caught:
+        trainer.fit()
+    assert "\n" not in caught.value.message
+    assert not trainer.folder.read_record()["finished"]
+
+
+def test_early_stopping_and_plateau_act(make: Make) -> None:
+    callbacks = {
+        "early_stopping": {"monitor": "val/top1", "min_delta": 1.0, "patience": 3},
+        "reduce_on_plateau": {"monitor": "val/top1", "min_delta": 1.0, "patience": 1, "factor": 0.5},
+    }
+    config = make(callbacks=callbacks, train={"epochs": 20, "schedule": "constant", "lr": 0.01})
+    lines = lines_of(Trainer.from_config(config, quiet=True).fit().folder)
+    assert len(lines) == 4
+    assert [round(line["train"]["lr"], 6) for line in lines] == [0.01, 0.01, 0.005, 0.0025]
+
+
+def test_an_unknown_monitor_stops_before_the_first_step(make: Make) -> None:
+    trainer = Trainer.from_config(make(callbacks={"checkpoint": {"monitor": "val/acuracy"}}), quiet=True)
+    with pytest.raises(ConfigError, match="val/top1"):
+        trainer.fit()
+    assert not trainer.folder.metrics.exists()
+
+
+def test_paddles_own_callbacks_run_unchanged(make: Make) -> None:
+    custom = [
+        {"path": "paddle.callbacks.EarlyStopping", "args": {"monitor": "acc", "patience": 1, "save_best_model": False}},
+        {"path": "paddle.callbacks.ReduceLROnPlateau", "args": {"monitor": "loss", "patience": 1, "verbose": 0}},
+    ]
+    config = make(callbacks={"custom": custom}, train={"epochs": 30, "lr": 1e-9})
+    lines = lines_of(Trainer.from_config(config, quiet=True).fit().folder)
+    assert 2 <= len(lines) < 30
+
+
+def test_frozen_random_weights_are_refused(make: Make) -> None:
+    with pytest.raises(ConfigError, match="stay random"):
+        build_job(make(model={"pretrained": False}))

@@ -1,0 +1,191 @@
+"""The public names of every package, pinned: a change of them is a decision, and stands in the changelog."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+PUBLIC_NAMES: dict[str, list[str]] = {
+    "toolkit": [
+        "Config",
+        "Predictor",
+        "RunResult",
+        "ToolkitError",
+        "Trainer",
+        "create_network",
+        "load_config",
+    ],
+    "toolkit.callbacks": [
+        "Checkpoint",
+        "EarlyStopping",
+        "MonitorCallback",
+        "ReduceLROnPlateau",
+        "TerminateOnNaN",
+        "VisualDLLogger",
+        "load_custom",
+    ],
+    "toolkit.config": [
+        "CacheConfig",
+        "CallbacksConfig",
+        "CheckpointConfig",
+        "Config",
+        "CustomCallbackConfig",
+        "DataConfig",
+        "EarlyStoppingConfig",
+        "ExportConfig",
+        "HeadConfig",
+        "LogConfig",
+        "ModelConfig",
+        "PhaseConfig",
+        "PlateauConfig",
+        "Preset",
+        "SourceConfig",
+        "TrainConfig",
+        "TransferConfig",
+        "dump_config",
+        "load_config",
+        "make_config",
+        "with_overrides",
+    ],
+    "toolkit.data": [
+        "IMAGENET_MEAN",
+        "IMAGENET_STD",
+        "IMAGE_EXTENSIONS",
+        "ArrayImages",
+        "Augmentation",
+        "Batch",
+        "BatchLoader",
+        "DataBundle",
+        "FileImages",
+        "ImageSet",
+        "Preprocessing",
+        "build_data",
+        "decode_image",
+        "is_image_file",
+        "read_image",
+    ],
+    "toolkit.data.formats": [
+        "read_cub200",
+        "read_digits",
+        "read_folder",
+        "read_list",
+        "read_paddle_set",
+    ],
+    "toolkit.deploy": [
+        "Dashboard",
+        "ImageClassifier",
+        "Manifest",
+        "NetworkPredictor",
+        "Prediction",
+        "Predictor",
+        "check_export",
+        "expand_images",
+        "export_model",
+        "predictions_csv",
+        "predictions_json",
+        "predictions_table",
+        "serve",
+    ],
+    "toolkit.engine": [
+        "Comparison",
+        "FeatureLoader",
+        "Job",
+        "RunFolder",
+        "RunResult",
+        "Trainer",
+        "TrainingState",
+        "build_job",
+        "cached_features",
+        "classification_metrics",
+        "compare_presets",
+        "evaluate",
+        "evaluate_job",
+        "predict_logits",
+    ],
+    "toolkit.transfer": [
+        "PRESETS",
+        "PhasePlan",
+        "Plan",
+        "PresetSpec",
+        "Rates",
+        "fingerprint",
+        "get_preset",
+        "moved",
+        "plan_table",
+        "resolve_cut",
+        "resolve_plan",
+        "set_multipliers",
+    ],
+    "toolkit.zoo": [
+        "NetworkSpec",
+        "PretrainedWeights",
+        "Stage",
+        "StageChain",
+        "StagedNetwork",
+        "check_image_size",
+        "create_network",
+        "get_spec",
+        "imagenet_classes",
+        "list_networks",
+        "load_weights",
+        "read_pickle",
+        "read_weights",
+        "resolve_weights",
+        "stage",
+        "write_weights",
+    ],
+}
+"""Package -> its ``__all__``."""
+
+
+def in_order(names: list[str]) -> list[str]:
+    """CONSTANTS, then Classes, then functions, each in alphabetical order with numbers by value (ruff's RUF022)."""
+
+    def key(name: str) -> tuple[int, list[int | str]]:
+        kind = 0 if name.isupper() else 1 if name[0].isupper() else 2
+        return kind, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+    return sorted(names, key=key)
+
+
+def test_every_package_is_pinned() -> None:
+    packages = {".".join(path.relative_to(REPO).parent.parts) for path in (REPO / "toolkit").rglob("__init__.py")}
+    assert packages == set(PUBLIC_NAMES)
+
+
+@pytest.mark.parametrize("package", PUBLIC_NAMES)
+def test_public_names(package: str) -> None:
+    module = import_module(package)
+    assert list(module.__all__) == PUBLIC_NAMES[package]
+    assert list(module.__all__) == in_order(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_the_top_names_are_those_of_their_packages() -> None:
+    import toolkit
+
+    for name in toolkit.__all__:
+        home = import_module(toolkit._HOME[name])
+        assert getattr(toolkit, name) is getattr(home, name)
+        assert name in home.__all__
+    assert set(toolkit._HOME) == set(toolkit.__all__)
+    assert set(toolkit.__all__) <= set(dir(toolkit))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import toolkit
+
+    with pytest.raises(AttributeError, match="Trianer"):
+        _ = toolkit.Trianer
+
+
+def test_the_order_is_ruffs() -> None:
+    assert in_order(["write", "Batch", "IMAGE_SIZE", "IMAGENET_MEAN", "Array"]) == [
+        "IMAGENET_MEAN", "IMAGE_SIZE", "Array", "Batch", "write",
+    ]  # fmt: skip
