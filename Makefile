@@ -14,7 +14,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 CODE := toolkit tools tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test slow check lint format clean
+.PHONY: help quickstart install dev test slow check lint style types format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,13 @@ slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they 
 
 check: lint test ## format, lint, types and the fast tests
 
-lint: $(INSTALLED_DEV) ## format, lint and types
+lint: style types ## format, lint and types
+
+style: $(INSTALLED_DEV)
 	$(PY) -m ruff format --check $(CODE)
 	$(PY) -m ruff check $(CODE)
+
+types: $(INSTALLED_DEV)
 	$(PY) -m mypy
 
 format: $(INSTALLED_DEV) ## format the code and mend what can be mended

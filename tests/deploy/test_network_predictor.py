@@ -34,10 +34,8 @@ def test_an_unknown_network_and_missing_weights(tmp_path: Path) -> None:
 def test_real_weights_recognise_real_images(assets: Path) -> None:
     images = expand_images([assets / "datasets" / "imagenet_sample"])
     predictor = NetworkPredictor("mobilenet_v2", assets / "weights" / "mobilenet_v2_1.0.pdparams")
-    every = range(0, len(images), 5)
-    found = predictor.predict([images[i] for i in every])
-    truth = [predictor.classes[i] for i in every]
-    top1 = np.mean([p.label[0] == name for p, name in zip(found, truth, strict=True)])
-    top5 = np.mean([name in p.label for p, name in zip(found, truth, strict=True)])
-    assert top1 >= 0.72
-    assert top5 >= 0.90
+    found = predictor.predict(images)
+    top1 = np.mean([p.label[0] == name for p, name in zip(found, predictor.classes, strict=True)])
+    top5 = np.mean([name in p.label for p, name in zip(found, predictor.classes, strict=True)])
+    assert top1 >= 0.75
+    assert top5 >= 0.93

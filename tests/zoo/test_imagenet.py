@@ -20,7 +20,7 @@ def test_there_are_a_thousand_classes_in_the_order_of_the_wordnet_ids() -> None:
         "goldfish",
         "cock",
         "tabby",
-        "toilet paper",
+        "toilet tissue",
     )
     assert all(name and name == name.strip() and "_" not in name for name in names)
 

@@ -48,9 +48,8 @@ def test_nested_states_with_named_tensors_are_read(tmp_path: Path, protocol: int
 
 def test_pairs_of_name_and_array_are_weights(tmp_path: Path) -> None:
     path = tmp_path / "a.pdparams"
-    path.write_bytes(
-        pickle.dumps({"w": ("linear_0.w_0", np.ones(3, "float32")), "StructuredToParameterName@@": {"w": "x"}})
-    )
+    pair = ("linear_0.w_0", np.ones(3, "float32"))
+    path.write_bytes(pickle.dumps({"w": pair, "StructuredToParameterName@@": {"w": "linear_0.w_0"}}))
     assert_same(read_weights(path), {"w": np.ones(3, "float32")})
 
 
@@ -102,13 +101,12 @@ def test_sliced_arrays_are_joined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.pdparams", "a.safetensors"])
-def test_what_is_written_is_read_and_loads_in_paddle(tmp_path: Path, name: str) -> None:
+def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
     state = sample_state()
     write_weights(state, tmp_path / name)
-    assert {k: v.shape for k, v in read_weights(tmp_path / name).items()} == {
-        k: tuple(v.shape) for k, v in state.items()
-    }
-    for key, value in read_weights(tmp_path / name).items():
+    read = read_weights(tmp_path / name)
+    assert set(read) == set(state)
+    for key, value in read.items():
         np.testing.assert_array_equal(value, state[key].numpy())
     assert [p.name for p in tmp_path.iterdir()] == [name], "no temporary file is left"
 

@@ -55,16 +55,9 @@ class Dashboard:
         self._port = _free_port(host, port)
         self.address = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}/"
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        command = [
-            sys.executable,
-            "-m",
-            "visualdl.server.app",
-            "--logdir",
-            folder.name or ".",
-            "--host",
-            host or "0.0.0.0",
-        ]
-        command += ["--port", str(self._port), "--disable-telemetry", "--language", language]
+        command = [sys.executable, "-m", "visualdl.server.app", "--logdir", folder.name or "."]
+        command += ["--host", host or "0.0.0.0", "--port", str(self._port)]
+        command += ["--disable-telemetry", "--language", language]
         # From the folder above, so that runs are called runs/<name> and not by their full paths.
         self._process = subprocess.Popen(
             command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log

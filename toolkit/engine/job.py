@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from toolkit.config import Config, SourceConfig, load_config, with_overrides
@@ -42,6 +43,11 @@ class Job:
     preprocessing: Preprocessing
     device: str
     weights: str
+
+    @property
+    def head_parameters(self) -> int:
+        """Number of weights of the head."""
+        return sum(prod(parameter.shape) for parameter in self.network.head_parameters().values())
 
     def augmentation(self) -> Augmentation | None:
         """The plan's training augmentation; None when there is none."""

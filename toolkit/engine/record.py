@@ -55,9 +55,8 @@ def finish_record(record: dict[str, Any], state: TrainingState, result: RunResul
 
 def make_result(job: Job, folder: RunFolder, state: TrainingState, model: paddle.Model) -> RunResult:
     """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
-    parameters = job.network.parameters()
-    total = sum(int(p.size) for p in parameters)
-    trainable = sum(int(p.size) for p in parameters if not p.stop_gradient)
+    frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
+    total = sum(stage.parameters for stage in job.stages) + job.head_parameters
     job.network.set_state_dict(read_weights(folder.best))
     test = evaluate(model, job.loader(job.data.test, training=False)) if job.data.test else None
     return RunResult(
@@ -66,7 +65,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState, model: paddle
         last=state.last or {},
         test=test,
         seconds=state.seconds,
-        parameters={"total": total, "trainable": trainable, "frozen": total - trainable},
+        parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
     )
 
 

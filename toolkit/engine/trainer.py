@@ -112,7 +112,7 @@ class Trainer:
             folder.keep_metrics_until(self.state.epoch)
             info(f"resuming {folder.path} after epoch {self.state.epoch}")
         elif not self._quiet:
-            show(plan_table(job.plan, job.stages, sum(p.size for p in job.network.head_parameters().values())))
+            show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state))
         if not resumed:
             self._keep_last()

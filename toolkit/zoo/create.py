@@ -63,8 +63,8 @@ def create_network(
         raise NetworkError(f"{name}: a cut or another head needs the number of classes", hint="give num_classes")
     if num_classes is not None and num_classes < 1:
         raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
-    weights = resolve_weights(spec, pretrained)
     network = _assemble(spec, num_classes, head or HeadConfig(), cut)
+    weights = resolve_weights(spec, pretrained)
     if weights is not None:
         load_weights(network, weights, with_head=num_classes is None)
     return network

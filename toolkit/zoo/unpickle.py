@@ -19,6 +19,12 @@ from toolkit.errors import WeightsError
 __all__ = ["read_pickle"]
 
 _NDARRAY = "numpy.ndarray"
+_NUMPY_CORE = (
+    "numpy.core.multiarray",
+    "numpy.core.numeric",
+    "numpy._core.multiarray",
+    "numpy._core.numeric",
+)
 _DAMAGED = (
     pickle.UnpicklingError,
     ArithmeticError,
@@ -81,8 +87,7 @@ class _Unpickler(pickle.Unpickler):
     """Knows what ``paddle.save`` writes (Paddle 1.8 to 3.x, numpy 1 and 2, pickle protocols 2 to 5)."""
 
     def find_class(self, module: str, name: str) -> Any:
-        numpy_core = module.removeprefix("numpy._core").removeprefix("numpy.core")
-        if module.startswith("numpy") and numpy_core in (".multiarray", ".numeric"):
+        if module in _NUMPY_CORE:
             module = "numpy.core"
         known: dict[tuple[str, str], Any] = {
             ("builtins", "bytes"): self._bytes,

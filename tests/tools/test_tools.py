@@ -1,0 +1,142 @@
+"""The tools as a user calls them: one job on handwritten digits from training to prediction."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+JOB = """
+model: {name: resnet18, pretrained: false}
+data: {format: digits, classes: [0, 1], samples_per_class: 60, image_size: 32, batch_size: 16, val_fraction: 0.2}
+transfer: scratch
+train: {epochs: 5, device: cpu}
+export: {examples: 3}
+"""
+
+
+def call(tool: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, str(TOOLS / f"{tool}.py"), *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=240, check=False)
+
+
+def call_json(tool: str, *arguments: object, cwd: Path) -> Any:
+    done = call(tool, *arguments, "--json", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A folder with one trained and exported run, and what train.py said of it."""
+    folder = tmp_path_factory.mktemp("工作")
+    (folder / "job.yaml").write_text(JOB)
+    return folder, call_json("train", "-c", "job.yaml", "-o", "name=数字", cwd=folder)
+
+
+def test_train_says_what_came_out(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = trained
+    assert result["run_dir"] == "runs/数字"
+    for key in ("best", "last"):
+        assert set(result[key]) == {"top1", "top5", "macro_f1", "loss", "epoch"}
+    assert result["parameters"]["total"] == result["parameters"]["trainable"] + result["parameters"]["frozen"]
+    assert result["seconds"] > 0
+    assert result["best"]["top1"] >= 0.8
+    assert len(result["examples"]) == 3
+    assert (folder / result["inference"] / "inference.yml").is_file()
+
+
+def test_eval_gives_the_best_epochs_metrics_again(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = trained
+    found = call_json("eval", "-c", "runs/数字/config.yaml", cwd=folder)
+    assert found["split"] == "val"
+    for name in ("top1", "top5", "macro_f1"):
+        assert found[name] == result["best"][name]
+    assert found["loss"] == pytest.approx(result["best"]["loss"], rel=1e-3)
+
+
+def test_export_and_predict(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, _ = trained
+    said = call_json("export", "-c", "runs/数字/config.yaml", "--output", tmp_path / "model", cwd=folder)
+    assert said["inference"] == str(tmp_path / "model")
+    digits = load_digits()
+    pictures = tmp_path / "图"
+    pictures.mkdir()
+    truths = []
+    for number, row in enumerate(np.flatnonzero(digits.target < 2)[-20:]):
+        data = cv2.imencode(".png", (digits.images[row] * 255 / 16).astype("uint8"))[1]
+        (pictures / f"{number:02d}.png").write_bytes(data.tobytes())
+        truths.append(str(digits.target[row]))
+    found = call_json("predict", "--model", tmp_path / "model", pictures, "--topk", 2, cwd=folder)
+    assert [Path(item["path"]).name for item in found] == [f"{number:02d}.png" for number in range(20)]
+    assert all(set(item["label"]) == {"0", "1"} for item in found)
+    assert all(item["confidence"][0] >= item["confidence"][1] for item in found)
+    assert all(sum(item["confidence"]) == pytest.approx(1, abs=1e-4) for item in found)
+    assert np.mean([item["label"][0] == truth for item, truth in zip(found, truths, strict=True)]) >= 0.8
+    table = call("predict", "--model", "runs/数字", pictures / "00.png", "--csv", cwd=folder)
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
+    assert rows[0]["label"] == found[0]["label"][0]
+
+
+def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = trained
+    done = call("train", "-c", "job.yaml", "--print-config", "-o", "train.lr=0.5", cwd=folder)
+    assert done.returncode == 0
+    assert "lr: 0.5" in done.stdout
+    assert "batch_size: 16" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("train", "-c", "none.yaml"), 2, "cannot read the config none.yaml"),
+        (("train", "-c", "job.yaml", "-o", "train.epocs=3"), 2, "did you mean epochs?"),
+        (("train", "-c", "job.yaml", "-o", "model.name=resnet51"), 1, "resnet50"),
+        (("train", "-c", "job.yaml", "-o", "data.format=folder", "-o", "data.root=nowhere"), 1, "nowhere"),
+        (("train", "-c", "job.yaml", "-o", "data.image_size=16"), 1, "at least 32"),
+        (("train", "-c", "job.yaml", "-o", "callbacks.checkpoint.monitor=val/acuracy"), 2, "val/top1"),
+        (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=finetune"), 1, "job.yaml"),
+        (("train",), 2, "-c"),
+        (("eval", "-c", "job.yaml", "-o", "name=never"), 1, "train first"),
+        (("predict", "--model", "nowhere", "x.png"), 1, "x.png"),
+        (("predict", "--network", "resnet18", "x.png"), 1, "x.png"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    trained: tuple[Path, dict[str, Any]], arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    folder, _ = trained
+    before = sorted(folder.glob("runs/*"))
+    done = call(*arguments, cwd=folder)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    if "monitor" not in str(arguments):
+        assert sorted(folder.glob("runs/*")) == before
+
+
+@pytest.mark.parametrize("tool", sorted(path.stem for path in TOOLS.glob("*.py")))
+def test_help_does_not_import_paddle(tool: str, tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{tool}.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(TOOLS / (tool + '.py'))!r}, run_name='__main__')\n"
+        "except SystemExit as done:\n"
+        "    assert not done.code\n"
+        "assert 'paddle' not in sys.modules, 'paddle was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--json" in done.stdout
