@@ -102,6 +102,7 @@ def import_paddle() -> None:
 
     These are on OMP_NUM_THREADS, a missing compiler cache, and the statistics of BatchNorm in training.
     """
+    os.environ.setdefault("GLOG_minloglevel", "2")
     heard = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stderr(heard):
         warnings.filterwarnings("ignore", message="No ccache found")

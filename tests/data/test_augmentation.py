@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from toolkit.data import Augmentation, Preprocessing
-from toolkit.data.augmentation import RECIPES
+from toolkit.data.augmentation import RECIPES, Recipe, _random_colour, _random_erasing, _random_rotation
 
 
 def run(augmentation: Augmentation, image: Any, times: int, seed: int = 0) -> list[Any]:
@@ -80,6 +80,59 @@ def test_colours_stay_what_they_are_where_the_recipe_has_none() -> None:
     gray = np.full((32, 32, 3), 90, np.uint8)
     for result in run(Augmentation("standard", 32, "none", "glyph"), gray, 30):
         assert np.ptp(result.astype(int), axis=2).max() == 0
+
+
+def test_colour_changes_keep_within_the_recipe() -> None:
+    rng = np.random.default_rng(0)
+    flat = np.full((8, 8, 3), 100, np.uint8)
+    changed = np.array([_random_colour(flat, Recipe(1, 1, colour=0.4), rng)[0, 0] for _ in range(200)], float)
+    assert np.abs(changed - 100).max() <= 21  # gains of at most 20 %; saturation does nothing to gray
+    assert (np.abs(changed - 100).max(axis=0) > 15).all()
+    assert np.abs(changed.mean(axis=0) - 100).max() < 3
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[:, :, 0] = 200
+    rest = [_random_colour(red, Recipe(1, 1, colour=0.4), rng)[0, 0, 1] for _ in range(50)]
+    assert max(rest) > 10  # paler red has green in it
+
+
+def test_contrast_turns_around_the_mean(picture: Callable[..., Any]) -> None:
+    image = np.clip(picture(6, 32, 32), 60, 190)
+    rng = np.random.default_rng(0)
+    results = np.array([_random_colour(image, Recipe(1, 1, light=0.2), rng) for _ in range(100)], float)
+    assert np.abs(results.mean(axis=(1, 2, 3)) / image.mean() - 1).max() <= 0.21
+    spread = results.std(axis=(1, 2, 3)) / image.std()
+    assert spread.min() < 0.85
+    assert spread.max() > 1.15
+
+
+def test_rotation_tilts_a_horizon() -> None:
+    horizon = np.zeros((64, 64, 3), np.uint8)
+    horizon[32:] = 255
+    tilts = []
+    for i in range(50):
+        turned = _random_rotation(horizon, 15, np.random.default_rng(i))
+        assert turned.shape == horizon.shape
+        left, right = ((turned[:, column, 0] < 128).sum() for column in (8, 55))
+        tilts.append(np.degrees(np.arctan2(float(right) - float(left), 47)))
+    assert 12 < max(tilts) < 17
+    assert -17 < min(tilts) < -12
+    assert np.array_equal(_random_rotation(horizon, 0, np.random.default_rng(0)), horizon)
+
+    def tilted(level: str) -> int:
+        results = run(Augmentation(level, 64, "none", "glyph"), horizon, 50)
+        return sum(abs(int((r[:, 8, 0] < 99).sum()) - int((r[:, 55, 0] < 99).sum())) > 2 for r in results)
+
+    assert tilted("standard") == 0
+    assert tilted("strong") > 20
+
+
+def test_erasing_covers_a_small_rectangle_of_a_copy(picture: Callable[..., Any]) -> None:
+    image = picture(7, 64, 64)
+    before = image.copy()
+    shares = [np.any(_random_erasing(image, 1.0, np.random.default_rng(i)) != image, axis=2).mean() for i in range(100)]
+    assert 0.01 < min(shares) < max(shares) < 0.16
+    assert np.array_equal(image, before)
+    assert _random_erasing(image, 0.0, np.random.default_rng(0)) is image
 
 
 def test_unknown_level_is_refused() -> None:

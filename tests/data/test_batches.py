@@ -104,6 +104,9 @@ def test_order_and_changes_depend_on_seed_and_epoch(images: ArrayImages) -> None
     first, second = batches(0, 0)[0], batches(0, 1)[0]
     same_picture = [b.inputs[b.indices.tolist().index(5)] for b in (first, second)]
     assert not np.array_equal(*same_picture)
+    reseeded = batches(1, 0)[0]
+    assert not np.array_equal(same_picture[0], reseeded.inputs[reseeded.indices.tolist().index(5)])
+    assert np.array_equal(first.labels, images.labels[first.indices])
 
 
 def test_a_loader_can_be_iterated_again_and_twice_at_once(images: ArrayImages) -> None:
@@ -141,6 +144,7 @@ def test_leaving_early_ends_the_threads() -> None:
     iterator = iter(BatchLoader(images, PREPROCESSING, batch_size=8, workers=3))
     next(iterator)
     assert pool_threads()
+    time.sleep(0.3)
     iterator.close()  # type: ignore[attr-defined]
     assert not pool_threads()
     assert len(images.reads) <= 8 * 4  # only a few batches are made ahead

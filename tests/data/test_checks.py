@@ -62,7 +62,7 @@ def test_a_class_without_validation_images_gets_a_warning(
     make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build_data(DataConfig(root=make_folder({"train/a": 2, "train/b": 2, "val/a": 2})))
-    assert "no val images of 1 of 2 classes: b" in capsys.readouterr().err
+    assert capsys.readouterr().err == "warning: no val images of 1 of 2 classes: b\n"
 
 
 def test_identical_files_get_one_line_each_way(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,13 @@ def test_missing_root_names_a_near_one(make_folder: MakeFolder, tmp_path: Path) 
         read_folder(DataConfig(root=tmp_path / "set.zip"))
 
 
+def test_forbidden_root_is_said(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_folder({"a": 1, "b": 1})
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(DataError, match="may not be read"):
+        read_folder(DataConfig(root=root))
+
+
 def test_another_format_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "images.txt").write_text("1 a/b.jpg")
     with pytest.raises(DataError, match=r"use data\.format: cub200"):

@@ -37,6 +37,7 @@ def cifar_pixels(classes: int, copies: int) -> tuple[Any, list[int]]:
     rows[:, 0] = np.array(labels)[:, None, None]
     rows[:, 1] = np.arange(len(labels))[:, None, None] % 251
     rows[:, 2] = 9
+    rows[:, 2, 4, 20] = 77
     return rows.reshape(len(labels), -1), labels
 
 
@@ -62,7 +63,8 @@ def test_cifar(tmp_path: Path, name: str, arguments: Any, some_classes: dict[int
     assert {number: data.classes[number] for number in some_classes} == some_classes
     image = data.train.read(count + 1)
     assert image.shape == (32, 32, 3)
-    assert image[0, 0].tolist() == [1, (count + 1) % 251, 9] == image[31, 5].tolist()
+    assert image[0, 0].tolist() == [1, (count + 1) % 251, 9] == image[20, 4].tolist()
+    assert image[4, 20].tolist() == [1, (count + 1) % 251, 77]
     assert data.train.labels[count + 1] == 1
     assert data.val.path(3) == f"{name}/val/{3:04d}"
     assert (data.crop_ratio, data.flip, data.content) == (1.0, "horizontal", "tiny")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import pickletools
 from pathlib import Path
@@ -199,6 +200,20 @@ def test_crafted_pickles_end_in_a_clear_error(tmp_path: Path, opcodes: bytes) ->
     pickletools.dis(opcodes, out=(tmp_path / "readable").open("w"))
     with pytest.raises(WeightsError):
         read_weights(path)
+
+
+def test_damaged_pickles_never_end_in_another_error(tmp_path: Path) -> None:
+    import random
+
+    path, chance = tmp_path / "a.pdparams", random.Random(0)
+    whole = pickle.dumps({"w": np.arange(6, dtype="float32"), "n": ("x", np.float64(2))}, protocol=2)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(WeightsError):
+            read_pickle(path)
 
 
 def test_an_array_whose_data_does_not_fit_its_shape(tmp_path: Path) -> None:

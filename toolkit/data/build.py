@@ -16,8 +16,8 @@ __all__ = ["build_data"]
 def build_data(config: DataConfig) -> DataBundle:
     """Read, check and split a data set.
 
-    In this order: read the format, keep ``classes``, check every file, draw what has no part of its own (``val``, and
-    ``test`` when ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``.
+    In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
+    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``.
 
     Args:
         config: The ``data`` section.
@@ -26,7 +26,7 @@ def build_data(config: DataConfig) -> DataBundle:
         The image sets and their facts.
 
     Raises:
-        DataError: Something is missing, unreadable, or too little; the message names it.
+        DataError: Something is missing, unreadable, or too little.
 
     Example:
         >>> from toolkit.config import DataConfig
@@ -38,7 +38,6 @@ def build_data(config: DataConfig) -> DataBundle:
     source = facts.read(config)
     if config.classes is not None:
         source = source.only(config.classes)
-    check_classes(source.classes, source.parts)
     source = replace(source, parts=drop_or_refuse_bad_files(source.parts, skip=config.on_bad_image == "skip"))
     check_classes(source.classes, source.parts)
     parts = split_parts(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)

@@ -1,8 +1,9 @@
 """From the bytes of an image file to RGB pixels, noticing what is broken.
 
-OpenCV reads most files and is the fastest, but it gives a gray bottom for a JPEG that ends too early, so a file
-without its end marker is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by version)
-PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is dropped.
+OpenCV reads most files and is the fastest, but its version 4 gives a gray bottom for a JPEG that ends too early, so a
+file without its end marker is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by
+version) PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is
+dropped.
 """
 
 from __future__ import annotations

@@ -50,20 +50,26 @@ def split_parts(
         if len(members) <= len(missing):
             short.append(f"{name} ({len(members)})")
             continue
-        taken = 0
-        for position, (part, share) in enumerate(missing.items()):
-            others = len(missing) - position  # the parts still to fill, training among them, get one picture each
-            size = min(max(1, round(share * len(members))), len(members) - taken - others)
-            chosen[part].append(members[taken : taken + size])
-            taken += size
-        chosen["train"].append(members[taken:])
+        for part, drawn in _deal(members, missing).items():
+            chosen[part].append(drawn)
     if short:
         raise DataError(
             f"too few images to split into {len(missing) + 1} parts (train, {', '.join(missing)}): {listed(short)}",
             hint="add images, leave the class out (data.classes), or make the split yourself (train/ and val/)",
         )
-    drawn = {part: whole.take(np.sort(np.concatenate(members))) for part, members in chosen.items()}
-    return {**parts, **drawn}
+    return {**parts, **{part: whole.take(np.sort(np.concatenate(members))) for part, members in chosen.items()}}
+
+
+def _deal(members: Indices, shares: Mapping[str, float]) -> dict[str, Indices]:
+    """Divide one class: its share, at least one and never the last one, for each part; the rest for training."""
+    dealt: dict[str, Indices] = {}
+    taken = 0
+    for position, (part, share) in enumerate(shares.items()):
+        reserved = len(shares) - position  # one for each part that is still to come, training among them
+        size = min(max(1, round(share * len(members))), len(members) - taken - reserved)
+        dealt[part] = members[taken : taken + size]
+        taken += size
+    return {**dealt, "train": members[taken:]}
 
 
 def limit_per_class(images: ImageSet, classes: Sequence[str], most: int, seed: int) -> ImageSet:

@@ -3,14 +3,18 @@
 A pickle names functions, and a loader calls them: a weights file from a stranger can run anything. This reader looks
 names up in a table of a dozen, each of which stands for code of this module that takes plain data only: numpy's own
 unpickling is not used either. A name that is not in the table ends the reading, and the error says which it was.
+
+The loader is the standard library's in Python, not the one in C: a few bytes can make the latter take all memory.
 """
 
 from __future__ import annotations
 
 import pickle
+import struct
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from toolkit.errors import WeightsError
 __all__ = ["read_pickle"]
 
 _NDARRAY = "numpy.ndarray"
+_NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")
 _NUMPY_CORE = (
     "numpy.core.multiarray",
     "numpy.core.numeric",
@@ -28,12 +33,14 @@ _NUMPY_CORE = (
 _DAMAGED = (
     pickle.UnpicklingError,
     ArithmeticError,
+    AssertionError,
     AttributeError,
     EOFError,
     ImportError,
     LookupError,
     MemoryError,
     RecursionError,
+    struct.error,
     TypeError,
     ValueError,
 )
@@ -83,59 +90,96 @@ def _to_array(raw: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     return array.astype(dtype.value.newbyteorder("="))
 
 
-class _Unpickler(pickle.Unpickler):
+def _bytes() -> bytes:
+    return b""
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError("unexpected encoding")
+    return text.encode("latin1")
+
+
+def _dtype(code: str, align: Any = False, copy: Any = False) -> _DType:
+    if code not in _NUMBERS:
+        raise ValueError(f"unexpected array of type {code}")
+    return _DType(np.dtype(code))
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+    if kind != _NDARRAY:
+        raise ValueError("unexpected kind of array")
+    return _Array()
+
+
+def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    array = _Array()
+    array.value = _to_array(raw, dtype, shape, order)
+    return array
+
+
+def _scalar(dtype: Any, raw: Any) -> _Array:
+    array = _Array()
+    array.value = _to_array(raw, dtype, (), "C")
+    return array
+
+
+class _Call:
+    """A function that a pickle may call, and cannot change."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+    def __setstate__(self, state: Any) -> None:
+        raise ValueError("a function has no state")
+
+
+class _File:
+    """A file of which no more is asked than it has: a pickle may claim any length."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size = file, size
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(min(count, self.size))
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+    def readinto(self, buffer: Any) -> int:
+        raise ValueError("weights have no byte arrays")
+
+
+class _Unpickler(pickle._Unpickler):
     """Knows what ``paddle.save`` writes (Paddle 1.8 to 3.x, numpy 1 and 2, pickle protocols 2 to 5)."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module in _NUMPY_CORE:
             module = "numpy.core"
         known: dict[tuple[str, str], Any] = {
-            ("builtins", "bytes"): self._bytes,
-            ("__builtin__", "bytes"): self._bytes,
-            ("_codecs", "encode"): self._encode,
+            ("builtins", "bytes"): _Call(_bytes),
+            ("__builtin__", "bytes"): _Call(_bytes),
+            ("_codecs", "encode"): _Call(_encode),
             ("builtins", "tuple"): tuple,
             ("__builtin__", "tuple"): tuple,
             ("collections", "OrderedDict"): dict,
-            ("numpy", "dtype"): self._dtype,
+            ("numpy", "dtype"): _Call(_dtype),
             ("numpy", "ndarray"): _NDARRAY,
-            ("numpy.core", "_reconstruct"): self._reconstruct,
-            ("numpy.core", "_frombuffer"): self._frombuffer,
-            ("numpy.core", "scalar"): self._scalar,
+            ("numpy.core", "_reconstruct"): _Call(_reconstruct),
+            ("numpy.core", "_frombuffer"): _Call(_frombuffer),
+            ("numpy.core", "scalar"): _Call(_scalar),
         }
         if (module, name) not in known:
             raise _RefusedError(f"{module}.{name}")
         return known[module, name]
 
-    # The names above stand for methods, not functions: a pickle can set attributes of functions.
-
-    def _bytes(self) -> bytes:
-        return b""
-
-    def _encode(self, text: str, encoding: str) -> bytes:
-        if encoding != "latin1":
-            raise ValueError("unexpected encoding")
-        return text.encode("latin1")
-
-    def _dtype(self, code: str, align: Any = False, copy: Any = False) -> _DType:
-        dtype = np.dtype(str(code))
-        if dtype.kind not in "biufc":
-            raise ValueError(f"unexpected array of type {code}")
-        return _DType(dtype)
-
-    def _reconstruct(self, kind: Any, shape: Any, code: Any) -> _Array:
-        if kind != _NDARRAY:
-            raise ValueError("unexpected kind of array")
-        return _Array()
-
-    def _frombuffer(self, raw: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-        array = _Array()
-        array.value = _to_array(raw, dtype, shape, order)
-        return array
-
-    def _scalar(self, dtype: Any, raw: Any) -> _Array:
-        array = _Array()
-        array.value = _to_array(raw, dtype, (), "C")
-        return array
+    def get_extension(self, code: int) -> None:
+        raise _RefusedError(f"extension {code}")
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -154,7 +198,7 @@ def read_pickle(path: str | Path) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _plain(_Unpickler(file, encoding="latin1").load())
+            return _plain(_Unpickler(_File(file, path.stat().st_size), encoding="latin1").load())
     except _RefusedError as error:
         raise WeightsError(
             f"{path} was refused: it asks for {error}, which weights never need",

@@ -27,9 +27,8 @@ _IGNORED = frozenset({"__MACOSX", "__pycache__"})
 def read_folder(config: DataConfig) -> Source:
     """Read ``<class>/**/*.jpg``, or ``{train,val,test}/<class>/**/*.jpg``.
 
-    Class names are the sorted folder names; images may lie in subfolders of a class. Hidden files and folders and
-    files that are no images by their extension are ignored. ``valid`` and ``validation`` are other names of ``val``.
-    A missing ``val`` is later drawn from ``train``.
+    Class names are the sorted folder names; images may lie in subfolders of a class. Hidden files, and files that are
+    no images by their extension, are ignored. ``valid`` and ``validation`` are other names of ``val``.
 
     Args:
         config: ``root`` counts.
@@ -46,22 +45,18 @@ def read_folder(config: DataConfig) -> Source:
     if not by_part["train"]:
         raise DataError(f"{folders['train']} has no class folders", hint=_expected(root))
     classes = tuple(sorted(by_part["train"]))
+    number = {name: label for label, name in enumerate(classes)}
     wanted = set(classes if config.classes is None else config.classes)
     parts, empty = {}, []
     for part, class_folders in by_part.items():
         if config.classes is None:
             _refuse_unknown_classes(folders[part], sorted(class_folders), classes)
-        paths: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(classes):
-            if name not in class_folders or name not in wanted:
-                continue
-            found = _images_below(class_folders[name])
-            if not found:
-                empty.append(str(class_folders[name]))
-            paths += found
-            labels += [label] * len(found)
-        parts[part] = FileImages(paths, labels)
+        found = {
+            name: _images_below(class_folders[name]) for name in classes if name in class_folders and name in wanted
+        }
+        empty += [str(class_folders[name]) for name, paths in found.items() if not paths]
+        pairs = [(path, number[name]) for name, paths in found.items() for path in paths]
+        parts[part] = FileImages([path for path, _ in pairs], [label for _, label in pairs])
     if empty:
         raise DataError(
             f"{len(empty)} class folder(s) have no images: {listed(empty)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from toolkit.config.schema import DataConfig
@@ -21,6 +22,8 @@ def required_folder(config: DataConfig, name: str) -> Path:
         raise DataError(f"data.root is not set, and data.format {name} needs it", hint="set data.root to the folder")
     root = config.root.expanduser()
     if root.is_dir():
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise DataError(f"data.root {root} may not be read", hint="check the folder's permissions")
         return root
     if root.is_file():
         raise DataError(f"data.root {root} is a file, expected a folder", hint="unpack it, and name the folder")
