@@ -80,7 +80,9 @@ def read_config(args: argparse.Namespace, default: Path | None = None) -> Config
 
     path = args.config or default
     if path is None:
-        raise ConfigError("no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml")
+        raise ConfigError(
+            "no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml"
+        )
     return load_config(path, args.overrides)
 
 

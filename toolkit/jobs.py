@@ -106,8 +106,8 @@ def predict(
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
     predictions = predictor.predict(paths, topk=topk)
-    text = [predictions_csv(predictions).rstrip()] if as_csv else [predictions_table(predictions)]
-    return Outcome([prediction.to_dict() for prediction in predictions], text)
+    text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
+    return Outcome([prediction.to_dict() for prediction in predictions], [text])
 
 
 def find_run(config: Config, config_path: Path) -> RunFolder:
@@ -151,7 +151,9 @@ def _examples(folder: Path, job: Job, count: int) -> tuple[list[dict[str, Any]],
     images, classes = job.data.evaluation[1], job.data.classes
     rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
     predictor = Predictor(folder)
-    found: list[Prediction] = predictor.predict([images.read(int(row)) for row in rows], topk=2, names=[images.path(int(row)) for row in rows])
+    found: list[Prediction] = predictor.predict(
+        [images.read(int(row)) for row in rows], topk=2, names=[images.path(int(row)) for row in rows]
+    )
     table = new_table(
         "predictions of the exported model", "image", "is", "predicted", "confidence", numeric=("confidence",)
     )

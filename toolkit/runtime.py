@@ -61,6 +61,7 @@ _settings: CpuSettings | None = None
 
 
 def available_cores() -> int:
+    """Number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 

@@ -1,5 +1,6 @@
 """Show runs in VisualDL, in the browser.
 
+Example:
     python tools/dashboard.py runs/
 """
 

@@ -1,5 +1,6 @@
 """Evaluate a trained run on its test images (or its validation images, when there are no test images).
 
+Example:
     python tools/eval.py -c runs/cub200/config.yaml
 """
 

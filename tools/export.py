@@ -1,5 +1,6 @@
 """Export a trained run for inference: model, weights, labels and preprocessing in one folder.
 
+Example:
     python tools/export.py -c runs/cub200/config.yaml --output my_classifier
 """
 

@@ -1,5 +1,6 @@
 """Classify images with an exported model, or recognise ImageNet objects with a pretrained network as it is.
 
+Example:
     python tools/predict.py --model runs/cub200/inference photo.jpg photos/ 'more/*.png' --topk 3
     python tools/predict.py --network mobilenet_v2 photo.jpg
 """

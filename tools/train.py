@@ -1,5 +1,6 @@
 """Fine-tune a network on your images, then export it.
 
+Example:
     python tools/train.py -c configs/quickstart.yaml
     python tools/train.py -c configs/cub200.yaml -o transfer.preset=small_similar -o train.epochs=5
     python tools/train.py --resume runs/cub200

@@ -52,7 +52,9 @@ def test_base_circle_is_an_error(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Path) -> None:
-    text = "model: {name: resnet50, pretraind: true}\ndata: {batch_size: 0}\ntransfer: {preset: small_simlar}\nloging: 1\n"
+    text = (
+        "model: {name: resnet50, pretraind: true}\ndata: {batch_size: 0}\ntransfer: {preset: small_simlar}\nloging: 1\n"
+    )
     path = write(tmp_path / "a.yaml", text)
     lines = problems(path, "train.epocs=3")
     assert len(lines) == 5
@@ -116,6 +118,8 @@ def test_every_field_is_documented() -> None:
 
     from toolkit.config import schema
 
-    models = [m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel]
+    models = [
+        m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, BaseModel) and m is not BaseModel
+    ]
     bare = [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.description]
     assert not bare

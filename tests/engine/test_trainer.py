@@ -57,7 +57,12 @@ def test_a_run_leaves_everything_behind(make: Make) -> None:
     assert record["finished"]
     assert record["result"] == json.loads(json.dumps(result.to_json()))
     assert record["frozen_proof"] == [
-        {"phase": "head", "frozen_stages": 9, "arrays_checked": record["frozen_proof"][0]["arrays_checked"], "moved": []}
+        {
+            "phase": "head",
+            "frozen_stages": 9,
+            "arrays_checked": record["frozen_proof"][0]["arrays_checked"],
+            "moved": [],
+        }
     ]
     assert record["frozen_proof"][0]["arrays_checked"] > 50
     assert set(result.best) == {"top1", "top5", "macro_f1", "loss", "epoch"}

@@ -46,9 +46,9 @@ def _key_path(loc: tuple[int | str, ...], data: Any) -> list[str]:
     """The part of pydantic's location that the user wrote (unions add tags of their own)."""
     path: list[str] = []
     for position, part in enumerate(loc):
-        if isinstance(data, Mapping) and part in data:
-            data = data[part]
-        elif isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data):
+        in_mapping = isinstance(data, Mapping) and part in data
+        in_list = isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
+        if in_mapping or in_list:
             data = data[part]
         elif isinstance(data, Mapping) and position == len(loc) - 1 and part in _field_names(path):
             data = None

@@ -1,6 +1,7 @@
 """The configuration: what a YAML may say, one documented line a field.
 
-Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; what was decided is printed and recorded.
+Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; what was decided is printed and
+recorded.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class DataConfig(_Section):
     val_fraction: Fraction = 0.2
     """Share of each class kept for validation where the data set has no split of its own."""
     test_fraction: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each class kept for a final test where the data set has no split of its own."""
+    """Share of each class kept for a final test where the data set has no test part of its own."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split and of `samples_per_class`, apart from the training seed."""
     on_bad_image: Literal["error", "skip"] = "error"

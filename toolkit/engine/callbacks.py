@@ -135,9 +135,7 @@ def _rate_groups(rates: dict[str, float]) -> dict[str, float]:
     groups: dict[float, list[str]] = {}
     for stage, rate in rates.items():
         groups.setdefault(rate, []).append(stage)
-    return {
-        names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}": rate for rate, names in groups.items()
-    }
+    return {names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}": rate for rate, names in groups.items()}
 
 
 def _show_samples(logger: VisualDLLogger, job: Job) -> None:

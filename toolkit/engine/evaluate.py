@@ -15,9 +15,7 @@ from toolkit.engine.metrics import classification_metrics
 __all__ = ["evaluate", "evaluate_job", "predict_logits"]
 
 
-def predict_logits(
-    model: paddle.Model, batches: Iterable[Batch]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def predict_logits(model: paddle.Model, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits ``[N, C]`` and labels ``[N]`` of all batches, in their order."""
     logits, labels = [], []
     for batch in batches:

@@ -1,8 +1,8 @@
 """Frozen stages computed once: their outputs on disk, and batches read from there.
 
 The first k stages of a network are a pure function of the image as long as they are frozen and no random augmentation
-comes before them. Their output (pooled, when all stages are frozen) is kept in a memory-mapped float32 file whose name is
-a hash of everything it depends on.
+comes before them. Their output (pooled, when all stages are frozen) is kept in a memory-mapped float32 file whose name
+is a hash of everything it depends on.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ __all__ = ["Reporter"]
 _HEADER = " epoch   train loss   top-1  |  val loss   top-1   top-5  macro-F1        lr   images/s   time"
 
 
-class Reporter(Callback):  # type: ignore[misc]
+class Reporter(Callback):
     """Shows the bar and the lines.
 
     Args:

@@ -1,8 +1,8 @@
 """All that changes during training, as one object that is saved and restored whole.
 
 Randomness is not part of it: the order of the images, their augmentation and dropout are functions of (seed, epoch,
-step), so the position in the run says it all. The file is a safetensors file: the arrays, and one JSON text for the rest;
-nothing in it can run code.
+step), so the position in the run says it all. The file is a safetensors file: the arrays, and one JSON text for the
+rest; nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class TrainingState:
         try:
             with safe_open(path, framework="numpy") as file:
                 plain = json.loads(file.metadata()["state"])
-                groups: dict[str, dict[str, Any]] = {group: {} for group in cls._ARRAYS}
+                groups: dict[str, Any] = {group: {} for group in cls._ARRAYS}
                 for name in file.keys():  # noqa: SIM118 (not a dict)
                     group, _, key = name.partition("/")
                     groups[group][key] = file.get_tensor(name)
@@ -96,6 +96,6 @@ class TrainingState:
 
 
 def _check_space(path: Path, needed: int) -> None:
-    """safetensors does not report a full disk as an ``OSError``; look before."""
+    """The safetensors library does not report a full disk as an ``OSError``; look before."""
     if shutil.disk_usage(path.parent).free < needed:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import paddle
+from numpy.typing import NDArray
 from paddle import nn
 from paddle.static import InputSpec
 
 from toolkit.config import Config
 from toolkit.console import info, show
 from toolkit.data import Batch, BatchLoader
-from toolkit.engine.callbacks import CallbackFan, build_callbacks
+from toolkit.engine.callbacks import build_callbacks
 from toolkit.engine.evaluate import evaluate
 from toolkit.engine.features import FeatureLoader, cached_features
 from toolkit.engine.job import Job, build_job
@@ -36,6 +37,8 @@ from toolkit.zoo import write_weights
 __all__ = ["Trainer"]
 
 Batches = BatchLoader | FeatureLoader
+_WRITING_SHARE = 10
+"""Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
 
 
 class Trainer:
@@ -63,6 +66,8 @@ class Trainer:
         )
         self._loss = nn.CrossEntropyLoss(label_smoothing=config.train.label_smoothing)
         self.state = TrainingState()
+        self._best_weights: dict[str, NDArray[Any]] = {}
+        self._next_write = 0.0
 
     @classmethod
     def from_config(cls, config: Config, *, quiet: bool = False) -> Trainer:
@@ -136,7 +141,7 @@ class Trainer:
                 self._run_epoch(training, validation, rate, phase)
         self._prove_unmoved(phase, before)
         state.phase, state.phase_epoch, state.lr_scale, state.optimizer = state.phase + 1, 0, 1.0, {}
-        self._keep_last()
+        self._keep_last(write=True)
 
     def _batches(self, phase: PhasePlan) -> tuple[Batches, Batches, int]:
         """Training and validation batches, and the stage at which they enter the network."""
@@ -192,6 +197,7 @@ class Trainer:
 
     def _stop_if_asked(self, request: StopRequest) -> None:
         if request.signal_name:
+            self._write_checkpoints()
             raise Interrupted(
                 f"{request.signal_name}: stopped in epoch {self.state.epoch + 1} of {self.job.plan.epochs}; "
                 f"{self.folder.last} holds the end of epoch {self.state.epoch}",
@@ -214,16 +220,30 @@ class Trainer:
 
     def _keep_best(self) -> None:
         self.state.best = self.state.last
-        with clear_os_errors(f"the checkpoint {self.folder.best}"):
-            write_weights(self.job.network.state_dict(), self.folder.best)
+        self._best_weights = self._weights()
 
-    def _keep_last(self) -> None:
+    def _keep_last(self, *, write: bool = False) -> None:
+        """Note the state after an epoch; write it too, unless that would take more than a tenth of the time."""
         state, network = self.state, self.job.network
-        state.weights = {key: value.numpy() for key, value in network.state_dict().items()}
+        state.weights = self._weights()
         optimizer = self.model._optimizer
         state.optimizer = optimizer_state(optimizer, network) if optimizer and state.phase_epoch else {}
         state.callbacks = self._callbacks.state() if state.epoch else {}
-        state.save(self.folder.last)
+        if write or time.monotonic() >= self._next_write:
+            self._write_checkpoints()
+
+    def _write_checkpoints(self) -> None:
+        began = time.monotonic()
+        if self._best_weights:
+            with clear_os_errors(f"the checkpoint {self.folder.best}"):
+                write_weights(self._best_weights, self.folder.best)
+            self._best_weights = {}
+        self.state.save(self.folder.last)
+        now = time.monotonic()
+        self._next_write = now + _WRITING_SHARE * (now - began)
+
+    def _weights(self) -> dict[str, NDArray[Any]]:
+        return {key: value.numpy().copy() for key, value in self.job.network.state_dict().items()}
 
     def _finish(self) -> RunResult:
         result = make_result(self.job, self.folder, self.state, self.model)

@@ -36,12 +36,11 @@ def create_network(
 
     Args:
         name: Name of a row; see ``list_networks``.
-        num_classes: Number of classes of a new head, which has random weights and stands where the original
-            classifier did. None: the original network with its own classifier.
+        num_classes: Classes of a new head with random weights. None: the network with its own classifier.
         pretrained: True for Paddle's ImageNet weights, False for random ones, a local file, or a URL.
         head: What the new head is made of; by default one dense layer.
-        cut: Leave out the stages above this one (a number of stages, a stage's name), and put the new head there.
-        image_size: Side of the square input in pixels, to be checked against what the network can take.
+        cut: Leave out the stages above this one (a number or a name), and put the new head there.
+        image_size: Side of the square input in pixels, checked against what the network can take.
 
     Returns:
         The network, in training mode with nothing frozen.
@@ -59,15 +58,19 @@ def create_network(
     spec = get_spec(name)
     if image_size is not None:
         check_image_size(spec, image_size)
-    if num_classes is None and (cut is not None or head is not None):
-        raise NetworkError(f"{name}: a cut or another head needs the number of classes", hint="give num_classes")
-    if num_classes is not None and num_classes < 1:
-        raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
+    _check_classes(name, num_classes, new_top=cut is not None or head is not None)
     network = _assemble(spec, num_classes, head or HeadConfig(), cut)
     weights = resolve_weights(spec, pretrained)
     if weights is not None:
         load_weights(network, weights, with_head=num_classes is None)
     return network
+
+
+def _check_classes(name: str, num_classes: int | None, *, new_top: bool) -> None:
+    if num_classes is None and new_top:
+        raise NetworkError(f"{name}: a cut or another head needs the number of classes", hint="give num_classes")
+    if num_classes is not None and num_classes < 1:
+        raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
 
 
 def _assemble(spec: NetworkSpec, num_classes: int | None, head: HeadConfig, cut: int | str | None) -> StagedNetwork:
