@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,7 +18,7 @@ from rich.table import Table
 
 from toolkit.runtime import is_main_process
 
-__all__ = ["console", "info", "new_table", "progress", "show", "warn"]
+__all__ = ["console", "info", "new_table", "progress", "quietly", "show", "warn"]
 
 console = Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
 
@@ -28,6 +31,16 @@ def info(message: str) -> None:
 def warn(message: str) -> None:
     """Print one line that deserves attention."""
     console.print(f"warning: {message}", style="yellow", markup=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Say nothing for a while."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def new_table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:

@@ -66,7 +66,7 @@ def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
         transfer={"preset": "linear_probe", "compare": ["scratch"], "compare_seeds": 2},
         train={"epochs": 1},
     )
-    result = Trainer.from_config(config, quiet=True).fit()
+    result = Trainer.from_config(config).fit()
     rows = compare_presets(config, result)
     assert [row.preset for row in rows] == ["linear_probe", "scratch"]
     assert all(len(row.top1) == 2 for row in rows)

@@ -82,10 +82,10 @@ def test_best_is_reproduced_from_its_weights(make: Make) -> None:
 
 def test_same_config_and_seed_give_the_same_metrics_twice(make: Make) -> None:
     config = make(transfer={"preset": "finetune"}, model={"head": {"type": "mlp", "dropout": 0.5}})
-    first, second = (Trainer.from_config(config, quiet=True).fit() for _ in range(2))
+    first, second = (Trainer.from_config(config).fit() for _ in range(2))
     assert first.folder.path != second.folder.path
     assert first.last == second.last
-    other = Trainer.from_config(config.model_copy(update={"seed": 1}), quiet=True).fit()
+    other = Trainer.from_config(config.model_copy(update={"seed": 1})).fit()
     assert other.last["loss"] != first.last["loss"]
 
 
@@ -94,7 +94,7 @@ def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -
     runs = []
     for enabled in (True, False):
         config = make(transfer=transfer, cache={"enabled": enabled}, data={"augment": "none"}, train={"epochs": 4})
-        runs.append(lines_of(Trainer.from_config(config, quiet=True).fit().folder))
+        runs.append(lines_of(Trainer.from_config(config).fit().folder))
     for cached, uncached in zip(*runs, strict=True):
         assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
         assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
@@ -103,19 +103,19 @@ def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -
 
 def test_cached_features_are_used_again_and_belong_to_their_weights(make: Make, tmp_path: Path) -> None:
     config = make()
-    Trainer.from_config(config, quiet=True).fit()
+    Trainer.from_config(config).fit()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
-    Trainer.from_config(config, quiet=True).fit()
+    Trainer.from_config(config).fit()
     assert len(before) == 2
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
-    Trainer.from_config(make(data={"crop_ratio": 0.8}), quiet=True).fit()
+    Trainer.from_config(make(data={"crop_ratio": 0.8})).fit()
     assert len(list((tmp_path / "cache").glob("*/features.npy"))) == 4
 
 
 def test_two_phases_freeze_first_and_move_later(make: Make) -> None:
     phases = [{"epochs": 1, "freeze": "all", "name": "head"}, {"epochs": 1, "freeze": "layer1.1", "backbone_lr": 0.5}]
     config = make(transfer={"preset": "custom", "phases": phases})
-    trainer = Trainer.from_config(config, quiet=True)
+    trainer = Trainer.from_config(config)
     before = {key: value.numpy() for key, value in trainer.job.network.state_dict().items()}
     result = trainer.fit()
     after = weights_of(result.folder)
@@ -131,8 +131,8 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     make: Make, preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sections = {"transfer": {"preset": preset}, "train": {"epochs": 4, "optimizer": "adamw"}}
-    whole = Trainer.from_config(make(**sections), quiet=True).fit()
-    trainer = Trainer.from_config(make(**sections), quiet=True)
+    whole = Trainer.from_config(make(**sections)).fit()
+    trainer = Trainer.from_config(make(**sections))
     build = toolkit.engine.trainer.build_callbacks
 
     def with_stop(*args: Any, **kwargs: Any) -> CallbackFan:
@@ -144,7 +144,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         trainer.fit()
     interrupted = trainer.folder
     assert [line["epoch"] for line in lines_of(interrupted)] == [1, 2]
-    resumed = Trainer.from_config(load_config(interrupted.config), quiet=True).fit(resume=interrupted.path)
+    resumed = Trainer.from_config(load_config(interrupted.config)).fit(resume=interrupted.path)
     assert resumed.last == whole.last
     assert resumed.best == whole.best
     expected, found = weights_of(whole.folder), weights_of(resumed.folder)
@@ -156,7 +156,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
 
 
 def test_a_loss_that_is_no_number_stops_with_a_clear_error(make: Make) -> None:
-    trainer = Trainer.from_config(make(transfer={"preset": "finetune"}, train={"lr": 1e30, "epochs": 3}), quiet=True)
+    trainer = Trainer.from_config(make(transfer={"preset": "finetune"}, train={"lr": 1e30, "epochs": 3}))
     with pytest.raises(TrainingError, match=r"(?i)nan|finite|inf") as caught:
         trainer.fit()
     assert "\n" not in caught.value.message
@@ -169,13 +169,13 @@ def test_early_stopping_and_plateau_act(make: Make) -> None:
         "reduce_on_plateau": {"monitor": "val/top1", "min_delta": 1.0, "patience": 1, "factor": 0.5},
     }
     config = make(callbacks=callbacks, train={"epochs": 20, "schedule": "constant", "lr": 0.01})
-    lines = lines_of(Trainer.from_config(config, quiet=True).fit().folder)
+    lines = lines_of(Trainer.from_config(config).fit().folder)
     assert len(lines) == 4
     assert [round(line["train"]["lr"], 6) for line in lines] == [0.01, 0.01, 0.005, 0.0025]
 
 
 def test_an_unknown_monitor_stops_before_the_first_step(make: Make) -> None:
-    trainer = Trainer.from_config(make(callbacks={"checkpoint": {"monitor": "val/acuracy"}}), quiet=True)
+    trainer = Trainer.from_config(make(callbacks={"checkpoint": {"monitor": "val/acuracy"}}))
     with pytest.raises(ConfigError, match="val/top1"):
         trainer.fit()
     assert not trainer.folder.metrics.exists()
@@ -187,7 +187,7 @@ def test_paddles_own_callbacks_run_unchanged(make: Make) -> None:
         {"path": "paddle.callbacks.ReduceLROnPlateau", "args": {"monitor": "loss", "patience": 1, "verbose": 0}},
     ]
     config = make(callbacks={"custom": custom}, train={"epochs": 30, "lr": 1e-9})
-    lines = lines_of(Trainer.from_config(config, quiet=True).fit().folder)
+    lines = lines_of(Trainer.from_config(config).fit().folder)
     assert 2 <= len(lines) < 30
 
 

@@ -103,9 +103,7 @@ class CallbackFan:
                 callback.close()
 
 
-def build_callbacks(
-    job: Job, folder: RunFolder, model: paddle.Model, save_best: Callable[[], None], *, quiet: bool
-) -> CallbackFan:
+def build_callbacks(job: Job, folder: RunFolder, model: paddle.Model, save_best: Callable[[], None]) -> CallbackFan:
     """The callbacks that a config asks for, and those that every run has.
 
     Raises:
@@ -113,9 +111,7 @@ def build_callbacks(
     """
     config = job.config
     wanted = config.callbacks
-    callbacks: list[Callback] = [TerminateOnNaN()]
-    if not quiet:
-        callbacks.append(Reporter(job.plan.epochs, len(job.data.train)))
+    callbacks: list[Callback] = [TerminateOnNaN(), Reporter(job.plan.epochs, len(job.data.train))]
     if config.log.visualdl:
         logger = VisualDLLogger(folder.visualdl, config.log.every)
         _show_samples(logger, job)

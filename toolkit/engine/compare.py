@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from toolkit.config import Config, SourceConfig, make_config
-from toolkit.console import info, new_table
+from toolkit.console import info, new_table, quietly
 from toolkit.engine.job import source_run
 from toolkit.engine.result import RunResult
 from toolkit.engine.trainer import Trainer
@@ -66,11 +66,13 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
     """
     presets = (config.transfer.preset, *(p for p in config.transfer.compare if p != config.transfer.preset))
     rows = []
+    info(f"beside it: {', '.join(presets)}; {config.transfer.compare_seeds} seed(s) each")
     for preset in presets:
         results = [done] if preset == config.transfer.preset else []
         for seed in range(len(results), config.transfer.compare_seeds):
             variation = _variation(config, preset, seed, done.folder.path / "compare")
-            results.append(Trainer.from_config(variation, quiet=True).fit())
+            with quietly():
+                results.append(Trainer.from_config(variation).fit())
             info(f"  {preset}, seed {variation.seed}: top-1 {_score(results[-1]):.3f} ({results[-1].seconds:.1f} s)")
         rows.append(
             Comparison(

@@ -46,7 +46,6 @@ class Trainer:
 
     Args:
         job: Data, network and plan.
-        quiet: Say nothing of the plan and the epochs (for runs that are part of a comparison).
 
     Example:
         >>> from toolkit import Trainer, load_config
@@ -54,9 +53,8 @@ class Trainer:
         >>> result.best["top1"]  # doctest: +SKIP
     """
 
-    def __init__(self, job: Job, *, quiet: bool = False) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
-        self._quiet = quiet
         config, network = job.config, job.network
         size = job.preprocessing.image_size
         self.model = paddle.Model(
@@ -70,13 +68,13 @@ class Trainer:
         self._next_write = 0.0
 
     @classmethod
-    def from_config(cls, config: Config, *, quiet: bool = False) -> Trainer:
+    def from_config(cls, config: Config) -> Trainer:
         """Build the job of a config and a trainer for it.
 
         Raises:
             ToolkitError: Anything in the config that does not fit the data, the network or the machine.
         """
-        return cls(build_job(config), quiet=quiet)
+        return cls(build_job(config))
 
     def fit(self, resume: Path | str | None = None) -> RunResult:
         """Train all phases, keep the best and the last epoch, and prove that frozen stages did not move.
@@ -95,7 +93,7 @@ class Trainer:
         job = self.job
         folder = RunFolder.open(resume) if resume else RunFolder.create(job.config)
         self._begin(folder, resumed=resume is not None)
-        self._callbacks = build_callbacks(job, folder, self.model, self._keep_best, quiet=self._quiet)
+        self._callbacks = build_callbacks(job, folder, self.model, self._keep_best)
         self._callbacks.restore(self.state.callbacks)
         try:
             with stop_requests() as request:
@@ -116,7 +114,7 @@ class Trainer:
             job.network.set_state_dict(self.state.weights)
             folder.keep_metrics_until(self.state.epoch)
             info(f"resuming {folder.path} after epoch {self.state.epoch}")
-        elif not self._quiet:
+        else:
             show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state))
         if not resumed:

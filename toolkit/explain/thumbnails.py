@@ -1,0 +1,32 @@
+"""Small pictures for a page."""
+
+from __future__ import annotations
+
+import cv2
+
+from toolkit.data import ImageSet
+from toolkit.errors import DataError
+from toolkit.explain.figures import Picture, data_uri
+
+__all__ = ["thumbnail"]
+
+_SIDE = 224
+"""Longest side in pixels."""
+_TINY = 64
+"""Pictures up to this size are stored without loss."""
+
+
+def thumbnail(images: ImageSet, index: int) -> Picture | None:
+    """One picture of a set, whole, at most 224 pixels long; None when it can no longer be read."""
+    try:
+        pixels = images.read(index)
+    except DataError:
+        return None
+    height, width = pixels.shape[:2]
+    scale = _SIDE / max(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    suffix, kind = (".png", "image/png") if max(height, width) <= _TINY else (".jpg", "image/jpeg")
+    done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return Picture(data_uri(kind, data.tobytes()), images.path(index)) if done else None
