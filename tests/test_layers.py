@@ -26,6 +26,7 @@ LAYERS = {
     "toolkit.callbacks": 2,
     "toolkit.engine": 3,
     "toolkit.deploy": 4,
+    "toolkit.explain": 4,
     "toolkit.cli": 5,
     "toolkit.jobs": 5,
 }

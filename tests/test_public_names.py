@@ -107,6 +107,12 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "evaluate_job",
         "predict_logits",
     ],
+    "toolkit.explain": [
+        "Calibration",
+        "measure_calibration",
+        "wilson_interval",
+        "write_report",
+    ],
     "toolkit.transfer": [
         "PRESETS",
         "PhasePlan",

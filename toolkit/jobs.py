@@ -24,7 +24,17 @@ from toolkit.deploy import (
     predictions_csv,
     predictions_table,
 )
-from toolkit.engine import Job, RunFolder, RunResult, Trainer, build_job, compare_presets, evaluate_job
+from toolkit.engine import (
+    Comparison,
+    Job,
+    RunFolder,
+    RunResult,
+    Trainer,
+    build_job,
+    compare_presets,
+    evaluate_job,
+    predict_logits,
+)
 from toolkit.engine.compare import comparison_table
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime import cpu_settings, select_device
@@ -36,14 +46,14 @@ _CHECKED_IMAGES = 64
 
 
 def train(config: Config, resume: Path | None = None) -> Outcome:
-    """Train; then compare presets, export and show examples where the config says so.
+    """Train; then compare presets, export, show examples and write the report where the config says so.
 
     Args:
         config: The job.
         resume: Folder of an interrupted run to go on with.
 
     Returns:
-        The run's result; with ``comparison`` and ``examples`` where asked for.
+        The run's result; with ``comparison``, ``inference``, ``examples`` and ``report`` where asked for.
     """
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
@@ -51,6 +61,7 @@ def train(config: Config, resume: Path | None = None) -> Outcome:
     result = trainer.fit(resume=resume)
     text: list[Any] = [_result_table(result)]
     payload = result.to_json()
+    rows: list[Comparison] = []
     if config.transfer.compare:
         rows = compare_presets(config, result)
         payload["comparison"] = [row.to_json() for row in rows]
@@ -63,6 +74,10 @@ def train(config: Config, resume: Path | None = None) -> Outcome:
             examples, table = _examples(folder, trainer.job, config.export.examples)
             payload["examples"] = examples
             text.append(table)
+    if config.export.report:
+        report = _report(trainer, result.folder, rows)
+        payload["report"] = str(report)
+        text.append(f"report: {report}")
     text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
     return Outcome(payload, text)
 
@@ -164,6 +179,15 @@ def _examples(folder: Path, job: Job, count: int) -> tuple[list[dict[str, Any]],
         mark = "" if prediction.label[0] == truth else "  (wrong)"
         table.add_row(prediction.path, truth, prediction.label[0] + mark, f"{prediction.confidence[0]:.3f}")
     return examples, table
+
+
+def _report(trainer: Trainer, folder: RunFolder, rows: list[Comparison]) -> Path:
+    """The run's page, on the best epoch's predictions for the evaluation images."""
+    from toolkit.explain import write_report  # matplotlib takes time to import
+
+    job = trainer.job
+    batches = job.loader(job.data.evaluation[1], training=False)
+    return write_report(job, folder, *predict_logits(trainer.model, batches), rows)
 
 
 def _exported(folder: Path) -> str:

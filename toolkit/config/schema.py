@@ -304,12 +304,14 @@ class LogConfig(_Section):
 
 
 class ExportConfig(_Section):
-    """The inference model."""
+    """The inference model, and the report."""
 
     enabled: bool = True
     """Export the best epoch after training."""
     examples: int = Field(default=0, ge=0)
     """Show the exported model's predictions for so many evaluation images."""
+    report: bool = True
+    """Write `report.html` after training."""
 
 
 class Config(_Section):
@@ -336,4 +338,4 @@ class Config(_Section):
     log: LogConfig = LogConfig()
     """What is recorded."""
     export: ExportConfig = ExportConfig()
-    """The inference model."""
+    """The inference model, and the report."""

@@ -21,7 +21,8 @@ from toolkit.explain.calibration import Calibration
 
 __all__ = ["Picture", "data_uri", "learning_curve", "reliability_diagram"]
 
-TRAIN, VAL, GRAY, WRONG = "#98a2b3", "#1d5fbf", "#667085", "#d9480f"
+TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
+TOO_SURE, TOO_MODEST = "#f6b08e", "#a9c8f5"
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
 _STYLE = {
@@ -51,10 +52,12 @@ class Picture:
     Attributes:
         source: ``data:`` URI.
         alt: What it shows, in words.
+        tiny: It has so few pixels that they are better seen than smoothed.
     """
 
     source: str
     alt: str
+    tiny: bool = False
 
 
 def data_uri(kind: str, data: bytes) -> str:
@@ -126,10 +129,14 @@ def reliability_diagram(calibration: Calibration) -> Picture:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         some = [index for index in range(bins) if calibration.counts[index]]
         places = [middles[index] for index in some]
-        gap = [calibration.confidence[index] - calibration.accuracy[index] for index in some]
-        right = [calibration.accuracy[index] for index in some]
-        upper.bar(places, right, 0.92 / bins, color=VAL, label="accuracy")
-        upper.bar(places, gap, 0.92 / bins, right, color=WRONG, alpha=0.28, label="gap to the confidence")
+        said, right = [calibration.confidence[i] for i in some], [calibration.accuracy[i] for i in some]
+        both = [min(pair) for pair in zip(said, right, strict=True)]
+        upper.bar(places, both, 0.92 / bins, color=VAL)
+        for gap, color, name in (
+            ([a - b for a, b in zip(said, both, strict=True)], TOO_SURE, "surer than right"),
+            ([a - b for a, b in zip(right, both, strict=True)], TOO_MODEST, "more often right than sure"),
+        ):
+            upper.bar(places, gap, 0.92 / bins, both, color=color, label=name)
         upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=(0, (4, 3)), label="as it should be")
         upper.set_ylim(0, 1.02)
         upper.set_xlim(0, 1)

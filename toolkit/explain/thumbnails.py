@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
 from toolkit.data import ImageSet
 from toolkit.errors import DataError
@@ -13,7 +14,7 @@ __all__ = ["thumbnail"]
 _SIDE = 224
 """Longest side in pixels."""
 _TINY = 64
-"""Pictures up to this size are stored without loss."""
+"""Pictures up to this size are stored without loss, and shown with their pixels."""
 
 
 def thumbnail(images: ImageSet, index: int) -> Picture | None:
@@ -26,7 +27,8 @@ def thumbnail(images: ImageSet, index: int) -> Picture | None:
     scale = _SIDE / max(height, width)
     if scale < 1:
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    suffix, kind = (".png", "image/png") if max(height, width) <= _TINY else (".jpg", "image/jpeg")
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    tiny = max(height, width) <= _TINY
+    suffix, kind = (".png", "image/png") if tiny else (".jpg", "image/jpeg")
     done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return Picture(data_uri(kind, data.tobytes()), images.path(index)) if done else None
+    return Picture(data_uri(kind, data.tobytes()), images.path(index), tiny) if done else None

@@ -1,0 +1,98 @@
+"""The tables of a report, as rows of text and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.engine import Comparison, Job
+
+__all__ = ["Cell", "PlanRow", "comparison_rows", "confusion_cells", "count_summary", "parts_of_time", "plan_rows"]
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One stage of the plan, or the head.
+
+    Attributes:
+        name: The stage.
+        shape: Its output.
+        parameters: Number of its weights.
+        frozen: ``yes``, ``no``, or the phases in which it is.
+        rates: Its learning rate in each phase; None where it is frozen.
+    """
+
+    name: str
+    shape: str
+    parameters: int
+    frozen: str
+    rates: tuple[float | None, ...]
+
+
+def plan_rows(job: Job) -> list[PlanRow]:
+    """The plan stage by stage, the head last."""
+    phases = job.plan.phases
+    rows = []
+    for index, stage in enumerate(job.stages):
+        frozen = [phase.name for phase in phases if index < phase.frozen]
+        words = "yes" if len(frozen) == len(phases) else f"in {', '.join(frozen)}" if frozen else "no"
+        rates = tuple(phase.lr * phase.multipliers[index] if index >= phase.frozen else None for phase in phases)
+        rows.append(PlanRow(stage.name, " × ".join(map(str, stage.shape)), stage.parameters, words, rates))
+    head = PlanRow("head", str(len(job.data.classes)), job.head_parameters, "no", tuple(phase.lr for phase in phases))
+    return [*rows, head]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of the confusion matrix.
+
+    Attributes:
+        count: Number of images.
+        color: CSS colour behind the number; empty for none.
+        dark: The colour asks for light text.
+    """
+
+    count: int
+    color: str
+    dark: bool
+
+
+def confusion_cells(matrix: NDArray[np.int64]) -> list[list[Cell]]:
+    """The confusion matrix, coloured by the share of each true class: blue what is right, red what is not."""
+    rows = []
+    for true, row in enumerate(matrix):
+        total = max(1, int(row.sum()))
+        cells = []
+        for said, count in enumerate(row):
+            strength = 0.08 + 0.87 * int(count) / total
+            base = "29, 95, 191" if true == said else "217, 72, 15"
+            color = f"rgba({base}, {strength:.2f})" if count else ""
+            cells.append(Cell(int(count), color, bool(count) and strength > 0.5))
+        rows.append(cells)
+    return rows
+
+
+def count_summary(counts: dict[str, dict[str, int]]) -> list[tuple[str, int, int, float, int]]:
+    """For each part of the data: name, images, and the least, median and most images of a class."""
+    return [
+        (part, sum(of.values()), min(of.values()), median(of.values()), max(of.values())) for part, of in counts.items()
+    ]
+
+
+def comparison_rows(rows: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """What ``compare_presets`` found, with ``best`` on the row of the highest mean."""
+    best = max(mean(row.top1) for row in rows)
+    return [{**row.to_json(), "seeds": len(row.top1), "best": mean(row.top1) == best} for row in rows]
+
+
+def parts_of_time(seconds: float) -> str:
+    """A duration as a person says it: ``8.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
