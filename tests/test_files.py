@@ -39,6 +39,11 @@ def test_system_errors_become_one_clear_line(number: int, cure: str) -> None:
         raise OSError(number, "text")
 
 
+def test_the_cure_names_the_place_that_the_user_can_change() -> None:
+    with pytest.raises(ToolkitError, match=r"choose another cache\.dir"), clear_os_errors("x", place="cache.dir"):
+        raise OSError(errno.EROFS, "text")
+
+
 def test_other_system_errors_stay_what_they_are() -> None:
     with pytest.raises(FileNotFoundError), clear_os_errors("x"):
         raise FileNotFoundError(errno.ENOENT, "gone")

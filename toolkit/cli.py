@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -83,6 +84,8 @@ def read_config(args: argparse.Namespace, default: Path | None = None) -> Config
         raise ConfigError(
             "no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml"
         )
+    if path == default and not path.is_file():
+        raise ConfigError(f"{path.parent}: no run here (config.yaml is missing)", hint="give a folder under runs/")
     return load_config(path, args.overrides)
 
 
@@ -123,6 +126,7 @@ def run(
 
 def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace) -> Outcome:
     import_paddle()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Paddle's own prints a crash, and cleans nothing up
     return job(args)
 
 

@@ -101,22 +101,23 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def clear_os_errors(what: str) -> Iterator[None]:
+def clear_os_errors(what: str, place: str = "output_dir") -> Iterator[None]:
     """Turn a full disk or a missing permission into one clear line.
 
     Args:
         what: What was being written, for the message.
+        place: What the user would change to write elsewhere.
 
     Raises:
         ToolkitError: In place of the ``OSError``.
     """
     cures = {
-        errno.ENOSPC: "the disk is full; free some space, or choose another output_dir",
-        errno.EDQUOT: "the disk quota is used up; free some space, or choose another output_dir",
+        errno.ENOSPC: f"the disk is full; free some space, or choose another {place}",
+        errno.EDQUOT: f"the disk quota is used up; free some space, or choose another {place}",
         errno.EACCES: "permission denied; choose a folder that you may write to",
-        errno.ENOTDIR: "a file stands where a folder is needed; choose another output_dir",
-        errno.EEXIST: "a file stands where a folder is needed; choose another output_dir",
-        errno.EROFS: "the file system is read-only; choose another output_dir",
+        errno.ENOTDIR: f"a file stands where a folder is needed; choose another {place}",
+        errno.EEXIST: f"a file stands where a folder is needed; choose another {place}",
+        errno.EROFS: f"the file system is read-only; choose another {place}",
     }
     try:
         yield

@@ -5,6 +5,7 @@ The scripts in ``tools/`` parse arguments and call one of these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from toolkit.engine import (
     predict_logits,
 )
 from toolkit.engine.compare import comparison_table
+from toolkit.engine.signals import resumable, undisturbed
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime import cpu_settings, select_device
 
@@ -59,6 +61,12 @@ def train(config: Config, resume: Path | None = None) -> Outcome:
     info(f"device {device}; {cpu_settings()}")
     trainer = Trainer.from_config(config)
     result = trainer.fit(resume=resume)
+    with resumable(result.folder):
+        return _after_training(config, trainer, result)
+
+
+def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outcome:
+    """Compare, export, show examples and write the report where the config says so."""
     text: list[Any] = [_result_table(result)]
     payload = result.to_json()
     rows: list[Comparison] = []
@@ -112,6 +120,8 @@ def predict(
     """Classify images with an exported model (``model``) or a pretrained network as it is (``network``)."""
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
+        raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
     paths = expand_images(images)
     predictor: Predictor | NetworkPredictor
     if network is not None:
@@ -126,32 +136,37 @@ def predict(
 
 
 def find_run(config: Config, config_path: Path) -> RunFolder:
-    """The run that a config belongs to: the folder it stands in, or else ``output_dir/name``.
+    """The run that a config belongs to: the one whose folder it stands in, or else ``output_dir/name``.
 
     Raises:
-        TrainingError: There is no trained run.
+        TrainingError: There is no run, or it has no whole epoch yet.
     """
-    for path in (config_path.parent, config.output_dir.expanduser() / config.name):
-        folder = RunFolder(path)
-        if folder.config.is_file() and folder.best.is_file():
-            return folder
+    folder = RunFolder(config_path.parent)
+    if not folder.record.is_file():
+        folder = RunFolder(config.output_dir.expanduser() / config.name)
+    if folder.best.is_file():
+        return folder
+    begun = folder.last.is_file()
     raise TrainingError(
-        f"no trained run for {config_path}: {config.output_dir / config.name} has no checkpoints/best.pdparams",
-        hint=f"train first: python tools/train.py -c {config_path}",
+        f"no trained run for {config_path}: {folder.path} has no checkpoints/best.pdparams",
+        hint=f"go on with: {folder.resume_command}"
+        if begun
+        else f"train first: python tools/train.py -c {config_path}",
     )
 
 
 def _export(job: Job, folder: Path) -> Path:
     """Export; the export fails when its probabilities differ from the network's by more than 1e-4."""
-    return export_model(
-        job.network,
-        folder,
-        classes=job.data.classes,
-        preprocessing=job.preprocessing.to_dict(),
-        network_name=job.network.spec.name,
-        image_size=job.preprocessing.image_size,
-        check=_some_images(job),
-    )
+    with undisturbed():
+        return export_model(
+            job.network,
+            folder,
+            classes=job.data.classes,
+            preprocessing=job.preprocessing.to_dict(),
+            network_name=job.network.spec.name,
+            image_size=job.preprocessing.image_size,
+            check=_some_images(job),
+        )
 
 
 def _some_images(job: Job) -> np.ndarray:

@@ -74,8 +74,13 @@ def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Pat
         ("train: {epochs: 3}\n", "model: is missing"),
         ("model: a\ntransfer: {preset: finetune, variant: finetune_most}\n", "variant belongs to"),
         ("model: a\ndata: {val_fraction: 0.6, test_fraction: 0.5}\n", "must stay below 1"),
-        ("model: a\nname: x/y\n", "name"),
-        ("model: a\ntrain: {device: tpu}\n", "train.device"),
+        ("model: a\nname: x/y\n", "name: expected: Name of the run, without slashes"),
+        ("model: a\nname: ..\n", "name: expected: Name of the run, without slashes and a leading dot"),
+        ("model: a\ntrain: {device: tpu}\n", "train.device: expected: auto, cpu, gpu or gpu:k"),
+        ("model: a\ncallbacks: {custom: [Mine]}\n", "`package.module.Class` (found 'Mine')"),
+        ("model: a\ncallbacks: {checkpoint: {monitor: top_1}}\n", "did you mean val/top1?"),
+        ("model: a\ndata: 3\n", "data: expected `key: value` lines"),
+        ("model: a\ndata: {classes: 3}\n", "expected a list"),
     ],
 )
 def test_bad_files(tmp_path: Path, text: str, words: str) -> None:
@@ -96,6 +101,25 @@ def test_dump_reads_back_equal_from_anywhere(tmp_path: Path) -> None:
     assert config.model.pretrained.config == (tmp_path / "configs" / "source.yaml").resolve()
     assert config.data.classes == ("5", "6")
     assert load_config(write(tmp_path / "elsewhere.yaml", dump_config(config))) == config
+
+
+def test_a_source_named_by_an_override_is_relative_to_here(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    path = write(tmp_path / "configs" / "a.yaml", "model: {name: resnet18, pretrained: {config: other.yaml}}\n")
+    for override in ("model.pretrained.config=source.yaml", "model.pretrained={config: source.yaml}"):
+        pretrained = load_config(path, [override]).model.pretrained
+        assert isinstance(pretrained, SourceConfig)
+        assert pretrained.config == Path.cwd() / "source.yaml"
+
+
+def test_the_config_takes_the_monitors_that_callbacks_know(tmp_path: Path) -> None:
+    from toolkit.callbacks import MonitorCallback
+
+    assert get_args(Metric) == MonitorCallback.known_monitors
+    path = write(tmp_path / "a.yaml", "model: a\ncallbacks: {early_stopping: {monitor: top5}}\n")
+    stopping = load_config(path).callbacks.early_stopping
+    assert stopping is not None
+    assert stopping.monitor == "val/top5"
 
 
 def test_callbacks_can_be_switched(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.config import load_config, make_config
 from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ToolkitError, TrainingError
+from toolkit.errors import ConfigError, ToolkitError, TrainingError
 
 
 def test_a_second_run_of_a_name_gets_a_number(tmp_path: Path) -> None:
@@ -29,9 +29,27 @@ def test_metrics_after_an_epoch_are_dropped_for_a_resumed_run(tmp_path: Path) ->
     assert lines == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "again": True}]
 
 
+def test_a_line_that_a_full_disk_has_cut_is_dropped(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_metrics({"epoch": 1})
+    with folder.metrics.open("a") as file:
+        file.write('{"epoch": 2, "tra')
+    folder.keep_metrics_until(1)
+    assert folder.metrics.read_text() == '{"epoch": 1}\n'
+
+
+def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path) -> None:
+    values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
+    folder = RunFolder.create(make_config(values))
+    elsewhere = {**values, "name": "b", "data": {"workers": 7}, "transfer": {"compare": ["scratch"]}}
+    assert RunFolder.open(folder.path, make_config(elsewhere)).path == folder.path
+    with pytest.raises(ConfigError, match=r"train\.epochs: 3, not 4"):
+        RunFolder.open(folder.path, make_config({**values, "train": {"epochs": 4}}))
+
+
 def test_unusable_folders_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no run here"):
-        RunFolder.open(tmp_path)
+        RunFolder.open(tmp_path, make_config({"name": "a", "model": "b"}))
     (tmp_path / "file").write_text("")
     with pytest.raises(ToolkitError, match="a file stands where"):
         RunFolder.create(make_config({"name": "a", "model": "b", "output_dir": tmp_path / "file" / "runs"}))

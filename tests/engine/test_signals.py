@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from toolkit.engine.signals import stop_requests
+from toolkit.engine.signals import stop_requests, undisturbed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -25,3 +25,13 @@ def test_the_second_interrupt_is_an_interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         for _ in range(1000):
             pass
+
+
+def test_what_must_not_be_disturbed_comes_to_its_end_first() -> None:
+    done = False
+    with pytest.raises(KeyboardInterrupt), undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+        done = True
+    assert done

@@ -52,11 +52,11 @@ def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])
 def test_optimizer_state_fits_a_network_built_later(name: str) -> None:
-    train = TrainConfig(optimizer=name, clip_norm=1.0)
+    train = TrainConfig(clip_norm=1.0)
     first = small_network()
     for frozen in first[0].parameters():
         frozen.stop_gradient = True
-    optimizer = make_optimizer(train, first, 0.05)
+    optimizer = make_optimizer(name, train, first, 0.05)
     for seed in range(3):
         step(first, optimizer, seed)
     weights = {key: value.numpy() for key, value in first.state_dict().items()}
@@ -68,7 +68,7 @@ def test_optimizer_state_fits_a_network_built_later(name: str) -> None:
     for frozen in second[0].parameters():
         frozen.stop_gradient = True
     second.set_state_dict(weights)
-    again = make_optimizer(train, second, 0.05)
+    again = make_optimizer(name, train, second, 0.05)
     restore_optimizer(again, second, kept)
     step(second, again, 9)
     for key, value in first.state_dict().items():
@@ -78,4 +78,6 @@ def test_optimizer_state_fits_a_network_built_later(name: str) -> None:
 def test_optimizer_state_of_another_network_is_refused() -> None:
     network = small_network()
     with pytest.raises(TrainingError, match="nowhere"):
-        restore_optimizer(make_optimizer(TrainConfig(), network, 0.1), network, {"nowhere|velocity_0": np.ones(1)})
+        restore_optimizer(
+            make_optimizer("momentum", TrainConfig(), network, 0.1), network, {"nowhere|velocity_0": np.ones(1)}
+        )

@@ -174,11 +174,11 @@ def test_early_stopping_and_plateau_act(make: Make) -> None:
     assert [round(line["train"]["lr"], 6) for line in lines] == [0.01, 0.01, 0.005, 0.0025]
 
 
-def test_an_unknown_monitor_stops_before_the_first_step(make: Make) -> None:
-    trainer = Trainer.from_config(make(callbacks={"checkpoint": {"monitor": "val/acuracy"}}))
-    with pytest.raises(ConfigError, match="val/top1"):
+def test_a_wrong_callback_leaves_no_folder(make: Make, tmp_path: Path) -> None:
+    trainer = Trainer.from_config(make(callbacks={"custom": ["toolkit.engine.NoSuchCallback"]}))
+    with pytest.raises(ConfigError, match="NoSuchCallback"):
         trainer.fit()
-    assert not trainer.folder.metrics.exists()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_paddles_own_callbacks_run_unchanged(make: Make) -> None:

@@ -153,7 +153,7 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
         place = place[part]
     place[parts[-1]] = _parse(value, f"override {text!r}")
     origins[".".join(parts)] = f"-o {text}"
-    if parts == ["model", "pretrained"] and isinstance(place["pretrained"], dict):
+    if parts[:2] == ["model", "pretrained"]:
         _anchor_source(data, Path.cwd())
 
 

@@ -17,6 +17,7 @@ _WORDS = {
     "Input should be a valid number, unable to parse string as a number": "expected a number",
     "Input should be a valid boolean, unable to interpret input": "expected true or false",
     "Input should be a valid string": "expected text",
+    "Input should be a valid tuple": "expected a list, for instance [a, b]",
     "Field required": "is missing",
 }
 
@@ -65,11 +66,13 @@ def _message(item: dict[str, Any], path: list[str]) -> str:
         return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known are {', '.join(sorted(names))}"
     if item["type"] == "missing":
         return "is missing"
+    if item["type"] in ("model_type", "model_attributes_type"):
+        return "expected `key: value` lines"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     message = str(_WORDS.get(item["msg"], item["msg"].replace("Input should be", "expected")))
     if item["type"] == "string_pattern_mismatch":
-        message = f"expected text like {item['ctx']['pattern']}"
+        message = f"expected: {_description(path, item['loc'][-1])}"
     value = item["input"]
     if item["type"] == "literal_error" and isinstance(value, str):
         known = [word for word in item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if word]
@@ -78,15 +81,26 @@ def _message(item: dict[str, Any], path: list[str]) -> str:
     return f"{message} (found {value!r})" if isinstance(value, (str, int, float, bool)) else message
 
 
+def _description(path: list[str], name: str) -> str:
+    """What the schema says of a field, also where its section was written as one word."""
+    models = [model for model in (_model_at(path), _model_at(path[:-1])) if model and name in model.model_fields]
+    return str(models[0].model_fields[name].description).rstrip(".")
+
+
 def _field_names(path: list[str]) -> list[str]:
+    model = _model_at(path)
+    return list(model.model_fields) if model else []
+
+
+def _model_at(path: list[str]) -> type[BaseModel] | None:
     model: type[BaseModel] | None = Config
     for part in path:
         field = model.model_fields.get(part) if model else None
         if field is not None:
             model = _model_in(field.annotation)
         elif not part.isdigit():
-            return []
-    return list(model.model_fields) if model else []
+            return None
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

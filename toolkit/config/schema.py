@@ -43,6 +43,7 @@ Preset = Literal[
     "custom",
 ]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Metric = Literal["val/loss", "val/top1", "val/top5", "val/macro_f1", "train/loss", "train/top1"]
 
 
 class _Section(BaseModel):
@@ -57,6 +58,14 @@ def _spelled_as(key: str) -> Callable[[Any], Any]:
 def _switch(value: Any) -> Any:
     """Let a callback be switched with ``true`` (its defaults) or ``false``."""
     return {} if value is True else None if value is False else value
+
+
+def _of_validation(value: Any) -> Any:
+    """A metric's plain name means that of the validation images."""
+    return f"val/{value}" if isinstance(value, str) and "/" not in value else value
+
+
+Monitor = Annotated[Metric, BeforeValidator(_of_validation)]
 
 
 class SourceConfig(_Section):
@@ -200,8 +209,8 @@ class TrainConfig(_Section):
     """Number of epochs; by default the preset's."""
     lr: float | None = Field(default=None, gt=0)
     """Learning rate of the head; by default the preset's for this optimizer."""
-    optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "momentum"
-    """`momentum` is SGD with momentum."""
+    optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
+    """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of `momentum`."""
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -232,7 +241,7 @@ class CacheConfig(_Section):
 
 
 class _Monitor(_Section):
-    monitor: str = "val/loss"
+    monitor: Monitor = "val/loss"
     """Metric to watch: val/loss, val/top1, val/top5, val/macro_f1, train/loss or train/top1."""
     mode: Literal["auto", "min", "max"] = "auto"
     """Whether less or more is better; `auto`: less for losses."""
@@ -250,7 +259,7 @@ class EarlyStoppingConfig(_Monitor):
 class CheckpointConfig(_Monitor):
     """Which epoch is the best one."""
 
-    monitor: str = "val/top1"
+    monitor: Monitor = "val/top1"
     """Metric that decides; the exported model is the best epoch's."""
 
 
@@ -317,8 +326,8 @@ class ExportConfig(_Section):
 class Config(_Section):
     """One job: a network, data, a plan, and how to train it."""
 
-    name: str = Field(pattern=r"^[^/\\\x00]+$")
-    """Name of the run; its folder is `output_dir/name`."""
+    name: str = Field(pattern=r"^[^/\\\x00.][^/\\\x00]*$")
+    """Name of the run, without slashes and a leading dot; its folder is `output_dir/name`."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order and augmentation."""
     output_dir: Path = Path("runs")

@@ -18,7 +18,7 @@ from toolkit.callbacks import (
     VisualDLLogger,
     load_custom,
 )
-from toolkit.config import PlateauConfig
+from toolkit.config import Config, PlateauConfig
 from toolkit.engine.job import Job
 from toolkit.engine.metrics import METRICS
 from toolkit.engine.reporter import Reporter
@@ -27,7 +27,7 @@ from toolkit.engine.run_folder import RunFolder
 from toolkit.stage import StageInfo
 from toolkit.transfer import PhasePlan
 
-__all__ = ["CallbackFan", "build_callbacks"]
+__all__ = ["CallbackFan", "build_callbacks", "custom_callbacks"]
 
 
 class CallbackFan:
@@ -62,12 +62,12 @@ class CallbackFan:
         for callback in self._callbacks:
             getattr(callback, hook)(*args)
 
-    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int) -> None:
-        """Tell what comes: steps an epoch, and who learns at which rate."""
+    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int, resumed: bool) -> None:
+        """Tell what comes: steps an epoch, who learns at which rate, and whether the phase goes on where it was."""
         groups = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
         self._set_params(steps)
         for callback in self._callbacks:
-            if isinstance(callback, MonitorCallback):
+            if isinstance(callback, MonitorCallback) and not resumed:
                 callback.start_phase()
             if isinstance(callback, VisualDLLogger):
                 callback.set_groups({"head": 1.0, **_rate_groups(groups)})
@@ -103,12 +103,23 @@ class CallbackFan:
                 callback.close()
 
 
-def build_callbacks(job: Job, folder: RunFolder, model: paddle.Model, save_best: Callable[[], None]) -> CallbackFan:
-    """The callbacks that a config asks for, and those that every run has.
+def custom_callbacks(config: Config) -> list[Callback]:
+    """The user's own callbacks.
 
     Raises:
-        ConfigError: A custom callback cannot be made.
+        ConfigError: One of them cannot be made.
     """
+    return [load_custom(custom.path, custom.args) for custom in config.callbacks.custom]
+
+
+def build_callbacks(
+    job: Job,
+    folder: RunFolder,
+    model: paddle.Model,
+    save_best: Callable[[], None],
+    custom: Sequence[Callback] = (),
+) -> CallbackFan:
+    """The callbacks that a config asks for, those that every run has, and the user's own."""
     config = job.config
     wanted = config.callbacks
     callbacks: list[Callback] = [TerminateOnNaN(), Reporter(job.plan.epochs, len(job.data.train))]
@@ -116,7 +127,7 @@ def build_callbacks(job: Job, folder: RunFolder, model: paddle.Model, save_best:
         logger = VisualDLLogger(folder.visualdl, config.log.every)
         _show_samples(logger, job)
         callbacks.append(logger)
-    callbacks += [load_custom(custom.path, custom.args) for custom in wanted.custom]
+    callbacks += custom
     plateau = wanted.reduce_on_plateau or (PlateauConfig() if config.train.schedule == "plateau" else None)
     if plateau is not None:
         callbacks.append(ReduceLROnPlateau(**plateau.model_dump()))
@@ -152,7 +163,7 @@ def _hyper_parameters(job: Job) -> dict[str, Any]:
         "frozen stages": last.frozen,
         "epochs": plan.epochs,
         "learning rate": last.lr,
-        "optimizer": config.train.optimizer,
+        "optimizer": plan.optimizer,
         "schedule": config.train.schedule,
         "weight decay": config.train.weight_decay,
         "batch size": config.data.batch_size,

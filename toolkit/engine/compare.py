@@ -13,6 +13,7 @@ from toolkit.config import Config, SourceConfig, make_config
 from toolkit.console import info, new_table, quietly
 from toolkit.engine.job import source_run
 from toolkit.engine.result import RunResult
+from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.trainer import Trainer
 
 __all__ = ["Comparison", "compare_presets", "comparison_table"]
@@ -55,7 +56,8 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
     """Train ``transfer.compare`` beside a finished run of the config's own preset.
 
     Each preset uses its own learning rates; data, epochs (where the config says them) and everything else are the
-    same. Seed i changes the split of the data and everything random in training together.
+    same. Seed i changes the split of the data and everything random in training together. What an interrupted
+    comparison has trained already is not trained again.
 
     Args:
         config: The config of the finished run.
@@ -72,7 +74,7 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
         for seed in range(len(results), config.transfer.compare_seeds):
             variation = _variation(config, preset, seed, done.folder.path / "compare")
             with quietly():
-                results.append(Trainer.from_config(variation).fit())
+                results.append(Trainer.from_config(variation).fit(resume=_begun(variation)))
             info(f"  {preset}, seed {variation.seed}: top-1 {_score(results[-1]):.3f} ({results[-1].seconds:.1f} s)")
         rows.append(
             Comparison(
@@ -83,6 +85,12 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
             )
         )
     return rows
+
+
+def _begun(variation: Config) -> Path | None:
+    """The folder that an interrupted comparison has left for this run."""
+    folder = RunFolder(variation.output_dir / variation.name)
+    return folder.path if folder.last.is_file() and not folder.differing_key(variation) else None
 
 
 def _score(result: RunResult) -> float:

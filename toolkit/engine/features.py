@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,12 @@ _FORMAT = 1
 
 
 def cached_features(
-    network: StagedNetwork, frozen: int, loader: BatchLoader, cache: CacheConfig, title: str
+    network: StagedNetwork,
+    frozen: int,
+    loader: BatchLoader,
+    cache: CacheConfig,
+    title: str,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> NDArray[np.float32]:
     """Outputs of the frozen stages for every image of a set, from the cache or computed now.
 
@@ -42,17 +47,18 @@ def cached_features(
         loader: Batches of the images in order, not augmented.
         cache: Where features are kept.
         title: Shown beside the progress bar.
+        after_batch: Called after each batch that is computed; what it raises ends the work, and leaves nothing behind.
 
     Returns:
         ``[N, C, H, W]``, or ``[N, D]`` when all stages are frozen; memory-mapped, read-only.
 
     Raises:
-        ToolkitError: The disk is full.
+        ToolkitError: The disk is full, or the cache cannot be written.
     """
     folder = cache.dir.expanduser() / _key(network, frozen, loader)
     if not (folder / "done.json").is_file():
-        with clear_os_errors(f"the feature cache {folder.parent}"):
-            _extract(network, frozen, loader, folder, title)
+        with clear_os_errors(f"the feature cache {folder.parent}", place="cache.dir"):
+            _extract(network, frozen, loader, folder, title, after_batch)
     else:
         info(f"features of {title}: {len(loader.images)} images from the cache")
     features: NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
@@ -73,7 +79,14 @@ def _key(network: StagedNetwork, frozen: int, loader: BatchLoader) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _extract(network: StagedNetwork, frozen: int, loader: BatchLoader, folder: Path, title: str) -> None:
+def _extract(
+    network: StagedNetwork,
+    frozen: int,
+    loader: BatchLoader,
+    folder: Path,
+    title: str,
+    after_batch: Callable[[], None],
+) -> None:
     network.eval()
     count = len(loader.images)
     with atomic_folder(folder) as temporary, paddle.no_grad(), progress() as bar:
@@ -88,6 +101,7 @@ def _extract(network: StagedNetwork, frozen: int, loader: BatchLoader, folder: P
                 rows = _allocate(temporary / "features.npy", (count, *block.shape[1:]))
             rows[batch.indices] = block
             bar.advance(task, len(block))
+            after_batch()
         if rows is None:
             raise ToolkitError(f"features of {title}: there are no images")
         rows.flush()  # type: ignore[attr-defined]
@@ -100,7 +114,7 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> Any:
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise ToolkitError(
-            f"the feature cache needs {needed / 2**20:.0f} MB, but {path.parent.parent} has {free / 2**20:.0f} MB left",
+            f"the feature cache needs {needed / 2**20:.1f} MB, but {path.parent.parent} has {free / 2**20:.1f} MB left",
             hint="free some space, set cache.dir to another disk, or use cache.enabled: false",
         )
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)

@@ -11,7 +11,7 @@ from toolkit.config import Config, SourceConfig, load_config, with_overrides
 from toolkit.console import info
 from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data
 from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ConfigError, DataError, NetworkError
+from toolkit.errors import ConfigError, DataError, Interrupted, NetworkError
 from toolkit.runtime import seed_everything, select_device
 from toolkit.stage import StageInfo
 from toolkit.transfer import Plan, resolve_plan
@@ -133,10 +133,15 @@ def source_run(config: Config, wanted: SourceConfig) -> RunFolder:
         )
     for path in sorted(config.output_dir.expanduser().glob(f"{glob.escape(source.name)}*/config.yaml")):
         folder = RunFolder(path.parent)
-        if folder.read_record().get("finished") and load_config(path) == source:
+        if folder.read_record().get("finished") and not folder.differing_key(source):
             info(f"source task {source.name}: {folder.path} is there")
             return folder
     from toolkit.engine.trainer import Trainer  # the source is a job like any other
 
     info(f"source task {source.name}: not trained yet, training it first ({wanted.config.name})")
-    return Trainer.from_config(source).fit().folder
+    try:
+        return Trainer.from_config(source).fit().folder
+    except Interrupted as stop:
+        raise Interrupted(
+            f"source task {source.name}: {stop.message}", hint=f"{stop.hint}; then run this job again"
+        ) from None

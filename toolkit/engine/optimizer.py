@@ -21,11 +21,12 @@ from toolkit.errors import TrainingError
 __all__ = ["make_optimizer", "optimizer_state", "restore_optimizer"]
 
 
-def make_optimizer(train: TrainConfig, network: nn.Layer, lr: float) -> Optimizer:
+def make_optimizer(name: str, train: TrainConfig, network: nn.Layer, lr: float) -> Optimizer:
     """An optimizer over the parameters of ``network`` that are not frozen.
 
     Args:
-        train: Kind of optimizer and its settings.
+        name: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
+        train: Its settings.
         network: Frozen parameters have ``stop_gradient``; multipliers stand in ``optimize_attr``.
         lr: Learning rate of the head.
 
@@ -39,11 +40,11 @@ def make_optimizer(train: TrainConfig, network: nn.Layer, lr: float) -> Optimize
         "grad_clip": nn.ClipGradByGlobalNorm(train.clip_norm) if train.clip_norm else None,
     }
     decay = train.weight_decay
-    if train.optimizer == "momentum":
+    if name == "momentum":
         return paddle.optimizer.Momentum(momentum=train.momentum, weight_decay=decay, **shared)
-    if train.optimizer == "sgd":
+    if name == "sgd":
         return paddle.optimizer.SGD(weight_decay=decay, **shared)
-    if train.optimizer == "adam":
+    if name == "adam":
         return paddle.optimizer.Adam(weight_decay=decay, **shared)
     return paddle.optimizer.AdamW(weight_decay=decay, **shared)
 

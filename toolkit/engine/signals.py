@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one is noted and ends the run after the step, the second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first one is noted and ends the run after the batch, the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopRequest", "stop_requests"]
+from toolkit.engine.run_folder import RunFolder
+from toolkit.errors import Interrupted
+
+__all__ = ["StopRequest", "resumable", "stop_requests", "undisturbed"]
 
 
 class StopRequest:
@@ -45,3 +48,35 @@ def stop_requests() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def resumable(folder: RunFolder) -> Iterator[None]:
+    """Let Ctrl-C in what follows a run's training, its smaller runs included, end with the command that goes on.
+
+    Args:
+        folder: The run's.
+
+    Raises:
+        Interrupted: In place of ``KeyboardInterrupt``, and of the smaller run's own.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        raise Interrupted(
+            f"interrupted after the training of {folder.path}, which is complete",
+            hint=f"do the rest with: {folder.resume_command}",
+        ) from None
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of something that Paddle makes an error of its own of.
+
+    Raises:
+        KeyboardInterrupt: At the end, when one came; the second one acts at once.
+    """
+    with stop_requests() as request:
+        yield
+    if request.signal_name:
+        raise KeyboardInterrupt

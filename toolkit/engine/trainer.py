@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from paddle.static import InputSpec
 from toolkit.config import Config
 from toolkit.console import info, show
 from toolkit.data import Batch, BatchLoader
-from toolkit.engine.callbacks import build_callbacks
+from toolkit.engine.callbacks import build_callbacks, custom_callbacks
 from toolkit.engine.evaluate import evaluate
 from toolkit.engine.features import FeatureLoader, cached_features
 from toolkit.engine.job import Job, build_job
@@ -26,9 +27,9 @@ from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.schedule import LearningRate
-from toolkit.engine.signals import StopRequest, stop_requests
+from toolkit.engine.signals import resumable, stop_requests
 from toolkit.engine.state import TrainingState
-from toolkit.errors import Interrupted, TrainingError
+from toolkit.errors import Interrupted, ToolkitError, TrainingError
 from toolkit.files import clear_os_errors
 from toolkit.runtime import seed_everything
 from toolkit.transfer import PhasePlan, fingerprint, moved, plan_table, set_multipliers
@@ -87,45 +88,56 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; the message says how to resume.
+            ConfigError: A callback of the user's cannot be made, or the run to resume has another config.
             TrainingError: The loss became NaN, or frozen weights moved.
             ToolkitError: The run's folder cannot be written.
         """
         job = self.job
-        folder = RunFolder.open(resume) if resume else RunFolder.create(job.config)
-        self._begin(folder, resumed=resume is not None)
-        self._callbacks = build_callbacks(job, folder, self.model, self._keep_best)
-        self._callbacks.restore(self.state.callbacks)
-        try:
-            with stop_requests() as request:
-                self._request = request
-                self._callbacks.call("on_train_begin")
-                while self.state.phase < len(job.plan.phases):
-                    self._run_phase(job.plan.phases[self.state.phase])
-                self._callbacks.call("on_train_end")
-        finally:
-            self._callbacks.close()
-        return self._finish()
+        custom = custom_callbacks(job.config)  # a wrong one leaves no folder behind
+        self.folder = RunFolder.open(resume, job.config) if resume else RunFolder.create(job.config)
+        with stop_requests() as self._request:
+            self._begin(resumed=resume is not None)
+            self._callbacks = build_callbacks(job, self.folder, self.model, self._keep_best, custom)
+            self._callbacks.restore(self.state.callbacks)
+            try:
+                self._run_phases()
+            except Interrupted:
+                raise
+            except Exception:
+                self._keep_after_error()
+                raise
+            finally:
+                self._callbacks.close()
+        with resumable(self.folder):
+            return self._finish()
 
-    def _begin(self, folder: RunFolder, *, resumed: bool) -> None:
-        self.folder = folder
-        job = self.job
+    def _begin(self, *, resumed: bool) -> None:
+        job, folder = self.job, self.folder
         if resumed:
             self.state = TrainingState.load(folder.last)
             job.network.set_state_dict(self.state.weights)
             folder.keep_metrics_until(self.state.epoch)
-            info(f"resuming {folder.path} after epoch {self.state.epoch}")
+            done = self.state.phase == len(job.plan.phases)
+            info(f"resuming {folder.path} after epoch {self.state.epoch}{': its training is complete' if done else ''}")
         else:
             show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state))
         if not resumed:
             self._keep_last()
 
+    def _run_phases(self) -> None:
+        self._callbacks.call("on_train_begin")
+        while self.state.phase < len(self.job.plan.phases):
+            self._run_phase(self.job.plan.phases[self.state.phase])
+            self._stop_if_asked()
+        self._callbacks.call("on_train_end")
+
     def _run_phase(self, phase: PhasePlan) -> None:
         job, state, network = self.job, self.state, self.job.network
         network.freeze(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         training, validation, entry = self._batches(phase)
-        optimizer = make_optimizer(job.config.train, network, phase.lr)
+        optimizer = make_optimizer(job.plan.optimizer, job.config.train, network, phase.lr)
         self.model.prepare(optimizer, self._loss, paddle.metric.Accuracy())
         rate = LearningRate(optimizer, job.config.train, phase.lr, len(training), phase.epochs)
         if state.phase_epoch:
@@ -133,7 +145,7 @@ class Trainer:
             rate.scale = state.lr_scale
         before = fingerprint(self._frozen_state(phase))
         self.model.stop_training = False
-        self._callbacks.start_phase(phase, job.stages, steps=len(training))
+        self._callbacks.start_phase(phase, job.stages, steps=len(training), resumed=state.phase_epoch > 0)
         with network.entering_at(entry):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(training, validation, rate, phase)
@@ -150,7 +162,7 @@ class Trainer:
             return training, validation, 0
         in_order = job.loader(data.train, training=False)
         features = [
-            cached_features(job.network, phase.frozen, loader, config.cache, title)
+            cached_features(job.network, phase.frozen, loader, config.cache, title, self._stop_if_asked)
             for loader, title in ((in_order, "training images"), (validation, "validation images"))
         ]
         return FeatureLoader(features[0], training), FeatureLoader(features[1], validation), phase.frozen
@@ -162,22 +174,22 @@ class Trainer:
         train = self._train_steps(training, rate)
         call("on_epoch_end", state.epoch, train)
         call("on_eval_begin", {"steps": len(validation), "metrics": [*METRICS, "acc"]})
-        val = evaluate(self.model, validation)
+        val = evaluate(self.model, self._stoppable(validation))
         state.last = {**val, "epoch": state.epoch + 1}
         call("on_eval_end", {**val, "acc": val["top1"]})
         rate.note_changes()
         seconds = time.monotonic() - began
+        self.folder.append_metrics(
+            {"epoch": state.epoch + 1, "phase": phase.name, "train": train, "val": val, "seconds": round(seconds, 3)}
+        )
         state.epoch, state.phase_epoch = state.epoch + 1, state.phase_epoch + 1
         state.seconds, state.lr_scale = state.seconds + seconds, rate.scale
         self._keep_last()
-        self.folder.append_metrics(
-            {"epoch": state.epoch, "phase": phase.name, "train": train, "val": val, "seconds": round(seconds, 3)}
-        )
 
     def _train_steps(self, training: Batches, rate: LearningRate) -> dict[str, float]:
         losses, correct, seen = 0.0, 0.0, 0
         first = self.state.phase_epoch * len(training)
-        for step, batch in enumerate(training):
+        for step, batch in enumerate(self._stoppable(training)):
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
             paddle.seed(_step_seed(self.job.config.seed, self.state.epoch, step))
@@ -186,20 +198,34 @@ class Trainer:
             losses, correct, seen = losses + loss * count, correct + accuracy * count, seen + count
             logs = {"loss": loss, "top1": correct / seen, "acc": correct / seen, "lr": rate.value, "seen": seen}
             self._callbacks.call("on_train_batch_end", step, logs)
-            self._stop_if_asked(self._request)
         return {"loss": losses / seen, "top1": correct / seen, "acc": correct / seen, "lr": rate.value}
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         losses, metrics = self.model.train_batch([batch.inputs], [batch.labels])
         return float(np.asarray(losses[0]).reshape(-1)[0]), float(np.asarray(metrics[0]).reshape(-1)[0])
 
-    def _stop_if_asked(self, request: StopRequest) -> None:
-        if request.signal_name:
+    def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same batches; after each of them the run may end."""
+        for batch in batches:
+            yield batch
+            self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if self._request.signal_name:
             self._write_checkpoints()
             raise Interrupted(
-                f"{request.signal_name}: stopped in epoch {self.state.epoch + 1} of {self.job.plan.epochs}; "
-                f"{self.folder.last} holds the end of epoch {self.state.epoch}",
-                hint=f"go on with: python tools/train.py --resume {self.folder.path}",
+                f"{self._request.signal_name}: stopped; {self.folder.last} holds the end of epoch {self.state.epoch} "
+                f"of {self.job.plan.epochs}",
+                hint=f"go on with: {self.folder.resume_command}",
+            )
+
+    def _keep_after_error(self) -> None:
+        """Save the last whole epoch, where that is possible; the error itself is told by who raised it."""
+        with suppress(ToolkitError, OSError):
+            self._write_checkpoints()
+            info(
+                f"{self.folder.last} holds the end of epoch {self.state.epoch}; when the error is mended, go on with: "
+                f"{self.folder.resume_command}"
             )
 
     def _frozen_state(self, phase: PhasePlan) -> Mapping[str, Any]:

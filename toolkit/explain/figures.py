@@ -25,7 +25,7 @@ TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
 TOO_SURE, TOO_MODEST = "#f6b08e", "#a9c8f5"
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "toolkit",
     "font.family": ["sans-serif"],
@@ -83,7 +83,7 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
             values = [line[part][metric] for line in lines]
             axes.plot(epochs, values, color=color, marker=dot, markersize=3.2, label=name)
         marked = [line["val"][metric] for line in lines if line["epoch"] == best]
-        if marked:
+        if marked and best is not None:
             axes.plot([best], marked, "o", markersize=9, markerfacecolor="none", color=VAL, label="best epoch")
         _mark_phases(axes, lines)
         axes.set_xlabel("epoch")
@@ -141,7 +141,7 @@ def reliability_diagram(calibration: Calibration) -> Picture:
         upper.set_ylim(0, 1.02)
         upper.set_xlim(0, 1)
         upper.set_ylabel("accuracy")
-        upper.legend(fontsize=9, loc="upper left")
+        figure.legend(fontsize=8.5, loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.6)
         lower.bar(middles, calibration.counts, 0.92 / bins, color=TRAIN)
         lower.set_ylabel("images")
         lower.set_xlabel("confidence")

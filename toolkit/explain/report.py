@@ -193,7 +193,7 @@ def _how(job: Job, record: dict[str, Any], parameters: dict[str, int]) -> list[t
     train, head = config.train, config.model.head
     weights = record.get("network", {}).get("weights", job.weights)
     origin = {"paddle": "ImageNet, from Paddle's model zoo", "random": "random"}.get(weights, weights)
-    words = [f"{config.data.batch_size} images a step", f"{train.optimizer}, {train.schedule} schedule"]
+    words = [f"{config.data.batch_size} images a step", f"{job.plan.optimizer}, {train.schedule} schedule"]
     words += [f"weight decay {train.weight_decay:g}"] if train.weight_decay else []
     words += [f"label smoothing {train.label_smoothing:g}"] if train.label_smoothing else []
     rows = [

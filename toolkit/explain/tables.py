@@ -72,7 +72,7 @@ def confusion_cells(matrix: NDArray[np.int64]) -> list[list[Cell]]:
             strength = 0.08 + 0.87 * int(count) / total
             base = "29, 95, 191" if true == said else "217, 72, 15"
             color = f"rgba({base}, {strength:.2f})" if count else ""
-            cells.append(Cell(int(count), color, bool(count) and strength > 0.5))
+            cells.append(Cell(int(count), color, bool(count) and strength > 0.75))
         rows.append(cells)
     return rows
 

@@ -13,6 +13,9 @@ from toolkit.transfer.stages import count_of, indices_of, share_of
 
 __all__ = ["PhasePlan", "Plan", "resolve_cut", "resolve_plan"]
 
+_LR_STRETCH = 4
+"""A learning rate above so many times the usual one is worth a note, when the optimizer is the preset's choice."""
+
 
 @dataclass(frozen=True)
 class PhasePlan:
@@ -44,6 +47,7 @@ class Plan:
         augment: Training augmentation that the preset wants: ``none``, ``standard`` or ``strong``.
         phases: At least one phase.
         pretrained: False when the network is to start from random weights.
+        optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
         notes: Lines worth telling the user, for instance a setting that has no effect.
     """
 
@@ -53,6 +57,7 @@ class Plan:
     augment: str
     phases: tuple[PhasePlan, ...]
     pretrained: bool
+    optimizer: str
     notes: tuple[str, ...] = ()
 
     @property
@@ -127,14 +132,14 @@ def resolve_plan(transfer: TransferConfig, train: TrainConfig, stages: Sequence[
         _resolve_phase(phase, number, spec, transfer, train, kept, wanted)
         for number, phase in enumerate(transfer.phases or (None,), 1)
     )
-    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained)
+    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, train.optimizer or spec.optimizer)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
         raise ConfigError(
             f"transfer: preset {spec.name} starts from random weights, and frozen ones would stay random",
             hint="leave freeze out, or take another preset",
         )
-    return replace(plan, notes=_notes(plan, transfer, train))
+    return replace(plan, notes=_notes(plan, spec, transfer, train))
 
 
 def _check_wishes(transfer: TransferConfig, spec: PresetSpec) -> None:
@@ -170,7 +175,7 @@ def _resolve_phase(
 ) -> PhasePlan:
     frozen = _frozen(phase, number, spec, transfer, kept)
     all_frozen = frozen == len(kept)
-    default_lr = (spec.head_lr if all_frozen else spec.tuning_lr).of(train.optimizer)
+    default_lr = (spec.head_lr if all_frozen else spec.tuning_lr).of(train.optimizer or spec.optimizer)
     top_rate = _first(phase.backbone_lr if phase else None, transfer.backbone_lr, spec.backbone_lr)
     decay = _first(transfer.lr_decay, spec.lr_decay)
     multipliers = tuple(
@@ -216,11 +221,14 @@ def _check_multipliers(wanted: dict[int, float], plan: Plan, kept: Sequence[str]
             )
 
 
-def _notes(plan: Plan, transfer: TransferConfig, train: TrainConfig) -> tuple[str, ...]:
+def _notes(plan: Plan, spec: PresetSpec, transfer: TransferConfig, train: TrainConfig) -> tuple[str, ...]:
     notes = []
     if transfer.phases and train.epochs is not None:
         notes.append("train.epochs has no effect: the phases say how long they are")
     if all(phase.frozen == len(phase.multipliers) for phase in plan.phases):
         unused = [key for key in ("backbone_lr", "lr_decay") if getattr(transfer, key) is not None]
         notes += [f"transfer.{key} has no effect: all stages are frozen" for key in unused]
+    usual = max(getattr(spec, rates).of(plan.optimizer) for rates in ("head_lr", "tuning_lr"))
+    if train.lr is not None and train.optimizer is None and train.lr > _LR_STRETCH * usual:
+        notes.append(f"train.lr {train.lr:g} is much for {plan.optimizer}, which the preset takes: usual is {usual:g}")
     return tuple(notes)
