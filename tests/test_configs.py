@@ -78,12 +78,12 @@ def test_it_is_short(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_its_plan_resolves(name: str) -> None:
+    from toolkit.config import TransferConfig
     from toolkit.transfer import resolve_plan
 
     config = load_config(CONFIGS[name])
     stages = stages_of(config.model.name, config.data.image_size)
-    for preset in (config.transfer.preset, *config.transfer.compare):
-        wishes = config.transfer.model_copy(update={"preset": preset, "variant": None})
+    for wishes in (config.transfer, *(TransferConfig(preset=preset) for preset in config.transfer.compare)):
         plan = resolve_plan(wishes, config.train, stages)
         assert plan.epochs >= 1
         assert plan.frozen <= (plan.cut or len(stages))

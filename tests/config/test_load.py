@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from toolkit.config import SourceConfig, dump_config, load_config, make_config, with_overrides
+from toolkit.config.schema import Metric
 from toolkit.errors import ConfigError
 
 

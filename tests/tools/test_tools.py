@@ -106,10 +106,14 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
         (("train", "-c", "job.yaml", "-o", "data.image_size=16"), 1, "at least 32"),
         (("train", "-c", "job.yaml", "-o", "callbacks.checkpoint.monitor=val/acuracy"), 2, "val/top1"),
         (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=finetune"), 1, "job.yaml"),
+        (("train", "-c", "job.yaml", "-o", "callbacks.custom=[no.such.Callback]"), 2, "no module 'no'"),
+        (("train", "--resume", "runs/none"), 2, "runs/none: no run here"),
+        (("train", "--resume", "runs/数字", "-o", "train.epochs=9"), 2, "train.epochs: 5, not 9"),
         (("train",), 2, "-c"),
         (("eval", "-c", "job.yaml", "-o", "name=never"), 1, "train first"),
         (("predict", "--model", "nowhere", "x.png"), 1, "x.png"),
         (("predict", "--network", "resnet18", "x.png"), 1, "x.png"),
+        (("predict", "--model", "runs/数字", "--device", "tpu", "x.png"), 2, "expected auto, cpu, gpu"),
     ],
 )
 def test_bad_input_is_one_clear_line(
@@ -122,8 +126,50 @@ def test_bad_input_is_one_clear_line(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout
-    if "monitor" not in str(arguments):
-        assert sorted(folder.glob("runs/*")) == before
+    assert sorted(folder.glob("runs/*")) == before
+
+
+def test_a_finished_run_may_be_resumed_for_what_comes_after(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = trained
+    done = call("train", "--resume", "runs/数字", "-o", "export.report=false", "--json", cwd=folder)
+    assert "its training is complete" in done.stderr
+    again = json.loads(done.stdout)
+    assert (again["best"], again["last"]) == (result["best"], result["last"])
+
+
+def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) -> None:
+    from toolkit.config import load_config
+    from toolkit.engine import RunFolder
+    from toolkit.errors import TrainingError
+    from toolkit.files import write_text
+    from toolkit.jobs import find_run
+
+    (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
+    config = load_config(tmp_path / "job.yaml")
+    trained, begun = RunFolder.create(config), RunFolder.create(config)
+    for path in (trained.record, trained.best, begun.record, begun.last):
+        write_text(path, "{}")
+    assert find_run(config, tmp_path / "job.yaml").path == trained.path
+    assert find_run(config, trained.config).path == trained.path
+    with pytest.raises(TrainingError, match=r"go on with: .*--resume runs/job-2$"):
+        find_run(load_config(begun.config), begun.config)
+
+
+def test_sigterm_ends_a_tool_like_ctrl_c(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, time\n"
+        "from toolkit import cli\n"
+        "from toolkit.files import atomic_folder\n"
+        "def job(args):\n"
+        "    with atomic_folder(pathlib.Path('model')):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(5)\n"
+        "cli.run(cli.make_parser('x'), job, ['--json'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.strip() == "interrupted"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("tool", sorted(path.stem for path in TOOLS.glob("*.py")))

@@ -27,8 +27,8 @@ def plan(stages: list[StageInfo], train: dict[str, Any] | None = None, **transfe
     [
         ("small_similar", None, None, 19, 0.0, "none", 30),
         ("linear_probe", None, None, 19, 0.0, "none", 30),
-        ("small_different", None, 10, 10, 0.0, "none", 30),
-        ("small_different", "shallow_features", 10, 10, 0.0, "none", 30),
+        ("small_different", None, 8, 8, 0.0, "none", 30),
+        ("small_different", "shallow_features", 8, 8, 0.0, "none", 30),
         ("small_different", "finetune_most", None, 5, 0.1, "strong", 25),
         ("large_similar", None, None, 14, 0.1, "standard", 15),
         ("large_different", None, None, 0, 0.3, "standard", 15),
@@ -51,7 +51,7 @@ def test_presets_on_mobilenet_v2(
 
 def test_resnet50_keeps_its_last_stages() -> None:
     assert plan(RESNET50, preset="large_similar").frozen == 13
-    assert resolve_cut(TransferConfig(preset="small_different"), RESNET50) == 9
+    assert resolve_cut(TransferConfig(preset="small_different"), RESNET50) == 7
 
 
 @pytest.mark.parametrize("spec", PRESETS, ids=lambda spec: spec.title)
@@ -178,8 +178,8 @@ def test_phases() -> None:
     found = plan(RESNET50, preset="small_similar", phases=phases)
     head, rest = found.phases
     spec = get_preset("small_similar")
-    assert (head.name, head.epochs, head.frozen, head.lr) == ("head", 2, 17, spec.head_lr.momentum)
-    assert (rest.name, rest.epochs, rest.frozen, rest.lr) == ("phase 2", 5, 8, spec.tuning_lr.momentum)
+    assert (head.name, head.epochs, head.frozen, head.lr) == ("head", 2, 17, spec.head_lr.adamw)
+    assert (rest.name, rest.epochs, rest.frozen, rest.lr) == ("phase 2", 5, 8, spec.tuning_lr.adamw)
     assert set(rest.multipliers[8:]) == {0.2}
     assert (found.epochs, found.frozen) == (7, 8)
 
@@ -232,3 +232,14 @@ def test_unknown_preset_and_variant() -> None:
     assert caught.value.hint == "did you mean finetune?"
     with pytest.raises(ConfigError, match="no variant 'deep'"):
         get_preset("small_different", "deep")
+
+
+def test_the_optimizer_follows_what_moves() -> None:
+    assert plan(MOBILENET_V2, preset="small_similar").optimizer == "momentum"
+    assert plan(MOBILENET_V2, preset="large_similar").optimizer == "adamw"
+    assert plan(MOBILENET_V2, {"optimizer": "sgd"}, preset="finetune").optimizer == "sgd"
+
+
+def test_a_rate_that_is_much_for_the_chosen_optimizer_is_noted() -> None:
+    assert any("usual is" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
+    assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune").notes == ()

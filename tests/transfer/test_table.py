@@ -30,8 +30,8 @@ def test_one_phase() -> None:
     lines = _lines(preset="large_similar")
     assert lines[0].strip() == "plan: large_similar"
     assert _row(lines, "block0") == ["block0", "8x16x16", "1,000", "yes", "-"]
-    assert _row(lines, "block3") == ["block3", "32x16x16", "4,000", "no", "0.001"]
-    assert _row(lines, "head") == ["head", "", "42", "no", "0.01"]
+    assert _row(lines, "block3") == ["block3", "32x16x16", "4,000", "no", "0.0001"]
+    assert _row(lines, "head") == ["head", "", "42", "no", "0.001"]
     assert _row(lines, "total") == ["total", "", "10,042", "6,000", "15 epochs"]
 
 
@@ -40,7 +40,7 @@ def test_two_phases_and_names_with_brackets() -> None:
     lines = _lines(preset="finetune", phases=phases)
     assert any("lr: [head]" in line and "lr: phase 2" in line for line in lines)
     assert _row(lines, "block0")[3:] == ["yes", "-", "-"]
-    assert _row(lines, "block1")[3:] == ["in [head]", "-", "0.001"]
+    assert _row(lines, "block1")[3:] == ["in [head]", "-", "0.0001"]
     assert _row(lines, "total")[3:] == ["1,000", "1 epoch", "4 epochs"]
 
 

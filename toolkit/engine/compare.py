@@ -109,7 +109,7 @@ def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
         transfer=transfer,
         train=train,
         log={**values["log"], "sample_images": 0},
-        export={"enabled": False},
+        export={"enabled": False, "report": False},
     )
     if isinstance(config.model.pretrained, SourceConfig):
         values["model"]["pretrained"] = str(source_run(config, config.model.pretrained).best)

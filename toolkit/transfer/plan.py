@@ -128,11 +128,14 @@ def resolve_plan(transfer: TransferConfig, train: TrainConfig, stages: Sequence[
     cut = resolve_cut(transfer, stages)
     kept = [stage.name for stage in stages[:cut]]
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
+    wishes = transfer.phases or (None,)
+    frozen = [_frozen(phase, number, spec, transfer, kept) for number, phase in enumerate(wishes, 1)]
+    optimizer = train.optimizer or ("momentum" if min(frozen) == len(kept) else "adamw")
     phases = tuple(
-        _resolve_phase(phase, number, spec, transfer, train, kept, wanted)
-        for number, phase in enumerate(transfer.phases or (None,), 1)
+        _resolve_phase(phase, number, count, optimizer, spec, transfer, train, wanted, len(kept))
+        for number, (phase, count) in enumerate(zip(wishes, frozen, strict=True), 1)
     )
-    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, train.optimizer or spec.optimizer)
+    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, optimizer)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
         raise ConfigError(
@@ -167,20 +170,19 @@ def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: S
 def _resolve_phase(
     phase: PhaseConfig | None,
     number: int,
+    frozen: int,
+    optimizer: str,
     spec: PresetSpec,
     transfer: TransferConfig,
     train: TrainConfig,
-    kept: Sequence[str],
     wanted: dict[int, float],
+    kept: int,
 ) -> PhasePlan:
-    frozen = _frozen(phase, number, spec, transfer, kept)
-    all_frozen = frozen == len(kept)
-    default_lr = (spec.head_lr if all_frozen else spec.tuning_lr).of(train.optimizer or spec.optimizer)
+    all_frozen = frozen == kept
+    default_lr = (spec.head_lr if all_frozen else spec.tuning_lr).of(optimizer)
     top_rate = _first(phase.backbone_lr if phase else None, transfer.backbone_lr, spec.backbone_lr)
     decay = _first(transfer.lr_decay, spec.lr_decay)
-    multipliers = tuple(
-        0.0 if i < frozen else wanted.get(i, top_rate * decay ** (len(kept) - 1 - i)) for i in range(len(kept))
-    )
+    multipliers = tuple(0.0 if i < frozen else wanted.get(i, top_rate * decay ** (kept - 1 - i)) for i in range(kept))
     if phase is None:
         name = "head" if all_frozen else "fine-tune" if spec.pretrained else "train"
         return PhasePlan(name, train.epochs or spec.epochs, frozen, train.lr or default_lr, multipliers)

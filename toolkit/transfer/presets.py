@@ -58,7 +58,6 @@ class PresetSpec:
         backbone_lr: Learning rate of stages that move, as a fraction of the head's, in (0, 1].
         lr_decay: Factor from each stage to the one below it, in (0, 1].
         pretrained: False for a network that starts from random weights.
-        optimizer: Name of the optimizer.
         head_lr: Learning rate of the head while all stages are frozen.
         tuning_lr: Learning rate of the head while stages move too.
     """
@@ -74,7 +73,6 @@ class PresetSpec:
     backbone_lr: float = 0.1
     lr_decay: float = 1.0
     pretrained: bool = True
-    optimizer: str = "adamw"
     head_lr: Rates = HEAD_LR
     tuning_lr: Rates = TUNING_LR
 
@@ -90,7 +88,6 @@ PRESETS: tuple[PresetSpec, ...] = (
         description="few images, close to ImageNet: freeze the backbone, train a head on its features",
         source=_CS231N,
         freeze=1.0,
-        optimizer="momentum",
         epochs=30,
         augment="none",
     ),
@@ -100,7 +97,6 @@ PRESETS: tuple[PresetSpec, ...] = (
         description="few images, far from ImageNet: a head on frozen features from the middle of the backbone",
         source=f"{_CS231N}; {_YOSINSKI}",
         freeze=1.0,
-        optimizer="momentum",
         cut=0.4,
         epochs=30,
         augment="none",
@@ -135,7 +131,6 @@ PRESETS: tuple[PresetSpec, ...] = (
         description="how good the features are as they stand: a head on the frozen backbone",
         source="Alain & Bengio 2016, arXiv:1610.01644",
         freeze=1.0,
-        optimizer="momentum",
         epochs=30,
         augment="none",
     ),
