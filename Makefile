@@ -11,7 +11,7 @@ CLONE := $(shell pwd | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.toolkit-$(CLONE)
 INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
 PIP := $(PY) -m pip --disable-pip-version-check
-CODE := toolkit tools tests setup.py
+CODE := toolkit tools tests docs setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart install dev test slow check lint style types format clean
