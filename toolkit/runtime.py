@@ -151,13 +151,13 @@ def select_device(wanted: str = "auto") -> str:
     if wanted.startswith("gpu"):
         if not paddle.is_compiled_with_cuda():
             raise DeviceError(
-                f"train.device is {wanted}, but this paddle {paddle.__version__} was built for the CPU only",
+                f"device {wanted} was asked for, but this paddle {paddle.__version__} was built for the CPU only",
                 hint="install paddlepaddle-gpu (see README, 'GPU'), or use train.device: auto",
             )
         index = int(wanted.partition(":")[2] or 0)
         if index >= gpus:
             raise DeviceError(
-                f"train.device is {wanted}, but paddle sees {gpus} GPU(s)",
+                f"device {wanted} was asked for, but paddle sees {gpus} GPU(s)",
                 hint="check nvidia-smi and CUDA_VISIBLE_DEVICES, or use train.device: auto",
             )
     paddle.set_device(wanted)

@@ -98,3 +98,9 @@ def test_wrong_lines_are_named(cub: Path, name: str, old: str, new: str, message
     edit(cub / name, old, new)
     with pytest.raises(DataError, match=message):
         build_data(DataConfig(format="cub200", root=cub))
+
+
+def test_two_classes_of_one_name_are_an_error(cub: Path) -> None:
+    edit(cub / "classes.txt", "007.Grey Jay", "002.Wren")
+    with pytest.raises(DataError, match=r"names a class twice: 002\.Wren"):
+        build_data(DataConfig(format="cub200", root=cub))

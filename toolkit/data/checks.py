@@ -61,8 +61,12 @@ def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None
     """Every class needs training pictures; one without validation or test pictures deserves a warning.
 
     Raises:
-        DataError: Fewer than two classes, a part without pictures, or a class without training pictures.
+        DataError: Fewer than two classes, two of the same name, a part without pictures, or a class without training
+            pictures.
     """
+    twice = sorted({name for name in classes if classes.count(name) > 1})
+    if twice:
+        raise DataError(f"the data set names a class twice: {listed(twice)}", hint="give every class its own name")
     if len(classes) < 2:
         raise DataError(
             f"a classifier needs at least 2 classes, found {len(classes)}{': ' + classes[0] if classes else ''}",

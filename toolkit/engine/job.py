@@ -11,7 +11,7 @@ from toolkit.config import Config, SourceConfig, load_config, with_overrides
 from toolkit.console import info
 from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data
 from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ConfigError, DataError, Interrupted, NetworkError
+from toolkit.errors import ConfigError, Interrupted, NetworkError
 from toolkit.runtime import seed_everything, select_device
 from toolkit.stage import StageInfo
 from toolkit.transfer import Plan, resolve_plan
@@ -82,11 +82,6 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
     spec = get_spec(config.model.name)
     size = config.data.image_size or spec.input_size
     data = build_data(config.data)
-    if len(data.classes) < 2:
-        raise DataError(
-            f"found {len(data.classes)} class ({', '.join(data.classes)}); a classifier needs at least two",
-            hint="check data.root and data.classes",
-        )
     preprocessing = Preprocessing(size, config.data.crop_ratio or data.crop_ratio, spec.mean, spec.std)
     transfer, classes, head = config.transfer, len(data.classes), config.model.head
     stages = tuple(create_network(spec.name, classes, image_size=size).describe(size))

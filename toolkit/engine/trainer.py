@@ -172,7 +172,7 @@ class Trainer:
         training.set_epoch(state.epoch)
         call("on_epoch_begin", state.epoch)
         train = self._train_steps(training, rate)
-        call("on_epoch_end", state.epoch, train)
+        call("on_epoch_end", state.epoch, {**train, "acc": train["top1"]})
         call("on_eval_begin", {"steps": len(validation), "metrics": [*METRICS, "acc"]})
         val = evaluate(self.model, self._stoppable(validation))
         state.last = {**val, "epoch": state.epoch + 1}
@@ -198,7 +198,7 @@ class Trainer:
             losses, correct, seen = losses + loss * count, correct + accuracy * count, seen + count
             logs = {"loss": loss, "top1": correct / seen, "acc": correct / seen, "lr": rate.value, "seen": seen}
             self._callbacks.call("on_train_batch_end", step, logs)
-        return {"loss": losses / seen, "top1": correct / seen, "acc": correct / seen, "lr": rate.value}
+        return {"loss": losses / seen, "top1": correct / seen, "lr": rate.value}
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         losses, metrics = self.model.train_batch([batch.inputs], [batch.labels])

@@ -208,7 +208,8 @@ def read_pickle(path: str | Path) -> Any:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
     except _DAMAGED as error:
         raise WeightsError(
-            f"{path} is not a weights file, or is damaged ({error})", hint="expected a .pdparams or .safetensors file"
+            f"{path} is not a weights file, or is damaged ({str(error) or type(error).__name__})",
+            hint="expected a .pdparams or .safetensors file",
         ) from error
 
 

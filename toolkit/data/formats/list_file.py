@@ -81,7 +81,4 @@ def _class_names(file: Path) -> tuple[str, ...]:
     numbers = [int(pair[0]) if len(pair) == 2 and pair[0].isdecimal() else -1 for pair in pairs]
     if lines and sorted(numbers) == list(range(len(lines))):
         lines = [name for _, name in sorted(zip(numbers, (pair[1] for pair in pairs), strict=True))]
-    twice = sorted({name for name in lines if lines.count(name) > 1})
-    if twice:
-        raise DataError(f"{file} names a class twice: {listed(twice)}", hint="give every class its own name")
     return tuple(lines)
