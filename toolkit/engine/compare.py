@@ -72,8 +72,8 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
     for preset in presets:
         results = [done] if preset == config.transfer.preset else []
         for seed in range(len(results), config.transfer.compare_seeds):
-            variation = _variation(config, preset, seed, done.folder.path / "compare")
             with quietly():
+                variation = _variation(config, preset, seed, done.folder.path / "compare")
                 results.append(Trainer.from_config(variation).fit(resume=_begun(variation)))
             info(f"  {preset}, seed {variation.seed}: top-1 {_score(results[-1]):.3f} ({results[-1].seconds:.1f} s)")
         rows.append(
