@@ -87,7 +87,6 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "expand_images",
         "export_model",
         "predictions_csv",
-        "predictions_json",
         "predictions_table",
         "serve",
     ],

@@ -147,7 +147,8 @@ def _stdout_reserved(reserve: bool) -> Iterator[TextIO]:
     real = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(real), "w", encoding="utf-8") as stdout:
+        # a file name that is not UTF-8 holds lone surrogates: written as \udcXX, which JSON readers give back
+        with os.fdopen(os.dup(real), "w", encoding="utf-8", errors="backslashreplace") as stdout:
             yield stdout
     finally:
         sys.stdout.flush()

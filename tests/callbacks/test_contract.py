@@ -34,13 +34,10 @@ class Recorder(list[str]):
     def best(self) -> None:
         self.append("best")
 
-    def last(self) -> None:
-        self.append("last")
-
 
 def _factories(folder: Path, saved: Recorder) -> dict[type, Callable[[], Any]]:
     return {
-        Checkpoint: lambda: Checkpoint(saved.best, saved.last, monitor="val/loss"),
+        Checkpoint: lambda: Checkpoint(saved.best, monitor="val/loss"),
         EarlyStopping: lambda: EarlyStopping(patience=3, min_delta=0.01),
         ReduceLROnPlateau: lambda: ReduceLROnPlateau(factor=0.5, patience=2, cooldown=3, min_lr=0.01),
         TerminateOnNaN: TerminateOnNaN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_export_and_predict(trained: tuple[Path, dict[str, Any]], tmp_path: Path
     table = call("predict", "--model", "runs/数字", pictures / "00.png", "--csv", cwd=folder)
     rows = list(csv.DictReader(io.StringIO(table.stdout)))
     assert rows[0]["label"] == found[0]["label"][0]
+
+
+def test_a_file_name_that_is_not_utf8_comes_back_from_json(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Path(path).write_bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
+    found = call_json("predict", "--model", "runs/数字", path, cwd=trained[0])
+    assert found[0]["path"] == path
 
 
 def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]]) -> None:

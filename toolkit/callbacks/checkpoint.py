@@ -1,4 +1,4 @@
-"""Keep the best epoch, and the last one."""
+"""Keep the best epoch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ __all__ = ["Checkpoint"]
 class Checkpoint(MonitorCallback):
     """Says when to save; how and where is the caller's.
 
-    It should come after all callbacks with a state, so that what ``save_last`` keeps holds their latest decisions.
-
     Args:
         save_best: Called after each evaluation that is the best so far.
-        save_last: Called after each evaluation, after ``save_best``.
         monitor: Metric that decides which epoch is best.
         mode: ``min``, ``max`` or ``auto``.
         min_delta: Smaller changes do not count as better.
@@ -25,18 +22,14 @@ class Checkpoint(MonitorCallback):
     def __init__(
         self,
         save_best: Callable[[], None],
-        save_last: Callable[[], None] | None = None,
         monitor: str = "val/top1",
         mode: str = "auto",
         min_delta: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         self._save_best = save_best
-        self._save_last = save_last
 
     def decide(self, value: float, better: bool) -> None:
         """Save."""
         if better:
             self._save_best()
-        if self._save_last is not None:
-            self._save_last()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from toolkit.deploy.inputs import expand_images
     from toolkit.deploy.manifest import Manifest
     from toolkit.deploy.network_predictor import NetworkPredictor
-    from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_json, predictions_table
+    from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_table
     from toolkit.deploy.predictor import Predictor
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "expand_images",
     "export_model",
     "predictions_csv",
-    "predictions_json",
     "predictions_table",
     "serve",
 ]
@@ -45,7 +44,6 @@ _HOME = {
     "expand_images": "inputs",
     "export_model": "export",
     "predictions_csv": "prediction",
-    "predictions_json": "prediction",
     "predictions_table": "prediction",
     "serve": "dashboard",
 }

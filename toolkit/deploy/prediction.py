@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from rich.text import Text
 
 from toolkit.console import new_table
 
-__all__ = ["Prediction", "predictions_csv", "predictions_json", "predictions_table", "rank_classes"]
+__all__ = ["Prediction", "predictions_csv", "predictions_table", "rank_classes"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +70,6 @@ def predictions_table(predictions: Sequence[Prediction], title: str = "Predictio
                 end_section=rank == len(prediction.label) - 1,
             )
     return table
-
-
-def predictions_json(predictions: Sequence[Prediction]) -> str:
-    """A JSON list of ``{"path", "label", "confidence"}``; the latter two are lists, best first."""
-    text = json.dumps([prediction.to_dict() for prediction in predictions], ensure_ascii=False, indent=2)
-    return _printable(text)
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:

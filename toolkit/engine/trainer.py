@@ -31,7 +31,6 @@ from toolkit.engine.signals import resumable, stop_requests
 from toolkit.engine.state import TrainingState
 from toolkit.errors import Interrupted, ToolkitError, TrainingError
 from toolkit.files import clear_os_errors
-from toolkit.runtime import seed_everything
 from toolkit.transfer import PhasePlan, fingerprint, moved, plan_table, set_multipliers
 from toolkit.zoo import write_weights
 
@@ -273,7 +272,6 @@ class Trainer:
         result = make_result(self.job, self.folder, self.state, self.model)
         self._callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
-        seed_everything(self.job.config.seed)
         return result
 
 
