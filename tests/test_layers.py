@@ -16,6 +16,7 @@ REPO = Path(__file__).resolve().parents[1]
 LAYERS = {
     "toolkit.errors": 0,
     "toolkit.stage": 0,
+    "toolkit.task": 0,
     "toolkit.runtime": 0,
     "toolkit.console": 0,
     "toolkit.files": 0,

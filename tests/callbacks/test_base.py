@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.callbacks import MonitorCallback
 from toolkit.callbacks.base import as_float
-from toolkit.config.schema import _Monitor
+from toolkit.config import MonitorConfig
 from toolkit.errors import ConfigError
 
 
@@ -50,7 +50,7 @@ def test_a_plain_name_means_validation() -> None:
 
 
 def test_the_config_lists_the_known_monitors() -> None:
-    documented = _Monitor.model_fields["monitor"].description or ""
+    documented = MonitorConfig.model_fields["monitor"].description or ""
     for name in MonitorCallback.known_monitors:
         assert name in documented
 

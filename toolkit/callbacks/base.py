@@ -12,8 +12,11 @@ import numpy as np
 from paddle.callbacks import Callback
 
 from toolkit.errors import ConfigError
+from toolkit.task import TASKS
 
 __all__ = ["MonitorCallback", "as_float"]
+
+_BETTER = {metric.name: metric.better for task in TASKS.values() for metric in task.metrics}
 
 
 def as_float(value: Any) -> float:
@@ -42,12 +45,8 @@ class MonitorCallback(Callback, ABC):
     """
 
     known_monitors: ClassVar[tuple[str, ...]] = (
-        "val/loss",
-        "val/top1",
-        "val/top5",
-        "val/macro_f1",
-        "train/loss",
-        "train/top1",
+        *dict.fromkeys(f"val/{metric.name}" for task in TASKS.values() for metric in task.metrics),
+        *dict.fromkeys(f"train/{name}" for task in TASKS.values() for name in ("loss", *task.training)),
     )
     state_fields: ClassVar[tuple[str, ...]] = ("best", "best_epoch")
     """Names of the attributes that make up the state; subclasses add theirs."""
@@ -60,7 +59,7 @@ class MonitorCallback(Callback, ABC):
         if mode not in ("auto", "min", "max"):
             raise ConfigError(f"{type(self).__name__}: unknown mode {mode!r}; expected auto, min or max")
         self.monitor = monitor if "/" in monitor else f"val/{monitor}"
-        self.mode = mode if mode != "auto" else "min" if self.monitor.endswith("loss") else "max"
+        self.mode = mode if mode != "auto" else _BETTER.get(self.monitor.rpartition("/")[2], "max")
         self.min_delta = abs(min_delta)
         self.epoch = 0
         self._train_logs: Mapping[str, Any] = {}

@@ -1,25 +1,19 @@
 """Configuration: what a YAML may say, and reading it."""
 
-from toolkit.config.load import dump_config, load_config, make_config, with_overrides
-from toolkit.config.schema import (
-    CacheConfig,
+from toolkit.config.callbacks import (
     CallbacksConfig,
     CheckpointConfig,
-    Config,
     CustomCallbackConfig,
-    DataConfig,
     EarlyStoppingConfig,
-    ExportConfig,
-    HeadConfig,
-    LogConfig,
-    ModelConfig,
-    PhaseConfig,
+    MonitorConfig,
     PlateauConfig,
-    Preset,
-    SourceConfig,
-    TrainConfig,
-    TransferConfig,
 )
+from toolkit.config.data import DataConfig
+from toolkit.config.load import dump_config, load_config, make_config, with_overrides
+from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
+from toolkit.config.schema import Config
+from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
+from toolkit.config.transfer import PhaseConfig, Preset, TransferConfig
 
 __all__ = [
     "CacheConfig",
@@ -33,6 +27,7 @@ __all__ = [
     "HeadConfig",
     "LogConfig",
     "ModelConfig",
+    "MonitorConfig",
     "PhaseConfig",
     "PlateauConfig",
     "Preset",

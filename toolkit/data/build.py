@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.bundle import DataBundle
 from toolkit.data.checks import check_classes, drop_or_refuse_bad_files, warn_of_duplicates
 from toolkit.data.facts import FORMATS

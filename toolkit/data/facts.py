@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.augmentation import Content, Flip
 from toolkit.data.formats import read_cub200, read_digits, read_folder, read_list, read_paddle_set
 from toolkit.data.source import Source

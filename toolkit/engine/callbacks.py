@@ -25,6 +25,7 @@ from toolkit.engine.reporter import Reporter
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.stage import StageInfo
+from toolkit.task import TASKS
 from toolkit.transfer import PhasePlan
 
 __all__ = ["CallbackFan", "build_callbacks", "custom_callbacks"]
@@ -133,7 +134,9 @@ def build_callbacks(
         callbacks.append(ReduceLROnPlateau(**plateau.model_dump()))
     if wanted.early_stopping is not None:
         callbacks.append(EarlyStopping(**wanted.early_stopping.model_dump()))
-    callbacks.append(Checkpoint(save_best, **wanted.checkpoint.model_dump()))
+    checkpoint = wanted.checkpoint.model_dump()
+    checkpoint["monitor"] = checkpoint["monitor"] or f"val/{TASKS[job.config.task].main.name}"
+    callbacks.append(Checkpoint(save_best, **checkpoint))
     return CallbackFan(callbacks, model, job)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import paddle
 from paddle import nn
 
-from toolkit.config.schema import HeadConfig
+from toolkit.config import HeadConfig
 from toolkit.errors import NetworkError
 from toolkit.zoo.chain import evaluating
 from toolkit.zoo.fit import load_weights

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import Constant, KaimingNormal, Normal
 
-from toolkit.config.schema import HeadConfig
+from toolkit.config import HeadConfig
 from toolkit.zoo.steps import Step
 
 __all__ = ["LinearHead", "MLPHead", "build_head"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.formats.paths import read_lines, required_folder
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.images import ArrayImages
 from toolkit.data.source import Source
 from toolkit.errors import DataError

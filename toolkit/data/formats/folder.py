@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from toolkit import console
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.decode import is_image_file
 from toolkit.data.formats.paths import required_folder
 from toolkit.data.images import FileImages

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.formats.paths import read_lines, required_folder
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed
@@ -13,7 +13,7 @@ from toolkit.errors import DataError
 
 __all__ = ["read_list"]
 
-_DEFAULT_VAL = DataConfig.model_fields["val_list"].default
+_TRAIN, _VAL = "train_list.txt", "val_list.txt"
 
 
 def read_list(config: DataConfig) -> Source:
@@ -32,9 +32,9 @@ def read_list(config: DataConfig) -> Source:
         DataError: A missing file, a malformed line, or a label out of range; file and line are named.
     """
     root = required_folder(config, "list")
-    files = {"train": config.train_list, "val": config.val_list, "test": config.test_list}
-    if config.val_list == _DEFAULT_VAL and not (root / _DEFAULT_VAL).is_file():
-        files["val"] = None
+    files = {"train": config.train_list or _TRAIN, "val": config.val_list, "test": config.test_list}
+    if config.val_list is None and (root / _VAL).is_file():
+        files["val"] = _VAL
     entries = {part: _entries(root, root / file) for part, file in files.items() if file is not None}
     if config.label_file is None:
         highest = max((label for part in entries.values() for _, label, _ in part), default=-1)

@@ -19,7 +19,7 @@ from urllib.request import getproxies
 
 import numpy as np
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data import class_names
 from toolkit.data.formats.paths import required_folder
 from toolkit.data.images import ArrayImages, FileImages, ImageSet

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from toolkit.config.schema import DataConfig
+from toolkit.config import DataConfig
 from toolkit.data.naming import nearest
 from toolkit.errors import DataError
 

@@ -1,0 +1,81 @@
+"""``data``: the images and their labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from toolkit.config.section import Fraction, Section
+
+__all__ = ["DataConfig"]
+
+
+class DataConfig(Section):
+    """The images."""
+
+    format: Literal[
+        "folder", "cub200", "list", "csv", "digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "flowers102"
+    ] = "folder"
+    """How images and labels are stored."""
+    root: Path | None = None
+    """Folder of the data set; not needed for `digits` and for sets that Paddle downloads."""
+    image_size: int | None = Field(default=None, ge=8)
+    """Side of the square input in pixels; by default the network's own (224 for most)."""
+    crop_ratio: float | None = Field(default=None, gt=0, le=1)
+    """Evaluation: centre crop as a fraction of the resized short side; by default 0.875, and 1 for tiny images."""
+    batch_size: int = Field(default=32, ge=1)
+    """Images a step."""
+    workers: int | None = Field(default=None, ge=0)
+    """Threads that read and augment images; by default one a core, at most 8. Results do not depend on it."""
+    augment: Literal["auto", "none", "standard", "strong"] = "auto"
+    """Training augmentation; `auto` takes what the preset wants."""
+    flip: Literal["auto", "none", "horizontal", "both"] = "auto"
+    """Random mirroring; `auto` mirrors left-right, except digits and letters."""
+    classes: tuple[str, ...] | None = None
+    """Use these classes only, in this order."""
+    samples_per_class: int | None = Field(default=None, ge=1)
+    """Use at most so many training images a class, drawn with `split_seed`."""
+    val_fraction: Fraction = 0.2
+    """Share of each class kept for validation where the data set has no split of its own."""
+    test_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each class kept for a final test where the data set has no test part of its own."""
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split and of `samples_per_class`, apart from the training seed."""
+    on_bad_image: Literal["error", "skip"] = "error"
+    """What to do with unreadable images: stop and list them, or leave them out and say so."""
+    mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
+    """Mean of each channel of an image in [0, 1]; by default that of the network's pretraining."""
+    std: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
+    """Standard deviation of each channel of an image in [0, 1]; by default that of the network's pretraining."""
+    train_list: str | None = None
+    """`list`: file with a `path label` line an image (train_list.txt); `csv`: a table (train.csv or labels.csv)."""
+    val_list: str | None = None
+    """The same for validation (val_list.txt, val.csv); where there is none, validation images are drawn."""
+    test_list: str | None = None
+    """The same for a final test."""
+    label_file: str | None = None
+    """`list`: class names, a line each (`name` or `id name`)."""
+    image_column: str | None = None
+    """`csv`: column of the image paths; by default `path`, `image`, `file`, `filename` or else the first."""
+    label_columns: tuple[str, ...] | None = None
+    """`csv`: columns of the labels or targets; by default all others but `split`."""
+    label_separator: str = "|"
+    """`csv`, multilabel in one column: what stands between the names of labels."""
+    split_column: str = "split"
+    """`csv`: column that says train, val or test, where there is one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _class_names_are_text(cls, value: Any) -> Any:
+        """YAML reads ``classes: [5, 6]`` as numbers; class names are text."""
+        if isinstance(value, dict) and isinstance(value.get("classes"), (list, tuple)):
+            value = {**value, "classes": [str(name) for name in value["classes"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _fractions_leave_something(self) -> DataConfig:
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction + test_fraction must stay below 1")
+        return self

@@ -1,0 +1,47 @@
+"""``model``: the network and its new top."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from toolkit.config.section import Section, spelled_as
+
+__all__ = ["HeadConfig", "ModelConfig", "SourceConfig"]
+
+
+class SourceConfig(Section):
+    """A source task of your own: the network is first trained with this config, unless that run is there already."""
+
+    config: Path
+    """YAML of the source run, relative to the file that names it."""
+
+
+class HeadConfig(Section):
+    """What is put on top of the backbone."""
+
+    type: Literal["linear", "mlp", "cosine"] = "linear"
+    """`linear`: dropout and one dense layer; `mlp`: hidden layers in between; `cosine`: scaled cosine similarity."""
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (256,)
+    """Widths of the hidden layers (`mlp` only)."""
+    activation: Literal["relu", "gelu", "tanh", "hardswish"] = "relu"
+    """Activation after each hidden layer (`mlp` only)."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Probability of dropping a feature before each dense layer."""
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    name: str
+    """A network of the zoo: resnet50, mobilenet_v2, vgg16, ..."""
+    pretrained: bool | SourceConfig | str = True
+    """`true` (Paddle's ImageNet weights), `false`, a local file, a URL, or `{config: other.yaml}`."""
+    head: Annotated[HeadConfig, BeforeValidator(spelled_as("type"))] = HeadConfig()
+    """The new top: `linear`, `mlp`, or a mapping."""
+    pooling: Literal["avg", "max", "gem", "none"] = "avg"
+    """From the backbone's map to features: average, maximum, generalised mean (learns its power), or all positions."""
+    in_channels: int | None = Field(default=None, ge=1, le=64)
+    """Channels of the images: 1 (gray), 3 (RGB), or another number; by default the network's own."""

@@ -1,0 +1,23 @@
+"""The base of all sections of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Fraction", "Section", "spelled_as"]
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+
+
+def spelled_as(key: str) -> Callable[[Any], Any]:
+    """Let a section be written as one word: ``head: mlp`` for ``head: {type: mlp}``."""
+    return lambda value: {key: value} if isinstance(value, str) else value

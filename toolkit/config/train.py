@@ -1,0 +1,72 @@
+"""``train``, ``cache``, ``log`` and ``export``: how a run goes and what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from toolkit.config.section import Fraction, Section
+
+__all__ = ["CacheConfig", "ExportConfig", "LogConfig", "TrainConfig"]
+
+
+class TrainConfig(Section):
+    """How training goes."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    """Number of epochs; by default the preset's."""
+    lr: float | None = Field(default=None, gt=0)
+    """Learning rate of the head; by default the preset's for this optimizer."""
+    optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
+    """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Momentum of `momentum`."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """L2 penalty (decoupled for `adamw`)."""
+    schedule: Literal["cosine", "step", "constant", "plateau"] = "cosine"
+    """Learning rate over time; `plateau` reduces it when `callbacks.reduce_on_plateau` says so."""
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    """Epochs of linear warm-up, in steps; fractions allowed."""
+    step_epochs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
+    """`step`: where the rate drops, as fractions of the phase."""
+    step_gamma: Fraction = 0.1
+    """`step`: factor of each drop."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the target spread over all classes (training loss only)."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Clip the global norm of the gradients."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
+    """auto, cpu, gpu or gpu:k."""
+
+
+class CacheConfig(Section):
+    """The feature cache: frozen stages are computed once."""
+
+    enabled: Literal["auto"] | bool = "auto"
+    """`auto`: whenever stages are frozen and no random augmentation precedes them."""
+    dir: Path = Path("~/.cache/paddle-finetune/features")
+    """Where features are kept, shared by runs."""
+
+
+class LogConfig(Section):
+    """What is recorded."""
+
+    visualdl: bool = True
+    """Write a VisualDL record."""
+    every: int = Field(default=10, ge=1)
+    """Steps between two training points in VisualDL."""
+    sample_images: int = Field(default=16, ge=0)
+    """Augmented training images shown in VisualDL."""
+
+
+class ExportConfig(Section):
+    """The inference model, and the report."""
+
+    enabled: bool = True
+    """Export the best epoch after training."""
+    examples: int = Field(default=0, ge=0)
+    """Show the exported model's predictions for so many evaluation images."""
+    report: bool = True
+    """Write `report.html` after training."""

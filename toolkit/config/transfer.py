@@ -1,0 +1,68 @@
+"""``transfer``: what is kept of the pretrained network, and how fast the rest learns."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from toolkit.config.section import Section
+
+__all__ = ["PhaseConfig", "Preset", "TransferConfig"]
+
+Preset = Literal[
+    "small_similar",
+    "small_different",
+    "large_similar",
+    "large_different",
+    "linear_probe",
+    "finetune",
+    "scratch",
+    "custom",
+]
+
+
+class PhaseConfig(Section):
+    """One phase of training."""
+
+    epochs: int = Field(ge=1)
+    """Number of epochs."""
+    freeze: int | str = 0
+    """Stages that do not move: a number from the bottom, a stage's name (up to and with it), `all`, or `none`."""
+    lr: float | None = Field(default=None, gt=0)
+    """Learning rate of the head; by default `train.lr`."""
+    backbone_lr: float | None = Field(default=None, ge=0, le=1)
+    """Learning rate of the backbone as a fraction of the head's; by default the preset's."""
+    name: str | None = None
+    """Name shown in tables."""
+
+
+class TransferConfig(Section):
+    """What to keep of the pretrained network, what to train, and how fast."""
+
+    preset: Preset = "finetune"
+    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom."""
+    variant: Literal["shallow_features", "finetune_most"] | None = None
+    """`small_different` only: linear head on shallow features (default), or fine-tune most with strong augmentation."""
+    freeze: int | str | None = None
+    """Freeze the first k stages, or up to and with a named stage; `all`, `none`; by default the preset's."""
+    cut: int | str | None = None
+    """Drop the stages above this one, and put the head there (`shallow_features` chooses one by itself)."""
+    backbone_lr: float | None = Field(default=None, ge=0, le=1)
+    """Learning rate of pretrained stages as a fraction of the head's; by default the preset's."""
+    lr_decay: float | None = Field(default=None, gt=0, le=1)
+    """Each stage further from the head learns this much slower than the one above it."""
+    lr_multipliers: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Learning rate of named stages as a fraction of the head's; goes before everything else."""
+    phases: tuple[PhaseConfig, ...] | None = None
+    """Training in phases, for instance the head first, then more with a small rate; replaces train.epochs."""
+    compare: tuple[Preset, ...] = ()
+    """Presets that are trained beside this one on the same data, for a table at the end."""
+    compare_seeds: int = Field(default=1, ge=1)
+    """Number of seeds of that table (split and training: seed, seed + 1, ...)."""
+
+    @model_validator(mode="after")
+    def _variant_needs_its_preset(self) -> TransferConfig:
+        if self.variant and self.preset != "small_different":
+            raise ValueError(f"variant belongs to preset small_different, not to {self.preset}")
+        return self

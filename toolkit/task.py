@@ -1,0 +1,100 @@
+"""What is learned: the kinds of task, as facts that every part of the toolkit reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+__all__ = ["TASKS", "Activation", "Metric", "Task", "TaskName"]
+
+TaskName = Literal["classification", "multilabel", "regression"]
+Activation = Literal["softmax", "sigmoid", "none"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that tells how good a network is.
+
+    Attributes:
+        name: Key in results and logs.
+        title: What tables call it.
+        better: ``max`` when more is better, else ``min``.
+    """
+
+    name: str
+    title: str
+    better: Literal["min", "max"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of task.
+
+    Attributes:
+        name: What ``task`` says in a config.
+        metrics: What an evaluation measures, ``loss`` among them; the first one is the main one.
+        training: Metrics that are also measured on the training batches, besides the loss.
+        activation: What turns the network's outputs into what a person wants.
+        outputs: What one output stands for: ``class``, ``label`` or ``target``.
+    """
+
+    name: TaskName
+    metrics: tuple[Metric, ...]
+    training: tuple[str, ...]
+    activation: Activation
+    outputs: str
+
+    @property
+    def main(self) -> Metric:
+        """The metric that decides which epoch is best and how presets compare."""
+        return self.metrics[0]
+
+    def metric(self, name: str) -> Metric:
+        """The metric of a name.
+
+        Raises:
+            KeyError: The task has no such metric.
+        """
+        return {metric.name: metric for metric in self.metrics}[name]
+
+
+_LOSS = Metric("loss", "loss", "min")
+_MACRO_F1 = Metric("macro_f1", "macro-F1", "max")
+
+TASKS: Mapping[TaskName, Task] = MappingProxyType(
+    {
+        "classification": Task(
+            "classification",
+            (
+                Metric("top1", "top-1", "max"),
+                Metric("top5", "top-5", "max"),
+                Metric("macro_f1", "macro-F1", "max"),
+                _LOSS,
+            ),
+            ("top1",),
+            "softmax",
+            "class",
+        ),
+        "multilabel": Task(
+            "multilabel",
+            (
+                Metric("map", "mAP", "max"),
+                Metric("macro_f1", "macro-F1", "max"),
+                Metric("micro_f1", "micro-F1", "max"),
+                _LOSS,
+            ),
+            (),
+            "sigmoid",
+            "label",
+        ),
+        "regression": Task(
+            "regression",
+            (Metric("r2", "R2", "max"), Metric("mae", "MAE", "min"), Metric("mse", "MSE", "min"), _LOSS),
+            (),
+            "none",
+            "target",
+        ),
+    }
+)
