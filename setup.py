@@ -72,9 +72,11 @@ setup(
         #     pip install -e ".[clas]" && pip install --no-deps paddleclas==2.6.0
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],
+        "tiff": ["tifffile"],  # images of more than four bands
         "dev": [
             "pytest",
             "pytest-timeout",
+            "tifffile",
             "pytest-xdist",
             "ruff",
             "mypy",

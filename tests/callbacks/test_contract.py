@@ -164,7 +164,7 @@ def test_an_unknown_monitor_is_refused_before_the_first_step(
 ) -> None:
     callback = make(kind)
     callback.monitor = "val/top_1"
-    with pytest.raises(toolkit.errors.ConfigError, match="unknown monitor 'val/top_1'; known are val/loss, ") as caught:
+    with pytest.raises(toolkit.errors.ConfigError, match="unknown monitor 'val/top_1'; known are val/top1, ") as caught:
         run([callback], LOSSES)
     assert caught.value.hint == "did you mean val/top1?"
     assert caught.value.exit_code == 2

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.data import Preprocessing
+from toolkit.config import DataConfig
+from toolkit.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
+from toolkit.errors import ConfigError
 
 
 def test_normalisation_is_the_formula(picture: Callable[..., Any]) -> None:
@@ -73,3 +75,31 @@ def test_dict_round_trip_through_json() -> None:
     preprocessing = Preprocessing(299, 0.9, (0.5, 0.4, 0.3), (0.2, 0.1, 0.25))
     assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
     assert set(preprocessing.to_dict()) == {"image_size", "crop_ratio", "mean", "std"}
+
+
+def test_mean_and_std_for_any_number_of_channels() -> None:
+    config = DataConfig()
+    assert normalisation(config, IMAGENET_MEAN, IMAGENET_STD, 3) == (IMAGENET_MEAN, IMAGENET_STD)
+    mean, std = normalisation(config, IMAGENET_MEAN, IMAGENET_STD, 1)
+    assert (mean, std) == (pytest.approx((0.449,)), pytest.approx((0.226,)))
+    mean, std = normalisation(config, IMAGENET_MEAN, IMAGENET_STD, 13)
+    assert mean == (*(IMAGENET_MEAN * 5)[:13],)
+    assert std == (*(IMAGENET_STD * 5)[:13],)
+    assert normalisation(config, (0.5,), (0.2,), 2) == ((0.5, 0.5), (0.2, 0.2))
+
+
+def test_mean_and_std_of_the_config_go_first_and_must_fit() -> None:
+    config = DataConfig(mean=(0.1, 0.2), std=(0.3, 0.4))
+    assert normalisation(config, IMAGENET_MEAN, IMAGENET_STD, 2) == ((0.1, 0.2), (0.3, 0.4))
+    with pytest.raises(
+        ConfigError, match=r"data\.mean has 2 number\(s\), but the images have 3 channel\(s\).*in_channels"
+    ):
+        normalisation(config, IMAGENET_MEAN, IMAGENET_STD, 3)
+    with pytest.raises(ConfigError, match=r"data\.std has 2"):
+        normalisation(DataConfig(std=(0.3, 0.4)), IMAGENET_MEAN, IMAGENET_STD, 3)
+
+
+def test_mean_and_std_have_the_same_length() -> None:
+    for mean, std in [((0.5,), (0.5, 0.5)), ((), ())]:
+        with pytest.raises(ValueError, match="a number a channel"):
+            Preprocessing(32, mean=mean, std=std)

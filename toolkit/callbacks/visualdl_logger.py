@@ -18,8 +18,11 @@ from toolkit.callbacks.base import as_float
 from toolkit.errors import ConfigError
 from toolkit.files import clear_os_errors
 from toolkit.runtime import is_main_process
+from toolkit.task import TASKS
 
 __all__ = ["VisualDLLogger"]
+
+_TRAINING = tuple(dict.fromkeys(name for task in TASKS.values() for name in ("loss", *task.training)))
 
 
 class VisualDLLogger(Callback):
@@ -147,7 +150,7 @@ class VisualDLLogger(Callback):
         if not is_main_process() or (self.step - 1) % self.every:
             return
         logs = logs or {}
-        for name in ("loss", "top1"):
+        for name in _TRAINING:
             if name in logs:
                 self._scalar(f"train/{name}", logs[name], self.step)
         if "lr" in logs:

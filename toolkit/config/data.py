@@ -18,7 +18,7 @@ class DataConfig(Section):
     format: Literal[
         "folder", "cub200", "list", "csv", "digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "flowers102"
     ] = "folder"
-    """How images and labels are stored."""
+    """How images and labels are stored; `list` and `csv` serve every task, `digits` also regression."""
     root: Path | None = None
     """Folder of the data set; not needed for `digits` and for sets that Paddle downloads."""
     image_size: int | None = Field(default=None, ge=8)
@@ -34,45 +34,51 @@ class DataConfig(Section):
     flip: Literal["auto", "none", "horizontal", "both"] = "auto"
     """Random mirroring; `auto` mirrors left-right, except digits and letters."""
     classes: tuple[str, ...] | None = None
-    """Use these classes only, in this order."""
+    """Use these classes only, in this order; multilabel and regression: these labels or targets, and all images."""
     samples_per_class: int | None = Field(default=None, ge=1)
-    """Use at most so many training images a class, drawn with `split_seed`."""
+    """Use at most so many training images a class, drawn with `split_seed`; multilabel: an image is kept while one of
+    its labels has fewer (no label counts as one); not for regression."""
     val_fraction: Fraction = 0.2
-    """Share of each class kept for validation where the data set has no split of its own."""
+    """Share of each class (label, range of a target) kept for validation where the data set has no split of its own."""
     test_fraction: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each class kept for a final test where the data set has no test part of its own."""
+    """Share of the same kept for a final test where the data set has no test part of its own."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split and of `samples_per_class`, apart from the training seed."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with unreadable images: stop and list them, or leave them out and say so."""
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
-    """Mean of each channel of an image in [0, 1]; by default that of the network's pretraining."""
+    """Mean of each channel of an image in [0, 1]; by default that of the network's pretraining (gray: its average over
+    red, green and blue; other numbers of channels: repeated in turn)."""
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
-    """Standard deviation of each channel of an image in [0, 1]; by default that of the network's pretraining."""
+    """Standard deviation of each channel of an image in [0, 1]; by default as for `mean`."""
     train_list: str | None = None
-    """`list`: file with a `path label` line an image (train_list.txt); `csv`: a table (train.csv or labels.csv)."""
+    """`list`: file with a `path label` line an image (train_list.txt), the label being a class number, `0,1,0,1`
+    (multilabel) or `1.5,2` (regression); `csv`: a table with a header (train.csv or labels.csv)."""
     val_list: str | None = None
     """The same for validation (val_list.txt, val.csv); where there is none, validation images are drawn."""
     test_list: str | None = None
     """The same for a final test."""
     label_file: str | None = None
-    """`list`: class names, a line each (`name` or `id name`)."""
+    """`list` and `csv`: names of the classes, labels or targets in their order, a line each (`name` or `id name`)."""
     image_column: str | None = None
-    """`csv`: column of the image paths; by default `path`, `image`, `file`, `filename` or else the first."""
+    """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`, `filename`
+    or else the first."""
     label_columns: tuple[str, ...] | None = None
-    """`csv`: columns of the labels or targets; by default all others but `split`."""
-    label_separator: str = "|"
-    """`csv`, multilabel in one column: what stands between the names of labels."""
+    """`csv`: columns of the labels or targets; by default all others but `split`. One column of class names; for
+    multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
+    label_separator: str = Field(default="|", min_length=1)
+    """`csv`, multilabel in one column: what stands between the names of labels; an empty cell has none."""
     split_column: str = "split"
     """`csv`: column that says train, val or test, where there is one."""
 
     @model_validator(mode="before")
     @classmethod
-    def _class_names_are_text(cls, value: Any) -> Any:
-        """YAML reads ``classes: [5, 6]`` as numbers; class names are text."""
-        if isinstance(value, dict) and isinstance(value.get("classes"), (list, tuple)):
-            value = {**value, "classes": [str(name) for name in value["classes"]]}
-        return value
+    def _names_are_text(cls, value: Any) -> Any:
+        """YAML reads ``classes: [5, 6]`` as numbers; names of classes and columns are text."""
+        if not isinstance(value, dict):
+            return value
+        lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
+        return {**value, **{key: [str(name) for name in names] for key, names in lists.items()}}
 
     @model_validator(mode="after")
     def _fractions_leave_something(self) -> DataConfig:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
 
 from toolkit.config.section import Fraction, Section
 
 __all__ = ["CacheConfig", "ExportConfig", "LogConfig", "TrainConfig"]
+
+
+def _size(value: Any) -> ByteSize | None:
+    if value is None:
+        return None
+    with suppress(ValidationError):
+        size = TypeAdapter(ByteSize).validate_python(value)
+        if size > 0 and not isinstance(value, bool):
+            return size
+    raise ValueError(f"expected a size, for instance 20GB (found {value!r})")
+
+
+Size = Annotated[ByteSize | None, BeforeValidator(_size)]
+"""Bytes, written as ``20GB``, ``500 MB``, ``16GiB`` or a number; None: no limit."""
 
 
 class TrainConfig(Section):
@@ -48,6 +63,16 @@ class CacheConfig(Section):
     """`auto`: whenever stages are frozen and no random augmentation precedes them."""
     dir: Path = Path("~/.cache/paddle-finetune/features")
     """Where features are kept, shared by runs."""
+    max_size: Size = ByteSize(20 * 10**9)
+    """Most that the features in `dir` may take; the least recently used go first. null: no limit."""
+    dtype: Literal["auto", "float16", "float32"] = "auto"
+    """Numbers on disk; `auto`: float32 for pooled features, float16 (half the size) for maps."""
+    engine: Literal["auto", "paddle", "onnx", "dygraph"] = "auto"
+    """What computes features: Paddle Inference, ONNX Runtime or the network itself; `auto`: the fastest at hand."""
+    views: int = Field(default=1, ge=1)
+    """Seeded augmented views kept of each training image, used in turn; evaluation always uses the centre crop."""
+    fingerprint: Literal["stat", "content"] = "stat"
+    """How changed images are noticed: by size and time of each file, or by reading all of them."""
 
 
 class LogConfig(Section):

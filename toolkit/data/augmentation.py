@@ -2,7 +2,8 @@
 
 Random-resized-crop after Szegedy et al., "Going deeper with convolutions" (arXiv:1409.4842, section 6); random erasing
 after Zhong et al. (arXiv:1708.04896). How far a change may go without changing the class depends on what is in the
-picture: a recipe is a row of ``RECIPES``.
+picture: a recipe is a row of ``RECIPES``. Crops, flips, rotations and erasing take any number of channels; colour
+changes are for RGB, of which gray takes brightness and contrast, and other channels (bands, alpha) stay as they are.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from toolkit.data.decode import Pixels
+from toolkit.data.channels import GRAY, RGB, Pixels
 from toolkit.data.preprocessing import Preprocessing, resize
 
 __all__ = ["RECIPES", "Augmentation", "Content", "Flip", "Recipe"]
@@ -95,11 +96,11 @@ class Augmentation:
         """Change one picture.
 
         Args:
-            image: RGB uint8 ``[H, W, 3]`` of any size; not written to.
+            image: uint8 ``[H, W, C]`` of any size; not written to.
             rng: Where all chance comes from.
 
         Returns:
-            RGB uint8 ``[image_size, image_size, 3]``.
+            uint8 ``[image_size, image_size, C]``.
         """
         if not self.is_random:
             return Preprocessing(self.image_size, self.crop_ratio).geometry(image)
@@ -131,9 +132,9 @@ def _random_crop(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pix
 
 def _random_flip(image: Pixels, flip: Flip, rng: np.random.Generator) -> Pixels:
     if flip != "none" and rng.random() < 0.5:
-        image = np.asarray(cv2.flip(image, 1), np.uint8)
+        image = np.asarray(cv2.flip(image, 1), np.uint8).reshape(image.shape)
     if flip == "both" and rng.random() < 0.5:
-        image = np.asarray(cv2.flip(image, 0), np.uint8)
+        image = np.asarray(cv2.flip(image, 0), np.uint8).reshape(image.shape)
     return image
 
 
@@ -142,13 +143,16 @@ def _random_rotation(image: Pixels, degrees: float, rng: np.random.Generator) ->
         return image
     height, width = image.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-degrees, degrees), 1.0)
-    return np.asarray(cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+    turned = cv2.warpAffine(image, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(turned, np.uint8).reshape(image.shape)
 
 
 def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Saturation, contrast, brightness and channel gains as one affine map of RGB."""
-    if not (recipe.light or recipe.colour):
+    """Saturation, contrast, brightness and channel gains as one affine map of RGB; contrast and brightness of gray."""
+    if not (recipe.light or recipe.colour) or image.shape[2] not in (GRAY, RGB):
         return image
+    if image.shape[2] == GRAY:
+        return _random_light(image, recipe, rng)
     saturation = 1 + rng.uniform(-recipe.colour, recipe.colour)
     brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
     gains = brightness * (1 + rng.uniform(-recipe.colour / 2, recipe.colour / 2, 3))
@@ -156,6 +160,13 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
     mix = saturation * np.eye(3) + (1 - saturation) * _LUMA
     offset = np.full((3, 1), mean_luma * (1 - contrast))
     return np.asarray(cv2.transform(image, gains[:, None] * np.hstack([contrast * mix, offset])), np.uint8)
+
+
+def _random_light(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
+    brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
+    offset = float(image.mean()) * (1 - contrast)
+    changed = cv2.transform(image, brightness * np.array([[contrast, offset]]))
+    return np.asarray(changed, np.uint8).reshape(image.shape)
 
 
 def _random_erasing(image: Pixels, probability: float, rng: np.random.Generator) -> Pixels:
@@ -169,5 +180,5 @@ def _random_erasing(image: Pixels, probability: float, rng: np.random.Generator)
     top = int(rng.integers(0, height - box_height + 1))
     left = int(rng.integers(0, width - box_width + 1))
     image = image.copy()
-    image[top : top + box_height, left : left + box_width] = rng.integers(0, 256, 3, dtype=np.uint8)
+    image[top : top + box_height, left : left + box_width] = rng.integers(0, 256, image.shape[2], dtype=np.uint8)
     return image

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.data.augmentation import Augmentation
-from toolkit.data.decode import Pixels
-from toolkit.data.images import ImageSet, Indices
+from toolkit.data.channels import Pixels
+from toolkit.data.images import ImageSet, Indices, Labels
 from toolkit.data.preprocessing import Preprocessing
 from toolkit.data.sharding import shard
 from toolkit.errors import DataError
@@ -37,13 +37,13 @@ class Batch:
     """Pictures for one step.
 
     Attributes:
-        inputs: Normalised pixels, float32 ``[N, 3, S, S]``.
-        labels: Class numbers, int64 ``[N]``.
+        inputs: Normalised pixels, float32 ``[N, C, S, S]``.
+        labels: Class numbers, int64 ``[N]``; or the rows of the image set's labels, float32 ``[N, ...]``.
         indices: Positions in the image set, int64 ``[N]``.
     """
 
     inputs: npt.NDArray[np.float32]
-    labels: Indices
+    labels: Labels
     indices: Indices
 
     def __len__(self) -> int:
@@ -88,6 +88,8 @@ class BatchLoader:
     ) -> None:
         if augmentation is not None and augmentation.image_size != preprocessing.image_size:
             raise ValueError(f"augmentation makes {augmentation.image_size} px, not {preprocessing.image_size}")
+        if images.channels != preprocessing.channels:
+            raise ValueError(f"images of {images.channels} channel(s), but preprocessing for {preprocessing.channels}")
         self.images = images
         self.preprocessing = preprocessing
         self.augmentation = augmentation if augmentation is not None and augmentation.is_random else None
@@ -129,7 +131,7 @@ class BatchLoader:
             index: Position in the image set.
 
         Returns:
-            RGB uint8 ``[image_size, image_size, 3]``.
+            uint8 ``[image_size, image_size, C]``.
         """
         return self._view(index, self.epoch)
 
@@ -160,8 +162,9 @@ class BatchLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _empty(self, indices: Indices) -> Batch:
-        side = self.preprocessing.image_size
-        return Batch(np.empty((len(indices), 3, side, side), np.float32), self.images.labels[indices], indices)
+        side, channels = self.preprocessing.image_size, self.preprocessing.channels
+        inputs = np.empty((len(indices), channels, side, side), np.float32)
+        return Batch(inputs, self.images.labels[indices], indices)
 
     def _fill(self, batch: Batch, part: slice, epoch: int) -> None:
         for row in range(len(batch))[part]:

@@ -2,18 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TypeAlias
 
 from toolkit.config import DataConfig
 from toolkit.data.bundle import DataBundle
-from toolkit.data.checks import check_classes, drop_or_refuse_bad_files, warn_of_duplicates
-from toolkit.data.facts import FORMATS
+from toolkit.data.channels import RGB
+from toolkit.data.checks import (
+    check_classes,
+    check_columns,
+    check_labels,
+    check_targets,
+    drop_or_refuse_bad_files,
+    warn_of_duplicates,
+)
+from toolkit.data.facts import FORMATS, FormatFacts, formats_for
+from toolkit.data.images import ImageSet
 from toolkit.data.split import limit_per_class, split_parts
+from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
+from toolkit.errors import ConfigError
+from toolkit.task import TaskName
 
 __all__ = ["build_data"]
 
+Parts: TypeAlias = Mapping[str, ImageSet]
+Check: TypeAlias = Callable[[Sequence[str], Parts], None]
+Split: TypeAlias = Callable[[Parts, Sequence[str], float, float, int], dict[str, ImageSet]]
+Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int], ImageSet]
 
-def build_data(config: DataConfig) -> DataBundle:
+
+@dataclass(frozen=True)
+class _Rules:
+    """What a task asks of its data.
+
+    Attributes:
+        split: Draws the parts that a data set does not have.
+        limit: Keeps ``samples_per_class`` training images; None: the task has no such thing.
+        check: Refuses, before the split, what cannot be split or learned.
+        check_split: Refuses what only the split shows.
+    """
+
+    split: Split
+    limit: Limit | None
+    check: Check
+    check_split: Check | None = None
+
+
+_RULES: Mapping[TaskName, _Rules] = MappingProxyType(
+    {
+        "classification": _Rules(split_parts, limit_per_class, check_classes),
+        "multilabel": _Rules(split_by_labels, limit_per_label, check_columns, check_labels),
+        "regression": _Rules(split_by_targets, None, check_columns, check_targets),
+    }
+)
+
+
+def build_data(config: DataConfig, task: TaskName = "classification", channels: int = RGB) -> DataBundle:
     """Read, check and split a data set.
 
     In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
@@ -21,11 +67,14 @@ def build_data(config: DataConfig) -> DataBundle:
 
     Args:
         config: The ``data`` section.
+        task: What the labels are.
+        channels: Channels of the images, >= 1: 1 is gray, 3 is RGB, others must be those of the files.
 
     Returns:
         The image sets and their facts.
 
     Raises:
+        ConfigError: The format cannot serve the task, or ``samples_per_class`` has no meaning for it.
         DataError: Something is missing, unreadable, or too little.
 
     Example:
@@ -34,22 +83,40 @@ def build_data(config: DataConfig) -> DataBundle:
         >>> len(data.train), data.classes[:3]
         (100, ('0', '1', '2'))
     """
-    facts = FORMATS[config.format]
-    source = facts.read(config)
+    facts, rules = FORMATS[config.format], _RULES[task]
+    _refuse_misfits(config, task, facts, rules)
+    source = facts.readers[task](config)
     if config.classes is not None:
         source = source.only(config.classes)
-    source = replace(source, parts=drop_or_refuse_bad_files(source.parts, skip=config.on_bad_image == "skip"))
-    check_classes(source.classes, source.parts)
-    parts = split_parts(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)
-    warn_of_duplicates(source.classes, parts)
-    if config.samples_per_class is not None:
-        parts["train"] = limit_per_class(parts["train"], source.classes, config.samples_per_class, config.split_seed)
+    parts: Parts = {part: images.with_channels(channels) for part, images in source.parts.items()}
+    source = replace(source, parts=drop_or_refuse_bad_files(parts, skip=config.on_bad_image == "skip"))
+    rules.check(source.classes, source.parts)
+    drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)
+    if rules.check_split is not None:
+        rules.check_split(source.classes, drawn)
+    warn_of_duplicates(source.classes, drawn)
+    if config.samples_per_class is not None and rules.limit is not None:
+        drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, config.split_seed)
     return DataBundle(
-        train=parts["train"],
-        val=parts["val"],
-        test=parts.get("test"),
+        train=drawn["train"],
+        val=drawn["val"],
+        test=drawn.get("test"),
         classes=source.classes,
         crop_ratio=facts.crop_ratio if config.crop_ratio is None else config.crop_ratio,
         flip=facts.flip if config.flip == "auto" else config.flip,
         content=facts.content,
+        task=task,
     )
+
+
+def _refuse_misfits(config: DataConfig, task: TaskName, facts: FormatFacts, rules: _Rules) -> None:
+    if task not in facts.readers:
+        raise ConfigError(
+            f"data.format {config.format} is for {' and '.join(facts.readers)}, not for {task}",
+            hint=f"formats for {task}: {', '.join(formats_for(task))}",
+        )
+    if config.samples_per_class is not None and rules.limit is None:
+        raise ConfigError(
+            f"data.samples_per_class counts the images of a class, and {task} has none",
+            hint="leave it out; a larger data.val_fraction leaves fewer training images",
+        )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from toolkit.data.augmentation import Augmentation, Content, Flip
 from toolkit.data.images import ImageSet
 from toolkit.data.preprocessing import Preprocessing
+from toolkit.task import TaskName
 
 __all__ = ["DataBundle"]
 
@@ -22,10 +26,12 @@ class DataBundle:
         train: Training images.
         val: Validation images.
         test: Test images, where the data set or the config has some.
-        classes: Class names; a label is a position in here.
+        classes: Names of the classes, labels or targets: one for each output of a network. A class number is a position
+            in here, and so is a column of labels or targets.
         crop_ratio: Evaluation: centre crop as a fraction of the resized short side.
         flip: Mirroring in training, resolved: ``none``, ``horizontal`` or ``both``.
         content: What the pictures are, for augmentation: ``photo``, ``tiny`` or ``glyph``.
+        task: ``classification``, ``multilabel`` or ``regression``.
     """
 
     train: ImageSet
@@ -35,6 +41,7 @@ class DataBundle:
     crop_ratio: float = 0.875
     flip: Flip = "horizontal"
     content: Content = "photo"
+    task: TaskName = "classification"
 
     @property
     def parts(self) -> dict[str, ImageSet]:
@@ -57,9 +64,47 @@ class DataBundle:
         return Augmentation(level, preprocessing.image_size, self.flip, self.content, preprocessing.crop_ratio)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pictures by part and class."""
+        """Number of pictures by part and class; of those with a label; of those with a number for a target: of all."""
         return {
-            part: dict(zip(self.classes, np.bincount(images.labels, minlength=len(self.classes)).tolist(), strict=True))
+            part: dict(zip(self.classes, self._counts(images).tolist(), strict=True))
+            for part, images in self.parts.items()
+        }
+
+    def _counts(self, images: ImageSet) -> npt.NDArray[np.int64]:
+        if self.task == "regression":
+            return np.full(len(self.classes), len(images), np.int64)
+        if self.task == "multilabel":
+            return np.asarray(images.labels.sum(axis=0, dtype=np.float64), np.int64)
+        return np.bincount(images.labels, minlength=len(self.classes))
+
+    def target_statistics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean and standard deviation (of the population) of each target over the training images.
+
+        Returns:
+            Two float64 arrays ``[T]`` in the targets' units; no standard deviation is 0.
+
+        Raises:
+            ValueError: The task is no regression.
+        """
+        if self.task != "regression":
+            raise ValueError(f"a {self.task} task has no targets")
+        values = self.train.labels.astype(np.float64)
+        return values.mean(axis=0), values.std(axis=0)
+
+    def describe_targets(self) -> dict[str, dict[str, dict[str, float]]]:
+        """``mean``, ``std``, ``min`` and ``max`` by part and target, in the targets' units.
+
+        Raises:
+            ValueError: The task is no regression.
+        """
+        if self.task != "regression":
+            raise ValueError(f"a {self.task} task has no targets")
+        measures: dict[str, Callable[..., Any]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
+        return {
+            part: {
+                name: {key: float(measure(column)) for key, measure in measures.items()}
+                for name, column in zip(self.classes, images.labels.T.astype(np.float64), strict=True)
+            }
             for part, images in self.parts.items()
         }
 

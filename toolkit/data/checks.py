@@ -6,9 +6,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from toolkit import console
 from toolkit.data.decode import defect
@@ -16,41 +19,54 @@ from toolkit.data.images import FileImages, ImageSet
 from toolkit.data.naming import listed
 from toolkit.errors import DataError
 
-__all__ = ["check_classes", "drop_or_refuse_bad_files", "warn_of_duplicates"]
+__all__ = [
+    "check_classes",
+    "check_columns",
+    "check_labels",
+    "check_targets",
+    "drop_or_refuse_bad_files",
+    "warn_of_duplicates",
+]
 
 _THREADS = 8
 
 
 def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool) -> dict[str, ImageSet]:
-    """Find files that are missing, cut off or no images.
+    """Find files that are missing, cut off, no images, or images with another number of channels.
 
     Args:
-        parts: Image sets by part; sets in memory pass.
+        parts: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
         skip: Leave bad files out with one warning; else refuse.
 
     Returns:
         The sound pictures.
 
     Raises:
-        DataError: There are bad files and ``skip`` is False; the first ones are named.
+        DataError: There are bad files and ``skip`` is False, or the channels of a set in memory do not fit; the first
+            ones are named.
     """
     bad: list[str] = []
+    misfit = False
     sound: dict[str, ImageSet] = {}
     total = 0
     for part, images in parts.items():
         sound[part] = images
         if not isinstance(images, FileImages):
+            if len(images):
+                images.read(0)
             continue
         total += len(images)
         with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(defect, images.paths))
+            found = list(pool.map(partial(defect, channels=images.channels), images.paths))
+        misfit = misfit or any("expected" in text for text in found if text)
         bad += [f"{path} ({text})" for path, text in zip(images.paths, found, strict=True) if text]
         if any(found):
             sound[part] = images.take([i for i, text in enumerate(found) if not text])
     if bad and not skip:
         raise DataError(
             f"{len(bad)} of {total} images cannot be read: {listed(bad)}",
-            hint="replace or remove them, or leave them out with data.on_bad_image: skip",
+            hint="replace or remove them, or leave them out with data.on_bad_image: skip"
+            + ("; model.in_channels sets the number of channels" if misfit else ""),
         )
     if bad:
         console.warn(f"{len(bad)} of {total} images cannot be read and are left out: {listed(bad)}")
@@ -64,9 +80,7 @@ def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None
         DataError: Fewer than two classes, two of the same name, a part without pictures, or a class without training
             pictures.
     """
-    twice = sorted({name for name in classes if classes.count(name) > 1})
-    if twice:
-        raise DataError(f"the data set names a class twice: {listed(twice)}", hint="give every class its own name")
+    _refuse_twins(classes, "class")
     if len(classes) < 2:
         raise DataError(
             f"a classifier needs at least 2 classes, found {len(classes)}{': ' + classes[0] if classes else ''}",
@@ -83,10 +97,69 @@ def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None
         raise DataError(what, hint="add images, or leave the classes out (data.classes)")
 
 
+def check_columns(names: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+    """Labels or targets need names of their own, and every part needs pictures.
+
+    Raises:
+        DataError: No name, two of the same, or a part without pictures.
+    """
+    _refuse_twins(names, "column")
+    if not names:
+        raise DataError("no column of labels or targets is left", hint="check data.classes and data.label_columns")
+    for part, images in parts.items():
+        if not len(images):
+            raise DataError(f"the data set has no {part} images", hint="add some, or leave that part out")
+
+
+def check_labels(labels: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+    """Every label needs a training picture that has it; one that all or no pictures of a part have deserves a warning.
+
+    Raises:
+        DataError: A label that no training picture has.
+    """
+    for part, images in parts.items():
+        counts = images.labels.sum(axis=0)
+        absent = [name for name, count in zip(labels, counts, strict=True) if not count]
+        if absent and part == "train":
+            raise DataError(
+                f"{len(absent)} of {len(labels)} labels are on no training image: {listed(absent)}",
+                hint="add images, or leave the labels out (data.classes)",
+            )
+        if absent:
+            console.warn(f"{len(absent)} of {len(labels)} labels are on no {part} image: {listed(absent)}")
+        always = [name for name, count in zip(labels, counts, strict=True) if count == len(images)]
+        if always:
+            console.warn(f"{len(always)} of {len(labels)} labels are on every {part} image: {listed(always)}")
+
+
+def check_targets(targets: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+    """Every target must vary over the training pictures.
+
+    Raises:
+        DataError: A target that is always the same.
+    """
+    constant = [
+        f"{name} ({values[0]:g})"
+        for name, values in zip(targets, parts["train"].labels.T, strict=True)
+        if np.ptp(values) == 0
+    ]
+    if constant:
+        raise DataError(
+            f"{len(constant)} of {len(targets)} targets are the same number on all training images: {listed(constant)}",
+            hint="there is nothing to learn; choose other columns (data.label_columns) or more images",
+        )
+
+
+def _refuse_twins(names: Sequence[str], kind: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"the data set names a {kind} twice: {listed(twice)}", hint=f"give every {kind} its own name")
+
+
 def warn_of_duplicates(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
-    """Warn, in one line each, of byte-identical files in two parts (a leak) and in two classes."""
-    owners: list[tuple[Path, str, int]] = [
-        (path, part, int(label))
+    """Warn, in one line each, of byte-identical files in two parts (a leak) and with different labels."""
+    owners: list[tuple[Path, str, npt.NDArray[Any]]] = [
+        (path, part, np.asarray(label))
         for part, images in parts.items()
         if isinstance(images, FileImages)
         for path, label in zip(images.paths, images.labels, strict=True)
@@ -97,14 +170,28 @@ def warn_of_duplicates(classes: Sequence[str], parts: Mapping[str, ImageSet]) ->
         names = f"{members[0][0]} = {members[-1][0]}"
         if len({part for _, part, _ in members}) > 1:
             leaks.append(names)
-        if len({label for _, _, label in members}) > 1:
-            contradictions.append(f"{names} ({' / '.join(sorted({classes[label] for _, _, label in members}))})")
+        labels = {label.tobytes(): label for _, _, label in members}
+        if len(labels) > 1:
+            words = sorted(_in_words(classes, label) for label in labels.values())
+            contradictions.append(f"{names} ({' / '.join(words)})")
     if leaks:
         console.warn(
             f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
         )
     if contradictions:
-        console.warn(f"{len(contradictions)} identical image(s) in two classes: {listed(contradictions, 2)}")
+        rows = any(images.labels.ndim == 2 for images in parts.values())
+        how = "with different labels" if rows else "in two classes"
+        console.warn(f"{len(contradictions)} identical image(s) {how}: {listed(contradictions, 2)}")
+
+
+def _in_words(classes: Sequence[str], label: npt.NDArray[Any]) -> str:
+    """A class, the labels of a row, or the numbers of a row that are not 0 and 1."""
+    if label.ndim == 0:
+        return classes[int(label)]
+    pairs = list(zip(classes, label.tolist(), strict=True))
+    if {value for _, value in pairs} <= {0, 1}:
+        return ", ".join(name for name, value in pairs if value) or "none"
+    return ", ".join(f"{name} {value:g}" for name, value in pairs)
 
 
 def _identical(paths: Iterable[Path]) -> list[list[int]]:

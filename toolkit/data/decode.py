@@ -1,32 +1,30 @@
-"""From the bytes of an image file to RGB pixels, noticing what is broken.
+"""From the bytes of an image file to pixels, noticing what is broken.
 
 OpenCV reads most files and is the fastest, but its version 4 gives a gray bottom for a JPEG that ends too early, so a
 file without its end marker is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by
-version) PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures become 8-bit RGB; alpha is
-dropped.
+version) PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures (their upper byte) become 8-bit
+RGB; alpha is dropped. One channel is the luma of that. Other numbers of channels, and ``.npy`` files, are read by
+``toolkit.data.multiband``.
 """
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TypeAlias
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from toolkit.data import multiband
+from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
 from toolkit.errors import DataError
 
 __all__ = ["IMAGE_EXTENSIONS", "Pixels", "decode_image", "defect", "is_image_file", "read_image"]
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""A picture: RGB, uint8, ``[height, width, 3]``."""
-
 IMAGE_EXTENSIONS = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".avif",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".npy",
 })  # fmt: skip
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND"
@@ -38,40 +36,51 @@ def is_image_file(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
 
 
-def read_image(path: str | Path) -> Pixels:
+def read_image(path: str | Path, channels: int = RGB) -> Pixels:
     """Read an image file; its path may hold any Unicode.
 
     Args:
         path: The file.
+        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
 
     Returns:
-        RGB uint8 pixels, ``[height, width, 3]``.
+        uint8 pixels, ``[height, width, channels]``.
 
     Raises:
-        DataError: The file is missing, empty, cut off, or not an image.
+        DataError: The file is missing, empty, cut off, not an image, or one with another number of channels.
     """
     try:
-        return decode_image(Path(path).read_bytes())
+        return decode_image(Path(path).read_bytes(), channels)
     except OSError as error:
         raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise DataError(f"cannot read image {path}: {error}", hint="replace or remove the file") from error
 
 
-def decode_image(data: bytes) -> Pixels:
+def decode_image(data: bytes, channels: int = RGB) -> Pixels:
     """Decode the bytes of an image file.
 
     Args:
         data: The whole file.
+        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
 
     Returns:
-        RGB uint8 pixels, ``[height, width, 3]``.
+        uint8 pixels, ``[height, width, channels]``.
 
     Raises:
-        ValueError: The bytes are no complete image; the message is a few words and names no file.
+        ValueError: The bytes are no complete image, or one with another number of channels; the message is a few words
+            and names no file.
     """
     if not data:
         raise ValueError("the file is empty")
+    if channels in (GRAY, RGB) and not multiband.is_array(data):
+        return fit_channels(_decode_colour(data), channels)
+    return multiband.decode(data, channels)
+
+
+def _decode_colour(data: bytes) -> Pixels:
+    if multiband.too_many_bands(data):
+        raise ValueError(multiband.describe(data))
     if not _is_surely_complete(data[:_HEAD], data[-_TAIL:]):
         complete = _decode_with_pil(data)
         if not data.startswith((_JPEG, _PNG)):
@@ -82,13 +91,15 @@ def decode_image(data: bytes) -> Pixels:
     return _decode_with_pil(data) if pixels is None else pixels
 
 
-def defect(path: Path) -> str | None:
+def defect(path: Path, channels: int = RGB) -> str | None:
     """Say what is wrong with an image file, reading as little of it as possible.
 
-    A JPEG or PNG that has its end marker passes unread; everything else is decoded.
+    A JPEG or PNG that has its end marker passes unread, or with its header read where the channels matter; everything
+    else is decoded.
 
     Args:
         path: The file.
+        channels: How many channels are wanted.
 
     Returns:
         A few words, or None for a sound file.
@@ -100,7 +111,9 @@ def defect(path: Path) -> str | None:
             file.seek(max(0, size - _TAIL))
             tail = file.read(_TAIL)
         if not _is_surely_complete(head, tail):
-            decode_image(path.read_bytes())
+            decode_image(path.read_bytes(), channels)
+        elif channels not in (GRAY, RGB):
+            multiband.check_header(path, channels)
     except FileNotFoundError:
         return "missing"
     except OSError as error:
@@ -134,7 +147,7 @@ def _decode_with_pil(data: bytes) -> Pixels:
                 upright = upright.convert("RGBA")
             return np.array(upright.convert("RGB"), np.uint8)
     except UnidentifiedImageError as error:
-        raise ValueError("not an image") from error
+        raise ValueError(multiband.describe(data) or "not an image") from error
     except Image.DecompressionBombError as error:
         raise ValueError("too many pixels") from error
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.data.decode import Pixels, read_image
+from toolkit.data.channels import RGB, Pixels, fit_channels
+from toolkit.data.decode import read_image
+from toolkit.errors import DataError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices"]
+__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices", "Labels"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
+Labels: TypeAlias = npt.NDArray[Any]
+"""Class numbers, int64 ``[N]``; or a row a picture, float32 ``[N, C]``: 0 or 1 for each label, or targets."""
 
 
 class ImageSet(ABC):
-    """Pictures with a class number each.
+    """Pictures, each with its class, its labels, or its targets.
 
     Attributes:
-        labels: Class numbers, int64 ``[N]``; read-only.
+        labels: Read-only. Classification: class numbers, int64 ``[N]``. Multilabel: 0 or 1 for each label, float32
+            ``[N, C]``. Regression: targets in their own units, float32 ``[N, T]``.
+        channels: Channels of the pictures as they are read; 3 (RGB) unless ``with_channels`` says otherwise.
     """
 
+    channels: int = RGB
+
     def __init__(self, labels: npt.ArrayLike) -> None:
-        self.labels: Indices = np.array(labels, dtype=np.int64).reshape(-1)
+        given = np.asarray(labels)
+        rows = given.ndim == 2 and given.dtype.kind == "f"
+        self.labels: Labels = np.array(given, np.float32) if rows else np.array(given, np.int64).reshape(-1)
         self.labels.setflags(write=False)
 
     def __len__(self) -> int:
@@ -38,10 +48,10 @@ class ImageSet(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Pixels:
-        """Pixels of one picture, RGB uint8 ``[height, width, 3]``.
+        """Pixels of one picture, uint8 ``[height, width, channels]``.
 
         Raises:
-            DataError: The picture cannot be read; the message names it.
+            DataError: The picture cannot be read, or has another number of channels; the message names it.
         """
 
     @abstractmethod
@@ -54,8 +64,14 @@ class ImageSet(ABC):
 
         Args:
             indices: Positions, ints ``[M]`` in 0..N-1.
-            labels: New class numbers ``[M]``; by default the old ones.
+            labels: New labels, M of them; by default the old ones.
         """
+
+    def with_channels(self, channels: int) -> Self:
+        """The same pictures, read with so many channels."""
+        changed = copy.copy(self)
+        changed.channels = channels
+        return changed
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -64,13 +80,19 @@ class ImageSet(ABC):
     def _taken_labels(self, chosen: Indices, labels: npt.ArrayLike | None) -> npt.ArrayLike:
         return self.labels[chosen] if labels is None else labels
 
+    def _digest_of_labels(self) -> Any:
+        digest = hashlib.sha256(self.labels.tobytes())
+        if self.channels != RGB:
+            digest.update(f"{self.channels} channels\n".encode())
+        return digest
+
 
 class FileImages(ImageSet):
     """Image files, decoded when they are read.
 
     Args:
         paths: The files, N of them.
-        labels: Class numbers ``[N]``.
+        labels: Class numbers ``[N]``, or a row of floats for each file, ``[N, C]``.
     """
 
     def __init__(self, paths: Sequence[str | Path], labels: npt.ArrayLike) -> None:
@@ -81,7 +103,7 @@ class FileImages(ImageSet):
 
     def read(self, index: int) -> Pixels:
         """Pixels of one file; see ``ImageSet.read``."""
-        return read_image(self.paths[index])
+        return read_image(self.paths[index], self.channels)
 
     def path(self, index: int) -> str:
         """The file."""
@@ -90,11 +112,12 @@ class FileImages(ImageSet):
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> FileImages:
         """Some of these files; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
-        return FileImages([self.paths[i] for i in chosen], self._taken_labels(chosen, labels))
+        taken = FileImages([self.paths[i] for i in chosen], self._taken_labels(chosen, labels))
+        return taken.with_channels(self.channels)
 
     def fingerprint(self) -> str:
         """Digest of absolute paths, sizes, modification times and labels; the files are not read."""
-        digest = hashlib.sha256(self.labels.tobytes())
+        digest = self._digest_of_labels()
         for path in self.paths:
             facts = path.stat()
             text = f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
@@ -106,8 +129,8 @@ class ArrayImages(ImageSet):
     """Pictures in memory, all of one size.
 
     Args:
-        pixels: uint8 ``[M, height, width]`` (gray) or ``[M, height, width, 3]`` (RGB).
-        labels: Class numbers ``[N]``.
+        pixels: uint8 ``[M, height, width]`` (gray) or ``[M, height, width, C]`` (3: RGB).
+        labels: Class numbers ``[N]``, or a row of floats for each picture, ``[N, C]``.
         name: Name of the set, used by ``path``.
         rows: Which rows of ``pixels`` these are, ints ``[N]``; by default all in order. Subsets share ``pixels``.
     """
@@ -115,7 +138,7 @@ class ArrayImages(ImageSet):
     def __init__(self, pixels: Pixels, labels: npt.ArrayLike, name: str, rows: npt.ArrayLike | None = None) -> None:
         super().__init__(labels)
         if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4):
-            raise ValueError(f"pixels must be uint8 [M, H, W] or [M, H, W, 3], not {pixels.dtype} {pixels.shape}")
+            raise ValueError(f"pixels must be uint8 [M, H, W] or [M, H, W, C], not {pixels.dtype} {pixels.shape}")
         self.name = name
         self._pixels = pixels
         self._rows: Indices = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
@@ -124,8 +147,10 @@ class ArrayImages(ImageSet):
 
     def read(self, index: int) -> Pixels:
         """Pixels of one picture; see ``ImageSet.read``."""
-        picture = self._pixels[self._rows[index]]
-        return picture.copy() if picture.ndim == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB), np.uint8)
+        try:
+            return fit_channels(self._pixels[self._rows[index]].copy(), self.channels)
+        except ValueError as error:
+            raise DataError(f"cannot use image {self.path(index)}: {error}", hint="check model.in_channels") from error
 
     def path(self, index: int) -> str:
         """``name/0007``: the picture's number in the whole set."""
@@ -135,11 +160,12 @@ class ArrayImages(ImageSet):
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> ArrayImages:
         """Some of these pictures; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
-        return ArrayImages(self._pixels, self._taken_labels(chosen, labels), self.name, self._rows[chosen])
+        taken = ArrayImages(self._pixels, self._taken_labels(chosen, labels), self.name, self._rows[chosen])
+        return taken.with_channels(self.channels)
 
     def fingerprint(self) -> str:
         """Digest of pixels and labels."""
-        digest = hashlib.sha256(self.labels.tobytes())
+        digest = self._digest_of_labels()
         digest.update(f"{self.name}{self._pixels.shape[1:]}".encode())
         for row in self._rows:
             digest.update(self._pixels[row].tobytes())

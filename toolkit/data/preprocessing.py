@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.data.decode import Pixels
+from toolkit.config import DataConfig
+from toolkit.data.channels import Pixels
+from toolkit.errors import ConfigError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "resize"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "normalisation", "resize"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,21 +27,68 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     (Area averaging by any factor looks the same, to 0.4 gray levels on photographs, and takes 7 times as long.)
 
     Args:
-        image: RGB uint8 ``[H, W, 3]``.
+        image: uint8 ``[H, W, C]``; OpenCV resizes any number of channels.
         height: New height in pixels.
         width: New width in pixels.
 
     Returns:
-        RGB uint8 ``[height, width, 3]``; the picture itself when it has that size.
+        uint8 ``[height, width, C]``; the picture itself when it has that size.
     """
+    channels = image.shape[2]
     while image.shape[0] >= 2 * height or image.shape[1] >= 2 * width:
         down, across = (2 if have >= 2 * want else 1 for have, want in zip(image.shape, (height, width), strict=False))
         rows, columns = image.shape[0] // down, image.shape[1] // across
         even = image[: rows * down, : columns * across]
-        image = np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+        halved = np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+        image = halved.reshape(rows, columns, channels)  # OpenCV drops the axis of a single channel
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    resized = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return resized.reshape(height, width, channels)
+
+
+def normalisation(
+    config: DataConfig, mean: Sequence[float], std: Sequence[float], channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of the images that a network is to be trained on.
+
+    ``data.mean`` and ``data.std`` go first. Otherwise a network keeps those of its pretraining for as many channels as
+    it was pretrained on; gray images get their average over red, green and blue; and any other number of channels
+    repeats them in turn (R, G, B, R, ...), as the filters of an adapted first convolution are repeated.
+
+    Args:
+        config: ``mean`` and ``std`` count.
+        mean: What the network was pretrained with, a number in [0, 1] a channel.
+        std: The same; numbers in (0, 1].
+        channels: Channels of the images, >= 1.
+
+    Returns:
+        Mean and standard deviation, ``channels`` numbers each.
+
+    Raises:
+        ConfigError: ``data.mean`` or ``data.std`` has another length.
+
+    Example:
+        >>> normalisation(DataConfig(std=(0.5,)), (0.25, 0.5, 0.75), (0.2, 0.2, 0.2), 1)
+        ((0.5,), (0.5,))
+    """
+    return (
+        _for_channels("mean", config.mean, mean, channels),
+        _for_channels("std", config.std, std, channels),
+    )
+
+
+def _for_channels(key: str, own: Sequence[float] | None, known: Sequence[float], channels: int) -> tuple[float, ...]:
+    if own is None:
+        if channels == 1:
+            return (float(np.mean(known)),)
+        return tuple(float(known[channel % len(known)]) for channel in range(channels))
+    if len(own) != channels:
+        raise ConfigError(
+            f"data.{key} has {len(own)} number(s), but the images have {channels} channel(s)",
+            hint=f"give data.{key} a number a channel; model.in_channels sets how many channels there are",
+        )
+    return tuple(own)
 
 
 @dataclass(frozen=True)
@@ -53,18 +102,27 @@ class Preprocessing:
     Attributes:
         image_size: Side of the square input, pixels.
         crop_ratio: Centre crop as a fraction of the resized short side, in (0, 1].
-        mean: Mean per RGB channel, for pixels in [0, 1].
-        std: Standard deviation per RGB channel, for pixels in [0, 1].
+        mean: Mean of each channel, for pixels in [0, 1]; their number is the number of channels.
+        std: Standard deviation of each channel, for pixels in [0, 1].
     """
 
     image_size: int
     crop_ratio: float = 0.875
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not self.mean or len(self.mean) != len(self.std):
+            raise ValueError(f"mean and std need a number a channel, not {len(self.mean)} and {len(self.std)}")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the pictures."""
+        return len(self.mean)
 
     @cached_property
     def _tables(self) -> npt.NDArray[np.float32]:
-        """One row of 256 normalised values a channel, float32 ``[3, 256, 1]``."""
+        """One row of 256 normalised values a channel, float32 ``[C, 256, 1]``."""
         levels = np.arange(256) / 255
         rows = [(levels - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
         return np.asarray(rows, np.float32)[:, :, None]
@@ -78,10 +136,10 @@ class Preprocessing:
         """Resize and centre crop.
 
         Args:
-            image: RGB uint8 ``[H, W, 3]`` of any size.
+            image: uint8 ``[H, W, C]`` of any size.
 
         Returns:
-            RGB uint8 ``[image_size, image_size, 3]``.
+            uint8 ``[image_size, image_size, C]``.
         """
         height, width = image.shape[:2]
         side = min(height, width)
@@ -94,14 +152,19 @@ class Preprocessing:
         """Normalise with a look-up table a channel.
 
         Args:
-            image: RGB uint8 ``[H, W, 3]``.
-            out: Where to write, float32 ``[3, H, W]``, contiguous; by default a new array.
+            image: uint8 ``[H, W, C]`` with as many channels as ``mean`` has.
+            out: Where to write, float32 ``[C, H, W]``, contiguous; by default a new array.
 
         Returns:
-            float32 ``[3, H, W]``.
+            float32 ``[C, H, W]``.
+
+        Raises:
+            ValueError: Another number of channels.
         """
+        if image.shape[2:] != (self.channels,):
+            raise ValueError(f"expected pixels [H, W, {self.channels}], not {list(image.shape)}")
         if out is None:
-            out = np.empty((3, *image.shape[:2]), np.float32)
+            out = np.empty((self.channels, *image.shape[:2]), np.float32)
         for channel, plane in enumerate(cv2.split(image)):
             cv2.LUT(plane, self._tables[channel], dst=out[channel])
         return out
@@ -110,10 +173,10 @@ class Preprocessing:
         """Geometry and normalisation.
 
         Args:
-            image: RGB uint8 ``[H, W, 3]`` of any size.
+            image: uint8 ``[H, W, C]`` of any size.
 
         Returns:
-            float32 ``[3, image_size, image_size]``.
+            float32 ``[C, image_size, image_size]``.
         """
         return self.normalise(self.geometry(image))
 
@@ -124,11 +187,9 @@ class Preprocessing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The inverse of ``to_dict``."""
-        red, green, blue = values["mean"]
-        red_std, green_std, blue_std = values["std"]
         return cls(
             image_size=int(values["image_size"]),
             crop_ratio=float(values["crop_ratio"]),
-            mean=(float(red), float(green), float(blue)),
-            std=(float(red_std), float(green_std), float(blue_std)),
+            mean=tuple(map(float, values["mean"])),
+            std=tuple(map(float, values["std"])),
         )

@@ -19,7 +19,7 @@ class Source:
     """A data set as it lies on disk, before any split.
 
     Attributes:
-        classes: Class names; a label is a position in here.
+        classes: Names of the classes (a class number is a position in here), or of the columns of the labels.
         parts: Image sets by part: ``train`` always, ``val`` and ``test`` where the data set has them. A set without
             a split of its own is all ``train``.
     """
@@ -27,20 +27,38 @@ class Source:
     classes: tuple[str, ...]
     parts: Mapping[str, ImageSet]
 
+    @property
+    def has_rows(self) -> bool:
+        """True when a picture has a row of labels or targets, False when it has a class."""
+        return self.parts["train"].labels.ndim == 2
+
+    @property
+    def _kind(self) -> str:
+        return "column" if self.has_rows else "class"
+
     def only(self, wanted: tuple[str, ...]) -> Source:
-        """The same with some classes only, numbered in the given order.
+        """The same with some classes only, numbered in the given order; pictures of other classes are left out.
+
+        Where pictures have a row of labels or targets, these columns are kept, and all pictures.
 
         Raises:
-            DataError: An unknown or repeated class.
+            DataError: An unknown or repeated class, label or target.
         """
         unknown = [name for name in wanted if name not in self.classes]
         if unknown:
             raise DataError(
-                f"data.classes: the data set has no class {', '.join(map(repr, unknown))}",
+                f"data.classes: the data set has no {self._kind} {', '.join(map(repr, unknown))}",
                 hint=nearest(unknown[0], self.classes),
             )
         if len(set(wanted)) < len(wanted):
-            raise DataError("data.classes names a class twice", hint="name each class once")
+            raise DataError(f"data.classes names a {self._kind} twice", hint=f"name each {self._kind} once")
+        if self.has_rows:
+            columns = [self.classes.index(name) for name in wanted]
+            kept = {
+                part: images.take(np.arange(len(images)), images.labels[:, columns])
+                for part, images in self.parts.items()
+            }
+            return replace(self, classes=wanted, parts=kept)
         number = np.full(len(self.classes), -1)
         number[[self.classes.index(name) for name in wanted]] = np.arange(len(wanted))
         parts = {}

@@ -15,7 +15,7 @@ from toolkit.data.images import ImageSet, Indices
 from toolkit.data.naming import listed
 from toolkit.errors import DataError
 
-__all__ = ["limit_per_class", "split_parts"]
+__all__ = ["limit_per_class", "split_parts", "wanted_parts"]
 
 _SPLIT, _LIMIT = 1, 2
 
@@ -38,8 +38,7 @@ def split_parts(
     Raises:
         DataError: A class has too few pictures.
     """
-    fractions = {"val": val_fraction, "test": test_fraction}
-    missing = {part: share for part, share in fractions.items() if part not in parts and share > 0}
+    missing = wanted_parts(parts, val_fraction, test_fraction)
     if not missing:
         return dict(parts)
     whole = parts["train"]
@@ -58,6 +57,12 @@ def split_parts(
             hint="add images, leave the class out (data.classes), or make the split yourself (train/ and val/)",
         )
     return {**parts, **{part: whole.take(np.sort(np.concatenate(members))) for part, members in chosen.items()}}
+
+
+def wanted_parts(parts: Mapping[str, ImageSet], val_fraction: float, test_fraction: float) -> dict[str, float]:
+    """The parts that are to be drawn, with their shares of the images."""
+    fractions = {"val": val_fraction, "test": test_fraction}
+    return {part: share for part, share in fractions.items() if part not in parts and share > 0}
 
 
 def _deal(members: Indices, shares: Mapping[str, float]) -> dict[str, Indices]:

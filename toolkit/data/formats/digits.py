@@ -9,7 +9,7 @@ from toolkit.data.images import ArrayImages
 from toolkit.data.source import Source
 from toolkit.errors import DataError
 
-__all__ = ["read_digits"]
+__all__ = ["read_digits", "read_digits_as_numbers"]
 
 _BRIGHTEST = 16
 
@@ -34,3 +34,20 @@ def read_digits(config: DataConfig) -> Source:
     pixels = np.rint(digits.images * (255 / _BRIGHTEST)).astype(np.uint8)
     classes = tuple(str(name) for name in digits.target_names)
     return Source(classes, {"train": ArrayImages(pixels, digits.target, "digits")})
+
+
+def read_digits_as_numbers(config: DataConfig) -> Source:
+    """The same pictures for a regression: the one target, ``digit``, is the digit as a number.
+
+    Args:
+        config: Not used; every reader takes it.
+
+    Returns:
+        All pictures as ``train``.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    images = read_digits(config).parts["train"]
+    numbers = images.labels[:, None].astype(np.float32)
+    return Source(("digit",), {"train": images.take(np.arange(len(images)), numbers)})

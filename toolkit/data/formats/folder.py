@@ -8,7 +8,7 @@ from pathlib import Path
 from toolkit import console
 from toolkit.config import DataConfig
 from toolkit.data.decode import is_image_file
-from toolkit.data.formats.paths import required_folder
+from toolkit.data.formats.paths import PART_NAMES, required_folder
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed, nearest
 from toolkit.data.source import Source
@@ -16,11 +16,6 @@ from toolkit.errors import DataError
 
 __all__ = ["read_folder"]
 
-_PART_NAMES = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 _IGNORED = frozenset({"__MACOSX", "__pycache__"})
 
 
@@ -70,7 +65,7 @@ def _part_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     flat: dict[str, Path] = {}
     for folder in _subfolders(root):
-        part = _PART_NAMES.get(folder.name.lower())
+        part = PART_NAMES.get(folder.name.lower())
         if part is None:
             continue
         if part in found:

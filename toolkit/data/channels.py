@@ -1,0 +1,80 @@
+"""The channels of a picture: what can be made of what.
+
+Pictures are uint8 ``[height, width, channels]``: 1 channel is gray, 3 are red, green, blue; 2, or more than 3, are the
+channels of the file, in its order (4: red, green, blue, alpha where it is a PNG).
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["GRAY", "RGB", "Pixels", "as_rgb", "counted", "eight_bits", "fit_channels"]
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""A picture: uint8, ``[height, width, channels]``; three channels are RGB."""
+
+GRAY, RGB = 1, 3
+
+
+def fit_channels(pixels: Pixels, channels: int) -> Pixels:
+    """The same picture with another number of channels, where that makes sense.
+
+    Gray becomes RGB by repetition, RGB gray by its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, as in OpenCV).
+
+    Args:
+        pixels: uint8 ``[H, W]`` (gray) or ``[H, W, C]``.
+        channels: Wanted number of channels, >= 1.
+
+    Returns:
+        uint8 ``[H, W, channels]``; a view of ``pixels`` where nothing changes.
+
+    Raises:
+        ValueError: The picture has another number of channels; the message is a few words.
+    """
+    have = 1 if pixels.ndim == 2 else pixels.shape[2]
+    if have == channels:
+        return pixels if pixels.ndim == 3 else pixels[:, :, None]
+    if (have, channels) == (GRAY, RGB):
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    if (have, channels) == (RGB, GRAY):
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)[:, :, None]
+    raise ValueError(f"{counted(have)}, expected {channels}")
+
+
+def counted(channels: int) -> str:
+    """``1 channel``, ``4 channels``."""
+    return f"{channels} channel{'' if channels == 1 else 's'}"
+
+
+def eight_bits(pixels: npt.NDArray[Any]) -> Pixels:
+    """Pixels of 8 bits; of 16 bits the upper byte is kept, as image decoders do.
+
+    Args:
+        pixels: uint8 or uint16.
+
+    Raises:
+        ValueError: Another type; the message is a few words.
+    """
+    if pixels.dtype == np.uint8:
+        return np.asarray(pixels, np.uint8)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:  # in either byte order
+        return (pixels >> 8).astype(np.uint8)
+    raise ValueError(f"{pixels.dtype} pixels, expected uint8 (or uint16, of which the upper byte is taken)")
+
+
+def as_rgb(pixels: Pixels) -> Pixels:
+    """Something that a person can look at: gray is repeated, of more than three channels the first three are shown.
+
+    Args:
+        pixels: uint8 ``[H, W, C]``.
+
+    Returns:
+        RGB uint8 ``[H, W, 3]``; of two channels the first one, as gray.
+    """
+    if pixels.shape[2] < RGB:
+        return fit_channels(np.ascontiguousarray(pixels[:, :, :1]), RGB)
+    return np.ascontiguousarray(pixels[:, :, :RGB])

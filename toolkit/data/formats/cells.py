@@ -1,0 +1,45 @@
+"""Numbers in text files: labels that are 0 or 1, and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from toolkit.task import TaskName
+
+__all__ = ["PARSERS", "read_flag", "read_number"]
+
+_FLAGS: Mapping[str, float] = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_flag(text: str) -> float:
+    """0 or 1; ``1.0`` and ``True`` count as well.
+
+    Raises:
+        ValueError: Anything else; the message is a few words.
+    """
+    value = _FLAGS.get(text.strip().lower())
+    if value is None:
+        raise ValueError(f"{text.strip()[:40]!r} is not 0 or 1")
+    return value
+
+
+def read_number(text: str) -> float:
+    """A finite number that float32 can hold.
+
+    Raises:
+        ValueError: Nothing, text, NaN or infinity; the message is a few words.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text.strip()[:40]!r} is not a number") from None
+    if not abs(value) <= _LARGEST:  # NaN compares as false
+        raise ValueError(f"{text.strip()[:40]!r} is not a finite number")
+    return value
+
+
+PARSERS: Mapping[TaskName, Callable[[str], float]] = {"multilabel": read_flag, "regression": read_number}
+"""How the number of one label or target is read, by task."""

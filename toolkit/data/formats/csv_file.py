@@ -1,0 +1,178 @@
+"""Format ``csv``: a table with a header and a line an image, for every task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit import console
+from toolkit.config import DataConfig
+from toolkit.data.decode import IMAGE_EXTENSIONS
+from toolkit.data.formats.csv_labels import Record, read_labels
+from toolkit.data.formats.csv_table import Row, Table, read_table
+from toolkit.data.formats.paths import PART_NAMES, part_files, required_folder
+from toolkit.data.images import FileImages, Labels
+from toolkit.data.naming import listed, nearest
+from toolkit.data.source import Source
+from toolkit.errors import DataError
+from toolkit.task import TaskName
+
+__all__ = ["read_csv"]
+
+_TRAIN, _VAL = ("train.csv", "labels.csv"), "val.csv"
+_IMAGE_COLUMNS = ("path", "image", "file", "filename")
+_DEFAULT_SPLIT = "split"
+_TRIED_EXTENSIONS = (".jpg", ".jpeg", ".png", *sorted(IMAGE_EXTENSIONS - {".jpg", ".jpeg", ".png"}))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """What the columns of a table are."""
+
+    image: str
+    labels: tuple[str, ...]
+    split: str | None
+
+
+def read_csv(config: DataConfig, task: TaskName) -> Source:
+    """Read ``train.csv`` (or ``labels.csv``), and ``val_list`` and ``test_list`` or the parts that ``split`` names.
+
+    Image paths are relative to ``data.root``; a name without a known extension gets one (``.jpg``, ``.jpeg``, ``.png``,
+    ...) for which there is a file. A line that stands twice counts once, and is warned of.
+
+    - classification: one column of class names, which come in natural order (2 before 10) or in that of ``label_file``;
+      with a label file a cell may also be the number of a class.
+    - multilabel: several columns of 0 and 1; or one column of names with ``label_separator`` between them, where an
+      empty cell says that there is none.
+    - regression: columns of numbers.
+
+    Args:
+        config: ``root``, the lists, ``label_file`` and the columns count.
+        task: What the labels are.
+
+    Returns:
+        The pictures by part.
+
+    Raises:
+        DataError: A missing file or column, a malformed line, an unknown class, or an image with two different labels;
+            file and line are named.
+    """
+    root = required_folder(config, "csv")
+    tables = {part: _table(root, file) for part, file in part_files(config, root, _TRAIN, _VAL).items()}
+    columns = _columns(config, tables["train"], task)
+    records: dict[str, list[Record]] = {}
+    for part, table in tables.items():
+        table.require([columns.image], "the images")
+        table.require(columns.labels, "data.label_columns")
+        for row in table.rows:
+            own = columns.split if part == "train" else None
+            where = _part_of(table, row, own) if own is not None else part
+            records.setdefault(where, []).append(_record(table, row, columns))
+        if part != "train" and records[part][0].file != table.file:
+            raise DataError(
+                f"{table.file} is there, but {tables['train'].file} has {part} images, too (column {columns.split!r})",
+                hint="keep one of them",
+            )
+    if "train" not in records:
+        raise DataError(f"{tables['train'].file} has no train images in its column {columns.split!r}")
+    classes, labels = read_labels(config, root, task, columns.labels, records)
+    find = _Finder(root)
+    parts = {part: _images(records[part], labels[part], find) for part in sorted(records, key=_position)}
+    return Source(classes, parts)
+
+
+def _position(part: str) -> int:
+    return ("train", "val", "test").index(part)
+
+
+def _table(root: Path, file: Path) -> Table:
+    if not file.is_file() and file.name in _TRAIN:
+        there = sorted(path.name for path in root.glob("*.csv"))
+        hint = f"set data.train_list; there is {listed(there)}" if there else "set data.train_list"
+        raise DataError(f"{root} has no {' or '.join(_TRAIN)}", hint=hint)
+    return read_table(file)
+
+
+def _columns(config: DataConfig, table: Table, task: TaskName) -> _Columns:
+    by_name = {name.lower(): name for name in reversed(table.columns)}
+    known = [by_name[name] for name in _IMAGE_COLUMNS if name in by_name]
+    image = config.image_column or (known or table.columns)[0]
+    table.require([image], "data.image_column")
+    if config.split_column != _DEFAULT_SPLIT:
+        table.require([config.split_column], "data.split_column")
+    split = config.split_column if config.split_column in table.columns else None
+    others = tuple(name for name in table.columns if name not in (image, split))
+    labels = config.label_columns or others
+    table.require(labels, "data.label_columns")
+    if image in labels or split in labels or len(set(labels)) < len(labels):
+        raise DataError(
+            f"data.label_columns {listed(labels)}: each must be another column than {image!r}, and be named once",
+            hint=f"columns of {table.file.name}: {listed(table.columns, 10)}",
+        )
+    if not labels:
+        raise DataError(f"{table.file} has no column of labels beside {image!r}", hint="add one")
+    if task == "classification" and len(labels) > 1:
+        raise DataError(
+            f"{table.file}: a classification needs one column of class names, but there are {listed(labels)}",
+            hint=f"say which one: data.label_columns: [{labels[0]}], or set task: multilabel or regression",
+        )
+    return _Columns(image, labels, split)
+
+
+def _part_of(table: Table, row: Row, column: str) -> str:
+    text = row.cells[column]
+    part = PART_NAMES.get(text.lower())
+    if part is None:
+        raise DataError(
+            f"{table.file}:{row.line}: column {column!r}: {text[:40]!r} is not train, val or test",
+            hint=nearest(text.lower(), tuple(PART_NAMES)),
+        )
+    return part
+
+
+def _record(table: Table, row: Row, columns: _Columns) -> Record:
+    if not row.cells[columns.image]:
+        raise DataError(f"{table.file}:{row.line}: column {columns.image!r} is empty", hint="it names the image")
+    return Record(table.file, row.line, row.cells[columns.image], tuple(row.cells[name] for name in columns.labels))
+
+
+class _Finder:
+    """Finds image files whose names may lack their extension; the one that fitted last is tried first."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._extensions = list(_TRIED_EXTENSIONS)
+
+    def __call__(self, name: str) -> Path:
+        path = self._root / name
+        if path.suffix.lower() in IMAGE_EXTENSIONS or path.is_file():
+            return path
+        for extension in self._extensions:
+            for candidate in (Path(f"{path}{extension}"), Path(f"{path}{extension.upper()}")):
+                if candidate.is_file():
+                    self._extensions.remove(extension)
+                    self._extensions.insert(0, extension)
+                    return candidate
+        return path
+
+
+def _images(records: Sequence[Record], labels: Labels, find: _Finder) -> FileImages:
+    """The images of one part, each once."""
+    first: dict[Path, tuple[int, Record]] = {}
+    again: list[str] = []
+    for row, record in enumerate(records):
+        path = find(record.image)
+        if path not in first:
+            first[path] = (row, record)
+            continue
+        other_row, other = first[path]
+        if (labels[row] != labels[other_row]).any():
+            raise DataError(
+                f"{record.where}: {record.image} is in line {other.line} already, with another label",
+                hint="keep one line for each image; several labels go into one cell, or into columns of 0 and 1",
+            )
+        again.append(f"{record.image} (line {record.line})")
+    if again:
+        console.warn(f"{len(again)} line(s) repeat an image and are left out: {listed(again)}")
+    return FileImages(list(first), labels[[row for row, _ in first.values()]])

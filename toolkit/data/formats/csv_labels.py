@@ -1,0 +1,151 @@
+"""From the cells of a table to class numbers, rows of labels, or targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.config import DataConfig
+from toolkit.data.formats.cells import PARSERS
+from toolkit.data.formats.paths import read_names
+from toolkit.data.images import Labels
+from toolkit.data.naming import natural_order, nearest
+from toolkit.errors import DataError
+from toolkit.task import TaskName
+
+__all__ = ["Record", "read_labels"]
+
+
+_KINDS: Mapping[TaskName, str] = {"multilabel": "labels", "regression": "targets"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """An image of a table.
+
+    Attributes:
+        file: The table.
+        line: Its line there, from 1.
+        image: Its name there.
+        cells: Text of the label columns.
+    """
+
+    file: Path
+    line: int
+    image: str
+    cells: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """``file:line``."""
+        return f"{self.file}:{self.line}"
+
+
+def read_labels(
+    config: DataConfig, root: Path, task: TaskName, columns: Sequence[str], records: Mapping[str, Sequence[Record]]
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    """Read the label cells.
+
+    Args:
+        config: ``label_file``, ``label_separator`` and ``classes`` count.
+        root: What ``label_file`` is relative to.
+        task: What the labels are.
+        columns: Names of the label columns.
+        records: Images by part, ``train`` among them.
+
+    Returns:
+        Names of classes, labels or targets; and, by part, class numbers, int64 ``[N]``, or rows, float32 ``[N, C]``.
+
+    Raises:
+        DataError: A cell that is no label; file, line and column are named.
+    """
+    if task == "classification":
+        names = {part: [[_filled(record, columns[0])] for record in rows] for part, rows in records.items()}
+        classes, numbers = _numbered(config, root, columns[0], names, records)
+        return classes, {part: np.array([row[0] for row in rows], np.int64) for part, rows in numbers.items()}
+    if task == "multilabel" and len(columns) == 1:
+        names = {part: [_split(record, config.label_separator) for record in rows] for part, rows in records.items()}
+        _refuse_flags(columns[0], names["train"], records["train"])
+        classes, numbers = _numbered(config, root, columns[0], names, records)
+        return classes, {part: _rows_of_flags(rows, len(classes)) for part, rows in numbers.items()}
+    if config.label_file is not None:
+        raise DataError(
+            f"data.label_file {config.label_file} has no use here: the columns name the {len(columns)} {_KINDS[task]}",
+            hint="leave data.label_file out",
+        )
+    return tuple(columns), {
+        part: np.array([_parsed(record, columns, task) for record in rows], np.float32)
+        for part, rows in records.items()
+    }
+
+
+def _filled(record: Record, column: str) -> str:
+    if not record.cells[0]:
+        raise DataError(f"{record.where}: column {column!r} is empty", hint="every image needs a class")
+    return record.cells[0]
+
+
+def _split(record: Record, separator: str) -> list[str]:
+    return [name for name in map(str.strip, record.cells[0].split(separator)) if name]
+
+
+def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence[Record]) -> None:
+    found = {name for row in names for name in row}
+    if found and found <= {"0", "1", "0.0", "1.0"}:
+        raise DataError(
+            f"{records[0].file}: column {column!r} has only 0 and 1; one column of a multilabel task holds names",
+            hint="with two choices set task: classification; else name all label columns in data.label_columns",
+        )
+
+
+def _numbered(
+    config: DataConfig,
+    root: Path,
+    column: str,
+    names: Mapping[str, Sequence[Sequence[str]]],
+    records: Mapping[str, Sequence[Record]],
+) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
+    """Classes, and their numbers in each cell; a name that training has not needs a label file or ``classes``."""
+    if config.label_file is not None:
+        classes = read_names(root / config.label_file)
+        numbers = {str(number): number for number in range(len(classes))}
+    else:
+        counted = names if config.classes is not None else {"train": names["train"]}
+        found = {name for rows in counted.values() for row in rows for name in row}
+        classes, numbers = tuple(sorted(found, key=natural_order)), {}
+    numbers.update((name, number) for number, name in enumerate(classes))
+    result: dict[str, list[list[int]]] = {}
+    for part, rows in names.items():
+        for row, record in zip(rows, records[part], strict=True):
+            unknown = [name for name in row if name not in numbers]
+            if unknown:
+                source = "training" if config.label_file is None else config.label_file
+                raise DataError(
+                    f"{record.where}: column {column!r}: {unknown[0][:40]!r} is none of the {len(classes)} of {source}",
+                    hint=nearest(unknown[0], classes),
+                )
+            result.setdefault(part, []).append([numbers[name] for name in row])
+    return classes, result
+
+
+def _rows_of_flags(numbers: Sequence[Sequence[int]], width: int) -> Labels:
+    rows = np.zeros((len(numbers), width), np.float32)
+    for row, chosen in zip(rows, numbers, strict=True):
+        row[list(chosen)] = 1
+    return rows
+
+
+def _parsed(record: Record, columns: Sequence[str], task: TaskName) -> list[float]:
+    row = []
+    for column, cell in zip(columns, record.cells, strict=True):
+        try:
+            row.append(PARSERS[task](cell))
+        except ValueError as error:
+            raise DataError(
+                f"{record.where}: column {column!r}: {error}",
+                hint="mend it, or choose other columns (data.label_columns)",
+            ) from error
+    return row

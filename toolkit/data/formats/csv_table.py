@@ -1,0 +1,105 @@
+"""Reading a table with a header, and finding its columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.data.formats.paths import read_text
+from toolkit.data.naming import listed, nearest
+from toolkit.errors import DataError
+
+__all__ = ["Row", "Table", "read_table"]
+
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line.
+
+    Attributes:
+        line: Its number in the file, from 1.
+        cells: Its text by column, without white space around it.
+    """
+
+    line: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        file: Where it stands.
+        columns: Names of its columns; columns without a name (row numbers, as pandas writes them) are left out.
+        rows: Its lines; empty ones are left out.
+    """
+
+    file: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def require(self, names: Sequence[str], key: str) -> None:
+        """Check that columns are there.
+
+        Args:
+            names: Their names.
+            key: The config key to speak of.
+
+        Raises:
+            DataError: One is not; near names are given.
+        """
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            raise DataError(
+                f"{self.file} has no column {', '.join(map(repr, missing))} ({key})",
+                hint=nearest(missing[0], self.columns),
+            )
+
+
+def read_table(file: Path) -> Table:
+    """Read a table whose columns are separated by commas, semicolons or tabs, whichever its header has most of.
+
+    Args:
+        file: UTF-8 text, with or without a byte order mark; its first line is the header.
+
+    Returns:
+        The table.
+
+    Raises:
+        DataError: It is missing, not UTF-8, empty, or has a malformed line; file and line are named.
+    """
+    text = read_text(file)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                lines.append((reader.line_num, stripped))
+    except csv.Error as error:
+        raise DataError(f"{file}:{reader.line_num}: {error}", hint='check the quotes (") of this line') from error
+    if len(lines) < 2:
+        raise DataError(f"{file} lists no images", hint="expected a header, and a line for each image")
+    names = lines[0][1]
+    twice = sorted({name for name in names if name and names.count(name) > 1})
+    if twice:
+        raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is there twice", hint="rename one of them")
+    for number, cells in lines[1:]:
+        if len(cells) != len(names):
+            raise DataError(
+                f"{file}:{number}: {len(cells)} cell(s), but the header has {len(names)}",
+                hint="put quotes around text that holds a separator",
+            )
+    rows = [
+        Row(number, {name: cell for name, cell in zip(names, cells, strict=True) if name})
+        for number, cells in lines[1:]
+    ]
+    return Table(file, tuple(name for name in names if name), tuple(rows))

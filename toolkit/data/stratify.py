@@ -1,0 +1,164 @@
+"""Splits of images that have several labels, or numbers: every part gets its share of each label, or of each range.
+
+Iterative stratification after Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (ECML PKDD
+2011, algorithm 1): the rarest label is dealt first, each image to the part that lacks this label most. Numbers are
+dealt the same way, with the quantile range of each target as its label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.data.images import ImageSet, Indices
+from toolkit.data.split import wanted_parts
+from toolkit.errors import DataError
+
+__all__ = ["limit_per_label", "quantile_bins", "split_by_labels", "split_by_targets"]
+
+_SPLIT, _LIMIT = 1, 2
+_MOST_BINS = 10
+_LEAST_IN_BIN = 2  # images of a bin that each drawn part gets
+
+
+def split_by_labels(
+    parts: Mapping[str, ImageSet], classes: Sequence[str], val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, ImageSet]:
+    """Take what is missing, validation and (if wanted) test, from the training part of a multilabel set.
+
+    Args:
+        parts: ``train``, and ``val`` and ``test`` where the data set has them.
+        classes: Names of the labels; not used, every split takes them.
+        val_fraction: Share of each label's images for validation, in (0, 1).
+        test_fraction: The same for the test, in [0, 1); 0: no test set is made.
+        seed: Seed of the draw.
+
+    Returns:
+        All parts.
+
+    Raises:
+        DataError: Too few images.
+    """
+    return _split(parts, parts["train"].labels > 0, wanted_parts(parts, val_fraction, test_fraction), seed)
+
+
+def split_by_targets(
+    parts: Mapping[str, ImageSet], classes: Sequence[str], val_fraction: float, test_fraction: float, seed: int
+) -> dict[str, ImageSet]:
+    """The same for a regression set: every part has its share of the low, middle and high values of each target.
+
+    Args:
+        parts: ``train``, and ``val`` and ``test`` where the data set has them.
+        classes: Names of the targets; not used, every split takes them.
+        val_fraction: Share of the images for validation, in (0, 1).
+        test_fraction: The same for the test, in [0, 1); 0: no test set is made.
+        seed: Seed of the draw.
+
+    Returns:
+        All parts.
+
+    Raises:
+        DataError: Too few images.
+    """
+    missing = wanted_parts(parts, val_fraction, test_fraction)
+    labels = parts["train"].labels
+    smallest = min(missing.values(), default=1.0)
+    bins = min(_MOST_BINS, max(1, int(len(labels) * smallest / _LEAST_IN_BIN)))
+    columns = [quantile_bins(column, bins) for column in labels.T]
+    return _split(parts, np.concatenate(columns, axis=1), missing, seed)
+
+
+def quantile_bins(values: npt.NDArray[np.floating], bins: int) -> npt.NDArray[np.bool_]:
+    """Which range of equally many values each value is in.
+
+    Args:
+        values: One target, ``[N]``.
+        bins: Wanted number of ranges, >= 1; equal values are never torn apart, so there may be fewer. As few
+            different values are ranges of their own.
+
+    Returns:
+        bool ``[N, B]`` with one True a row, B <= bins.
+    """
+    edges = np.unique(values)
+    if len(edges) > bins:
+        edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="lower"))
+    number = np.searchsorted(edges, values)
+    return np.asarray(number[:, None] == np.unique(number), np.bool_)
+
+
+def limit_per_label(images: ImageSet, classes: Sequence[str], most: int, seed: int) -> ImageSet:
+    """Keep an image, in random order, while one of its labels has fewer than so many; unlabelled ones count as a label.
+
+    A label comes out with more when its images were kept for the sake of a rarer one.
+
+    Args:
+        images: The training set.
+        classes: Names of the labels; not used, every limit takes them.
+        most: Images a label, >= 1.
+        seed: Seed of the draw.
+    """
+    labels = images.labels > 0
+    rows = np.hstack([labels, ~labels.any(axis=1, keepdims=True)])
+    have = np.zeros(rows.shape[1], np.int64)
+    kept = []
+    for index in np.random.default_rng((_LIMIT, seed)).permutation(len(rows)):
+        if (have[rows[index]] < most).any():
+            have += rows[index]
+            kept.append(int(index))
+    return images.take(sorted(kept))
+
+
+def _split(
+    parts: Mapping[str, ImageSet], rows: npt.NDArray[np.bool_], missing: Mapping[str, float], seed: int
+) -> dict[str, ImageSet]:
+    if not missing:
+        return dict(parts)
+    whole = parts["train"]
+    sizes = {part: max(1, round(share * len(whole))) for part, share in missing.items()}
+    sizes = {"train": len(whole) - sum(sizes.values()), **sizes}
+    shares = np.array(list(sizes.values())) / max(1, len(whole))
+    owner = _deal(rows, shares, np.random.default_rng((_SPLIT, seed))) if sizes["train"] > 0 else np.zeros(0)
+    members = {part: np.flatnonzero(owner == number) for number, part in enumerate(sizes)}
+    if any(not len(indices) for indices in members.values()):
+        raise DataError(
+            f"{len(whole)} images, or those of each label, are too few to split into {len(sizes)} parts "
+            f"({', '.join(sizes)})",
+            hint="add images, or make the split yourself",
+        )
+    return {**parts, **{part: whole.take(indices) for part, indices in members.items()}}
+
+
+def _deal(rows: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], rng: np.random.Generator) -> Indices:
+    """The part of each image.
+
+    Args:
+        rows: The labels of each image, ``[N, C]``.
+        shares: Share of each part, ``[P]``, sum 1.
+        rng: Decides ties.
+
+    Returns:
+        Positions in ``shares``, ``[N]``.
+    """
+    lacking = shares[:, None] * rows.sum(axis=0)  # of each label, by part
+    room = shares * len(rows)
+    owner = np.full(len(rows), -1, np.int64)
+    order = rng.permutation(len(rows))
+
+    def give(index: int, lack: npt.NDArray[np.float64]) -> None:
+        part = np.lexsort((rng.random(len(shares)), room.round(9), lack.round(9)))[-1]
+        owner[index] = part
+        lacking[part] -= rows[index]
+        room[part] -= 1
+
+    while True:
+        left = rows[owner < 0].sum(axis=0)
+        if not left.any():
+            break
+        rarest = int(np.where(left > 0, left, len(rows) + 1).argmin())
+        for index in order[(owner[order] < 0) & rows[order, rarest]]:
+            give(int(index), lacking[:, rarest])
+    for index in order[owner[order] < 0]:
+        give(int(index), room)
+    return owner
