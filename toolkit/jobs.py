@@ -18,12 +18,12 @@ from toolkit.config import Config
 from toolkit.console import info, new_table
 from toolkit.deploy import (
     NetworkPredictor,
-    Prediction,
     Predictor,
     expand_images,
     export_model,
     predictions_csv,
     predictions_table,
+    show_examples,
 )
 from toolkit.engine import (
     Comparison,
@@ -34,12 +34,13 @@ from toolkit.engine import (
     build_job,
     compare_presets,
     evaluate_job,
-    predict_logits,
+    predict_outputs,
 )
 from toolkit.engine.compare import comparison_table
 from toolkit.engine.signals import resumable, undisturbed
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.runtime import cpu_settings, select_device
+from toolkit.task import Task
 
 __all__ = ["evaluate", "export", "predict", "train"]
 
@@ -67,7 +68,7 @@ def train(config: Config, resume: Path | None = None) -> Outcome:
 
 def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outcome:
     """Compare, export, show examples and write the report where the config says so."""
-    text: list[Any] = [_result_table(result)]
+    text: list[Any] = [_result_table(result, trainer.job.objective.task)]
     payload = result.to_json()
     rows: list[Comparison] = []
     if config.transfer.compare:
@@ -79,7 +80,8 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
         payload["inference"] = str(folder)
         text.append(_exported(folder))
         if config.export.examples:
-            examples, table = _examples(folder, trainer.job, config.export.examples)
+            images = trainer.job.data.evaluation[1]
+            examples, table = show_examples(Predictor(folder), images, config.export.examples)
             payload["examples"] = examples
             text.append(table)
     if config.export.report:
@@ -93,10 +95,11 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
 def evaluate(config: Config, config_path: Path) -> Outcome:
     """Evaluate the best epoch of a run on its test (or validation) images."""
     folder = find_run(config, config_path)
-    metrics = evaluate_job(build_job(config, weights=folder.best))
+    job = build_job(config, weights=folder.best)
+    metrics = evaluate_job(job)
     table = new_table(f"{folder.path}: {metrics['split']}, {metrics['images']} images", "metric", "value")
-    for name in ("top1", "top5", "macro_f1", "loss"):
-        table.add_row(name, f"{metrics[name]:.4f}")
+    for metric in job.objective.task.metrics:
+        table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     return Outcome({"run_dir": str(folder.path), **metrics}, [table])
 
 
@@ -115,9 +118,10 @@ def predict(
     topk: int,
     device: str,
     *,
+    threshold: float | None = None,
     as_csv: bool = False,
 ) -> Outcome:
-    """Classify images with an exported model (``model``) or a pretrained network as it is (``network``)."""
+    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``)."""
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
@@ -130,7 +134,7 @@ def predict(
         folder = Path(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
-    predictions = predictor.predict(paths, topk=topk)
+    predictions = predictor.predict(paths, topk=topk, threshold=threshold)
     text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
     return Outcome([prediction.to_dict() for prediction in predictions], [text])
 
@@ -165,6 +169,7 @@ def _export(job: Job, folder: Path) -> Path:
             preprocessing=job.preprocessing.to_dict(),
             network_name=job.network.spec.name,
             image_size=job.preprocessing.image_size,
+            task=job.data.task,
             check=_some_images(job),
         )
 
@@ -176,52 +181,29 @@ def _some_images(job: Job) -> np.ndarray:
     return np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
 
 
-def _examples(folder: Path, job: Job, count: int) -> tuple[list[dict[str, Any]], Table]:
-    """The exported model's predictions for some images, beside the truth."""
-    images, classes = job.data.evaluation[1], job.data.classes
-    rows = np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)
-    predictor = Predictor(folder)
-    found: list[Prediction] = predictor.predict(
-        [images.read(int(row)) for row in rows], topk=2, names=[images.path(int(row)) for row in rows]
-    )
-    table = new_table(
-        "predictions of the exported model", "image", "is", "predicted", "confidence", numeric=("confidence",)
-    )
-    examples = []
-    for row, prediction in zip(rows, found, strict=True):
-        truth = classes[images.labels[row]]
-        examples.append({**prediction.to_dict(), "truth": truth})
-        mark = "" if prediction.label[0] == truth else "  (wrong)"
-        table.add_row(prediction.path, truth, prediction.label[0] + mark, f"{prediction.confidence[0]:.3f}")
-    return examples, table
-
-
 def _report(trainer: Trainer, folder: RunFolder, rows: list[Comparison]) -> Path:
     """The run's page, on the best epoch's predictions for the evaluation images."""
     from toolkit.explain import write_report  # matplotlib takes time to import
 
     job = trainer.job
     batches = job.loader(job.data.evaluation[1], training=False)
-    return write_report(job, folder, *predict_logits(trainer.model, batches), rows)
+    return write_report(job, folder, *predict_outputs(trainer.model, batches), rows)
 
 
 def _exported(folder: Path) -> str:
     return f"exported to {folder}; try: python tools/predict.py --model {folder} IMAGE"
 
 
-def _result_table(result: RunResult) -> Table:
+def _result_table(result: RunResult, task: Task) -> Table:
     table = new_table(
         f"{result.folder.path}: {result.parameters['trainable']:,} of {result.parameters['total']:,} weights trained, "
         f"{result.seconds:.1f} s",
         "epoch",
-        "top-1",
-        "top-5",
-        "macro-F1",
-        "loss",
+        *(metric.title for metric in task.metrics),
     )
     rows = [("best", result.best), ("last", result.last)]
     for name, metrics in [*rows, *([("best on test", result.test)] if result.test else [])]:
         label = f"{name} ({metrics['epoch']})" if "epoch" in metrics else name
-        numbers = [f"{metrics[key]:.4f}" for key in ("top1", "top5", "macro_f1", "loss")]
+        numbers = [f"{metrics[metric.name]:.4f}" for metric in task.metrics]
         table.add_row(label, *numbers)
     return table

@@ -1,8 +1,7 @@
-"""Classify images with an exported model, or recognise ImageNet objects with a pretrained network as it is.
+"""Predict with an exported model, or recognise ImageNet objects with a pretrained network as it is.
 
-Example:
-    python tools/predict.py --model runs/cub200/inference photo.jpg photos/ 'more/*.png' --topk 3
-    python tools/predict.py --network mobilenet_v2 photo.jpg
+python tools/predict.py --model runs/cub200/inference photo.jpg photos/ 'more/*.png' --topk 3
+python tools/predict.py --network mobilenet_v2 photo.jpg
 """
 
 import argparse
@@ -14,7 +13,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
     """Predict labels with confidence, best first."""
     from toolkit import jobs
 
-    return jobs.predict(args.images, args.model, args.network, args.weights, args.topk, args.device, as_csv=args.csv)
+    return jobs.predict(**{name: value for name, value in vars(args).items() if name != "json"})
 
 
 if __name__ == "__main__":
@@ -25,6 +24,7 @@ if __name__ == "__main__":
     source.add_argument("--network", metavar="NAME", help="a network of the zoo with its ImageNet classes")
     parser.add_argument("--weights", metavar="FILE|URL", help="weights for --network, in place of Paddle's own")
     parser.add_argument("--topk", type=int, default=5, metavar="K", help="labels an image (default 5)")
+    parser.add_argument("--threshold", type=float, metavar="P", help="multilabel: a label is there above it (0.5)")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:k")
-    parser.add_argument("--csv", action="store_true", help="print CSV")
+    parser.add_argument("--csv", dest="as_csv", action="store_true", help="print CSV")
     cli.run(parser, main)

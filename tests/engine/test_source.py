@@ -69,8 +69,25 @@ def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
     result = Trainer.from_config(config).fit()
     rows = compare_presets(config, result)
     assert [row.preset for row in rows] == ["linear_probe", "scratch"]
-    assert all(len(row.top1) == 2 for row in rows)
-    assert rows[0].top1[0] == result.best["top1"]
+    assert all(len(row.scores) == 2 for row in rows)
+    assert rows[0].scores[0] == result.best["top1"]
     assert rows[0].trainable < rows[1].trainable
     runs = {run.name for run in (result.folder.path / "compare").iterdir()}
     assert runs == {"linear_probe-seed1", "scratch-seed0", "scratch-seed1"}
+
+
+def test_the_record_names_the_whole_ancestry(make: Make, tmp_path: Path) -> None:
+    first = write_source(make, tmp_path / "source.yaml")
+    second = make(name="second", model={"pretrained": {"config": str(first)}}, data={"classes": ["2", "3"]})
+    middle = Trainer.from_config(second).fit()
+    last = Trainer.from_config(make(name="last", model={"pretrained": str(middle.folder.best)})).fit()
+    ancestry = last.folder.read_record()["ancestry"]
+    assert [entry["name"] for entry in ancestry] == ["source", "second"]
+    assert [entry["data"]["classes"] for entry in ancestry] == [["0", "1"], ["2", "3"]]
+    assert [entry["weights"] for entry in ancestry][0] == "random"
+    assert ancestry[1]["result"]["top1"] == middle.best["top1"]
+    assert ancestry[1]["run_dir"] == str(middle.folder.path)
+
+
+def test_weights_that_no_run_left_have_no_ancestry(make: Make) -> None:
+    assert build_job(make()).ancestry == ()

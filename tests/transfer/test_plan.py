@@ -243,3 +243,10 @@ def test_the_optimizer_follows_what_moves() -> None:
 def test_a_rate_that_is_much_for_the_chosen_optimizer_is_noted() -> None:
     assert any("usual is" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
     assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune").notes == ()
+
+
+def test_regression_takes_adamw_for_a_head_alone() -> None:
+    transfer, train = TransferConfig(preset="linear_probe"), TrainConfig()
+    assert resolve_plan(transfer, train, MOBILENET_V2).optimizer == "momentum"
+    assert resolve_plan(transfer, train, MOBILENET_V2, "regression").optimizer == "adamw"
+    assert resolve_plan(transfer, TrainConfig(optimizer="sgd"), MOBILENET_V2, "regression").optimizer == "sgd"

@@ -1,7 +1,7 @@
 """The engine: jobs, training, evaluation and their records."""
 
 from toolkit.engine.compare import Comparison, compare_presets
-from toolkit.engine.evaluate import evaluate, evaluate_job, predict_logits
+from toolkit.engine.evaluate import evaluate, evaluate_job, predict_outputs
 from toolkit.engine.features import FeatureLoader, cached_features
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.metrics import classification_metrics
@@ -24,5 +24,5 @@ __all__ = [
     "compare_presets",
     "evaluate",
     "evaluate_job",
-    "predict_logits",
+    "predict_outputs",
 ]

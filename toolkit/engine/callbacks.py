@@ -19,16 +19,25 @@ from toolkit.callbacks import (
     load_custom,
 )
 from toolkit.config import Config, PlateauConfig
+from toolkit.data import as_rgb
 from toolkit.engine.job import Job
-from toolkit.engine.metrics import METRICS
 from toolkit.engine.reporter import Reporter
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.stage import StageInfo
-from toolkit.task import TASKS
 from toolkit.transfer import PhasePlan
 
-__all__ = ["CallbackFan", "build_callbacks", "custom_callbacks"]
+__all__ = ["CallbackFan", "as_paddle_logs", "build_callbacks", "custom_callbacks", "metric_names"]
+
+
+def as_paddle_logs(logs: dict[str, float]) -> dict[str, float]:
+    """Logs with top-1 under Paddle's name for it, ``acc``, as well."""
+    return {**logs, "acc": logs["top1"]} if "top1" in logs else logs
+
+
+def metric_names(job: Job) -> list[str]:
+    """Names of the metrics in the logs of a job's evaluations."""
+    return list(as_paddle_logs(dict.fromkeys((metric.name for metric in job.objective.task.metrics), 0.0)))
 
 
 class CallbackFan:
@@ -53,7 +62,7 @@ class CallbackFan:
             "epochs": self._job.plan.epochs,
             "steps": steps,
             "verbose": 0,
-            "metrics": [*METRICS, "acc"],
+            "metrics": metric_names(self._job),
         }
         for callback in self._callbacks:
             callback.set_params(params)
@@ -94,7 +103,7 @@ class CallbackFan:
         """Record the final metrics beside the hyper-parameters, and close files."""
         for callback in self._callbacks:
             if isinstance(callback, VisualDLLogger):
-                callback.hparams(_hyper_parameters(self._job), {name: result.best.get(name) for name in METRICS})
+                callback.hparams(_hyper_parameters(self._job), {metric.name: result.best.get(metric.name) for metric in self._job.objective.task.metrics})
                 callback.close()
 
     def close(self) -> None:
@@ -123,7 +132,7 @@ def build_callbacks(
     """The callbacks that a config asks for, those that every run has, and the user's own."""
     config = job.config
     wanted = config.callbacks
-    callbacks: list[Callback] = [TerminateOnNaN(), Reporter(job.plan.epochs, len(job.data.train))]
+    callbacks: list[Callback] = [TerminateOnNaN(), Reporter(job.plan.epochs, len(job.data.train), job.objective.task)]
     if config.log.visualdl:
         logger = VisualDLLogger(folder.visualdl, config.log.every)
         _show_samples(logger, job)
@@ -135,7 +144,7 @@ def build_callbacks(
     if wanted.early_stopping is not None:
         callbacks.append(EarlyStopping(**wanted.early_stopping.model_dump()))
     checkpoint = wanted.checkpoint.model_dump()
-    checkpoint["monitor"] = checkpoint["monitor"] or f"val/{TASKS[job.config.task].main.name}"
+    checkpoint["monitor"] = checkpoint["monitor"] or f"val/{job.objective.task.main.name}"
     callbacks.append(Checkpoint(save_best, **checkpoint))
     return CallbackFan(callbacks, model, job)
 
@@ -154,7 +163,7 @@ def _show_samples(logger: VisualDLLogger, job: Job) -> None:
     if count:
         loader = job.loader(job.data.train, training=True)
         first = np.concatenate(loader.index_batches())[:count]
-        logger.add_images(np.stack([loader.view(int(index)) for index in first]))
+        logger.add_images(np.stack([as_rgb(loader.view(int(index))) for index in first]))
 
 
 def _hyper_parameters(job: Job) -> dict[str, Any]:

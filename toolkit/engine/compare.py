@@ -15,6 +15,7 @@ from toolkit.engine.job import source_run
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.trainer import Trainer
+from toolkit.task import TASKS, Metric
 
 __all__ = ["Comparison", "compare_presets", "comparison_table"]
 
@@ -25,27 +26,30 @@ class Comparison:
 
     Attributes:
         preset: The preset.
-        top1: Best validation accuracy of each seed, in [0, 1]; on the test images where there are some.
+        metric: The task's main metric.
+        scores: Its best value on the validation images, for each seed; on the test images where there are some.
         seconds: Training time of each seed.
         trainable: Number of weights that moved (in the last phase).
     """
 
     preset: str
-    top1: tuple[float, ...]
+    metric: Metric
+    scores: tuple[float, ...]
     seconds: tuple[float, ...]
     trainable: int
 
     @property
     def spread(self) -> float:
-        """Standard deviation of ``top1`` over the seeds; 0 for one seed."""
-        return stdev(self.top1) if len(self.top1) > 1 else 0.0
+        """Standard deviation of ``scores`` over the seeds; 0 for one seed."""
+        return stdev(self.scores) if len(self.scores) > 1 else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         return {
             "preset": self.preset,
-            "top1": list(self.top1),
-            "mean": mean(self.top1),
+            "metric": self.metric.name,
+            self.metric.name: list(self.scores),
+            "mean": mean(self.scores),
             "spread": self.spread,
             "seconds": mean(self.seconds),
             "trainable": self.trainable,
@@ -66,6 +70,7 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
     Returns:
         One row a preset, the config's own first.
     """
+    metric = TASKS[config.task].main
     presets = (config.transfer.preset, *(p for p in config.transfer.compare if p != config.transfer.preset))
     rows = []
     info(f"beside it: {', '.join(presets)}; {config.transfer.compare_seeds} seed(s) each")
@@ -75,11 +80,12 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
             with quietly():
                 variation = _variation(config, preset, seed, done.folder.path / "compare")
                 results.append(Trainer.from_config(variation).fit(resume=_begun(variation)))
-            info(f"  {preset}, seed {variation.seed}: top-1 {_score(results[-1]):.3f} ({results[-1].seconds:.1f} s)")
+            info(f"  {preset}, seed {variation.seed}: {metric.title} {_score(results[-1], metric):.3f} ({results[-1].seconds:.1f} s)")
         rows.append(
             Comparison(
                 preset,
-                tuple(_score(result) for result in results),
+                metric,
+                tuple(_score(result, metric) for result in results),
                 tuple(result.seconds for result in results),
                 results[0].parameters["trainable"],
             )
@@ -93,8 +99,8 @@ def _begun(variation: Config) -> Path | None:
     return folder.path if folder.last.is_file() and not folder.differing_key(variation) else None
 
 
-def _score(result: RunResult) -> float:
-    return float((result.test or result.best)["top1"])
+def _score(result: RunResult, metric: Metric) -> float:
+    return float((result.test or result.best)[metric.name])
 
 
 def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
@@ -119,18 +125,18 @@ def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
 
 def comparison_table(rows: list[Comparison]) -> Table:
     """Rows of ``compare_presets`` for people."""
-    seeds = len(rows[0].top1)
+    seeds, title = len(rows[0].scores), rows[0].metric.title
     table = new_table(
         f"presets side by side ({seeds} seed{'s' if seeds > 1 else ''})",
         "preset",
-        "top-1",
+        title,
         "trainable weights",
         "seconds",
-        numeric=("top-1", "trainable weights", "seconds"),
+        numeric=(title, "trainable weights", "seconds"),
     )
-    best = max(mean(row.top1) for row in rows)
+    best = max(mean(row.scores) for row in rows)
     for row in rows:
-        accuracy = f"{mean(row.top1):.3f}" + (f" ± {row.spread:.3f}" if seeds > 1 else "")
-        style = "bold" if mean(row.top1) == best else None
-        table.add_row(row.preset, accuracy, f"{row.trainable:,}", f"{mean(row.seconds):.1f}", style=style)
+        score = f"{mean(row.scores):.3f}" + (f" ± {row.spread:.3f}" if seeds > 1 else "")
+        style = "bold" if mean(row.scores) == best else None
+        table.add_row(row.preset, score, f"{row.trainable:,}", f"{mean(row.seconds):.1f}", style=style)
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import paddle
@@ -10,23 +11,23 @@ from numpy.typing import NDArray
 
 from toolkit.data import Batch
 from toolkit.engine.job import Job
-from toolkit.engine.metrics import classification_metrics
+from toolkit.engine.objective import Objective
 
-__all__ = ["evaluate", "evaluate_job", "predict_logits"]
+__all__ = ["evaluate", "evaluate_job", "predict_outputs"]
 
 
-def predict_logits(model: paddle.Model, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Logits ``[N, C]`` and labels ``[N]`` of all batches, in their order."""
-    logits, labels = [], []
+def predict_outputs(model: paddle.Model, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """The network's outputs ``[N, C]`` and the labels of all batches, in their order."""
+    outputs, labels = [], []
     for batch in batches:
-        logits.append(np.asarray(model.predict_batch([batch.inputs])[0]))
+        outputs.append(np.asarray(model.predict_batch([batch.inputs])[0]))
         labels.append(batch.labels)
-    return np.concatenate(logits), np.concatenate(labels)
+    return np.concatenate(outputs), np.concatenate(labels)
 
 
-def evaluate(model: paddle.Model, batches: Iterable[Batch]) -> dict[str, float]:
-    """``loss, top1, top5, macro_f1`` over all samples (see ``classification_metrics``)."""
-    return classification_metrics(*predict_logits(model, batches))
+def evaluate(model: paddle.Model, batches: Iterable[Batch], objective: Objective) -> dict[str, float]:
+    """The task's metrics over all samples."""
+    return objective.metrics(*predict_outputs(model, batches))
 
 
 def evaluate_job(job: Job) -> dict[str, float | str | int]:
@@ -36,5 +37,5 @@ def evaluate_job(job: Job) -> dict[str, float | str | int]:
         The metrics, with ``split`` (``test`` or ``val``) and ``images`` (their number).
     """
     split, images = job.data.evaluation
-    metrics = evaluate(paddle.Model(job.network), job.loader(images, training=False))
+    metrics = evaluate(paddle.Model(job.network), job.loader(images, training=False), job.objective)
     return {**metrics, "split": split, "images": len(images)}

@@ -1,7 +1,7 @@
 """Frozen stages computed once: their outputs on disk, and batches read from there.
 
 The first k stages of a network are a pure function of the image as long as they are frozen and no random augmentation
-comes before them. Their output (pooled, when all stages are frozen) is kept in a memory-mapped float32 file whose name
+comes before them. Their output (pooled, when all stages are frozen and the pooling has nothing to learn) is kept in a memory-mapped float32 file whose name
 is a hash of everything it depends on.
 """
 
@@ -50,7 +50,7 @@ def cached_features(
         after_batch: Called after each batch that is computed; what it raises ends the work, and leaves nothing behind.
 
     Returns:
-        ``[N, C, H, W]``, or ``[N, D]`` when all stages are frozen; memory-mapped, read-only.
+        ``[N, C, H, W]``, or ``[N, D]`` when they are pooled; memory-mapped, read-only.
 
     Raises:
         ToolkitError: The disk is full, or the cache cannot be written.
@@ -71,12 +71,17 @@ def _key(network: StagedNetwork, frozen: int, loader: BatchLoader) -> str:
         "format": _FORMAT,
         "network": network.spec.name,
         "stage": network.stage_names[frozen - 1],
-        "pooled": frozen == len(network.stage_names),
+        "pooled": _pooled(network, frozen),
         "weights": fingerprint(state),
         "preprocessing": loader.preprocessing.to_dict(),
         "images": loader.images.fingerprint(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _pooled(network: StagedNetwork, frozen: int) -> bool:
+    """Whether the features are what the head reads, and not the map that a pooling with weights begins from."""
+    return frozen == len(network.stage_names) and network.pool_is_fixed
 
 
 def _extract(
@@ -94,7 +99,7 @@ def _extract(
         rows: NDArray[np.float32] | None = None
         for batch in loader:
             values = network.features(paddle.to_tensor(batch.inputs), frozen)
-            if frozen == len(network.stage_names):
+            if _pooled(network, frozen):
                 values = network.pool(values)
             block = values.numpy()
             if rows is None:

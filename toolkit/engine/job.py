@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from toolkit.config import Config, SourceConfig, load_config, with_overrides
 from toolkit.console import info
-from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data
+from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data, normalisation
+from toolkit.engine.ancestry import ancestry_of
+from toolkit.engine.objective import Objective, make_objective
 from toolkit.engine.run_folder import RunFolder
 from toolkit.errors import ConfigError, Interrupted, NetworkError
 from toolkit.runtime import seed_everything, select_device
@@ -18,6 +22,8 @@ from toolkit.transfer import Plan, resolve_plan
 from toolkit.zoo import StagedNetwork, create_network, get_spec, load_weights
 
 __all__ = ["Job", "build_job", "source_run"]
+
+_RGB = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class Job:
         preprocessing: From an image to the network's input.
         device: Paddle's name of the device.
         weights: Where the backbone's weights came from.
+        objective: Loss and metrics of the task.
+        ancestry: The runs that led to these weights, the oldest first (see ``ancestry_of``).
     """
 
     config: Config
@@ -43,6 +51,8 @@ class Job:
     preprocessing: Preprocessing
     device: str
     weights: str
+    objective: Objective
+    ancestry: tuple[dict[str, Any], ...] = ()
 
     @property
     def head_parameters(self) -> int:
@@ -81,11 +91,20 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
     device = select_device(config.train.device)
     spec = get_spec(config.model.name)
     size = config.data.image_size or spec.input_size
-    data = build_data(config.data)
-    preprocessing = Preprocessing(size, config.data.crop_ratio or data.crop_ratio, spec.mean, spec.std)
-    transfer, classes, head = config.transfer, len(data.classes), config.model.head
-    stages = tuple(create_network(spec.name, classes, image_size=size).describe(size))
-    plan = resolve_plan(transfer, config.train, stages)
+    data = build_data(config.data, config.task, config.model.in_channels or _RGB)
+    mean, std = normalisation(config.data, spec.mean, spec.std, config.model.in_channels or _RGB)
+    preprocessing = Preprocessing(size, config.data.crop_ratio or data.crop_ratio, mean, std)
+    new = partial(
+        create_network,
+        spec.name,
+        len(data.classes),
+        image_size=size,
+        in_channels=config.model.in_channels,
+        pooling=config.model.pooling,
+        task=config.task,
+    )
+    stages = tuple(new().describe(size))
+    plan = resolve_plan(config.transfer, config.train, stages, config.task)
     if config.data.augment != "auto":
         plan = plan.with_augment(config.data.augment)
     pretrained = _pretrained(config) if plan.pretrained and weights is None else False
@@ -95,11 +114,31 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
             hint="set model.pretrained, or use transfer.preset: scratch",
         )
     seed_everything(config.seed)
-    network = create_network(spec.name, classes, pretrained=pretrained, head=head, cut=plan.cut, image_size=size)
+    network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
+    scale = None
+    if config.task == "regression":
+        mean_target, scale = data.target_statistics()
+        network.set_target_statistics(mean_target, scale)
     if weights is not None:
         load_weights(network, weights)
-    origin = _origin(weights or pretrained)
-    return Job(config, data, network, plan, stages[: plan.cut], preprocessing, device, origin)
+    objective = make_objective(
+        config.task,
+        label_smoothing=config.train.label_smoothing,
+        scale=scale,
+        auxiliary_weights=network.auxiliary_weights,
+    )
+    return Job(
+        config,
+        data,
+        network,
+        plan,
+        stages[: plan.cut],
+        preprocessing,
+        device,
+        _origin(weights or pretrained),
+        objective,
+        ancestry_of(weights or pretrained),
+    )
 
 
 def _origin(pretrained: bool | str | Path) -> str:

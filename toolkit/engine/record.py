@@ -36,15 +36,18 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
         "network": {
             "name": job.config.model.name,
             "weights": job.weights,
+            "in_channels": job.network.in_channels,
             "image_size": job.preprocessing.image_size,
             "stages": [asdict(stage) for stage in job.stages],
         },
         "data": {
             "fingerprint": job.data.fingerprint(),
+            "task": job.data.task,
             "classes": list(job.data.classes),
             "images": job.data.counts(),
         },
         "plan": asdict(job.plan),
+        "ancestry": list(job.ancestry),
     }
 
 
@@ -58,7 +61,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState, model: paddle
     frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
     total = sum(stage.parameters for stage in job.stages) + job.head_parameters
     job.network.set_state_dict(read_weights(folder.best))
-    test = evaluate(model, job.loader(job.data.test, training=False)) if job.data.test else None
+    test = evaluate(model, job.loader(job.data.test, training=False), job.objective) if job.data.test else None
     return RunResult(
         folder=folder,
         best=state.best or {},

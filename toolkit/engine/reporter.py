@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paddle.callbacks import Callback
 from rich.progress import Progress, TaskID
 
 from toolkit.console import info, progress
+from toolkit.task import Metric, Task
 
 __all__ = ["Reporter"]
-
-_HEADER = " epoch   train loss   top-1  |  val loss   top-1   top-5  macro-F1        lr   images/s   time"
 
 
 class Reporter(Callback):
@@ -22,10 +21,13 @@ class Reporter(Callback):
     Args:
         epochs: Epochs of all phases together.
         samples: Training images an epoch.
+        task: Whose metrics are shown.
     """
 
-    def __init__(self, epochs: int, samples: int) -> None:
+    def __init__(self, epochs: int, samples: int, task: Task) -> None:
         super().__init__()
+        self._training = [task.metric("loss"), *(task.metric(name) for name in task.training)]
+        self._validation = [task.metric("loss"), *(metric for metric in task.metrics if metric.name != "loss")]
         self._epochs = epochs
         self._samples = samples
         self._bar: Progress | None = None
@@ -51,7 +53,8 @@ class Reporter(Callback):
             return
         logs = logs or {}
         speed = logs.get("seen", 0) / max(1e-9, time.monotonic() - self._began)
-        numbers = f"loss {logs['loss']:.4f}  top-1 {logs['top1']:.3f}  {speed:.0f} images/s"
+        shown = [f"{metric.title} {logs[metric.name]:.4g}" for metric in self._training]
+        numbers = f"{'  '.join(shown)}  {speed:.0f} images/s"
         self._bar.update(self._task, advance=1, numbers=numbers)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -65,17 +68,36 @@ class Reporter(Callback):
         self.close()
         logs, train, now = logs or {}, self._train, time.monotonic()
         if not self._said_header:
-            info(_HEADER)
+            info(self._header())
             self._said_header = True
         speed = self._samples / max(1e-9, self._trained - self._began)
         info(
-            f"{self._epoch + 1:3d}/{self._epochs:<3d} {train['loss']:11.4f} {train['top1']:7.3f}  |"
-            f"{logs['loss']:10.4f} {logs['top1']:7.3f} {logs['top5']:7.3f} {logs['macro_f1']:9.3f}"
-            f"{train['lr']:10.2g} {speed:10.0f} {now - self._began:5.1f}s"
+            f"{self._epoch + 1:3d}/{self._epochs:<3d} {_numbers(self._training, train)}  |"
+            f"{_numbers(self._validation, logs)}{train['lr']:10.2g} {speed:10.0f} {now - self._began:5.1f}s"
         )
+
+    def _header(self) -> str:
+        train = " ".join(f"{_title(metric, 'train'):>{_width(metric)}}" for metric in self._training)
+        val = " ".join(f"{_title(metric, 'val'):>{_width(metric)}}" for metric in self._validation)
+        return f" epoch  {train}  |{val}        lr   images/s   time"
 
     def close(self) -> None:
         """Take the bar away; also after an error."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _title(metric: Metric, part: str) -> str:
+    return f"{part} loss" if metric.name == "loss" else metric.title
+
+
+def _width(metric: Metric) -> int:
+    return 10 if metric.better == "min" else max(7, len(metric.title) + 1)
+
+
+def _numbers(metrics: Sequence[Metric], values: Mapping[str, Any]) -> str:
+    """Values in columns; what is better when less has no upper bound, so it gets significant digits."""
+    return " ".join(
+        f"{values[metric.name]:{_width(metric)}.{'4g' if metric.better == 'min' else '3f'}}" for metric in metrics
+    )

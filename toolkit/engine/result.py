@@ -16,7 +16,7 @@ class RunResult:
 
     Attributes:
         folder: Everything the run left behind.
-        best: ``top1, top5, macro_f1, loss, epoch`` (epochs count from 1) of the best epoch on the validation images.
+        best: The task's metrics and ``epoch`` (counted from 1) of the best epoch on the validation images.
         last: The same of the last epoch.
         test: The best epoch's metrics on the test images, where the data set has a split for that.
         seconds: Wall time of training, over all sittings.

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import paddle
 from numpy.typing import NDArray
-from paddle import nn
 from paddle.static import InputSpec
 
 from toolkit.config import Config
 from toolkit.console import info, show
 from toolkit.data import Batch, BatchLoader
-from toolkit.engine.callbacks import build_callbacks, custom_callbacks
+from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.evaluate import evaluate
 from toolkit.engine.features import FeatureLoader, cached_features
 from toolkit.engine.job import Job, build_job
-from toolkit.engine.metrics import METRICS
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
@@ -55,14 +53,12 @@ class Trainer:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        config, network = job.config, job.network
-        size = job.preprocessing.image_size
+        network, size = job.network, job.preprocessing.image_size
         self.model = paddle.Model(
             network,
-            inputs=[InputSpec([None, 3, size, size], "float32", "image")],
-            labels=[InputSpec([None], "int64", "label")],
+            inputs=[InputSpec([None, network.in_channels, size, size], "float32", "image")],
+            labels=[job.objective.label_spec(network.num_classes)],
         )
-        self._loss = nn.CrossEntropyLoss(label_smoothing=config.train.label_smoothing)
         self.state = TrainingState()
         self._best_weights: dict[str, NDArray[Any]] = {}
         self._next_write = 0.0
@@ -137,7 +133,7 @@ class Trainer:
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         training, validation, entry = self._batches(phase)
         optimizer = make_optimizer(job.plan.optimizer, job.config.train, network, phase.lr)
-        self.model.prepare(optimizer, self._loss, paddle.metric.Accuracy())
+        self.model.prepare(optimizer, job.objective, job.objective.running())
         rate = LearningRate(optimizer, job.config.train, phase.lr, len(training), phase.epochs)
         if state.phase_epoch:
             restore_optimizer(optimizer, network, state.optimizer)
@@ -171,11 +167,11 @@ class Trainer:
         training.set_epoch(state.epoch)
         call("on_epoch_begin", state.epoch)
         train = self._train_steps(training, rate)
-        call("on_epoch_end", state.epoch, {**train, "acc": train["top1"]})
-        call("on_eval_begin", {"steps": len(validation), "metrics": [*METRICS, "acc"]})
-        val = evaluate(self.model, self._stoppable(validation))
+        call("on_epoch_end", state.epoch, as_paddle_logs(train))
+        call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
+        val = evaluate(self.model, self._stoppable(validation), self.job.objective)
         state.last = {**val, "epoch": state.epoch + 1}
-        call("on_eval_end", {**val, "acc": val["top1"]})
+        call("on_eval_end", as_paddle_logs(val))
         rate.note_changes()
         seconds = time.monotonic() - began
         self.folder.append_metrics(
@@ -186,22 +182,26 @@ class Trainer:
         self._keep_last()
 
     def _train_steps(self, training: Batches, rate: LearningRate) -> dict[str, float]:
-        losses, correct, seen = 0.0, 0.0, 0
+        sums, seen = dict.fromkeys(("loss", *self.job.objective.task.training), 0.0), 0
         first = self.state.phase_epoch * len(training)
         for step, batch in enumerate(self._stoppable(training)):
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
             paddle.seed(_step_seed(self.job.config.seed, self.state.epoch, step))
-            loss, accuracy = self._step(batch)
+            found = self._step(batch)
             count = len(batch.labels)
-            losses, correct, seen = losses + loss * count, correct + accuracy * count, seen + count
-            logs = {"loss": loss, "top1": correct / seen, "acc": correct / seen, "lr": rate.value, "seen": seen}
-            self._callbacks.call("on_train_batch_end", step, logs)
-        return {"loss": losses / seen, "top1": correct / seen, "lr": rate.value}
+            sums, seen = {name: sums[name] + value * count for name, value in found.items()}, seen + count
+            means = {name: value / seen for name, value in sums.items()}
+            logs = {**means, "loss": found["loss"], "lr": rate.value, "seen": seen}
+            self._callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
+        return {**means, "lr": rate.value}
 
-    def _step(self, batch: Batch) -> tuple[float, float]:
-        losses, metrics = self.model.train_batch([batch.inputs], [batch.labels])
-        return float(np.asarray(losses[0]).reshape(-1)[0]), float(np.asarray(metrics[0]).reshape(-1)[0])
+    def _step(self, batch: Batch) -> dict[str, float]:
+        """Loss, and the metrics of training batches."""
+        done = self.model.train_batch([batch.inputs], [batch.labels])
+        losses, metrics = done if self.job.objective.task.training else (done, [])
+        values = [float(np.asarray(value).reshape(-1)[0]) for value in (losses[0], *metrics)]
+        return dict(zip(("loss", *self.job.objective.task.training), values, strict=True))
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; after each of them the run may end."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from toolkit.config import PhaseConfig, TrainConfig, TransferConfig
 from toolkit.errors import ConfigError
 from toolkit.stage import StageInfo
+from toolkit.task import TaskName
 from toolkit.transfer.presets import PresetSpec, get_preset
 from toolkit.transfer.stages import count_of, indices_of, share_of
 
@@ -105,7 +106,9 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     return None if kept == len(stages) else kept
 
 
-def resolve_plan(transfer: TransferConfig, train: TrainConfig, stages: Sequence[StageInfo]) -> Plan:
+def resolve_plan(
+    transfer: TransferConfig, train: TrainConfig, stages: Sequence[StageInfo], task: TaskName = "classification"
+) -> Plan:
     """Resolve a preset for one network.
 
     What the config says goes before the preset. The top stage that moves learns at ``backbone_lr`` times the head's
@@ -116,6 +119,9 @@ def resolve_plan(transfer: TransferConfig, train: TrainConfig, stages: Sequence[
         transfer: What to keep and what to train.
         train: Epochs, learning rate and optimizer, where given.
         stages: All stages of the **uncut** network, in forward order.
+        task: Regression takes ``adamw`` for a head alone too: the curvature of a squared error grows with the squared
+            norm of the features, so that no one rate of plain descent suits all networks, while that of cross entropy
+            is bounded.
 
     Returns:
         The plan.
@@ -130,7 +136,8 @@ def resolve_plan(transfer: TransferConfig, train: TrainConfig, stages: Sequence[
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
     wishes = transfer.phases or (None,)
     frozen = [_frozen(phase, number, spec, transfer, kept) for number, phase in enumerate(wishes, 1)]
-    optimizer = train.optimizer or ("momentum" if min(frozen) == len(kept) else "adamw")
+    head_alone = "adamw" if task == "regression" else "momentum"
+    optimizer = train.optimizer or (head_alone if min(frozen) == len(kept) else "adamw")
     phases = tuple(
         _resolve_phase(phase, number, count, optimizer, spec, transfer, train, wanted, len(kept))
         for number, (phase, count) in enumerate(zip(wishes, frozen, strict=True), 1)
