@@ -20,7 +20,9 @@ LAYERS = {
     "toolkit.runtime": 0,
     "toolkit.console": 0,
     "toolkit.files": 0,
+    "toolkit.locking": 0,
     "toolkit.config": 1,
+    "toolkit.cache": 2,
     "toolkit.data": 2,
     "toolkit.zoo": 2,
     "toolkit.transfer": 2,
@@ -30,6 +32,8 @@ LAYERS = {
     "toolkit.explain": 4,
     "toolkit.cli": 5,
     "toolkit.jobs": 5,
+    "toolkit.jobs_cache": 5,
+    "toolkit.jobs_models": 5,
 }
 """Part -> layer. Imports point downward; parts of a layer in ``STRANGERS`` do not import each other."""
 STRANGERS = {2}

@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from toolkit.console import info
 from toolkit.errors import WeightsError
-from toolkit.zoo.locking import locked
+from toolkit.locking import locked
 from toolkit.zoo.transfer_file import BadAnswerError, CutError, transfer
 
 __all__ = ["fetch", "mirrored", "weights_folder"]
@@ -37,13 +38,14 @@ def mirrored(url: str) -> str:
     return f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}" if mirror else url
 
 
-def fetch(url: str, path: Path, md5: str | None = None) -> Path:
+def fetch(url: str, path: Path, md5: str | None = None, check: Callable[[Path], object] | None = None) -> Path:
     """Give a file from the cache, or download it.
 
     Args:
         url: Where the file is.
         path: Where it is kept.
         md5: Checksum in hex, or None when it is not known.
+        check: Called with what was downloaded, before it takes its place; raises a WeightsError when it is not right.
 
     Returns:
         ``path``, which is complete and has this checksum.
@@ -63,7 +65,7 @@ def fetch(url: str, path: Path, md5: str | None = None) -> Path:
         with locked(path.with_name(f".{path.name}.lock"), waiting):
             if not _is_there(path, md5):
                 info(f"weights: downloading {url}")
-                _download(url, path, md5, cure)
+                _download(url, path, lambda part: _fault(part, md5, check), cure)
     except OSError as error:
         hint = "free some space, or set PADDLE_FINETUNE_WEIGHTS to a folder that you may write to"
         raise WeightsError(f"cannot keep {path}: {error.strerror or error}", hint=hint) from error
@@ -82,17 +84,31 @@ def _md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(url: str, path: Path, md5: str | None, cure: str) -> None:
+def _fault(path: Path, md5: str | None, check: Callable[[Path], object] | None) -> str | None:
+    """What is wrong with a download; None when nothing is."""
+    if not _is_there(path, md5):
+        return f"with a wrong checksum (expected md5 {md5})"
+    try:
+        if check is not None:
+            check(path)
+    except WeightsError as error:
+        return f"that cannot be used: {error.message}"
+    return None
+
+
+def _download(url: str, path: Path, fault_of: Callable[[Path], str | None], cure: str) -> None:
     """Transfer to ``<name>.part``, check, rename."""
     part = path.with_name(f"{path.name}.part")
     resumed = part.is_file()
     _transfer_with_patience(url, part, path.name, cure)
-    if resumed and not _is_there(part, md5):  # perhaps what was there before was spoilt
+    fault = fault_of(part)
+    if resumed and fault:  # perhaps what was there before was spoilt
         part.unlink()
         _transfer_with_patience(url, part, path.name, cure)
-    if not _is_there(part, md5):
+        fault = fault_of(part)
+    if fault:
         part.unlink()
-        raise WeightsError(f"{url} gives a file with a wrong checksum (expected md5 {md5})", hint=cure)
+        raise WeightsError(f"{url} gives a file {fault}", hint=cure)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(path)

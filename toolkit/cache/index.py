@@ -1,0 +1,148 @@
+"""``entry.json``: what an entry holds, which of its shards are whole, and their checksums."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from toolkit.cache.key import FORMAT, canonical, key_of
+from toolkit.files import write_text
+
+__all__ = ["INDEX_NAME", "DamagedIndexError", "Index", "Shard", "own_file", "read_index", "shard_name", "write_index"]
+
+INDEX_NAME = "entry.json"
+_OWN = re.compile(r"entry\.json|used|shard-\d{5,}\.npy|\.(entry\.json|shard-\d{5,}\.npy)\.[0-9a-f]{8}\.tmp")
+_OLD = ("features.npy", "done.json")
+"""Files of format 1, which was one file an entry."""
+
+
+class DamagedIndexError(ValueError):
+    """An ``entry.json`` that cannot be believed."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One finished file of rows.
+
+    Attributes:
+        rows: How many.
+        bytes: Size of the file.
+        crc32: Checksum of the whole file (zlib's CRC-32), 8 hex digits.
+    """
+
+    rows: int
+    bytes: int
+    crc32: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``entry.json`` says. Row r stands in shard ``r // shard_rows``.
+
+    Attributes:
+        facts: What the features depend on.
+        rows: Of the complete entry.
+        shape: Of one row.
+        dtype: ``"float16"`` or ``"float32"``, little-endian in the files.
+        shard_rows: Rows of every shard but the last.
+        created: Seconds since 1970.
+        shards: The finished ones by number.
+    """
+
+    facts: Mapping[str, Any]
+    rows: int
+    shape: tuple[int, ...]
+    dtype: str
+    shard_rows: int
+    created: float
+    shards: dict[int, Shard] = field(default_factory=dict)
+
+    @property
+    def row_bytes(self) -> int:
+        """Size of one row."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards of the complete entry."""
+        return -(-self.rows // self.shard_rows)
+
+    def shard_range(self, number: int) -> range:
+        """The rows of a shard."""
+        return range(number * self.shard_rows, min((number + 1) * self.shard_rows, self.rows))
+
+    def missing(self, good: Collection[int]) -> list[range]:
+        """The rows of all shards but these, neighbours joined."""
+        found: list[range] = []
+        for number in range(self.shard_count):
+            rows = self.shard_range(number)
+            if number in good:
+                continue
+            if found and found[-1].stop == rows.start:
+                found[-1] = range(found[-1].start, rows.stop)
+            else:
+                found.append(rows)
+        return found
+
+
+def shard_name(number: int) -> str:
+    """Its file."""
+    return f"shard-{number:05d}.npy"
+
+
+def own_file(name: str) -> bool:
+    """Whether the cache itself, in this version or an older one, writes files of this name into an entry."""
+    return name in _OLD or _OWN.fullmatch(name) is not None
+
+
+def write_index(folder: Path, index: Index) -> None:
+    """Write it, whole or not at all."""
+    data = {
+        "format": FORMAT,
+        "facts": dict(index.facts),
+        "rows": index.rows,
+        "shape": list(index.shape),
+        "dtype": index.dtype,
+        "shard_rows": index.shard_rows,
+        "created": index.created,
+        "shards": {shard_name(number): vars(shard) for number, shard in sorted(index.shards.items())},
+    }
+    data["crc32"] = f"{zlib.crc32(canonical(data)):08x}"
+    write_text(folder / INDEX_NAME, json.dumps(data, indent=1) + "\n")
+
+
+def read_index(folder: Path) -> Index | None:
+    """What the entry in a folder says of itself; None when there is none.
+
+    Raises:
+        DamagedIndexError: It is of another version, or not as it was written; the message says which.
+        OSError: It cannot be read.
+    """
+    try:
+        data = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if any((folder / name).exists() for name in _OLD):
+            raise DamagedIndexError("of another version of the toolkit (format 1)") from None
+        return None
+    except ValueError as error:
+        raise DamagedIndexError(f"{INDEX_NAME} is damaged (not JSON)") from error
+    if not isinstance(data, dict):
+        raise DamagedIndexError(f"{INDEX_NAME} is damaged (not a mapping)")
+    if data.get("format") != FORMAT:
+        raise DamagedIndexError(f"of another version of the toolkit (format {data.get('format')!r}, not {FORMAT})")
+    checksum = data.pop("crc32", None)
+    if checksum != f"{zlib.crc32(canonical(data)):08x}":
+        raise DamagedIndexError(f"{INDEX_NAME} is damaged (wrong checksum)")
+    if key_of(data["facts"]) != folder.name:
+        raise DamagedIndexError(f"{INDEX_NAME} belongs to other features")
+    shards = {int(name[6:-4]): Shard(**shard) for name, shard in data["shards"].items()}
+    names = ("facts", "rows", "dtype", "shard_rows", "created")
+    return Index(shape=tuple(data["shape"]), shards=shards, **{name: data[name] for name in names})

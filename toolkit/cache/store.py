@@ -1,0 +1,171 @@
+"""The feature cache: entries in one folder, shared by runs, within a size."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.filesize import decimal
+
+from toolkit.cache.entry import Entry
+from toolkit.cache.key import key_of
+from toolkit.cache.shards import Checks
+from toolkit.cache.upkeep import (
+    EntryInfo,
+    Problem,
+    entry_folders,
+    entry_info,
+    in_use,
+    remove_entry,
+    remove_strays,
+    verify_entry,
+)
+from toolkit.cache.writer import storing
+from toolkit.console import info
+from toolkit.errors import ToolkitError
+
+__all__ = ["FeatureStore", "feature_bytes"]
+
+_SHARD_BYTES = 64 * 2**20
+_SPARE = 2**20
+"""Bytes of free disk to leave."""
+_DAY = 86400.0
+Listing = list[EntryInfo]
+Problems = list[Problem]
+
+
+def feature_bytes(rows: int, shape: Sequence[int], dtype: str) -> int:
+    """Size of features on disk, but for some 100 bytes a shard.
+
+    Args:
+        rows: How many.
+        shape: Of one row.
+        dtype: ``"float16"`` or ``"float32"``.
+    """
+    return rows * math.prod(shape) * np.dtype(dtype).itemsize
+
+
+class FeatureStore:
+    """A folder of entries. Any number of processes may use it at a time.
+
+    Args:
+        folder: Made when something is written. ``~`` is expanded.
+        max_bytes: Size of all entries together; the least recently used make room. None: no limit.
+        shard_bytes: Size of the files of new entries; larger where that makes more than 64 of them, or for one row.
+
+    Example:
+        >>> store = FeatureStore(Path("~/.cache/paddle-finetune/features"), max_bytes=20 * 10**9)  # doctest: +SKIP
+        >>> entry = store.entry(key.facts())  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: Path, max_bytes: int | None = None, *, shard_bytes: int = _SHARD_BYTES) -> None:
+        self.folder = folder.expanduser()
+        self.max_bytes = max_bytes
+        self._shard_bytes = shard_bytes
+        self._checks = Checks()
+
+    def entry(self, facts: Mapping[str, Any]) -> Entry:
+        """The entry for these facts; nothing is written yet.
+
+        Args:
+            facts: All that the features depend on, as JSON has it; best from ``CacheKey.facts``. ``title`` is for
+                people, and does not count.
+        """
+        plain = json.loads(json.dumps(dict(facts)))
+        return Entry(self.folder / key_of(plain), plain, self._shard_bytes, self._checks, self.make_room)
+
+    def list(self) -> Listing:
+        """All entries, the least recently used first. Checksums are not read; see ``verify``."""
+        found = []
+        with storing(self.folder):
+            for folder in entry_folders(self.folder):
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    found.append(entry_info(folder))
+        return sorted((one for one in found if one is not None), key=lambda one: (one.used, one.key))
+
+    def verify(self, fix: bool = False) -> Problems:
+        """Read every shard and compare checksums.
+
+        Args:
+            fix: Remove what is wrong, except in entries that are in use; what is then missing is computed when it is
+                needed. Files that the cache does not write are reported, and never removed.
+
+        Raises:
+            ToolkitError: The folder cannot be read or written.
+        """
+        with storing(self.folder):
+            return [problem for folder in entry_folders(self.folder) for problem in verify_entry(folder, fix)]
+
+    def prune(self, max_bytes: int | None = None, older_than: float | None = None, everything: bool = False) -> int:
+        """Remove entries, the least recently used first; never one that a live process uses.
+
+        Args:
+            max_bytes: Until the others take no more.
+            older_than: All that were not used for so many seconds.
+            everything: All.
+
+        Returns:
+            Bytes that were freed.
+
+        Raises:
+            ToolkitError: The folder cannot be written.
+        """
+        entries = self.list()
+        total, freed, now = sum(entry.bytes for entry in entries), 0, time.time()
+        for entry in entries:
+            old = older_than is not None and entry.used < now - older_than
+            large = max_bytes is not None and total - freed > max_bytes
+            folder = self.folder / entry.key
+            with storing(self.folder):
+                removed = remove_entry(folder) if everything or old or large else None
+                freed += remove_strays(folder, _DAY) if removed is None else removed
+        return freed
+
+    def make_room(self, size: int, keep: Collection[str] = ()) -> None:
+        """Make sure that so much more can be written: evict the least recently used entries that nobody uses.
+
+        ``Entry.writing`` calls it; call it before for several entries together. Nothing is removed when that would not
+        be enough.
+
+        Args:
+            size: Bytes to come.
+            keep: Keys of entries that stay in any case.
+
+        Raises:
+            ToolkitError: The limit or the disk is too small.
+        """
+        entries = self.list()
+        total = sum(entry.bytes for entry in entries)
+        with storing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        over = max(total + size - self.max_bytes if self.max_bytes is not None else 0, size + _SPARE - free)
+        if over <= 0:
+            return
+        with storing(self.folder):
+            idle = [e for e in entries if e.key not in keep and not in_use(self.folder / e.key)]
+            evictable = sum(entry.bytes for entry in idle)
+            freed = 0
+            for entry in idle if over <= evictable else ():
+                if freed < over:
+                    freed += remove_entry(self.folder / entry.key) or 0
+        if freed < over:
+            raise self._too_small(size, total - evictable, free, evictable)
+        info(f"feature cache: {decimal(freed)} of the least recently used features removed to make room")
+
+    def _too_small(self, size: int, used: int, free: int, evictable: int) -> ToolkitError:
+        said = [f"the feature cache {self.folder} needs {decimal(size)} more"]
+        if self.max_bytes is not None and size + used > self.max_bytes:
+            said.append(f"cache.max_size allows {decimal(self.max_bytes)}, of which {decimal(used)} are in use")
+            cure = "raise cache.max_size"
+        else:
+            said.append(f"the disk has {decimal(free)} free, and {decimal(evictable)} of older features could go")
+            cure = "free some space, set cache.dir to another disk"
+        return ToolkitError("; ".join(said), hint=f"{cure}, or use cache.enabled: false")
