@@ -24,9 +24,11 @@ CLASSES = ("5", "red-eyed vireo 鸟", "no", "[bold]: a, b")
 class SmallNetwork(nn.Layer):
     """Convolution, BatchNorm with telling statistics, dropout, dense: train and eval differ a lot."""
 
-    def __init__(self, classes: int = len(CLASSES)) -> None:
+    def __init__(self, classes: int = len(CLASSES), channels: int = 3) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2D(3, 8, 3, stride=2), nn.BatchNorm2D(8), nn.ReLU(), nn.AdaptiveAvgPool2D(1))
+        self.body = nn.Sequential(
+            nn.Conv2D(channels, 8, 3, stride=2), nn.BatchNorm2D(8), nn.ReLU(), nn.AdaptiveAvgPool2D(1)
+        )
         self.drop = nn.Dropout(0.5)
         self.fc = nn.Linear(8, classes)
 
@@ -44,9 +46,9 @@ def _write(path: Path, pixels: npt.NDArray[np.uint8]) -> Path:
 def new_network() -> Callable[..., nn.Layer]:
     """Makes small networks; the same seed gives the same weights."""
 
-    def make(seed: int = 0, classes: int = len(CLASSES)) -> nn.Layer:
+    def make(seed: int = 0, classes: int = len(CLASSES), channels: int = 3) -> nn.Layer:
         paddle.seed(seed)
-        network = SmallNetwork(classes)
+        network = SmallNetwork(classes, channels)
         generator = np.random.default_rng(seed)
         network.body[1]._mean.set_value(generator.normal(size=8).astype("float32"))
         network.body[1]._variance.set_value(generator.uniform(0.1, 0.5, 8).astype("float32"))

@@ -49,7 +49,7 @@ def test_the_folder_says_all_that_a_user_must_know(shared_export: Path) -> None:
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_any_batch_size_gives_the_networks_probabilities(shared_export, new_network, images, count) -> None:
     expected = softmax_of(new_network(), images[:count])
-    found = Predictor(shared_export).probabilities(images[:count], batch_size=4)
+    found = Predictor(shared_export).outputs(images[:count], batch_size=4)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
     assert found.std() > 0.01, "the network must tell images apart, or this test says nothing"
@@ -63,7 +63,7 @@ def test_a_training_network_exports_its_evaluation_behaviour(tmp_path, new_netwo
     folder = export(tmp_path / "model", network)
     assert [layer.training for layer in network.sublayers(include_self=True)] == modes
     assert len(set(modes)) == 2
-    np.testing.assert_allclose(Predictor(folder).probabilities(images), softmax_of(network, images), atol=1e-6)
+    np.testing.assert_allclose(Predictor(folder).outputs(images), softmax_of(network, images), atol=1e-6)
 
 
 def test_the_network_is_left_untouched_and_trains_on(tmp_path, new_network, export, images) -> None:

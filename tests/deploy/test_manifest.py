@@ -36,6 +36,14 @@ def test_what_is_written_is_read(folder: Path, tmp_path: Path) -> None:
     assert manifest.pipeline(folder).image_size == 32
 
 
+def test_a_file_without_a_task_is_of_classification(folder: Path, images) -> None:
+    expected = Predictor(folder).outputs(images)
+    edit(folder, task=None)
+    predictor = Predictor(folder)
+    assert predictor.task == "classification"
+    assert (predictor.outputs(images) == expected).all()
+
+
 def test_missing_folder_or_manifest(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="is not a folder"):
         Predictor(tmp_path / "nowhere")
@@ -63,14 +71,21 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
         ({"format": 99}, "has format 99"),
         ({"files": {"model": {"name": "../../etc/passwd", "bytes": 1, "sha256": ""}}}, "must be a plain file name"),
         ({"files": {}}, r"files\.model\.name is missing"),
+        ({"task": "multi-label"}, r"task is 'multi-label' \(did you mean multilabel\?\)"),
+        ({"task": 7}, "task is 7; known are classification, multilabel, regression"),
+        ({"task": []}, r"task is \[\]"),
+        ({"task": "regression"}, "task is regression, but output.is says 'softmax'"),
+        ({"input": {"name": "image", "shape": [-1, 4, 32, 32]}}, "preprocessing.mean has 3 channels"),
+        ({"input": {"name": "image", "shape": []}}, "preprocessing.mean has 3 channels"),
         ({"preprocessing": {"image_size": 32}}, "bad preprocessing"),
+        ({"preprocessing": {"image_size": 32, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 0, 1]}}, "bad preproc"),
         ({"preprocessing": {"image_size": 16, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "gives 16 px"),
     ],
 )
 def test_a_manifest_that_says_nonsense(folder: Path, images, changes: dict, message: str) -> None:
     edit(folder, **changes)
     with pytest.raises(DeployError, match=message):
-        Predictor(folder).probabilities(images)
+        Predictor(folder).outputs(images)
 
 
 @pytest.mark.parametrize("which", ["model", "params"])

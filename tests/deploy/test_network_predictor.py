@@ -18,7 +18,7 @@ def test_it_answers_with_imagenets_names(pictures) -> None:
     (prediction,) = predictor.predict(pictures[:1], topk=5)
     assert len(set(prediction.label)) == 5
     assert set(prediction.label) <= set(predictor.classes)
-    rows = predictor.probabilities(np.zeros((3, 3, 224, 224), np.float32), batch_size=2)
+    rows = predictor.outputs(np.zeros((3, 3, 224, 224), np.float32), batch_size=2)
     assert rows.shape == (3, 1000)
     np.testing.assert_allclose(rows.sum(1), 1, atol=1e-5)
 

@@ -106,7 +106,7 @@ def test_numbers_that_make_no_sense(predictor, pictures, shared_export) -> None:
 def test_images_of_another_size(predictor) -> None:
     for shape in ((1, 3, 48, 48), (3, 32, 32), (0, 3, 32, 32), (1, 4, 32, 32)):
         with pytest.raises(DeployError, match=r"expected images \[N, 3, 32, 32\]"):
-            predictor.probabilities(np.zeros(shape, np.float32))
+            predictor.outputs(np.zeros(shape, np.float32))
 
 
 def test_nan_is_not_a_prediction(tmp_path, new_network, export, pictures) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from toolkit.config import make_config
 from toolkit.data import ArrayImages, DataBundle, Preprocessing
 from toolkit.engine import Job, RunFolder
+from toolkit.engine.objective import make_objective
 from toolkit.stage import StageInfo
 from toolkit.transfer import resolve_plan
 from toolkit.zoo import StagedNetwork
@@ -23,22 +24,24 @@ from toolkit.zoo import StagedNetwork
 class FinishedRun(NamedTuple):
     job: Job
     folder: RunFolder
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    outputs: NDArray[np.float32]
+    labels: NDArray[Any]
 
 
-def _images(labels: NDArray[np.int64], seed: int) -> ArrayImages:
+def _images(labels: NDArray[Any], seed: int) -> ArrayImages:
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 12, 16, 3), dtype=np.uint8)
     return ArrayImages(pixels, labels, "noise")
 
 
 def _records(job: Job, folder: RunFolder) -> None:
     folder.path.mkdir(parents=True)
-    metrics = {"loss": 0.5, "top1": 0.75, "top5": 1.0, "macro_f1": 0.7}
+    task = job.objective.task
+    metrics = {metric.name: 0.75 for metric in task.metrics} | {"loss": 0.5}
+    train = dict.fromkeys(task.training, 0.5)
     names = [phase.name for phase in job.plan.phases for _ in range(phase.epochs)]
     for epoch, phase in enumerate(names, 1):
         folder.append_metrics(
-            {"epoch": epoch, "phase": phase, "train": {"loss": 1 / epoch, "top1": 0.5}, "val": metrics, "seconds": 1.0}
+            {"epoch": epoch, "phase": phase, "train": {"loss": 1 / epoch, **train}, "val": metrics, "seconds": 1.0}
         )
     proof = [{"phase": p.name, "frozen_stages": p.frozen, "arrays_checked": 7, "moved": []} for p in job.plan.phases]
     record = {
@@ -58,6 +61,37 @@ def _records(job: Job, folder: RunFolder) -> None:
     folder.record.write_text(json.dumps(record), encoding="utf-8")
 
 
+def _run(
+    folder: Path,
+    labels: NDArray[Any],
+    outputs: NDArray[np.float32],
+    names: tuple[str, ...],
+    test: bool,
+    sections: dict[str, Any],
+) -> FinishedRun:
+    values = {
+        "name": "run",
+        "model": "resnet18",
+        "transfer": {"preset": "small_similar"},
+        "train": {"epochs": 3},
+        **sections,
+    }
+    config = make_config(values)
+    parts = [_images(labels, seed) for seed in range(3 if test else 2)]
+    data = DataBundle(parts[0], parts[1], parts[2] if test else None, names, task=config.task)
+    stages = (StageInfo("stem", (8, 16, 16), 1000), StageInfo("layer1", (16, 8, 8), 2000))
+    head = {"head.weight": SimpleNamespace(shape=[100, 5])}
+    network = cast(StagedNetwork, SimpleNamespace(head_parameters=lambda: head))
+    plan = resolve_plan(config.transfer, config.train, stages)
+    preprocessing = Preprocessing(16, 1.0, (0.5,) * 3, (0.5,) * 3)
+    scale = data.target_statistics()[1] if config.task == "regression" else np.ones(1)
+    objective = make_objective(config.task, scale=np.where(scale > 0, scale, 1.0))
+    job = Job(config, data, network, plan, stages, preprocessing, "cpu", "paddle", objective)
+    run = FinishedRun(job, RunFolder(folder), outputs.astype(np.float32), labels)
+    _records(job, run.folder)
+    return run
+
+
 @pytest.fixture
 def finished(tmp_path: Path) -> Callable[..., FinishedRun]:
     """``finished(classes, mistakes=2, test=False, **sections)``: evaluated on four images a class.
@@ -66,28 +100,44 @@ def finished(tmp_path: Path) -> Callable[..., FinishedRun]:
     """
 
     def make(classes: tuple[str, ...], mistakes: int = 2, test: bool = False, **sections: Any) -> FinishedRun:
-        values = {
-            "name": "run",
-            "model": "resnet18",
-            "transfer": {"preset": "small_similar"},
-            "train": {"epochs": 3},
-            **sections,
-        }
-        config = make_config(values)
         labels = np.repeat(np.arange(len(classes)), 4)
-        data = DataBundle(_images(labels, 0), _images(labels, 1), _images(labels, 2) if test else None, classes)
-        stages = (StageInfo("stem", (8, 16, 16), 1000), StageInfo("layer1", (16, 8, 8), 2000))
-        head = {"head.weight": SimpleNamespace(shape=[100, 5])}
-        network = cast(StagedNetwork, SimpleNamespace(head_parameters=lambda: head))
-        plan = resolve_plan(config.transfer, config.train, stages)
-        preprocessing = Preprocessing(16, 1.0, (0.5,) * 3, (0.5,) * 3)
-        job = Job(config, data, network, plan, stages, preprocessing, "cpu", "paddle")
         logits = np.zeros((len(labels), len(classes)), np.float32)
         logits[np.arange(len(labels)), labels] = 3.0
         for row in range(mistakes):
             logits[row] = np.roll(logits[row], 1) * (2 - row / len(labels))
-        folder = RunFolder(tmp_path / "runs" / "run")
-        _records(job, folder)
-        return FinishedRun(job, folder, logits, labels)
+        return _run(tmp_path / "runs" / "run", labels, logits, classes, test, sections)
+
+    return make
+
+
+@pytest.fixture
+def multilabel(tmp_path: Path) -> Callable[..., FinishedRun]:
+    """``multilabel(names, count=40, noise=2.0, test=False, **sections)``: label k is on every (k + 2)th image.
+
+    Logits are 3 for what is there and -3 for what is not, and noise.
+    """
+
+    def make(
+        names: tuple[str, ...], count: int = 40, noise: float = 2.0, test: bool = False, **sections: Any
+    ) -> FinishedRun:
+        labels = (np.arange(count)[:, None] % np.arange(2, len(names) + 2) == 0).astype(np.float32)
+        logits = 6 * labels - 3 + noise * np.random.default_rng(0).normal(size=labels.shape)
+        return _run(tmp_path / "runs" / "run", labels, logits, names, test, {"task": "multilabel", **sections})
+
+    return make
+
+
+@pytest.fixture
+def regression(tmp_path: Path) -> Callable[..., FinishedRun]:
+    """``regression(names, count=40, noise=0.5, test=False, **sections)``: target k has values around ``10 ** k``."""
+
+    def make(
+        names: tuple[str, ...], count: int = 40, noise: float = 0.5, test: bool = False, **sections: Any
+    ) -> FinishedRun:
+        generator = np.random.default_rng(0)
+        unit = 10.0 ** np.arange(len(names))
+        labels = ((generator.normal(size=(count, len(names))) + 3) * unit).astype(np.float32)
+        values = labels + noise * unit * generator.normal(size=labels.shape)
+        return _run(tmp_path / "runs" / "run", labels, values, names, test, {"task": "regression", **sections})
 
     return make

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from toolkit.explain import figures, measure_calibration
-from toolkit.explain.figures import Picture, learning_curve, reliability_diagram
+from toolkit.explain.figures import Picture, learning_curve
+from toolkit.explain.result_figures import reliability_diagram
 
 CALIBRATION = measure_calibration(np.linspace(0.3, 1, 40), np.arange(40) % 3 > 0)
 

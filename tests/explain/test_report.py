@@ -3,63 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.explain.page import Page, page_of
 from toolkit.config import make_config
 from toolkit.engine import Comparison
 from toolkit.errors import DataError
 from toolkit.explain import write_report
+from toolkit.task import TASKS
 
 SECTIONS = ["made", "curves", "confusion", "classes", "mistakes", "calibration"]
 SECTIONS += ["plan", "proof", "data", "environment", "again"]
-VOID = {"meta", "img", "br", "link"}
-
-
-class Page(HTMLParser):
-    """What is in a page: tags, attributes, text; fails where tags do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.parts: list[str] = []
-        self.bold: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        assert not self._open, f"never closed: {self._open}"
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1] != "style":
-            self.parts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.parts).replace("\u00a0", " ").split())
-
-    def having(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
-        return [of for name, of in self.tags if name == tag and all(of.get(k) == v for k, v in wanted.items())]
-
-    @property
-    def sections(self) -> list[str | None]:
-        return [of.get("id") for of in self.having("section")]
-
-
-def page_of(run: Any, comparison: list[Comparison] | None = None) -> Page:
-    path = write_report(*run, comparison)
-    assert path == run.folder.path / "report.html"
-    return Page(path.read_text(encoding="utf-8"))
+MAIN = TASKS["classification"].main
 
 
 def many(count: int) -> tuple[str, ...]:
@@ -144,8 +103,8 @@ def test_few_classes_have_a_matrix(finished: Callable[..., Any]) -> None:
 
 def test_many_classes_have_lists_with_the_worst_first(finished: Callable[..., Any]) -> None:
     run = finished(many(21), mistakes=0)
-    run.logits[40:44] = np.roll(run.logits[40:44], 1, axis=1)  # all of class 010 are taken for class 011
-    run.logits[80] = run.logits[0]  # and one of class 020 for class 000
+    run.outputs[40:44] = np.roll(run.outputs[40:44], 1, axis=1)  # all of class 010 are taken for class 011
+    run.outputs[80] = run.outputs[0]  # and one of class 020 for class 000
     page = page_of(run)
     assert not page.having("table", **{"class": "matrix"})
     assert "class 010 class 011 4 100.0 % class 020 class 000 1 25.0 %" in page.text
@@ -194,8 +153,8 @@ def test_no_mistakes(finished: Callable[..., Any]) -> None:
 
 def test_comparison(finished: Callable[..., Any]) -> None:
     rows = [
-        Comparison("finetune", (0.9, 0.8), (10.0, 12.0), 3500),
-        Comparison("scratch", (0.5, 0.6), (30.0, 31.0), 3500),
+        Comparison("finetune", MAIN, (0.9, 0.8), (10.0, 12.0), 3500),
+        Comparison("scratch", MAIN, (0.5, 0.6), (30.0, 31.0), 3500),
     ]
     page = page_of(finished(("cat", "dog")), rows)
     assert "comparison" in page.sections
@@ -223,13 +182,13 @@ def test_moved_arrays_are_not_hidden(finished: Callable[..., Any]) -> None:
 
 def test_foreign_logits_are_refused(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
-    for logits, labels in (
-        (run.logits[:-1], run.labels[:-1]),
-        (run.logits, 1 - run.labels),
-        (run.logits.T, run.labels),
+    for outputs, labels in (
+        (run.outputs[:-1], run.labels[:-1]),
+        (run.outputs, 1 - run.labels),
+        (run.outputs.T, run.labels),
     ):
         with pytest.raises(ValueError, match="do not belong"):
-            write_report(run.job, run.folder, logits, labels)
+            write_report(run.job, run.folder, outputs, labels)
 
 
 def test_the_report_is_the_same_each_time(finished: Callable[..., Any]) -> None:

@@ -9,9 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from toolkit.deploy.classifier import ImageClassifier
     from toolkit.deploy.dashboard import Dashboard, serve
+    from toolkit.deploy.examples import show_examples
     from toolkit.deploy.export import check_export, export_model
+    from toolkit.deploy.image_predictor import ImagePredictor
     from toolkit.deploy.inputs import expand_images
     from toolkit.deploy.manifest import Manifest
     from toolkit.deploy.network_predictor import NetworkPredictor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dashboard",
-    "ImageClassifier",
+    "ImagePredictor",
     "Manifest",
     "NetworkPredictor",
     "Prediction",
@@ -31,11 +32,12 @@ __all__ = [
     "predictions_csv",
     "predictions_table",
     "serve",
+    "show_examples",
 ]
 
 _HOME = {
     "Dashboard": "dashboard",
-    "ImageClassifier": "classifier",
+    "ImagePredictor": "image_predictor",
     "Manifest": "manifest",
     "NetworkPredictor": "network_predictor",
     "Prediction": "prediction",
@@ -46,6 +48,7 @@ _HOME = {
     "predictions_csv": "prediction",
     "predictions_table": "prediction",
     "serve": "dashboard",
+    "show_examples": "examples",
 }
 
 

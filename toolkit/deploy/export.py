@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ import paddle
 from paddle.nn import Layer
 
 import toolkit
-from toolkit.deploy.graph import evaluating, save_program, unwrapped
+from toolkit.deploy.graph import Activated, evaluating, save_program, unwrapped
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
 from toolkit.deploy.session import InferenceSession
 from toolkit.errors import DeployError
 from toolkit.files import atomic_folder, clear_os_errors
+from toolkit.task import TASKS, TaskName
 
 __all__ = ["check_export", "export_model"]
 
@@ -39,29 +41,34 @@ def export_model(
     extra: Mapping[str, Any] | None = None,
     check: npt.NDArray[np.float32] | None = None,
     tolerance: float = 1e-4,
+    task: TaskName = "classification",
 ) -> Path:
-    """Write an inference folder: program, weights and ``inference.yml``; softmax inside, any batch size.
+    """Write an inference folder: program, weights and ``inference.yml``; any batch size.
+
+    The program ends with the task's activation: softmax, sigmoid, or nothing.
 
     The folder appears whole or not at all: an older model of this name stays until the new one is complete, has run
     once and has passed ``check``. Other files in the folder are kept. The network is left as it was.
 
     Args:
-        network: Images ``[N, 3, image_size, image_size]`` to logits ``[N, len(classes)]``.
+        network: Images ``[N, C, image_size, image_size]`` to outputs before the activation ``[N, len(classes)]``; C is
+            the number of channels that ``preprocessing`` has a mean for.
         folder: Where to write.
-        classes: Class names in the order of the logits.
+        classes: Names of the classes, labels or targets, in the order of the outputs.
         preprocessing: ``toolkit.data.Preprocessing.to_dict()``.
         network_name: The network's name in the zoo.
         image_size: Side of the square input, pixels.
         extra: More facts for ``inference.yml`` (plain values): the run's name, its metrics.
-        check: Preprocessed images, float32 ``[M, 3, image_size, image_size]``; see ``check_export``. What came out is
+        check: Preprocessed images, float32 ``[M, C, image_size, image_size]``; see ``check_export``. What came out is
             in the manifest: ``extra.checked_images``, ``extra.largest_difference``.
-        tolerance: Largest allowed difference of a probability on ``check``.
+        tolerance: Largest allowed difference on ``check``, of a probability or as a share of a target's scale.
+        task: What the outputs are.
 
     Returns:
         The folder.
 
     Raises:
-        DeployError: The folder holds something else, the network cannot be exported, has another number of classes,
+        DeployError: The folder holds something else, the network cannot be exported, has another number of outputs,
             or the exported model computes something else.
         ToolkitError: The disk is full, or the folder may not be written.
 
@@ -74,7 +81,8 @@ def export_model(
     with clear_os_errors(f"the exported model {target}"), atomic_folder(target) as temporary:
         _need_space(network, temporary)
         _carry_over(target, temporary)
-        model, params = save_program(network, temporary, image_size)
+        channels = len(preprocessing["mean"])
+        model, params = save_program(network, temporary, image_size, channels, TASKS[task].activation)
         session = InferenceSession(model, params, optimize=False)
         manifest = Manifest(
             network=network_name,
@@ -87,6 +95,7 @@ def export_model(
             output_name=session.output_name,
             versions={"toolkit": toolkit.__version__, "paddle": paddle.__version__},
             extra=dict(extra or {}),
+            task=task,
         )
         _try_out(session, manifest)
         manifest.write(temporary)
@@ -99,13 +108,17 @@ def export_model(
 
 
 def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.float32], tolerance: float = 1e-4) -> float:
-    """Compare an exported model's probabilities with the network's.
+    """Compare what an exported model gives with what the network gives.
+
+    Probabilities are compared as they are. Values of a regression are compared as shares of their target's scale: the
+    standard deviation that the head multiplies by (``target_std``), but at least a hundredth of the largest value,
+    whose digits float32 has; without such a head the largest value itself.
 
     Args:
         folder: The inference folder.
         network: The network that was exported; its modes are restored.
-        images: Preprocessed images, float32 ``[M, 3, S, S]``, M at least 1.
-        tolerance: Largest allowed difference of a probability.
+        images: Preprocessed images, float32 ``[M, C, S, S]``, M at least 1.
+        tolerance: Largest allowed difference.
 
     Returns:
         The largest difference.
@@ -115,24 +128,52 @@ def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.floa
     """
     if len(images) == 0:
         raise DeployError("an export cannot be checked without images")
-    exported = Predictor(folder, device=paddle.get_device()).probabilities(images)
-    network = unwrapped(network)
-    with evaluating(network):
-        parts = [
-            paddle.nn.functional.softmax(network(paddle.to_tensor(images[start : start + _BATCH])), axis=-1).numpy()
-            for start in range(0, len(images), _BATCH)
-        ]
-    trained = np.concatenate(parts)
+    predictor = Predictor(folder, device=paddle.get_device())
+    exported, trained = predictor.outputs(images), _outputs(unwrapped(network), predictor.task, images)
     if trained.shape != exported.shape:
-        raise DeployError(f"the exported model gives {exported.shape} probabilities, the network {trained.shape}")
-    difference = float(np.abs(trained - exported).max())
+        raise DeployError(f"the exported model gives {exported.shape} outputs, the network {trained.shape}")
+    form = _CHECKS[predictor.task]
+    difference = float((np.abs(trained - exported) / form.scale(network, trained)).max())
     if not difference <= tolerance:  # NaN must fail
         raise DeployError(
-            f"the exported model is not the trained network: on {len(images)} images probabilities differ by "
+            f"the exported model is not the trained network: on {len(images)} images {form.what} by "
             f"{difference:.3g}, allowed is {tolerance:g}",
             hint="look for NaN weights or layers that act differently in a static graph; nothing was replaced",
         )
     return difference
+
+
+def _outputs(network: Layer, task: TaskName, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The network's outputs, in dygraph mode, with the task's activation."""
+    with evaluating(network):
+        whole = Activated(network, TASKS[task].activation)
+        parts = [whole(paddle.to_tensor(images[i : i + _BATCH])).numpy() for i in range(0, len(images), _BATCH)]
+    return np.concatenate(parts)
+
+
+def _target_scale(network: Layer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    largest = np.abs(values).max(axis=0).astype(np.float64)
+    learned = [value.numpy() for key, value in network.state_dict().items() if key.endswith(".target_std")]
+    scale = np.maximum(learned[0], largest / 100) if learned else largest
+    return np.where(scale > 0, scale, 1.0)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """How an export is compared with its network: units of a difference, and what the message says."""
+
+    scale: Callable[[Layer, npt.NDArray[np.float32]], npt.NDArray[np.float64]]
+    what: str
+
+
+_PROBABILITIES = _Check(lambda _network, _values: np.ones(1), "probabilities differ")
+_CHECKS: Mapping[TaskName, _Check] = MappingProxyType(
+    {
+        "classification": _PROBABILITIES,
+        "multilabel": _PROBABILITIES,
+        "regression": _Check(_target_scale, "values, as shares of their target's scale, differ"),
+    }
+)
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -173,9 +214,10 @@ def _carry_over(old: Path, new: Path) -> None:
 
 def _try_out(session: InferenceSession, manifest: Manifest) -> None:
     side, expected = manifest.image_size, (2, len(manifest.labels))
-    shape = session.run(np.zeros((2, 3, side, side), np.float32)).shape
+    kind = TASKS[manifest.task].outputs
+    shape = session.run(np.zeros((2, manifest.channels, side, side), np.float32)).shape
     if shape != expected:
         raise DeployError(
-            f"{manifest.network} gives {shape} for 2 images, but there are {len(manifest.labels)} class names",
-            hint="export with the class names that the network was trained with",
+            f"{manifest.network} gives {shape} for 2 images, but there are {len(manifest.labels)} {kind} names",
+            hint="export with the names that the network was trained with",
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import paddle
 from paddle.nn import Layer
@@ -13,8 +14,9 @@ from paddle.static import InputSpec
 
 from toolkit.deploy.session import PADDLE_ERRORS, paddle_says
 from toolkit.errors import DeployError
+from toolkit.task import Activation
 
-__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "evaluating", "save_program", "unwrapped"]
+__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "Activated", "evaluating", "save_program", "unwrapped"]
 
 INPUT_NAME = "image"
 PARAMS_NAME = "inference.pdiparams"
@@ -22,15 +24,39 @@ MODEL_NAME = ("inference.json", "inference.pdmodel")
 _NOTHING = object()
 
 
-class _Probabilities(Layer):
-    """The network with softmax behind it."""
+def _softmax(outputs: paddle.Tensor) -> paddle.Tensor:
+    return paddle.nn.functional.softmax(outputs, axis=-1)
 
-    def __init__(self, network: Layer) -> None:
+
+def _sigmoid(outputs: paddle.Tensor) -> paddle.Tensor:
+    return paddle.nn.functional.sigmoid(outputs)
+
+
+def _unchanged(outputs: paddle.Tensor) -> paddle.Tensor:
+    return outputs
+
+
+_FUNCTIONS: Mapping[Activation, Callable[[paddle.Tensor], paddle.Tensor]] = MappingProxyType(
+    {"softmax": _softmax, "sigmoid": _sigmoid, "none": _unchanged}
+)
+
+
+class Activated(Layer):
+    """A network with an activation behind it.
+
+    Args:
+        network: Images to outputs ``[N, outputs]``.
+        activation: What turns them into what a person wants.
+    """
+
+    def __init__(self, network: Layer, activation: Activation) -> None:
         super().__init__()
         self.network = network
+        self._activation = _FUNCTIONS[activation]
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        return paddle.nn.functional.softmax(self.network(image), axis=-1)
+        """Images ``[N, C, S, S]`` to ``[N, outputs]``."""
+        return self._activation(self.network(image))
 
 
 def unwrapped(network: Layer) -> Layer:
@@ -70,13 +96,17 @@ def _forwards_kept(network: Layer) -> Iterator[None]:
             layer._original_funcs.update(originals)
 
 
-def save_program(network: Layer, folder: Path, image_size: int) -> tuple[Path, Path]:
-    """Write a network with softmax as a program for Paddle Inference; the batch size stays free.
+def save_program(
+    network: Layer, folder: Path, image_size: int, channels: int = 3, activation: Activation = "softmax"
+) -> tuple[Path, Path]:
+    """Write a network with its activation as a program for Paddle Inference; the batch size stays free.
 
     Args:
-        network: Images ``[N, 3, S, S]`` to logits ``[N, classes]``; its modes, layers and weights stay as they are.
+        network: Images ``[N, C, S, S]`` to outputs ``[N, outputs]``; its modes, layers and weights stay as they are.
         folder: Where to write; exists.
         image_size: S, pixels.
+        channels: C.
+        activation: What the program ends with.
 
     Returns:
         Paths of the program (``.json`` by Paddle 3, ``.pdmodel`` by Paddle 2) and of the weights.
@@ -85,10 +115,10 @@ def save_program(network: Layer, folder: Path, image_size: int) -> tuple[Path, P
         DeployError: Paddle cannot trace the network.
     """
     network = unwrapped(network)
-    spec = InputSpec([None, 3, image_size, image_size], "float32", INPUT_NAME)
+    spec = InputSpec([None, channels, image_size, image_size], "float32", INPUT_NAME)
     with evaluating(network), _forwards_kept(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = _Probabilities(network)
+        program = Activated(network, activation)
         program.eval()
         try:
             paddle.jit.save(program, str(folder / "inference"), input_spec=[spec])

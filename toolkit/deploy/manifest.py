@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
 from toolkit.data import Preprocessing
 from toolkit.errors import DeployError
+from toolkit.task import TASKS, TaskName
 
 __all__ = ["MANIFEST_NAME", "Manifest", "ModelFile"]
 
 MANIFEST_NAME = "inference.yml"
 _FORMAT = 1
+_COLORS = {1: "gray", 3: "RGB"}
 _AGAIN = "export the model again: python tools/export.py -c runs/<name>/config.yaml"
 _BLOCK = 1 << 20
 _T = TypeVar("_T")
@@ -70,14 +74,15 @@ class Manifest:
     Attributes:
         network: Name of the network in the zoo.
         image_size: Side of the square input, pixels.
-        labels: Class names; position i is output i.
+        labels: Names of the classes, labels or targets; position i is output i.
         preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it.
         model: The program, ``inference.json`` (Paddle 3) or ``inference.pdmodel`` (Paddle 2).
         params: The weights.
-        input_name: Name of the input, float32 ``[N, 3, image_size, image_size]``.
-        output_name: Name of the output, probabilities, float32 ``[N, len(labels)]``.
+        input_name: Name of the input, float32 ``[N, channels, image_size, image_size]``.
+        output_name: Name of the output, float32 ``[N, len(labels)]``: probabilities, or values in the targets' units.
         versions: Versions of ``toolkit`` and ``paddle`` that wrote the model.
         extra: Whatever else the exporter wanted to say.
+        task: What the outputs are; files without it are of classification.
     """
 
     network: str
@@ -90,16 +95,33 @@ class Manifest:
     output_name: str
     versions: Mapping[str, str]
     extra: Mapping[str, Any] = field(default_factory=dict)
+    task: TaskName = "classification"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the input: one for each mean of the preprocessing."""
+        return len(self.preprocessing["mean"])
 
     def write(self, folder: Path) -> Path:
         """Write ``inference.yml`` (UTF-8; labels in the order of the outputs)."""
-        side = self.image_size
+        side, channels = self.image_size, self.channels
         content = {
             "format": _FORMAT,
+            "task": self.task,
             "network": self.network,
             "image_size": side,
-            "input": {"name": self.input_name, "shape": [-1, 3, side, side], "dtype": "float32", "color": "RGB"},
-            "output": {"name": self.output_name, "shape": [-1, len(self.labels)], "dtype": "float32", "is": "softmax"},
+            "input": {
+                "name": self.input_name,
+                "shape": [-1, channels, side, side],
+                "dtype": "float32",
+                "color": _COLORS.get(channels, "as in the file"),
+            },
+            "output": {
+                "name": self.output_name,
+                "shape": [-1, len(self.labels)],
+                "dtype": "float32",
+                "is": TASKS[self.task].activation,
+            },
             "preprocessing": dict(self.preprocessing),
             "files": {"model": vars(self.model), "params": vars(self.params)},
             "versions": dict(self.versions),
@@ -128,6 +150,7 @@ class Manifest:
         labels = tuple(str(label) for label in _get(path, values, "labels", list))
         if not labels:
             raise DeployError(f"{path} has no labels", hint=_AGAIN)
+        _check_shapes(path, values)
         return cls(
             network=_get(path, values, "network", str),
             image_size=_get(path, values, "image_size", int),
@@ -139,6 +162,7 @@ class Manifest:
             output_name=_get(path, values, "output.name", str),
             versions=_get(path, values, "versions", dict),
             extra=_get(path, values, "extra", dict),
+            task=_task(path, values),
         )
 
     def pipeline(self, folder: Path) -> Preprocessing:
@@ -154,6 +178,10 @@ class Manifest:
             preprocessing = Preprocessing.from_dict(self.preprocessing)
         except (KeyError, TypeError, ValueError) as error:
             raise DeployError(f"{folder / MANIFEST_NAME}: bad preprocessing ({error!r})", hint=_AGAIN) from error
+        if not np.isfinite((*preprocessing.mean, *preprocessing.std)).all() or min(preprocessing.std) <= 0:
+            raise DeployError(
+                f"{folder / MANIFEST_NAME}: bad preprocessing (mean and std must be numbers, std above 0)", hint=_AGAIN
+            )
         if preprocessing.image_size != self.image_size:
             raise DeployError(
                 f"{folder / MANIFEST_NAME}: preprocessing gives {preprocessing.image_size} px, "
@@ -161,6 +189,30 @@ class Manifest:
                 hint=_AGAIN,
             )
         return preprocessing
+
+
+def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
+    """The task; it must be one that is known, and agree with what the output is."""
+    name = values.get("task", "classification")
+    known = [task for task in TASKS if task == name]
+    if not known:
+        near = difflib.get_close_matches(str(name), list(TASKS), n=1)
+        guess = f" (did you mean {near[0]}?)" if near else f"; known are {', '.join(TASKS)}"
+        raise DeployError(f"{path}: task is {name!r}{guess}", hint=_AGAIN)
+    output = _get(path, values, "output", dict).get("is", TASKS[known[0]].activation)
+    if output != TASKS[known[0]].activation:
+        raise DeployError(f"{path}: task is {name}, but output.is says {output!r}", hint=_AGAIN)
+    return known[0]
+
+
+def _check_shapes(path: Path, values: Mapping[str, Any]) -> None:
+    """Where the input's shape is given, its channels must be those of the preprocessing."""
+    shape = _get(path, values, "input", dict).get("shape")
+    mean = _get(path, values, "preprocessing", dict).get("mean")
+    if isinstance(shape, list) and isinstance(mean, list) and shape[1:2] != [len(mean)]:
+        raise DeployError(
+            f"{path}: the input has shape {shape}, but preprocessing.mean has {len(mean)} channels", hint=_AGAIN
+        )
 
 
 def _digest(path: Path) -> str:

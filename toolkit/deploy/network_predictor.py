@@ -9,7 +9,7 @@ import numpy.typing as npt
 import paddle
 
 from toolkit.data import Preprocessing
-from toolkit.deploy.classifier import ImageClassifier
+from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.runtime import select_device
 from toolkit.zoo import create_network, imagenet_classes
 
@@ -18,7 +18,7 @@ __all__ = ["NetworkPredictor"]
 _WHOLE_SQUARE = 1.0
 
 
-class NetworkPredictor(ImageClassifier):
+class NetworkPredictor(ImagePredictor):
     """A network of the zoo with its own classifier, in Paddle's dygraph mode.
 
     Args:
@@ -54,8 +54,8 @@ class NetworkPredictor(ImageClassifier):
         pipeline = {"image_size": spec.input_size, "crop_ratio": crop_ratio, "mean": spec.mean, "std": spec.std}
         super().__init__(imagenet_classes(), Preprocessing.from_dict(pipeline))
 
-    def probabilities(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
-        """Probabilities of preprocessed images; see ``ImageClassifier.probabilities``."""
+    def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
+        """Probabilities of preprocessed images; see ``ImagePredictor.outputs``."""
         self._check_images(images)
         with paddle.no_grad():
             parts = [

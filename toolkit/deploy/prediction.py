@@ -1,12 +1,13 @@
-"""What was recognised, for people (a table) and for machines (JSON, CSV)."""
+"""What was predicted, for people (a table) and for machines (JSON, CSV)."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,73 +15,212 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.console import new_table
+from toolkit.task import TaskName
 
-__all__ = ["Prediction", "predictions_csv", "predictions_table", "rank_classes"]
+__all__ = ["THRESHOLD", "Prediction", "predictions_csv", "predictions_table", "read_outputs"]
+
+THRESHOLD = 0.5
+"""Multilabel: a label with a probability above this is taken to be there."""
+_Row: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The most likely classes of one picture.
+    """What a model says of one picture. What does not belong to its task is empty.
 
     Attributes:
         path: The file, or the name of a picture that is in memory.
-        label: Class names, most likely first.
+        label: Classification: the most likely classes, most likely first. Multilabel: the labels above the threshold,
+            most likely first.
         confidence: Their probabilities, in [0, 1].
+        scores: Multilabel: the most likely labels and their probabilities, above the threshold or not, best first.
+        values: Regression: each target's value, in its own unit.
+        task: What was predicted.
     """
 
     path: str
-    label: list[str]
-    confidence: list[float]
+    label: list[str] = field(default_factory=list)
+    confidence: list[float] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    task: TaskName = "classification"
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"path": ..., "label": [...], "confidence": [...]}``."""
-        return asdict(self)
+        """Plain values for JSON.
+
+        Returns:
+            Classification ``{"path": ..., "label": [...], "confidence": [...]}``, multilabel the same with
+            ``"scores": {label: number}``, regression ``{"path": ..., "values": {target: number}}``.
+        """
+        return {key: getattr(self, key) for key in _FORMS[self.task].keys}
 
 
-def rank_classes(path: str, probabilities: npt.NDArray[np.float32], labels: Sequence[str], topk: int) -> Prediction:
-    """Sort one picture's probabilities.
+def read_outputs(
+    task: TaskName, path: str, row: _Row, names: Sequence[str], topk: int, threshold: float = THRESHOLD
+) -> Prediction:
+    """One picture's outputs as a prediction.
 
     Args:
+        task: What the outputs are.
         path: Name of the picture.
-        probabilities: float32 ``[len(labels)]``.
-        labels: Class names.
-        topk: How many to keep; all when there are fewer.
-
-    Returns:
-        Best first; of equal ones the earlier class goes first.
+        row: float32 ``[len(names)]``: probabilities, or values in the targets' units.
+        names: Names of the classes, labels or targets.
+        topk: How many classes or scores to keep, best first; all when there are fewer. Of equal ones the earlier goes
+            first.
+        threshold: Multilabel: what is above this probability is there.
     """
-    best = np.argsort(-probabilities, kind="stable")[:topk]
+    return _FORMS[task].read(path, row, names, topk, threshold)
+
+
+def _read_classes(path: str, row: _Row, names: Sequence[str], topk: int, _threshold: float) -> Prediction:
+    best = _ranked(row)[:topk]
+    return Prediction(path, [names[i] for i in best], [_rounded(row[i]) for i in best])
+
+
+def _read_labels(path: str, row: _Row, names: Sequence[str], topk: int, threshold: float) -> Prediction:
+    order = _ranked(row)
+    there = [i for i in order if row[i] > threshold]
     return Prediction(
-        path=path,
-        label=[labels[index] for index in best],
-        confidence=[float(f"{probabilities[index]:.6g}") for index in best],
+        path,
+        [names[i] for i in there],
+        [_rounded(row[i]) for i in there],
+        scores={names[i]: _rounded(row[i]) for i in order[:topk]},
+        task="multilabel",
     )
 
 
+def _read_values(path: str, row: _Row, names: Sequence[str], _topk: int, _threshold: float) -> Prediction:
+    values = {name: float(f"{value:.7g}") for name, value in zip(names, row, strict=True)}
+    return Prediction(path, values=values, task="regression")
+
+
+def _ranked(row: _Row) -> list[int]:
+    return [int(index) for index in np.argsort(-row, kind="stable")]
+
+
+def _rounded(probability: np.float32) -> float:
+    return float(f"{probability:.6g}")
+
+
+_Line: TypeAlias = "tuple[Any, ...]"
+
+
+def _class_lines(prediction: Prediction) -> list[_Line]:
+    pairs = zip(prediction.label, prediction.confidence, strict=True)
+    return [(rank, label, confidence) for rank, (label, confidence) in enumerate(pairs, start=1)]
+
+
+def _label_lines(prediction: Prediction) -> list[_Line]:
+    """The labels above the threshold and the best scores: both are beginnings of one ranking."""
+    there = dict(zip(prediction.label, prediction.confidence, strict=True))
+    ranking = {**prediction.scores, **there}
+    pairs = sorted(ranking.items(), key=lambda pair: -pair[1])
+    return [(rank, label, score, int(label in there)) for rank, (label, score) in enumerate(pairs, start=1)]
+
+
+def _value_lines(prediction: Prediction) -> list[_Line]:
+    return list(prediction.values.items())
+
+
+def _class_cells(line: _Line) -> tuple[Text | str, ...]:
+    rank, label, confidence = line
+    return Text(label, style="bold" if rank == 1 else "", overflow="fold"), f"{confidence:.4f}"
+
+
+def _label_cells(line: _Line) -> tuple[Text | str, ...]:
+    _, label, score, there = line
+    return Text(label, style="bold" if there else "dim", overflow="fold"), f"{score:.4f}", "yes" if there else ""
+
+
+def _value_cells(line: _Line) -> tuple[Text | str, ...]:
+    target, value = line
+    return Text(target, overflow="fold"), f"{value:.7g}"
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How predictions of one task are read and shown.
+
+    Attributes:
+        read: From outputs to a prediction.
+        keys: What its JSON has.
+        header: Columns of the CSV behind ``path``.
+        lines: Rows of the CSV behind ``path``.
+        columns: Columns of the table behind ``image``; ``numeric`` ones are right-aligned.
+        cells: From a line to the table's cells.
+    """
+
+    read: Callable[[str, _Row, Sequence[str], int, float], Prediction]
+    keys: tuple[str, ...]
+    header: tuple[str, ...]
+    lines: Callable[[Prediction], list[_Line]]
+    columns: tuple[str, ...]
+    numeric: tuple[str, ...]
+    cells: Callable[[_Line], tuple[Text | str, ...]]
+
+
+_FORMS: Mapping[TaskName, _Form] = MappingProxyType(
+    {
+        "classification": _Form(
+            _read_classes,
+            ("path", "label", "confidence"),
+            ("rank", "label", "confidence"),
+            _class_lines,
+            ("class", "confidence"),
+            ("confidence",),
+            _class_cells,
+        ),
+        "multilabel": _Form(
+            _read_labels,
+            ("path", "label", "confidence", "scores"),
+            ("rank", "label", "confidence", "predicted"),
+            _label_lines,
+            ("label", "confidence", "predicted"),
+            ("confidence",),
+            _label_cells,
+        ),
+        "regression": _Form(
+            _read_values,
+            ("path", "values"),
+            ("target", "value"),
+            _value_lines,
+            ("target", "value"),
+            ("value",),
+            _value_cells,
+        ),
+    }
+)
+
+
+def _form(predictions: Sequence[Prediction]) -> _Form:
+    return _FORMS[predictions[0].task if predictions else "classification"]
+
+
 def predictions_table(predictions: Sequence[Prediction], title: str = "Predictions") -> Table:
-    """A table for people: a line a picture and class, best first."""
-    table = new_table(title, "image", "class", "confidence", numeric=("confidence",))
+    """A table for people: a line a picture and class, label or target; best first."""
+    form = _form(predictions)
+    table = new_table(title, "image", *form.columns, numeric=form.numeric)
     for prediction in predictions:
-        for rank, (label, confidence) in enumerate(zip(prediction.label, prediction.confidence, strict=True)):
-            name = Text(_printable(prediction.path), overflow="fold") if rank == 0 else Text("")
-            table.add_row(
-                name,
-                Text(label, style="bold" if rank == 0 else "", overflow="fold"),
-                f"{confidence:.4f}",
-                end_section=rank == len(prediction.label) - 1,
-            )
+        lines = form.lines(prediction)
+        for number, line in enumerate(lines):
+            name = Text(_printable(prediction.path) if number == 0 else "", overflow="fold")
+            table.add_row(name, *form.cells(line), end_section=number == len(lines) - 1)
     return table
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
-    """CSV with a row a picture and class, best first: ``path,rank,label,confidence`` (rank from 1)."""
+    """CSV with a row a picture and class, label or target.
+
+    Returns:
+        Classification: ``path,rank,label,confidence``, best first, rank from 1. Multilabel: the same with
+        ``predicted``, 1 for labels above the threshold and else 0. Regression: ``path,target,value``.
+    """
+    form = _form(predictions)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("path", "rank", "label", "confidence"))
+    writer.writerow(("path", *form.header))
     for prediction in predictions:
-        pairs = zip(prediction.label, prediction.confidence, strict=True)
-        for rank, (label, confidence) in enumerate(pairs, start=1):
-            writer.writerow((_printable(prediction.path), rank, label, confidence))
+        writer.writerows((_printable(prediction.path), *line) for line in form.lines(prediction))
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Recognise pictures with an exported model."""
+"""Predict with an exported model."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
-from toolkit.deploy.classifier import ImageClassifier
+from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.manifest import Manifest
 from toolkit.deploy.session import InferenceSession
 from toolkit.errors import DeployError
 from toolkit.runtime import cpu_settings, select_device
+from toolkit.task import TASKS
 
 __all__ = ["Predictor"]
 
 
-class Predictor(ImageClassifier):
+class Predictor(ImagePredictor):
     """An exported model in Paddle Inference (oneDNN on a CPU); needs nothing but its folder.
 
     May be called from several threads: pictures are read in parallel, the network runs one batch at a time. For more,
@@ -29,8 +30,9 @@ class Predictor(ImageClassifier):
         threads: CPU threads of the network; by default the toolkit's setting (``OMP_NUM_THREADS``).
 
     Attributes:
-        classes: Class names; position i is output i.
+        classes: Names of the classes, labels or targets; position i is output i.
         preprocessing: From a picture to the model's input.
+        task: What the model does.
         manifest: Everything that ``inference.yml`` says.
 
     Raises:
@@ -46,7 +48,7 @@ class Predictor(ImageClassifier):
     def __init__(self, folder: str | Path, *, device: str = "auto", threads: int | None = None) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
-        super().__init__(self.manifest.labels, self.manifest.pipeline(self.folder))
+        super().__init__(self.manifest.labels, self.manifest.pipeline(self.folder), self.manifest.task)
         model, params = (file.check(self.folder) for file in (self.manifest.model, self.manifest.params))
         if model.suffix == ".json" and int(paddle.__version__.partition(".")[0] or 0) == 2:
             raise DeployError(
@@ -60,13 +62,12 @@ class Predictor(ImageClassifier):
             raise DeployError(f"threads must be at least 1, not {threads}")
         self._session = InferenceSession(model, params, device=select_device(device), threads=threads)
 
-    def probabilities(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
-        """Probabilities of preprocessed images; see ``ImageClassifier.probabilities``."""
+    def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
+        """What the model makes of preprocessed images; see ``ImagePredictor.outputs``."""
         self._check_images(images)
         parts = [self._session.run(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
         result = np.concatenate(parts)
         if result.shape[1] != len(self.classes):
-            raise DeployError(
-                f"{self.folder}: the model has {result.shape[1]} outputs for {len(self.classes)} class names"
-            )
+            names = f"{len(self.classes)} {TASKS[self.task].outputs} names"
+            raise DeployError(f"{self.folder}: the model has {result.shape[1]} outputs for {names}")
         return result

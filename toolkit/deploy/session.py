@@ -1,4 +1,4 @@
-"""Paddle Inference behind one function: a batch of pictures in, probabilities out."""
+"""Paddle Inference behind one function: a batch of pictures in, outputs out."""
 
 from __future__ import annotations
 
@@ -87,10 +87,10 @@ class InferenceSession:
         """Run one batch.
 
         Args:
-            images: float32 ``[N, 3, S, S]``, N at least 1.
+            images: float32 ``[N, C, S, S]``, N at least 1.
 
         Returns:
-            float32 ``[N, classes]``.
+            float32 ``[N, outputs]``.
 
         Raises:
             DeployError: Paddle failed on it.

@@ -32,7 +32,7 @@ def ancestry_of(weights: bool | str | Path) -> tuple[dict[str, Any], ...]:
 
 def _entry(folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
     data, network = record.get("data", {}), record.get("network", {})
-    images = sum(sum(of.values()) for of in data.get("images", {}).values())
+    images = sum(data.get("sizes", {}).values())
     return {
         "name": record.get("name", folder.path.name),
         "run_dir": str(folder.path),

@@ -45,6 +45,7 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
             "task": job.data.task,
             "classes": list(job.data.classes),
             "images": job.data.counts(),
+            "sizes": {part: len(images) for part, images in job.data.parts.items()},
         },
         "plan": asdict(job.plan),
         "ancestry": list(job.ancestry),

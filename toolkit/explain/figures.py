@@ -1,4 +1,4 @@
-"""The figures of a report: matplotlib drawings as pictures inside of the page.
+"""Figures as pictures inside of the page, and the learning curves.
 
 They hold no words of the user's, and their text is drawn by the browser: no font has to be installed where the report
 is written. ``pyplot`` and the settings of matplotlib are left alone.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -17,12 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from toolkit.explain.calibration import Calibration
-
-__all__ = ["Picture", "data_uri", "learning_curve", "reliability_diagram"]
+__all__ = ["GRAY", "TRAIN", "VAL", "Picture", "data_uri", "drawn", "learning_curve"]
 
 TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
-TOO_SURE, TOO_MODEST = "#f6b08e", "#a9c8f5"
+_SHARES = frozenset({"top1", "top5"})
+"""Metrics that are drawn in percent."""
+_FLOORS: Mapping[str, float] = MappingProxyType({"r2": -1.0})
+"""Where an axis ends below: R2 has no lower bound, and one bad epoch would flatten the rest."""
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
 _STYLE: dict[Any, Any] = {
@@ -70,7 +72,7 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
 
     Args:
         lines: Lines of ``metrics.jsonl``, at least one.
-        metric: ``loss`` or ``top1``.
+        metric: Name of the metric; where the training images have none, only the validation images are drawn.
         title: Label of the vertical axis.
         best: The best epoch (1-based), where there is one.
     """
@@ -80,7 +82,9 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
         epochs = [line["epoch"] for line in lines]
         dot = "o" if len(lines) <= _MARKED_EPOCHS else ""
         for part, color, name in (("train", TRAIN, "training"), ("val", VAL, "validation")):
-            values = [line[part][metric] for line in lines]
+            values = [line[part][metric] for line in lines if metric in line[part]]
+            if not values:
+                continue
             axes.plot(epochs, values, color=color, marker=dot, markersize=3.2, label=name)
         marked = [line["val"][metric] for line in lines if line["epoch"] == best]
         if marked and best is not None:
@@ -90,12 +94,16 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
         axes.set_ylabel(title)
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if metric == "top1":
+        if metric in _SHARES:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        floor = _FLOORS.get(metric)
+        if floor is not None and axes.get_ylim()[0] < floor:
+            highest = max([floor + 0.1, *(line["val"][metric] for line in lines if line["val"][metric] > floor)])
+            axes.set_ylim(floor, highest + 0.05 * (highest - floor))
         axes.legend(fontsize=9)
 
     first, last = lines[0]["val"][metric], lines[-1]["val"][metric]
-    return _drawn(draw, f"{title} over {len(lines)} epochs: on validation images from {first:.3f} to {last:.3f}")
+    return drawn(draw, f"{title} over {len(lines)} epochs: on validation images from {first:.3f} to {last:.3f}")
 
 
 def _mark_phases(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
@@ -117,42 +125,14 @@ def _mark_phases(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def reliability_diagram(calibration: Calibration) -> Picture:
-    """Accuracy over confidence in bins, and below it how many predictions there are in each.
+def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
+    """A drawing as a picture, in the report's style.
 
-    The form of Guo et al. 2017, arXiv:1706.04599, figure 1.
+    Args:
+        draw: Draws on an empty figure, 4.8 inches wide.
+        alt: What it shows, in words.
+        height: Of the figure, in inches.
     """
-
-    def draw(figure: Figure) -> None:
-        bins = len(calibration.counts)
-        middles = [(index + 0.5) / bins for index in range(bins)]
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        some = [index for index in range(bins) if calibration.counts[index]]
-        places = [middles[index] for index in some]
-        said, right = [calibration.confidence[i] for i in some], [calibration.accuracy[i] for i in some]
-        both = [min(pair) for pair in zip(said, right, strict=True)]
-        upper.bar(places, both, 0.92 / bins, color=VAL)
-        for gap, color, name in (
-            ([a - b for a, b in zip(said, both, strict=True)], TOO_SURE, "surer than right"),
-            ([a - b for a, b in zip(right, both, strict=True)], TOO_MODEST, "more often right than sure"),
-        ):
-            upper.bar(places, gap, 0.92 / bins, both, color=color, label=name)
-        upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=(0, (4, 3)), label="as it should be")
-        upper.set_ylim(0, 1.02)
-        upper.set_xlim(0, 1)
-        upper.set_ylabel("accuracy")
-        figure.legend(fontsize=8.5, loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.6)
-        lower.bar(middles, calibration.counts, 0.92 / bins, color=TRAIN)
-        lower.set_ylabel("images")
-        lower.set_xlabel("confidence")
-        lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-        for axis in (upper.yaxis, lower.xaxis):
-            axis.set_major_formatter(PercentFormatter(1.0))
-
-    return _drawn(draw, f"accuracy over confidence; expected calibration error {calibration.error:.3f}", height=3.9)
-
-
-def _drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
     buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.8, height), layout="constrained")

@@ -11,8 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine import Comparison, Job
+from toolkit.explain.words import metric_words
 
-__all__ = ["Cell", "PlanRow", "comparison_rows", "confusion_cells", "count_summary", "parts_of_time", "plan_rows"]
+__all__ = [
+    "MANY",
+    "Cell",
+    "PlanRow",
+    "comparison_rows",
+    "confusion_cells",
+    "count_summary",
+    "parts_of_time",
+    "plan_rows",
+]
+
+MANY = 20
+"""With more classes or labels than these, tables begin with the worst ones, and the confusion matrix becomes a list."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +98,21 @@ def count_summary(counts: dict[str, dict[str, int]]) -> list[tuple[str, int, int
 
 
 def comparison_rows(rows: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """What ``compare_presets`` found, with ``best`` on the row of the highest mean."""
-    best = max(mean(row.top1) for row in rows)
-    return [{**row.to_json(), "seeds": len(row.top1), "best": mean(row.top1) == best} for row in rows]
+    """What ``compare_presets`` found, ready to show; ``best`` is on the row of the best mean."""
+    best = (max if rows[0].metric.better == "max" else min)(mean(row.scores) for row in rows)
+    return [
+        {
+            "preset": row.preset,
+            "value": metric_words(row.metric.name, mean(row.scores)),
+            "spread": metric_words(row.metric.name, row.spread).removesuffix("\u00a0%"),
+            "bar": min(1.0, max(0.0, mean(row.scores))),
+            "trainable": row.trainable,
+            "seconds": mean(row.seconds),
+            "seeds": len(row.scores),
+            "best": mean(row.scores) == best,
+        }
+        for row in rows
+    ]
 
 
 def parts_of_time(seconds: float) -> str:

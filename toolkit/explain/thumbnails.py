@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 
-from toolkit.data import ImageSet
+from toolkit.data import ImageSet, as_rgb
 from toolkit.errors import DataError
 from toolkit.explain.figures import Picture, data_uri
 
-__all__ = ["thumbnail"]
+__all__ = ["shown_image", "thumbnail"]
 
 _SIDE = 224
 """Longest side in pixels."""
@@ -18,9 +21,12 @@ _TINY = 64
 
 
 def thumbnail(images: ImageSet, index: int) -> Picture | None:
-    """One picture of a set, whole, at most 224 pixels long; None when it can no longer be read."""
+    """One picture of a set, whole, at most 224 pixels long; None when it can no longer be read.
+
+    What is neither gray nor RGB is shown as ``as_rgb`` has it.
+    """
     try:
-        pixels = images.read(index)
+        pixels = as_rgb(images.read(index))
     except DataError:
         return None
     height, width = pixels.shape[:2]
@@ -32,3 +38,9 @@ def thumbnail(images: ImageSet, index: int) -> Picture | None:
     suffix, kind = (".png", "image/png") if tiny else (".jpg", "image/jpeg")
     done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     return Picture(data_uri(kind, data.tobytes()), images.path(index), tiny) if done else None
+
+
+def shown_image(images: ImageSet, index: int) -> dict[str, Any]:
+    """What a page needs to show a picture: ``picture`` (see ``thumbnail``), ``path``, and ``name`` of the file."""
+    path = images.path(index)
+    return {"picture": thumbnail(images, index), "path": path, "name": Path(path).name}

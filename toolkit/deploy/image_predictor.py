@@ -1,0 +1,161 @@
+"""What every kind of predictor has in common: pictures in, predictions out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.console import progress
+from toolkit.data import Preprocessing, read_image
+from toolkit.data.channels import RGB, fit_channels
+from toolkit.deploy.inputs import read_ahead
+from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
+from toolkit.errors import DataError, DeployError
+from toolkit.runtime import cpu_settings
+from toolkit.task import TaskName
+
+__all__ = ["ImagePredictor", "Picture"]
+
+Picture: TypeAlias = "str | Path | npt.NDArray[np.uint8]"
+_MAX_READERS = 4
+_Named: TypeAlias = "tuple[str, Picture]"
+_Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32]]"
+
+
+class ImagePredictor(ABC):
+    """Says what is in pictures.
+
+    Attributes:
+        classes: Names of the classes, labels or targets; position i is output i.
+        preprocessing: From a picture to the network's input.
+        task: What the outputs are.
+    """
+
+    def __init__(self, classes: Sequence[str], preprocessing: Preprocessing, task: TaskName = "classification") -> None:
+        self.classes = tuple(classes)
+        self.preprocessing = preprocessing
+        self.task: TaskName = task
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures: 1 gray, 3 RGB, or another number."""
+        return self.preprocessing.channels
+
+    @abstractmethod
+    def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
+        """What the model makes of preprocessed images.
+
+        Args:
+            images: float32 ``[N, channels, S, S]``.
+            batch_size: How many go through the network at once. Small is fast on a CPU.
+
+        Returns:
+            float32 ``[N, len(classes)]``. Classification: probabilities, each row sums to 1. Multilabel: the
+            probability of each label, in [0, 1]. Regression: values in the targets' units.
+
+        Raises:
+            DeployError: The shape does not fit.
+        """
+
+    def predict(
+        self,
+        images: Sequence[Picture] | Picture,
+        topk: int = 5,
+        batch_size: int = 8,
+        names: Sequence[str] | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]:
+        """Predict from pictures; files are read in a few threads ahead of the network.
+
+        Args:
+            images: Files, or pictures in memory (uint8 ``[H, W, channels]``, colour as RGB, gray also ``[H, W]``); one
+                or many. Gray becomes RGB and RGB gray as the model needs it.
+            topk: How many classes or label scores to give for each, at least 1; all when the model has fewer.
+            batch_size: How many go through the network at once, at least 1.
+            names: What to call the pictures; by default a file's path, and ``image <i>`` for one in memory.
+            threshold: Multilabel only: a label is there when its probability is above this, in [0, 1); by default 0.5.
+
+        Returns:
+            One prediction a picture, in order.
+
+        Raises:
+            DataError: A picture cannot be read; the message names it.
+            DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
+        """
+        self._check_arguments(topk, batch_size, threshold)
+        pictures = _as_list(images)
+        named = list(zip(names or [_name(i, picture) for i, picture in enumerate(pictures)], pictures, strict=True))
+        workers = max(1, min(_MAX_READERS, int(cpu_settings().threads)))
+        predictions: list[Prediction] = []
+        with progress() as bar:
+            task = bar.add_task("predicting", total=len(named))
+            ready = read_ahead(named, self._prepare, workers, ahead=2 * max(batch_size, workers))
+            for batch in _batches(ready, batch_size):
+                predictions.extend(self._predict_batch(batch, topk, THRESHOLD if threshold is None else threshold))
+                bar.update(task, completed=len(predictions))
+        return predictions
+
+    def _check_arguments(self, topk: int, batch_size: int, threshold: float | None) -> None:
+        if topk < 1 or batch_size < 1:
+            raise DeployError(f"topk and batch_size must be at least 1, not {topk} and {batch_size}")
+        if threshold is None:
+            return
+        if self.task != "multilabel":
+            raise DeployError(f"a threshold is for multilabel models; this one does {self.task}")
+        if not 0 <= threshold < 1:
+            raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")
+
+    def _prepare(self, named: _Named) -> _Ready:
+        name, picture = named
+        if isinstance(picture, (str, Path)):
+            return name, self.preprocessing.apply(read_image(picture, self.channels))
+        pixels = _fitting(picture, self.channels)
+        if pixels is None:
+            wanted = f"{'RGB ' if self.channels == RGB else ''}uint8 [H, W, {self.channels}]"
+            raise DataError(f"{name}: expected {wanted}, not {picture.dtype} {list(picture.shape)}")
+        return name, self.preprocessing.apply(pixels)
+
+    def _predict_batch(self, batch: Sequence[_Ready], topk: int, threshold: float) -> Iterator[Prediction]:
+        rows = self.outputs(np.stack([image for _, image in batch]), len(batch))
+        for (name, _), row in zip(batch, rows, strict=True):
+            if not np.isfinite(row).all():
+                raise DeployError(f"the model gives NaN for {name}", hint="its weights are damaged; train it again")
+            yield read_outputs(self.task, name, row, self.classes, topk, threshold)
+
+    def _check_images(self, images: npt.NDArray[np.float32]) -> None:
+        side = self.preprocessing.image_size
+        if images.ndim != 4 or images.shape[1:] != (self.channels, side, side) or len(images) == 0:
+            raise DeployError(
+                f"expected images [N, {self.channels}, {side}, {side}] with N at least 1, not {list(images.shape)}"
+            )
+
+
+def _fitting(picture: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8] | None:
+    """A picture in memory with so many channels; None when it is none."""
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
+        return None
+    try:
+        return fit_channels(picture, channels)
+    except ValueError:
+        return None
+
+
+def _as_list(images: Sequence[Picture] | Picture) -> list[Any]:
+    if isinstance(images, (str, Path)) or (isinstance(images, np.ndarray) and images.ndim in (2, 3)):
+        return [images]
+    return list(images)
+
+
+def _name(index: int, picture: Picture) -> str:
+    return str(picture) if isinstance(picture, (str, Path)) else f"image {index}"
+
+
+def _batches(items: Iterator[_Ready], size: int) -> Iterator[list[_Ready]]:
+    while batch := list(islice(items, size)):
+        yield batch

@@ -1,0 +1,134 @@
+"""The numbers of a multilabel report: every label on its own, the interval of their mean, and the mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+
+from toolkit.explain.bootstrap import interval, resamples
+
+__all__ = ["LabelScore", "label_scores", "map_interval", "worst_labels"]
+
+_RESAMPLES, _FEWEST = 1000, 100
+_AFFORDABLE = 200_000_000
+"""Images x labels x resamples that are computed in a few seconds."""
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How well one label is found.
+
+    Attributes:
+        name: The label.
+        positives: Number of images that have it.
+        average_precision: Area under the precision-recall steps; None when no image has it.
+        precision: Share of the images said to have it that do; None when none was said to.
+        recall: Share of the images that have it that were found; None when no image has it.
+        f1: Harmonic mean of both; None when it is neither there nor was said to be.
+    """
+
+    name: str
+    positives: int
+    average_precision: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def label_scores(logits: NDArray[np.floating], true: NDArray[np.bool_], names: tuple[str, ...]) -> list[LabelScore]:
+    """Every label's scores, in the order of the labels; precision, recall and F1 at probability 0.5.
+
+    Args:
+        logits: Scores before the sigmoid, ``[N, C]``.
+        true: Which image has which label, ``[N, C]``.
+        names: Names of the labels, C of them.
+    """
+    said, found = logits > 0, []
+    for index, name in enumerate(names):
+        truth, positives = true[:, index], int(true[:, index].sum())
+        precision, recall, f1, _ = precision_recall_fscore_support(
+            truth, said[:, index], average="binary", zero_division=0
+        )
+        there, claimed = positives > 0, bool(said[:, index].any())
+        found.append(
+            LabelScore(
+                name,
+                positives,
+                float(average_precision_score(truth, logits[:, index])) if there else None,
+                float(precision) if claimed else None,
+                float(recall) if there else None,
+                float(f1) if there or claimed else None,
+            )
+        )
+    return found
+
+
+def map_interval(logits: NDArray[np.floating], true: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """95 % bootstrap interval of the mean average precision, over the images.
+
+    Args:
+        logits: Scores ``[N, C]``.
+        true: Which image has which label, ``[N, C]``.
+
+    Returns:
+        None where no image has a label, or there are too many numbers to do it in a few seconds.
+    """
+    labels = np.flatnonzero(true.any(axis=0))
+    times = min(_RESAMPLES, _AFFORDABLE // max(1, len(true) * len(labels)))
+    if not len(labels) or times < _FEWEST:
+        return None
+    ranked = [_Ranking(logits[:, label], true[:, label]) for label in labels]
+    means = []
+    for weights in resamples(len(true), times):
+        precisions = np.stack([ranking.average_precision(weights) for ranking in ranked])
+        known = np.isfinite(precisions)
+        means.append(np.where(known, precisions, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    return interval(np.concatenate(means))
+
+
+class _Ranking:
+    """One label's images, best score first; average precision for any weights of the images.
+
+    Args:
+        scores: ``[N]``.
+        true: Which images have the label, ``[N]``; at least one.
+    """
+
+    def __init__(self, scores: NDArray[np.floating], true: NDArray[np.bool_]) -> None:
+        self._order = np.argsort(-scores, kind="stable")
+        ranked = -scores[self._order]
+        self._true = true[self._order]
+        self._places = np.flatnonzero(self._true)
+        self._ends = np.searchsorted(ranked, ranked[self._places], side="right") - 1  # equal scores count together
+
+    def average_precision(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """For each row of weights ``[B, N]``; NaN where no image with the label has any weight."""
+        drawn = weights[:, self._order]
+        hits = np.cumsum(drawn * self._true, axis=1)[:, self._ends]
+        seen = np.cumsum(drawn, axis=1)[:, self._ends]
+        positives = drawn[:, self._places]
+        total = positives.sum(axis=1)
+        area = (positives * hits / np.maximum(seen, 1)).sum(axis=1)
+        return np.where(total > 0, area / np.maximum(total, 1), np.nan)
+
+
+def worst_labels(
+    probabilities: NDArray[np.floating], wrong: NDArray[np.bool_], most: int, *, highest: bool
+) -> list[tuple[int, int]]:
+    """The most confident mistakes, an image once: image and label, worst first.
+
+    Args:
+        probabilities: Of each label, ``[N, C]``.
+        wrong: The mistakes meant, ``[N, C]``.
+        most: At most so many.
+        highest: Whether a high probability is the mistake (a label that is not there) or a low one (a missed label).
+    """
+    size = probabilities if highest else 1 - probabilities
+    badness = np.where(wrong, size, -1.0)
+    label = badness.argmax(axis=1)
+    worst = badness[np.arange(len(badness)), label]
+    rows = np.argsort(-worst, kind="stable")[:most]
+    return [(int(row), int(label[row])) for row in rows if worst[row] >= 0]

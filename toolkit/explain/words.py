@@ -1,0 +1,65 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import floor, isfinite, log10
+from types import MappingProxyType
+
+__all__ = ["fixed", "in_scale", "metric_words", "number", "percent", "span"]
+
+_LARGE, _SMALL = 1e4, 1e-3
+_MOST_DECIMALS = 6
+
+
+def percent(share: float) -> str:
+    """A share in percent; what is not quite all is not called ``100.0 %``."""
+    words = f"{100 * share:.1f}"
+    return f"{'over 99.9' if share < 1 and words == '100.0' else words}\u00a0%"
+
+
+def fixed(value: float | None) -> str:
+    """A number without unit, to three places; a dash for None."""
+    if value is None:
+        return "–"
+    words = f"{value:.3f}"
+    return "0.000" if words == "-0.000" else words.replace("-", "−")
+
+
+def number(value: float | None) -> str:
+    """A number in any unit, to four digits: ``0.01235``, ``12.35``, ``1235``, ``12,346``; a dash for None."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    if not isfinite(value) or size == 0:
+        words = f"{value:g}"
+    elif _LARGE <= size < _LARGE**3:
+        words = f"{value:,.0f}"
+    else:
+        words = f"{value:.4g}" if size >= _SMALL else f"{value:.3g}"
+    return words.replace("-", "−")
+
+
+def in_scale(value: float, scale: float) -> str:
+    """A number with the decimals that tell values apart: down to a hundredth of ``scale``, their standard deviation."""
+    decimals = 2 - floor(log10(scale)) if scale > 0 and isfinite(scale) else _MOST_DECIMALS + 1
+    if decimals > _MOST_DECIMALS or abs(value) >= _LARGE**3:
+        return number(value)
+    comma = "," if abs(value) >= _LARGE else ""
+    words = f"{value:{comma}.{max(0, decimals)}f}"
+    return words.lstrip("-") if float(words.replace(",", "")) == 0 else words.replace("-", "−")
+
+
+def span(interval: tuple[float, float] | None, words: Callable[[float], str]) -> str:
+    """An interval as ``0.81 to 0.86``; a dash where there is none."""
+    return "–" if interval is None else f"{words(interval[0])} to {words(interval[1])}"
+
+
+_WORDS: Mapping[str, Callable[[float], str]] = MappingProxyType(
+    {"top1": percent, "top5": percent, "mae": number, "mse": number}
+)
+
+
+def metric_words(name: str, value: float) -> str:
+    """A metric's value as a person says it: accuracies in percent, errors in their unit, the rest to three places."""
+    return _WORDS.get(name, fixed)(value)
