@@ -10,11 +10,12 @@ PY := $(VENV)/bin/python
 CLONE := $(shell pwd | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.toolkit-$(CLONE)
 INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
+INSTALLED_CLAS := $(VENV)/.toolkit-clas-$(CLONE)
 PIP := $(PY) -m pip --disable-pip-version-check
 CODE := toolkit tools tests docs setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test slow check lint style types format clean
+.PHONY: help quickstart install dev test slow clas check lint style types format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,9 @@ test: $(INSTALLED_DEV) ## the fast tests
 
 slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they are at hand
 	$(PY) -m pytest -m "slow and not gpu" $(ARGS)
+
+clas: $(INSTALLED_CLAS) ## install PaddleClas and test its networks, a small one of every family
+	$(PY) -m pytest tests/zoo/test_clas.py $(ARGS)
 
 check: lint test ## format, lint, types and the fast tests
 
@@ -78,3 +82,9 @@ $(INSTALLED_DEV): setup.py pyproject.toml | $(PY)
 	@echo "installing the toolkit and its development tools into $(VENV) (the first time downloads about 300 MB)"
 	$(PIP) install -e ".[dev]"
 	@touch $(INSTALLED) $@
+
+# PaddleClas's own pins cannot be met: see setup.py.
+$(INSTALLED_CLAS): $(INSTALLED_DEV)
+	$(PIP) install -e ".[clas]"
+	$(PIP) install --no-deps paddleclas==2.6.0
+	@touch $@

@@ -27,6 +27,7 @@ LAYERS = {
     "toolkit.zoo": 2,
     "toolkit.transfer": 2,
     "toolkit.callbacks": 2,
+    "toolkit.inference": 2,
     "toolkit.engine": 3,
     "toolkit.deploy": 4,
     "toolkit.explain": 4,

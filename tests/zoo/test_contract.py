@@ -1,16 +1,20 @@
-"""What holds for every row of the zoo."""
+"""What holds for every row of ``paddle.vision.models``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 
 import numpy as np
 import paddle
 import pytest
 
-from toolkit.zoo import NetworkSpec, create_network, get_spec, list_networks
+from toolkit.errors import NetworkError
+from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, list_networks
+from toolkit.zoo.original import build_original
 from toolkit.zoo.steps import layer_at
 
+NAMES = [name for name in list_networks() if get_spec(name).library == "paddle"]
 QUICK = (
     "lenet",
     "mobilenet_v1_x0_25",
@@ -24,31 +28,36 @@ QUICK = (
     "googlenet",
     "inception_v3",
 )
-ROWS = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in list_networks()]
+SHALLOW = ("lenet", "mobilenet_v1_x0_25", "resnet18", "squeezenet1_1")
+"""Quick ones of which every prefix is quickly frozen."""
 
 
-def original_of(spec: NetworkSpec) -> paddle.nn.Layer:
-    module, _, attribute = spec.factory.rpartition(".")
-    return getattr(import_module(module), attribute)(**spec.options)
+def rows(quick: tuple[str, ...]) -> list[object]:
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in NAMES]
 
 
-def images_for(spec: NetworkSpec, count: int = 2) -> paddle.Tensor:
-    return paddle.randn([count, spec.in_channels, spec.min_size, spec.min_size])
+ROWS = rows(QUICK)
 
 
-def main_output(output: paddle.Tensor | tuple[paddle.Tensor, ...]) -> np.ndarray:
-    return (output[0] if isinstance(output, (tuple, list)) else output).numpy()
+def smallest(spec: NetworkSpec) -> int:
+    """Side of the smallest images with which all of the network works, auxiliary classifiers included."""
+    return max([spec.min_size, *(one.min_size for one in spec.auxiliary)])
 
 
-def is_auxiliary(spec: NetworkSpec, key: str) -> bool:
-    return any(key.startswith(f"{path}.") for path in spec.auxiliary)
+def images_for(spec: NetworkSpec, count: int = 2, size: int | None = None) -> paddle.Tensor:
+    size = size or spec.min_size
+    return paddle.randn([count, spec.in_channels, size, size])
 
 
-def pair(name: str) -> tuple[NetworkSpec, paddle.nn.Layer, paddle.nn.Layer]:
+def outputs_of(result: object) -> list[np.ndarray]:
+    return [one.numpy() for one in (result if isinstance(result, (tuple, list)) else [result])]
+
+
+def pair(name: str) -> tuple[NetworkSpec, paddle.nn.Layer, StagedNetwork]:
     """A row, the original network, and ours with the original's state."""
     spec = get_spec(name)
-    original, network = original_of(spec), create_network(name)
-    state = {k: v for k, v in original.state_dict().items() if not is_auxiliary(spec, k)}
+    original, network = build_original(spec), create_network(name)
+    state = original.state_dict()
     assert set(state) == set(network.state_dict())
     for key, value in network.state_dict().items():
         value.set_value(state[key])
@@ -60,29 +69,45 @@ def test_network_is_the_original_to_the_bit(name: str) -> None:
     spec, original, network = pair(name)
     original.eval()
     network.eval()
-    # googlenet's auxiliary classifiers, which are left out, take one size only
-    size = spec.input_size if spec.auxiliary else spec.min_size
-    x = paddle.randn([2, spec.in_channels, size, size])
+    x = images_for(spec, size=smallest(spec))
     with paddle.no_grad():
-        expected = main_output(original(x))
+        expected = outputs_of(original(x))[0]
         np.testing.assert_array_equal(network(x).numpy(), expected)
         for k in (1, len(network.stage_names) // 2, len(network.stage_names)):
             z = network.features(x, k)
             np.testing.assert_array_equal(network.forward_from(z, k).numpy(), expected)
-            np.testing.assert_array_equal(network.tail(k).eval()(z).numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_network_in_training_is_the_original_to_the_bit(name: str) -> None:
+    """All outputs, those of auxiliary classifiers too, with the same dropout; and the statistics that it leaves."""
+    spec, original, network = pair(name)
+    x = images_for(spec, size=smallest(spec))
+    results = []
+    for one in (original, network):
+        one.train()
+        paddle.seed(7)
+        with paddle.no_grad():
+            results.append(outputs_of(one(x)))
+    assert len(results[1]) == 1 + len(spec.auxiliary)
+    for expected, ours in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+    for key, value in original.state_dict().items():
+        np.testing.assert_array_equal(network.state_dict()[key].numpy(), value.numpy())
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_stages_and_head_hold_every_array_once(name: str) -> None:
     network = create_network(name)
     parts = [network.stage_state(i) for i in range(len(network.stage_names))]
-    head = [k for k in network.state_dict() if k.startswith(f"{network.spec.head}.")]
-    keys = [key for part in parts for key in part] + head
+    head = list(network.head_parameters())
+    auxiliary = list(network.auxiliary_state())
+    keys = [key for part in parts for key in part] + head + auxiliary
     assert len(keys) == len(set(keys))
     assert set(keys) == set(network.state_dict())
     assert len(set(network.stage_names)) == len(network.stage_names)
     weights = [k for i in range(len(parts)) for k in network.stage_parameters(i)] + list(network.head_parameters())
-    assert set(weights) == {k for k, p in network.named_parameters() if not p.stop_gradient}
+    assert {*weights, *auxiliary} == {k for k, p in network.named_parameters() if not p.stop_gradient}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -96,6 +121,15 @@ def test_a_new_head_fits_the_row(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
+def test_no_dropout_of_a_new_top_scales_at_inference(name: str) -> None:
+    """Stages keep theirs: pretrained weights were trained with it."""
+    network = create_network(name, num_classes=3)
+    stages = {id(layer) for stage in network._stages for top in stage.layers.values() for layer in top.sublayers(True)}
+    others = [layer for layer in network.sublayers() if id(layer) not in stages]
+    assert not [layer for layer in others if getattr(layer, "mode", "") == "downscale_in_infer"]
+
+
+@pytest.mark.parametrize("name", ROWS)
 def test_description_is_what_the_network_does(name: str) -> None:
     network = create_network(name, num_classes=2)
     network.freeze(1)
@@ -103,40 +137,93 @@ def test_description_is_what_the_network_does(name: str) -> None:
     stages = network.describe(network.spec.min_size)
     assert [s.name for s in stages] == list(network.stage_names)
     assert all(min(s.shape) >= 1 for s in stages)
+    x = images_for(network.spec)
     for index, described in enumerate(stages):
         assert described.parameters == sum(p.size for p in network.stage_parameters(index).values())
+        assert tuple(network.features(x, index + 1).shape[1:]) == described.shape
     assert {key: layer.training for key, layer in network.named_sublayers(include_self=True)} == modes
 
 
-def train_two_steps(network: paddle.nn.Layer) -> set[str]:
-    """Train through paddle.Model; give the keys of what moved."""
-    spec = network.spec
-    shape = [None, spec.in_channels, spec.min_size, spec.min_size]
+class AllOutputs(paddle.nn.Layer):
+    """Cross entropy of the logits and of those of auxiliary classifiers."""
+
+    def forward(self, *outputs: paddle.Tensor) -> paddle.Tensor:
+        *logits, labels = outputs
+        return sum(paddle.nn.functional.cross_entropy(one, labels) for one in logits)
+
+
+def moved_in_two_steps(network: StagedNetwork, size: int) -> set[str]:
+    """Train through paddle.Model; give the keys of what moved. Afterwards the network is as before."""
+    shape = [None, network.in_channels, size, size]
     image, label = paddle.static.InputSpec(shape, name="image"), paddle.static.InputSpec([None], "int64", name="label")
     model = paddle.Model(network, [image], [label])
     optimizer = paddle.optimizer.Momentum(0.01, parameters=network.parameters(), weight_decay=0.01)
-    model.prepare(optimizer, paddle.nn.CrossEntropyLoss())
+    model.prepare(optimizer, AllOutputs())
     before = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     for _ in range(2):
-        model.train_batch([images_for(spec, 4).numpy()], [np.array([0, 1, 2, 0])])
-    return {key for key, value in network.state_dict().items() if (value.numpy() != before[key]).any()}
+        model.train_batch([images_for(network.spec, 4, size).numpy()], [np.array([0, 1, 2, 0])])
+    after = network.state_dict()
+    moved = {key for key, value in after.items() if (value.numpy() != before[key]).any()}
+    assert all(np.isfinite(after[key].numpy()).all() for key in moved)
+    for key in moved:
+        after[key].set_value(before[key])
+    return moved
+
+
+def check_freezing(network: StagedNetwork, size: int, k: int) -> None:
+    network.freeze(k)
+    unmoved = {key for i in range(k) for key in network.stage_state(i)}
+    unmoved |= {key for one in network._auxiliary if one.stage <= k for key in one.branch.state()}
+    assert moved_in_two_steps(network, size) == set(network.state_dict()) - unmoved
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_frozen_stages_do_not_move_and_the_others_do(name: str) -> None:
-    network = create_network(name, num_classes=3)
-    k = len(network.stage_names) // 2
-    network.freeze(k)
-    moved = train_two_steps(network)
-    frozen = {key for i in range(k) for key in network.stage_state(i)}
-    assert frozen, "the row's first stages have no arrays"
-    assert moved == set(network.state_dict()) - frozen
+    """At the smallest size that the network takes."""
+    spec = get_spec(name)
+    network = create_network(name, num_classes=3, image_size=spec.min_size)
+    check_freezing(network, spec.min_size, len(network.stage_names) // 2)
+
+
+@pytest.mark.parametrize("name", rows(SHALLOW))
+def test_freezing_every_prefix(name: str) -> None:
+    spec = get_spec(name)
+    network = create_network(name, num_classes=3, image_size=smallest(spec))
+    for k in range(len(network.stage_names) + 1):
+        check_freezing(network, smallest(spec), k)
+
+
+def windows_beyond_their_maps(network: StagedNetwork) -> Iterator[str]:
+    """Run the network; give the convolutions and pools whose window is larger than the map with its padding."""
+    found: list[str] = []
+
+    def note(layer: paddle.nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
+        window = np.broadcast_to(layer._kernel_size if hasattr(layer, "_kernel_size") else layer.ksize, 2)
+        padding = getattr(layer, "_updated_padding", getattr(layer, "padding", 0))
+        if padding == "SAME":  # fits any map
+            return
+        padding = np.broadcast_to(padding, 2)
+        if (np.array(inputs[0].shape[2:]) + 2 * padding < window).any():
+            found.append(f"{layer.full_name()} on {inputs[0].shape}")
+
+    kinds = (paddle.nn.Conv2D, paddle.nn.MaxPool2D, paddle.nn.AvgPool2D)
+    hooks = [one.register_forward_pre_hook(note) for one in network.sublayers() if isinstance(one, kinds)]
+    network.eval()
+    with paddle.no_grad():
+        network(images_for(network.spec, 1))
+    for hook in hooks:
+        hook.remove()
+    yield from found
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_the_smallest_size_is_checked(name: str) -> None:
+def test_the_smallest_size(name: str) -> None:
+    """Paddle computes with windows that are larger than their map, and what comes out depends on the backend."""
     spec = get_spec(name)
-    with pytest.raises(Exception, match=f"at least {spec.min_size}"):
+    assert spec.min_size <= 32 or name in ("alexnet", "googlenet", "inception_v3", "squeezenet1_0")
+    network = create_network(name, 2, image_size=spec.min_size)
+    assert list(windows_beyond_their_maps(network)) == []
+    with pytest.raises(NetworkError, match=f"at least {spec.min_size}"):
         create_network(name, 2, image_size=spec.min_size - 1)
 
 
@@ -144,7 +231,7 @@ def test_the_smallest_size_is_checked(name: str) -> None:
 def test_row_agrees_with_paddle(name: str) -> None:
     """Weights, checksum and head are those that Paddle itself uses."""
     spec = get_spec(name)
-    original = original_of(spec)
+    original = build_original(spec)
     assert layer_at(original, spec.head) is not None
     published = dict(vars(import_module(type(original).__module__)).get("model_urls", {})).values()
     if spec.weights is not None:
@@ -153,17 +240,17 @@ def test_row_agrees_with_paddle(name: str) -> None:
 
 
 def test_no_published_weights_are_forgotten() -> None:
-    known = {get_spec(name).weights.url for name in list_networks() if get_spec(name).weights}
+    known = {get_spec(name).weights.url for name in NAMES if get_spec(name).weights}
     modules = {import_module(original.__module__) for original in _factories()}
     published = {url for module in modules for url, _ in getattr(module, "model_urls", {}).values()}
     assert known == published
 
 
 def _factories() -> list[object]:
-    names = {get_spec(name).factory.rpartition(".")[2] for name in list_networks()}
+    names = {get_spec(name).factory.rpartition(".")[2] for name in NAMES}
     return [getattr(paddle.vision.models, name) for name in sorted(names)]
 
 
 def test_every_factory_of_paddle_has_a_row() -> None:
     functions = {n for n in paddle.vision.models.__all__ if n.islower()} | {"LeNet"}
-    assert functions == {get_spec(name).factory.rpartition(".")[2] for name in list_networks()}
+    assert functions == {get_spec(name).factory.rpartition(".")[2] for name in NAMES}

@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -100,6 +101,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("TOOLKIT_OFFLINE", "TOOLKIT_MIRROR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "weights"
+
+
+def weights_file(folder: Path) -> bytes:
+    """LeNet's weights, as a file."""
+    write_weights(create_network("lenet").state_dict(), folder / "made.pdparams")
+    return (folder / "made.pdparams").read_bytes()
 
 
 def names(folder: Path) -> list[str]:
@@ -274,7 +281,8 @@ def test_the_cache_is_paddles_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights_folder() == Path(WEIGHTS_HOME)
 
 
-def test_files_of_two_urls_do_not_mix(server: Server) -> None:
+def test_files_of_two_urls_do_not_mix(server: Server, tmp_path: Path) -> None:
+    server.content = weights_file(tmp_path)
     first = resolve_weights(get_spec("resnet18"), server.url)
     second = resolve_weights(get_spec("resnet18"), server.url.replace("x=1", "x=2"))
     assert first is not None
@@ -284,12 +292,36 @@ def test_files_of_two_urls_do_not_mix(server: Server) -> None:
 
 
 def test_a_url_becomes_a_network(server: Server, tmp_path: Path) -> None:
-    write_weights(create_network("lenet").state_dict(), tmp_path / "a.pdparams")
-    server.content = (tmp_path / "a.pdparams").read_bytes()
+    server.content = weights_file(tmp_path)
     assert create_network("lenet", 3, pretrained=server.url).num_classes == 3
     server.content = b"<html>no weights</html>"
-    with pytest.raises(WeightsError, match="not a weights file"):
-        create_network("lenet", 3, pretrained=server.url.replace("net", "page"))
+    for _ in range(2):  # such a file is not kept
+        with pytest.raises(WeightsError, match="not a weights file"):
+            create_network("lenet", 3, pretrained=server.url.replace("net", "page"))
+    assert [path for path, _ in server.requests].count("/models/page.pdparams?x=1") == 2
+
+
+def test_weights_without_a_checksum_are_read_before_they_are_kept(server: Server, folder: Path, tmp_path: Path) -> None:
+    spec = replace(get_spec("lenet"), weights=PretrainedWeights(server.url))
+    server.content = b"<html>please log in</html>"
+    with pytest.raises(WeightsError, match=r"net\.pdparams\?x=1 gives a file that cannot be used") as caught:
+        resolve_weights(spec, True)
+    assert f"put it at {folder / 'net.pdparams'}" in str(caught.value.hint)
+    assert not (folder / "net.pdparams").exists()
+    server.content = weights_file(tmp_path)
+    assert resolve_weights(spec, True) == folder / "net.pdparams"
+    assert (folder / "net.pdparams").read_bytes() == server.content
+
+
+def test_a_resumed_download_that_cannot_be_read_starts_anew(server: Server, folder: Path, tmp_path: Path) -> None:
+    spec = replace(get_spec("lenet"), weights=PretrainedWeights(server.url))
+    server.content = weights_file(tmp_path)
+    folder.mkdir()
+    (folder / "net.pdparams.part").write_bytes(b"spoilt" * 100)
+    (folder / "net.pdparams.part.tag").write_text('"v1"')
+    assert resolve_weights(spec, True) == folder / "net.pdparams"
+    assert (folder / "net.pdparams").read_bytes() == server.content
+    assert [wanted for _, wanted in server.requests] == ["bytes=600-", None]
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16_bn", "mobilenet_v2_x0_5", "lenet"])

@@ -47,7 +47,7 @@ def test_a_new_head_is_new_and_the_rest_loads(source: Path, capsys: pytest.Captu
         for key, value in network.stage_state(i).items():
             np.testing.assert_array_equal(value.numpy(), arrays[key])
     message = capsys.readouterr().err.strip()
-    assert message == f"weights: source.pdparams loaded ({len(arrays) - 2} arrays); head is new (2 classes)"
+    assert message == f"weights: source.pdparams loaded ({len(arrays) - 2} arrays); head is new (2 outputs)"
 
 
 def test_a_head_of_the_same_size_is_still_new(source: Path) -> None:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-import paddle
 from paddle import nn
 
 from toolkit.config import HeadConfig
+from toolkit.console import info
 from toolkit.errors import NetworkError
-from toolkit.zoo.chain import evaluating
+from toolkit.task import TaskName
+from toolkit.zoo.auxiliary import bind_auxiliary
 from toolkit.zoo.fit import load_weights
 from toolkit.zoo.head import build_head
-from toolkit.zoo.network import StagedNetwork, check_image_size
+from toolkit.zoo.input_layer import adapt_input
+from toolkit.zoo.naming import resolve_stage
+from toolkit.zoo.network import StagedNetwork
+from toolkit.zoo.original import build_original, known_keys
+from toolkit.zoo.pooling import Pooling, build_pooling
 from toolkit.zoo.resolve import resolve_weights
-from toolkit.zoo.spec import NetworkSpec
+from toolkit.zoo.running import output_shape
+from toolkit.zoo.sizes import check_image_size
+from toolkit.zoo.spec import NetworkSpec, Stage
 from toolkit.zoo.steps import BoundStage, bind_stage, expand_stages
 from toolkit.zoo.table import get_spec
 
 __all__ = ["create_network"]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What ``create_network`` was asked for, besides the network."""
+
+    num_classes: int | None
+    head: HeadConfig
+    cut: int | str | None
+    image_size: int | None
+    in_channels: int | None
+    pooling: str
+    task: TaskName
 
 
 def create_network(
@@ -31,22 +52,32 @@ def create_network(
     head: HeadConfig | None = None,
     cut: int | str | None = None,
     image_size: int | None = None,
+    in_channels: int | None = None,
+    pooling: Literal["avg", "max", "gem", "none"] = "avg",
+    task: TaskName = "classification",
 ) -> StagedNetwork:
     """Build a network of the zoo, for its own classes or with a new head for yours.
 
     Args:
         name: Name of a row; see ``list_networks``.
-        num_classes: Classes of a new head with random weights. None: the network with its own classifier.
+        num_classes: Outputs of a new head with random weights: classes, labels or targets. None: the network with its
+            own classifier.
         pretrained: True for Paddle's ImageNet weights, False for random ones, a local file, or a URL.
         head: What the new head is made of; by default one dense layer.
         cut: Leave out the stages above this one (a number or a name), and put the new head there.
         image_size: Side of the square input in pixels, checked against what the network can take.
+        in_channels: Channels of the images; by default the network's own. The first convolution is adapted, pretrained
+            weights as well: ``adapt_filters`` says how.
+        pooling: From the last stage's map to the features that a new head reads: ``avg``, ``max``, ``gem`` (generalised
+            mean, see ``GeMPool``) or ``none`` (all positions; needs ``image_size``).
+        task: What the outputs are. For ``regression`` see ``StagedNetwork.set_target_statistics``.
 
     Returns:
         The network, in training mode with nothing frozen.
 
     Raises:
-        NetworkError: An unknown network or stage, or an image size that it cannot take.
+        NetworkError: An unknown network or stage, an image size or a number of channels that it cannot take, or wishes
+            that do not go together.
         WeightsError: Weights that cannot be found, read or fitted.
 
     Example:
@@ -58,8 +89,10 @@ def create_network(
     spec = get_spec(name)
     if image_size is not None:
         check_image_size(spec, image_size)
-    _check_classes(name, num_classes, new_top=cut is not None or head is not None)
-    network = _assemble(spec, num_classes, head or HeadConfig(), cut)
+    new_top = cut is not None or head is not None or pooling != "avg" or task == "regression"
+    _check_classes(name, num_classes, new_top=new_top)
+    wish = _Wish(num_classes, head or HeadConfig(), cut, image_size, in_channels, pooling, task)
+    network = _assemble(spec, wish)
     weights = resolve_weights(spec, pretrained)
     if weights is not None:
         load_weights(network, weights, with_head=num_classes is None)
@@ -68,48 +101,64 @@ def create_network(
 
 def _check_classes(name: str, num_classes: int | None, *, new_top: bool) -> None:
     if num_classes is None and new_top:
-        raise NetworkError(f"{name}: a cut or another head needs the number of classes", hint="give num_classes")
+        raise NetworkError(
+            f"{name}: a cut, another head, pooling or task needs the number of classes", hint="give num_classes"
+        )
     if num_classes is not None and num_classes < 1:
         raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
 
 
-def _assemble(spec: NetworkSpec, num_classes: int | None, head: HeadConfig, cut: int | str | None) -> StagedNetwork:
-    original = _build_original(spec)
-    stages = [bind_stage(original, stage.name, stage.steps) for stage in expand_stages(original, spec.stages)]
-    keys = frozenset(original.state_dict())
-    if num_classes is None:
-        top = bind_stage(original, "head", spec.top)
-        return _finished(StagedNetwork(spec, stages, top, spec.classes), keys)
-    width = spec.width
-    if cut is not None:
-        kept = StagedNetwork(spec, stages, bind_stage(original, "head", spec.top), spec.classes).resolve(cut)
-        if kept == 0:
-            raise NetworkError(f"{spec.name}: a cut must keep one stage at least, not {cut!r}")
-        if kept < len(stages):
-            stages = stages[:kept]
-            width = _pooled_width(spec, stages)
-    new = build_head(head, width, num_classes)
-    top = bind_stage(original, "head", (":pool", spec.head), {spec.head: new})
-    return _finished(StagedNetwork(spec, stages, top, num_classes), keys)
+def _assemble(spec: NetworkSpec, wish: _Wish) -> StagedNetwork:
+    original = build_original(spec)
+    keys = known_keys(original)
+    rows = expand_stages(original, spec.stages)
+    channels, input_weight = spec.in_channels, None
+    if wish.in_channels is not None:
+        channels = wish.in_channels
+        rows, input_weight = adapt_input(original, spec, rows, channels)
+    stages = [bind_stage(original, row.name, row.steps) for row in _kept(spec, rows, wish.cut)]
+    size = wish.image_size or spec.input_size
+    pooling = _pooling(original, spec, stages, channels, wish, whole=len(stages) == len(rows))
+    return StagedNetwork(
+        spec,
+        stages,
+        _top(original, spec, pooling, wish),
+        wish.num_classes or spec.classes,
+        pooling,
+        in_channels=channels,
+        input_weight=input_weight,
+        auxiliary=bind_auxiliary(original, spec, [s.name for s in stages], size, wish.num_classes, wish.task),
+        original_keys=keys,
+    )
 
 
-def _finished(network: StagedNetwork, original_keys: frozenset[str]) -> StagedNetwork:
-    network.left_out = original_keys - frozenset(network.state_dict())
-    return network
+def _kept(spec: NetworkSpec, rows: Sequence[Stage], cut: int | str | None) -> Sequence[Stage]:
+    kept = len(rows) if cut is None else resolve_stage(spec.name, [row.name for row in rows], cut)
+    if kept == 0:
+        raise NetworkError(f"{spec.name}: a cut must keep one stage at least, not {cut!r}")
+    return rows[:kept]
 
 
-def _build_original(spec: NetworkSpec) -> nn.Layer:
-    module, _, attribute = spec.factory.rpartition(".")
-    network: nn.Layer = getattr(import_module(module), attribute)(**spec.options)
-    return network
+def _pooling(
+    original: nn.Layer, spec: NetworkSpec, stages: Sequence[BoundStage], channels: int, wish: _Wish, *, whole: bool
+) -> Pooling:
+    features = bind_stage(original, "features", spec.features)
+    if wish.pooling == "avg" and whole:  # known without running anything
+        return build_pooling("avg", (spec.width,), spec.input_size).behind(features.steps)
+    size = wish.image_size or (spec.input_size if wish.pooling == "none" else spec.min_size)
+    shape = output_shape([*stages, features], channels, size)
+    if len(shape) != 3 and wish.pooling != "avg":
+        info(f"{spec.name}: {stages[-1].name} gives no map, so that pooling {wish.pooling} has nothing to pool")
+    elif wish.pooling == "none" and wish.image_size is None:
+        raise NetworkError(f"{spec.name}: pooling none needs the size of the images", hint="give image_size")
+    return build_pooling(wish.pooling, shape, size).behind(features.steps)
 
 
-def _pooled_width(spec: NetworkSpec, stages: Sequence[BoundStage]) -> int:
-    """Number of features after the last of ``stages``: channels, or the width of a dense layer."""
-    x = paddle.zeros([1, spec.in_channels, spec.input_size, spec.input_size])
-    trunk = nn.LayerList([layer for stage in stages for layer in stage.layers.values()])
-    with evaluating(trunk), paddle.no_grad():
-        for stage in stages:
-            for step in stage.steps:
-                x = step(x)
-    return int(x.shape[1])
+def _top(original: nn.Layer, spec: NetworkSpec, pooling: Pooling, wish: _Wish) -> BoundStage:
+    if wish.num_classes is None:
+        return bind_stage(original, "head", spec.top)
+    head = build_head(wish.head, pooling.width, wish.num_classes, wish.task)
+    if pooling.layer is not None:
+        head.add_sublayer("pooling", pooling.layer)  # its weights are kept, and made anew, with the head's
+    top = bind_stage(original, "head", (*spec.features, spec.head), {spec.head: head})
+    return replace(top, steps=(*pooling.steps, head))

@@ -10,6 +10,7 @@ from paddle import Tensor
 
 from toolkit.console import info
 from toolkit.errors import WeightsError
+from toolkit.zoo.input_layer import adapt_filters
 from toolkit.zoo.network import StagedNetwork
 from toolkit.zoo.weights import read_weights
 
@@ -22,7 +23,9 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
     Args:
         network: The network.
         path: A ``.pdparams`` or ``.safetensors`` file of the same network: Paddle's, or one of an earlier run. What
-            the file holds of stages that were cut off is passed over.
+            the file holds of stages that were cut off is passed over. Where the network reads images of other
+            channels than the original, the original's first convolution is adapted (``adapt_filters``). Auxiliary
+            classifiers that the file does not have stay as they are.
         with_head: False leaves the head as it is, whatever the file holds for it.
 
     Returns:
@@ -33,19 +36,40 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
     """
     path = Path(path)
     arrays = read_weights(path)
-    prefix = f"{network.spec.head}."
-    targets = {k: v for k, v in network.state_dict().items() if with_head or not k.startswith(prefix)}
-    foreign = [k for k in arrays if k not in targets and k not in network.left_out]
-    if not with_head:
-        foreign = [k for k in foreign if not k.startswith(prefix)]
+    new = () if with_head else _heads(network)
+    targets = {k: v for k, v in network.state_dict().items() if not k.startswith(new)}
+    notes = []
+    auxiliary = [k for k in network.auxiliary_state() if k in targets]
+    if auxiliary and not any(k in arrays for k in auxiliary):  # they serve training only
+        targets = {k: v for k, v in targets.items() if k not in auxiliary}
+        notes.append("auxiliary classifiers are new")
+    passed = new or tuple(head for head in _heads(network)[1:] if f"{head}weight" in network.left_out)
+    foreign = [k for k in arrays if k not in targets and k not in network.left_out and not k.startswith(passed)]
     fitted = {k: _as_type(arrays[k], target) for k, target in targets.items() if k in arrays}
+    if (key := _input_to_adapt(network, fitted)) is not None:
+        fitted[key] = adapt_filters(fitted[key], network.in_channels)
+        notes.append(f"input layer adapted from {network.spec.in_channels} to {network.in_channels} channels")
     if problems := _problems(targets, fitted, foreign):
         raise WeightsError(f"{path.name} does not fit {network.spec.name}: {problems}", hint=_cure(network, arrays))
     for key, value in fitted.items():
         targets[key].set_value(value)
-    head = "" if with_head else f"; head is new ({network.num_classes} classes)"
-    info(f"weights: {path.name} loaded ({len(fitted)} arrays){head}")
+    if not with_head:
+        notes.append(f"head is new ({network.num_classes} outputs)")
+    info("; ".join([f"weights: {path.name} loaded ({len(fitted)} arrays)", *notes]))
     return len(fitted)
+
+
+def _heads(network: StagedNetwork) -> tuple[str, ...]:
+    """How keys of the head begin, then those of auxiliary classifiers' last layers: what is new for new classes."""
+    return tuple(f"{head}." for head in (network.spec.head, *(one.head for one in network.spec.auxiliary)))
+
+
+def _input_to_adapt(network: StagedNetwork, fitted: Mapping[str, np.ndarray]) -> str | None:
+    """Key of the first convolution's weights, where the file has them for the original network's channels."""
+    key = network.input_weight
+    array = None if key is None else fitted.get(key)
+    own = array is not None and array.ndim == 4 and array.shape[1] == network.spec.in_channels
+    return key if own else None
 
 
 def _as_type(array: np.ndarray, target: Tensor) -> np.ndarray:
@@ -72,10 +96,14 @@ def _first(keys: Sequence[str]) -> str:
 
 
 def _cure(network: StagedNetwork, arrays: Mapping[str, np.ndarray]) -> str:
-    """What to do: the head alone may be of another size, or the file is another network's."""
-    head = f"{network.spec.head}."
+    """What to do: the head or the input layer alone may be of another size, or the file is another network's."""
+    head = _heads(network)
     file = {key: tuple(array.shape) for key, array in arrays.items() if not key.startswith(head)}
     own = {key: tuple(value.shape) for key, value in network.state_dict().items() if not key.startswith(head)}
-    if file == own:
-        return "only the head differs: give the head and the number of classes that it was trained for"
+    differing = [key for key in {**own, **file} if own.get(key) != file.get(key)]
+    if not differing:
+        return "only the head differs: give the head, the pooling and the number of classes that it was trained with"
+    shapes = [(own.get(key, ()), file.get(key, ())) for key in differing]
+    if len(shapes) == 1 and all(len(shape) == 4 for shape in shapes[0]) and shapes[0][0][2:] == shapes[0][1][2:]:
+        return f"only one layer differs: were the weights trained with model.in_channels: {shapes[0][1][1]}?"
     return f"give weights that were saved from {network.spec.name}"

@@ -1,20 +1,30 @@
-"""New heads: from pooled features to logits."""
+"""New heads: from pooled features to outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import numpy as np
+import paddle
 import paddle.nn.functional as F
+from numpy.typing import ArrayLike
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import Constant, KaimingNormal, Normal
 
 from toolkit.config import HeadConfig
+from toolkit.errors import NetworkError
+from toolkit.task import TaskName
 from toolkit.zoo.steps import Step
 
-__all__ = ["LinearHead", "MLPHead", "build_head"]
+__all__ = ["CosineHead", "LinearHead", "MLPHead", "build_head"]
 
 _ACTIVATIONS: Mapping[str, Step] = {"gelu": F.gelu, "hardswish": F.hardswish, "relu": F.relu, "tanh": F.tanh}
+
+
+def _dropout(x: Tensor, probability: float, training: bool) -> Tensor:
+    """Scaled up in training, so that evaluation has nothing to scale."""
+    return F.dropout(x, p=probability, training=training, mode="upscale_in_train") if probability > 0 else x
 
 
 class LinearHead(nn.Linear):
@@ -24,13 +34,17 @@ class LinearHead(nn.Linear):
     is near log(classes); Paddle's default (Xavier uniform) starts with confident guesses on unnormalised features.
     Dropout scales up in training (``upscale_in_train``), so that evaluation has nothing to scale.
 
+    For regression the dense layer predicts standardised targets, and the head's outputs are in the targets' own units:
+    ``dense(x) * target_std + target_mean``. Both are buffers, in the state dict beside the weights.
+
     Args:
         in_features: Width of the features.
         num_classes: Number of outputs.
         dropout: Probability of dropping a feature, in [0, 1).
+        regression: Whether outputs are targets in their own units.
     """
 
-    def __init__(self, in_features: int, num_classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, in_features: int, num_classes: int, dropout: float = 0.0, *, regression: bool = False) -> None:
         super().__init__(
             in_features,
             num_classes,
@@ -38,12 +52,26 @@ class LinearHead(nn.Linear):
             bias_attr=ParamAttr(initializer=Constant(0.0)),
         )
         self.dropout = dropout
+        self.regression = regression
+        if regression:
+            self.register_buffer("target_mean", paddle.zeros([num_classes]))
+            self.register_buffer("target_std", paddle.ones([num_classes]))
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, num_classes]."""
-        if self.dropout > 0:
-            x = F.dropout(x, p=self.dropout, training=self.training, mode="upscale_in_train")
-        return F.linear(x, self.weight, self.bias)
+        y = F.linear(_dropout(x, self.dropout, self.training), self.weight, self.bias)
+        return y * self.target_std + self.target_mean if self.regression else y
+
+    def set_target_statistics(self, mean: ArrayLike, std: ArrayLike) -> None:
+        """Mean and standard deviation of the targets, [num_classes] each; see ``StagedNetwork``."""
+        outputs = self.bias.shape[0]
+        mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+        if mean.shape != (outputs,) or std.shape != (outputs,):
+            raise NetworkError(f"statistics of {mean.shape} and {std.shape} do not fit {outputs} targets")
+        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+            raise NetworkError(f"targets have mean {mean} and standard deviation {std}: expected numbers, std above 0")
+        self.target_mean.set_value(mean)
+        self.target_std.set_value(std)
 
 
 class MLPHead(nn.Layer):
@@ -57,10 +85,18 @@ class MLPHead(nn.Layer):
         hidden: Widths of the hidden layers.
         activation: ``relu``, ``gelu``, ``tanh`` or ``hardswish``.
         dropout: Probability of dropping a feature before each dense layer, in [0, 1).
+        regression: See ``LinearHead``.
     """
 
     def __init__(
-        self, in_features: int, num_classes: int, hidden: Sequence[int], activation: str = "relu", dropout: float = 0.0
+        self,
+        in_features: int,
+        num_classes: int,
+        hidden: Sequence[int],
+        activation: str = "relu",
+        dropout: float = 0.0,
+        *,
+        regression: bool = False,
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden]
@@ -75,27 +111,65 @@ class MLPHead(nn.Layer):
                 for before, after in pairwise(widths)
             ]
         )
-        self.out = LinearHead(widths[-1], num_classes, dropout)
+        self.out = LinearHead(widths[-1], num_classes, dropout, regression=regression)
         self.activation = _ACTIVATIONS[activation]
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, num_classes]."""
         for layer in self.hidden:
-            if self.dropout > 0:
-                x = F.dropout(x, p=self.dropout, training=self.training, mode="upscale_in_train")
-            x = self.activation(layer(x))
+            x = self.activation(layer(_dropout(x, self.dropout, self.training)))
         return self.out(x)
 
 
-def build_head(config: HeadConfig, in_features: int, num_classes: int) -> nn.Layer:
+class CosineHead(nn.Layer):
+    """Dropout and the cosine of the angle between the features and each class's weights, times a learned scale.
+
+    Gidaris and Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting" (arXiv 1804.09501), equation 4; the
+    scale starts at 10 as there. Weights start as Normal(0, 0.01); only their direction counts.
+
+    Args:
+        in_features: Width of the features.
+        num_classes: Number of outputs.
+        dropout: Probability of dropping a feature, in [0, 1).
+    """
+
+    def __init__(self, in_features: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([in_features, num_classes], default_initializer=Normal(0.0, 0.01))
+        self.scale = self.create_parameter([1], default_initializer=Constant(10.0))
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in_features] -> [N, num_classes], each in [-scale, scale]."""
+        x = _dropout(x, self.dropout, self.training)
+        return self.scale * paddle.matmul(_unit(x, axis=1), _unit(self.weight, axis=0))
+
+
+def _unit(x: Tensor, axis: int) -> Tensor:
+    """Length 1 along an axis; zeros stay zeros, with a finite gradient."""
+    return x * paddle.rsqrt(paddle.sum(x * x, axis=axis, keepdim=True) + 1e-12)
+
+
+def build_head(config: HeadConfig, in_features: int, num_classes: int, task: TaskName = "classification") -> nn.Layer:
     """The head that a config asks for, with random weights.
 
     Args:
         config: Type, hidden widths, activation, dropout.
         in_features: Width of the pooled features.
         num_classes: Number of outputs.
+        task: What the outputs are.
+
+    Raises:
+        NetworkError: A cosine head for regression.
     """
+    regression = task == "regression"
     if config.type == "mlp":
-        return MLPHead(in_features, num_classes, config.hidden, config.activation, config.dropout)
-    return LinearHead(in_features, num_classes, config.dropout)
+        return MLPHead(
+            in_features, num_classes, config.hidden, config.activation, config.dropout, regression=regression
+        )
+    if config.type == "linear":
+        return LinearHead(in_features, num_classes, config.dropout, regression=regression)
+    if regression:
+        raise NetworkError("a cosine head compares directions, which gives no numbers", hint="use linear or mlp")
+    return CosineHead(in_features, num_classes, config.dropout)

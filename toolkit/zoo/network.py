@@ -7,41 +7,41 @@ from contextlib import contextmanager
 from math import prod
 
 import paddle
-from paddle import Tensor
+from numpy.typing import ArrayLike
+from paddle import Tensor, nn
 
 from toolkit.errors import NetworkError
 from toolkit.stage import StageInfo
-from toolkit.zoo.chain import Freezing, StageChain, evaluating
-from toolkit.zoo.lookup import nearest
+from toolkit.zoo.auxiliary import BoundAuxiliary
+from toolkit.zoo.head import LinearHead
+from toolkit.zoo.naming import resolve_stage
+from toolkit.zoo.pooling import Pooling
+from toolkit.zoo.running import evaluating, run
+from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
-from toolkit.zoo.steps import FUNCTIONS, BoundStage
+from toolkit.zoo.steps import BoundStage
 
-__all__ = ["StagedNetwork", "check_image_size"]
-
-
-def check_image_size(spec: NetworkSpec, image_size: int) -> None:
-    """Refuse an image size that the network cannot take.
-
-    Args:
-        spec: Row of the network.
-        image_size: Side of the square input in pixels.
-
-    Raises:
-        NetworkError: The size is below the network's minimum, or above the maximum of one that has one.
-    """
-    if image_size < spec.min_size:
-        raise NetworkError(
-            f"{spec.name} cannot take images of {image_size} pixels: it needs at least {spec.min_size}",
-            hint=f"set data.image_size to {spec.min_size} or more (its own size is {spec.input_size})",
-        )
-    if spec.max_size is not None and image_size > spec.max_size:
-        raise NetworkError(
-            f"{spec.name} cannot take images of {image_size} pixels: its dense layers allow at most {spec.max_size}",
-            hint=f"set data.image_size to {spec.input_size}",
-        )
+__all__ = ["StagedNetwork"]
 
 
-class StagedNetwork(StageChain):
+def _place(root: nn.Layer, path: str, thing: nn.Layer | Tensor) -> None:
+    """Put a sublayer or a parameter into ``root`` under a dotted path; what is missing on the way is made."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        root = root._sub_layers.get(parent) or root.add_sublayer(parent, nn.Layer())
+    if isinstance(thing, nn.Layer):
+        root.add_sublayer(name, thing)
+    else:
+        root.add_parameter(name, thing)
+
+
+def _switch_tracer(training: bool) -> None:
+    """What ``Layer.train`` and ``Layer.eval`` set for the whole process, besides the modes of layers."""
+    empty = nn.Layer()
+    empty.train() if training else empty.eval()
+
+
+class StagedNetwork(nn.Layer):
     """A network of the zoo.
 
     The sublayers are the original network's under their own names, so that state-dict keys are the original's.
@@ -51,8 +51,12 @@ class StagedNetwork(StageChain):
         stages: Its stages, bound to an original network; those above a cut left out.
         top: Pooling and head, bound.
         num_classes: Number of outputs.
-        left_out: State-dict keys of the original network that this one does not have (stages above a cut, the
-            original head, auxiliary classifiers); files may hold them.
+        pooling: What comes between the last stage and the head.
+        in_channels: Channels of the images.
+        input_weight: State-dict key of the first convolution's weights, where they were adapted to ``in_channels``.
+        auxiliary: Classifiers for training, in the order of their stages.
+        original_keys: State-dict keys of the original network. Those that this one does not have (stages above a cut,
+            the original head, auxiliary classifiers) may be in files: ``left_out``.
     """
 
     def __init__(
@@ -61,33 +65,97 @@ class StagedNetwork(StageChain):
         stages: Sequence[BoundStage],
         top: BoundStage,
         num_classes: int,
-        left_out: frozenset[str] = frozenset(),
+        pooling: Pooling,
+        *,
+        in_channels: int,
+        input_weight: str | None = None,
+        auxiliary: Sequence[BoundAuxiliary] = (),
+        original_keys: frozenset[str] = frozenset(),
     ) -> None:
-        super().__init__(stages, top, 0, Freezing())
+        super().__init__()
         self.spec = spec
         self.num_classes = num_classes
-        self.left_out = left_out
+        self.in_channels = in_channels
+        self.input_weight = input_weight
         self.stage_names = tuple(stage.name for stage in stages)
+        self._stages = tuple(stages)
+        self._top = top
+        self._pooling = pooling
+        self._auxiliary = tuple(auxiliary)
+        self._start = 0
+        self._frozen = 0
+        self._modes: list[tuple[nn.Layer, bool]] | None = None
+        self._all_parameters: list[Tensor] = []
+        for part in (*self._stages, top, *(one.branch for one in auxiliary)):
+            for path, thing in (*part.layers.items(), *part.parameters.items()):
+                _place(self, path, thing)
+        self.left_out = original_keys - frozenset(self.state_dict())
 
-    def features(self, x: Tensor, k: int) -> Tensor:
-        """The activation after the first ``k`` stages; for 0 the input itself."""
-        for stage in self._stages[:k]:
-            for step in stage.steps:
-                x = step(x)
-        return x
+    @property
+    def frozen(self) -> int:
+        """Number of frozen stages."""
+        return self._frozen
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """From images [N, in_channels, H, W] to logits [N, num_classes].
+
+        In training, of a network with auxiliary classifiers: a list of the logits and those of each auxiliary
+        classifier that runs (``auxiliary_weights``).
+        """
+        auxiliary = self._learning_auxiliary() if self.training else ()
+        if not auxiliary:
+            return run((*self._stages[self._start :], self._top), x)
+        if self._start == 0:
+            auxiliary[0].check_image(self.spec.name, x)
+        outputs = {}
+        for count, stage in enumerate(self._stages[self._start :], self._start + 1):
+            x = outputs[count] = run([stage], x)
+        return [run([self._top], x), *(one(outputs[one.stage]) for one in auxiliary)]
+
+    @property
+    def auxiliary_weights(self) -> tuple[float, ...]:
+        """Weights of the losses of auxiliary classifiers, in the order of their logits; () for nearly all networks.
+
+        A classifier counts while the stage that it reads is trained: it is left out once that stage is frozen, and
+        where ``forward`` starts above it.
+        """
+        return tuple(one.spec.weight for one in self._learning_auxiliary())
+
+    def _learning_auxiliary(self) -> tuple[BoundAuxiliary, ...]:
+        return tuple(one for one in self._auxiliary if one.stage > max(self._frozen, self._start))
+
+    def features(self, x: Tensor, k: int, start: int = 0) -> Tensor:
+        """The activation after the first ``k`` stages; for 0 the input itself.
+
+        Args:
+            x: An image, or the activation after the first ``start`` stages.
+            k: Number of stages.
+            start: Stages that ``x`` has behind it, 0 to ``k``.
+        """
+        return run(self._stages[start:k], x)
 
     def forward_from(self, z: Tensor, k: int) -> Tensor:
         """From the activation after the first ``k`` stages to logits [N, num_classes]."""
-        for stage in self._stages[k:]:
-            for step in stage.steps:
-                z = step(z)
-        for step in self._top.steps:
-            z = step(z)
-        return z
+        return run((*self._stages[k:], self._top), z)
 
     def pool(self, z: Tensor) -> Tensor:
         """From the last stage's activation, [N, C, H, W] or [N, D], to the features that the head reads, [N, D]."""
-        return FUNCTIONS[":pool"](z)
+        for step in self._pooling.steps:
+            z = step(z)
+        return z
+
+    @property
+    def pooling(self) -> str:
+        """What ``pool`` does: ``avg``, ``max``, ``gem`` or ``none``; ``avg`` too where there is no map to pool."""
+        return self._pooling.kind
+
+    @property
+    def pool_is_fixed(self) -> bool:
+        """Whether pooling has nothing to learn and gives one number a channel (avg, max): pooled features may be kept.
+
+        Where it is not (gem, none), features are kept as the last stage gives them.
+        """
+        return self._pooling.fixed
 
     @contextmanager
     def entering_at(self, k: int) -> Iterator[None]:
@@ -102,55 +170,72 @@ class StagedNetwork(StageChain):
         finally:
             self._start = 0
 
-    def tail(self, k: int) -> StageChain:
-        """What is above the first ``k`` stages, as a layer that shares this network's sublayers.
-
-        Freezing this network freezes the tail's stages as well; the mode (train, eval) is each one's own call.
-        """
-        return StageChain(self._stages, self._top, k, self._freezing)
-
     def freeze(self, k: int | str) -> None:
         """Freeze the first ``k`` stages (or up to and with a named one) and unfreeze the rest.
 
-        The head is never frozen. Later calls replace earlier ones.
+        The head is never frozen; an auxiliary classifier is, with the stage that it reads. Later calls replace
+        earlier ones.
 
         Raises:
             NetworkError: There are not so many stages.
         """
-        k = self._freezing.stages = self.resolve(k)
-        for index, stage in enumerate(self._stages):
-            for parameter in stage.weights.values():
-                parameter.stop_gradient = index < k
-            stage.set_training(self.training and index >= k)
+        self._frozen = self.resolve(k)
+        for part, frozen in self._parts():
+            for parameter in part.weights.values():
+                parameter.stop_gradient = frozen
+            part.set_training(self.training and not frozen)
+        self._modes = None
+
+    def _parts(self) -> Iterator[tuple[BoundStage, bool]]:
+        """Stages and auxiliary classifiers, and whether each is frozen."""
+        for count, stage in enumerate(self._stages, 1):
+            yield stage, count <= self._frozen
+        for one in self._auxiliary:
+            yield one.branch, one.stage <= self._frozen
+
+    def train(self, mode: bool = True) -> StagedNetwork:
+        """Training mode, except for frozen stages: their BatchNorm statistics and dropout stay as in evaluation.
+
+        ``paddle.Model`` calls this before every batch. Paddle's own walks through all sublayers each time, which
+        takes longer than a step of a head; here the walk is made once for each freezing.
+        """
+        _switch_tracer(mode)
+        for layer, frozen in self._all_modes():
+            layer.__dict__["training"] = mode and not frozen
+        return self
+
+    def eval(self) -> StagedNetwork:
+        """Evaluation mode."""
+        return self.train(False)
+
+    def clear_gradients(self, set_to_zero: bool = True) -> None:
+        """Forget the gradients of what is trained; see ``train`` for why this is not Paddle's own."""
+        self._all_modes()
+        for parameter in self._all_parameters:
+            if not parameter.stop_gradient:
+                parameter.clear_gradient()
+
+    def _all_modes(self) -> list[tuple[nn.Layer, bool]]:
+        """Every sublayer, and whether it is frozen; made anew after ``freeze``."""
+        if self._modes is None:
+            still = {
+                id(layer)
+                for part, frozen in self._parts()
+                if frozen
+                for top in part.layers.values()
+                for layer in top.sublayers(include_self=True)
+            }
+            self._modes = [(layer, id(layer) in still) for layer in self.sublayers(include_self=True)]
+            self._all_parameters = self.parameters()
+        return self._modes
 
     def resolve(self, stage: int | str) -> int:
-        """Number of stages up to and with the one meant.
-
-        Args:
-            stage: A number of stages; a stage's name; the name of a group of stages (``layer3`` for the last of
-                ``layer3.*``); ``all``; ``none``.
+        """Number of stages up to and with the one meant; see ``resolve_stage``.
 
         Raises:
             NetworkError: There is no such stage.
         """
-        if isinstance(stage, str):
-            return self._resolve_name(stage)
-        if not 0 <= stage <= len(self._stages):
-            raise NetworkError(f"{self.spec.name} has {len(self._stages)} stages, not {stage}", hint=self._stage_list())
-        return int(stage)
-
-    def _resolve_name(self, name: str) -> int:
-        words = {"none": 0, "all": len(self._stages)}
-        if name in words:
-            return words[name]
-        found = [i for i, known in enumerate(self.stage_names, 1) if known == name or known.startswith(f"{name}.")]
-        if not found:
-            guess = nearest(name, self.stage_names)
-            raise NetworkError(f"{self.spec.name} has no stage {name!r}{guess}", hint=self._stage_list())
-        return found[-1]
-
-    def _stage_list(self) -> str:
-        return f"stages: none, {', '.join(self.stage_names)}, all"
+        return resolve_stage(self.spec.name, self.stage_names, stage)
 
     def describe(self, image_size: int | None = None) -> list[StageInfo]:
         """Output shape and number of weights of every stage, from one forward pass with one blank image.
@@ -163,12 +248,11 @@ class StagedNetwork(StageChain):
         """
         size = self.spec.input_size if image_size is None else image_size
         check_image_size(self.spec, size)
-        x = paddle.zeros([1, self.spec.in_channels, size, size])
+        x = paddle.zeros([1, self.in_channels, size, size])
         infos = []
         with evaluating(self), paddle.no_grad():
             for stage in self._stages:
-                for step in stage.steps:
-                    x = step(x)
+                x = run([stage], x)
                 weights = sum(prod(parameter.shape) for parameter in stage.weights.values())
                 infos.append(StageInfo(stage.name, tuple(x.shape[1:]), weights))
         return infos
@@ -182,5 +266,27 @@ class StagedNetwork(StageChain):
         return dict(self._stages[index].weights)
 
     def head_parameters(self) -> dict[str, Tensor]:
-        """Weights of the head, by full state-dict key."""
+        """Weights of the head, those of its pooling among them, by full state-dict key."""
         return dict(self._top.weights)
+
+    def auxiliary_state(self) -> dict[str, Tensor]:
+        """Weights of the auxiliary classifiers, by full state-dict key."""
+        return {key: value for one in self._auxiliary for key, value in one.branch.state().items()}
+
+    def set_target_statistics(self, mean: ArrayLike, std: ArrayLike) -> None:
+        """Tell a network for regression in which units its targets are; its outputs are in them from now on.
+
+        Args:
+            mean: Mean of each target over the training images, [T].
+            std: Standard deviation of each, [T], above 0.
+
+        Raises:
+            NetworkError: The network is for another task, or the numbers do not fit it.
+        """
+        parts = (self._top, *(one.branch for one in self._auxiliary))
+        layers = [layer for part in parts for top in part.layers.values() for layer in top.sublayers(include_self=True)]
+        heads = [layer for layer in layers if isinstance(layer, LinearHead) and layer.regression]
+        if not heads:
+            raise NetworkError(f"{self.spec.name} was not made for regression", hint="create it with task: regression")
+        for head in heads:
+            head.set_target_statistics(mean, std)

@@ -11,6 +11,7 @@ from toolkit.zoo.download import fetch, mirrored, weights_folder
 from toolkit.zoo.lookup import nearest
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.table import get_spec, list_networks
+from toolkit.zoo.weights import read_weights
 
 __all__ = ["resolve_weights"]
 
@@ -20,8 +21,8 @@ def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | 
 
     Args:
         spec: Row of the network.
-        pretrained: False: none. True: Paddle's own ImageNet weights, kept where Paddle keeps them. Otherwise a local
-            file or a URL; a URL's file is kept in a folder of its own beside Paddle's.
+        pretrained: False: none. True: the ImageNet weights of Paddle or PaddleClas, kept where Paddle keeps its own.
+            Otherwise a local file or a URL; a URL's file is kept in a folder of its own beside them.
 
     Returns:
         The file, or None for random weights.
@@ -46,12 +47,13 @@ def _published(spec: NetworkSpec) -> Path:
             hint="set model.pretrained to false, to a local file or to a URL, or take a network that has weights",
         )
     name = _file_name(spec.weights.url)
-    return fetch(mirrored(spec.weights.url), weights_folder() / name, md5=spec.weights.md5)
+    check = read_weights if spec.weights.md5 is None else None
+    return fetch(mirrored(spec.weights.url), weights_folder() / name, spec.weights.md5, check)
 
 
 def _from_url(url: str) -> Path:
     folder = hashlib.sha256(url.encode()).hexdigest()[:12]
-    return fetch(url, weights_folder() / folder / _file_name(url))
+    return fetch(url, weights_folder() / folder / _file_name(url), check=read_weights)
 
 
 def _file_name(url: str) -> str:

@@ -13,7 +13,9 @@ _HAPI = "https://paddle-hapi.bj.bcebos.com/models"
 _CLAS = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
 
 
-def _squeezenet(name: str, file: str, md5: str, top1: float, stages: tuple[Stage, ...]) -> NetworkSpec:
+def _squeezenet(
+    name: str, file: str, md5: str, top1: float, stages: tuple[Stage, ...], min_size: int = 32
+) -> NetworkSpec:
     return NetworkSpec(
         name=name,
         factory=f"paddle.vision.models.{name}",
@@ -21,6 +23,7 @@ def _squeezenet(name: str, file: str, md5: str, top1: float, stages: tuple[Stage
         head="_conv9",
         top=("_drop", "_conv9", ":relu", "_avg_pool", ":squeeze"),
         width=512,
+        min_size=min_size,
         weights=PretrainedWeights(f"{_CLAS}/{file}", md5),
         top1=top1,
     )
@@ -69,6 +72,7 @@ COMPACTS = (
         "30b95af60a2178f03cf9b66cd77e1db1",
         0.596,
         _SQUEEZENET_1_0,
+        min_size=35,
     ),
     _squeezenet(
         "squeezenet1_1",

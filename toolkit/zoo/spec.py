@@ -1,8 +1,9 @@
 """What a network is, as facts: one row a network.
 
 A *step* is a short text. ``"layer1.0"`` is the path of a sublayer in the original network; ``":relu"`` is one of the
-functions of ``toolkit.zoo.steps`` for what the original does between its sublayers. A *stage* is a name and the steps
-that make it. Stages run in order, then the ``top`` does, which has the classifier (``head``) in it.
+functions of ``toolkit.zoo.steps`` for what the original does between its sublayers. Behind a function stand the paths
+of the sublayers or parameters it works with: ``":add pos_embed"``. A *stage* is a name and the steps that make it.
+Stages run in order, then the ``top`` does, which has the classifier (``head``) in it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkSpec", "PretrainedWeights", "Stage", "stage"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Auxiliary", "NetworkSpec", "PretrainedWeights", "Stage", "stage"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -24,7 +25,9 @@ class Stage:
     Attributes:
         name: Name of the stage. A pattern (``layer1.*``, ``conv*``) stands for one stage for each sublayer it matches,
             in the order of the network.
-        steps: What the stage runs, in order; a pattern has itself as its only step.
+        steps: What the stage runs, in order. A pattern has one step: itself, or a step with another pattern in it
+            (``":grid layers.0.blocks.*"``, ``"bb_0_*"``); then that one is matched, and the stages are numbered from 0
+            where the name has its star.
     """
 
     name: str
@@ -37,16 +40,40 @@ def stage(name: str, *steps: str) -> Stage:
 
 
 @dataclass(frozen=True)
+class Auxiliary:
+    """A classifier on a stage in the middle of a network, for its loss in training.
+
+    Attributes:
+        after: Name of the stage whose output it reads.
+        steps: What it runs, from that output to logits.
+        head: Path of its last dense layer, one of the steps; a new layer takes its place and its name.
+        width: Number of features that the last dense layer reads.
+        weight: What its loss is multiplied with.
+        min_size: Smallest side of the image, in pixels, that its dense layers take.
+        max_size: Largest side.
+    """
+
+    after: str
+    steps: tuple[str, ...]
+    head: str
+    width: int
+    weight: float
+    min_size: int
+    max_size: int
+
+
+@dataclass(frozen=True)
 class PretrainedWeights:
     """ImageNet weights that can be downloaded.
 
     Attributes:
         url: Where they are.
-        md5: Checksum of the file, in hex.
+        md5: Checksum of the file, in hex; None where it is not published. Then a download counts as right when it has
+            the size that the server says and holds arrays, and loading it requires every key and shape to fit.
     """
 
     url: str
-    md5: str
+    md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,11 +87,14 @@ class NetworkSpec:
         head: Path of the classifier, a layer in ``top``; a new head takes its place and its name.
         top: Steps from the last stage's output to the logits, the head among them.
         width: Number of features that the head reads.
+        features: Steps from a stage's output to what can be pooled, a map [N, C, H, W] or features [N, D]; for networks
+            whose stages give tokens [N, L, C]. A new head stands on these, wherever the network is cut.
         options: Keyword arguments of the factory.
-        auxiliary: Sublayers of auxiliary classifiers. They are left out, and so are their weights in files.
+        auxiliary: Classifiers in the middle, which run in training only; see ``Auxiliary``.
         input_size: Side of the square input the weights were trained on, in pixels.
-        min_size: Smallest side the network can take.
-        max_size: Largest side, for networks with dense layers of a fixed size; None: any.
+        min_size: Smallest side the network can take, in pixels: no window of a convolution or pool is larger than what
+            it reads. 32 where it could be less.
+        max_size: Largest side, for networks with dense layers or position embeddings of a fixed size; None: any.
         in_channels: Channels that the first layer reads; 1 means gray, and colour images are turned to gray inside.
         classes: Number of classes of the original classifier.
         mean: Mean of each channel (red, green, blue) of an image in [0, 1].
@@ -79,8 +109,9 @@ class NetworkSpec:
     head: str
     top: tuple[str, ...]
     width: int
+    features: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    auxiliary: tuple[str, ...] = ()
+    auxiliary: tuple[Auxiliary, ...] = ()
     input_size: int = 224
     min_size: int = 32
     max_size: int | None = None
@@ -95,3 +126,8 @@ class NetworkSpec:
     def pretrained(self) -> bool:
         """Whether there are weights to download."""
         return self.weights is not None
+
+    @property
+    def library(self) -> str:
+        """The package that builds the original network: ``paddle`` or ``paddleclas``."""
+        return self.factory.partition(".")[0]

@@ -6,44 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import paddle
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from toolkit.zoo.functions import FUNCTIONS
 from toolkit.zoo.spec import Stage
 
 __all__ = ["FUNCTIONS", "BoundStage", "Step", "bind_stage", "expand_stages", "layer_at"]
 
 Step = Callable[[Tensor], Tensor]
-
-
-def _flatten(x: Tensor) -> Tensor:
-    return paddle.flatten(x, 1)
-
-
-def _squeeze(x: Tensor) -> Tensor:
-    return paddle.squeeze(x, axis=[2, 3])
-
-
-def _pool(x: Tensor) -> Tensor:
-    """Average over height and width where there are any: [N, C, H, W] -> [N, C]; [N, D] stays."""
-    return paddle.flatten(F.adaptive_avg_pool2d(x, 1), 1) if x.ndim == 4 else x
-
-
-def _gray(x: Tensor) -> Tensor:
-    """Colour to luma (ITU-R BT.601): [N, 3, H, W] -> [N, 1, H, W]; gray images stay."""
-    if x.shape[1] == 1:
-        return x
-    return 0.299 * x[:, 0:1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:3]
-
-
-FUNCTIONS: Mapping[str, Step] = {
-    ":flatten": _flatten,
-    ":gray": _gray,
-    ":pool": _pool,
-    ":relu": F.relu,
-    ":squeeze": _squeeze,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +24,19 @@ class BoundStage:
         name: Name of the stage.
         steps: What to call, in order.
         layers: The sublayers among them, by their path in the network.
+        parameters: The parameters that steps name themselves (``:add pos_embed``), by their path.
         weights: What can be trained in it, by full state-dict key.
     """
 
     name: str
     steps: tuple[Step, ...]
     layers: Mapping[str, nn.Layer]
+    parameters: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
 
     def state(self) -> dict[str, Tensor]:
         """Weights and statistics, by full state-dict key."""
-        return {
+        return dict(self.parameters) | {
             f"{path}.{key}": value for path, layer in self.layers.items() for key, value in layer.state_dict().items()
         }
 
@@ -81,17 +53,33 @@ def layer_at(network: nn.Layer, path: str) -> nn.Layer:
     Raises:
         KeyError: There is no such sublayer.
     """
-    layer = network
-    for name in filter(None, path.split(".")):
-        layer = layer._sub_layers[name]
+    layer, rest = network, path
+    while rest:
+        names = (name for name in layer._sub_layers if f"{rest}.".startswith(f"{name}."))
+        name = max(names, key=len, default=None)  # names may have dots in them
+        if name is None:
+            raise KeyError(path)
+        layer, rest = layer._sub_layers[name], rest[len(name) + 1 :]
     return layer
 
 
+def _thing_at(network: nn.Layer, path: str) -> nn.Layer | Tensor:
+    """The sublayer or the parameter of the network itself at a path."""
+    parameter = network._parameters.get(path)
+    return layer_at(network, path) if parameter is None else parameter
+
+
 def _expand(network: nn.Layer, pattern: Stage) -> list[Stage]:
-    parent, _, glob = pattern.name.rpartition(".")
-    prefix = f"{parent}." if parent else ""
-    names = (name for name, _ in layer_at(network, parent).named_children() if fnmatchcase(name, glob))
-    return [Stage(prefix + name, (prefix + name,)) for name in names]
+    (step,) = pattern.steps
+    function, _, path = step.rpartition(" ")
+    parent, _, glob = path.rpartition(".")
+    prefix, call = f"{parent}." if parent else "", f"{function} " if function else ""
+    children = (name for name, _ in layer_at(network, parent).named_children() if fnmatchcase(name, glob))
+    stages = []
+    for number, child in enumerate(children):
+        name = prefix + child if path == pattern.name else pattern.name.replace("*", str(number))
+        stages.append(Stage(name, (f"{call}{prefix}{child}",)))
+    return stages
 
 
 def expand_stages(network: nn.Layer, stages: Iterable[Stage]) -> list[Stage]:
@@ -123,17 +111,45 @@ def bind_stage(
         parameters) does not count as a weight.
     """
     layers: dict[str, nn.Layer] = {}
-    calls: list[Step] = []
-    for step in steps:
-        if step in FUNCTIONS:
-            calls.append(FUNCTIONS[step])
+    parameters: dict[str, Tensor] = {}
+
+    def find(path: str) -> nn.Layer | Tensor:
+        thing = replaced[path] if replaced and path in replaced else _thing_at(network, path)
+        if isinstance(thing, nn.Layer):
+            layers[path] = thing
         else:
-            layers[step] = replaced[step] if replaced and step in replaced else layer_at(network, step)
-            calls.append(layers[step])
+            parameters[path] = thing
+        return thing
+
+    calls = [_bind_step(step, find) for step in steps]
     weights = {
         f"{path}.{key}": parameter
         for path, layer in layers.items()
         for key, parameter in layer.named_parameters()
         if not parameter.stop_gradient
     }
-    return BoundStage(name, tuple(calls), layers, weights)
+    weights |= {path: parameter for path, parameter in parameters.items() if not parameter.stop_gradient}
+    return BoundStage(name, tuple(calls), layers, parameters, weights)
+
+
+def _bind_step(step: str, find: Callable[[str], nn.Layer | Tensor]) -> Step:
+    name, *paths = step.split(" ")
+    if name not in FUNCTIONS:
+        return find(step)
+    function, things = FUNCTIONS[name], [find(path) for path in paths]
+    return _BoundFunction(function, things) if things else function
+
+
+class _BoundFunction(nn.Layer):
+    """A function with the sublayers and parameters that it works with, for Paddle's tracing as a layer."""
+
+    def __init__(self, function: Callable[..., Tensor], things: Iterable[nn.Layer | Tensor]) -> None:
+        super().__init__()
+        self._function = function
+        self._things = tuple(things)
+        for number, thing in enumerate(self._things):
+            add = self.add_sublayer if isinstance(thing, nn.Layer) else self.add_parameter
+            add(str(number), thing)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._function(x, *self._things)

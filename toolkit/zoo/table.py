@@ -7,6 +7,10 @@ from types import MappingProxyType
 
 from toolkit.errors import NetworkError
 from toolkit.zoo.lookup import nearest
+from toolkit.zoo.rows_clas_large import CLAS_LARGES
+from toolkit.zoo.rows_clas_mobile import CLAS_MOBILES
+from toolkit.zoo.rows_clas_resnet import CLAS_RESNETS
+from toolkit.zoo.rows_clas_tokens import CLAS_TOKENS
 from toolkit.zoo.rows_compact import COMPACTS
 from toolkit.zoo.rows_large import LARGES
 from toolkit.zoo.rows_mobilenet import MOBILENETS
@@ -16,12 +20,14 @@ from toolkit.zoo.spec import NetworkSpec
 
 __all__ = ["get_spec", "list_networks"]
 
-_ROWS = (*COMPACTS, *LARGES, *MOBILENETS, *RESNETS, *VGGS)
+_OF_PADDLE = (*COMPACTS, *LARGES, *MOBILENETS, *RESNETS, *VGGS)
+_OF_CLAS = (*CLAS_LARGES, *CLAS_MOBILES, *CLAS_RESNETS, *CLAS_TOKENS)
+_ROWS = (*_OF_PADDLE, *_OF_CLAS)
 _TABLE: Mapping[str, NetworkSpec] = MappingProxyType({row.name: row for row in _ROWS})
 
 
 def list_networks() -> list[str]:
-    """Names of all networks, sorted."""
+    """Names of all networks, sorted. Those of PaddleClas (``clas/...``) are there whether or not it is installed."""
     return sorted(_TABLE)
 
 
@@ -32,6 +38,7 @@ def get_spec(name: str) -> NetworkSpec:
         NetworkError: There is no network of this name.
     """
     if name not in _TABLE:
-        known = f"known: {', '.join(list_networks())}"
+        own = ", ".join(sorted(row.name for row in _OF_PADDLE))
+        known = f"known: {own}, and {len(_OF_CLAS)} of PaddleClas (clas/...); python tools/models.py lists all"
         raise NetworkError(f"unknown network {name!r}{nearest(name, _TABLE)}", hint=known)
     return _TABLE[name]

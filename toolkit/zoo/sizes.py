@@ -1,0 +1,31 @@
+"""Which images a network can take."""
+
+from __future__ import annotations
+
+from toolkit.errors import NetworkError
+from toolkit.zoo.spec import NetworkSpec
+
+__all__ = ["check_image_size"]
+
+
+def check_image_size(spec: NetworkSpec, image_size: int) -> None:
+    """Refuse an image size that the network cannot take.
+
+    Args:
+        spec: Row of the network.
+        image_size: Side of the square input in pixels.
+
+    Raises:
+        NetworkError: The size is below the network's minimum, or above the maximum of one that has one.
+    """
+    if image_size < spec.min_size:
+        raise NetworkError(
+            f"{spec.name} cannot take images of {image_size} pixels: it needs at least {spec.min_size}",
+            hint=f"set data.image_size to {spec.min_size} or more (its own size is {spec.input_size})",
+        )
+    if spec.max_size is not None and image_size > spec.max_size:
+        raise NetworkError(
+            f"{spec.name} cannot take images of {image_size} pixels: its dense layers or position embeddings allow "
+            f"at most {spec.max_size}",
+            hint=f"set data.image_size to {spec.input_size}",
+        )
