@@ -110,8 +110,10 @@ def test_auxiliary_losses_are_added_with_their_weights() -> None:
     outputs, labels = [paddle.randn([4, 3]) for _ in range(3)], paddle.to_tensor([0, 2, 1, 0])
     plain = ClassificationObjective()
     losses = [float(plain(output, labels).item()) for output in outputs]
-    both = ClassificationObjective((0.3, 0.3))
-    assert float(both(*outputs, labels).item()) == pytest.approx(losses[0] + 0.3 * losses[1] + 0.3 * losses[2], rel=1e-5)
+    both = ClassificationObjective(lambda: (0.3, 0.3))
+    assert float(both(*outputs, labels).item()) == pytest.approx(
+        losses[0] + 0.3 * losses[1] + 0.3 * losses[2], rel=1e-5
+    )
     assert float(both(outputs[0], labels).item()) == pytest.approx(losses[0], rel=1e-5)
     accuracy = both.running()[0]
     assert accuracy.compute(*outputs, labels).shape == [4, 1]
@@ -135,6 +137,6 @@ def test_googlenet_trains_with_its_auxiliary_losses(make: Make) -> None:
         train={"epochs": 1},
     )
     trainer = Trainer.from_config(config)
-    assert trainer.job.objective.auxiliary_weights == (0.3, 0.3)
+    assert trainer.job.network.auxiliary_weights == (0.3, 0.3)
     result = trainer.fit()
     assert np.isfinite(result.last["loss"])

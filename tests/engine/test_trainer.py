@@ -93,7 +93,12 @@ def test_same_config_and_seed_give_the_same_metrics_twice(make: Make) -> None:
 def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -> None:
     runs = []
     for enabled in (True, False):
-        config = make(transfer=transfer, cache={"enabled": enabled}, data={"augment": "none"}, train={"epochs": 4})
+        config = make(
+            transfer=transfer,
+            cache={"enabled": enabled, "dtype": "float32"},
+            data={"augment": "none"},
+            train={"epochs": 4},
+        )
         runs.append(lines_of(Trainer.from_config(config).fit().folder))
     for cached, uncached in zip(*runs, strict=True):
         assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
@@ -104,12 +109,12 @@ def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -
 def test_cached_features_are_used_again_and_belong_to_their_weights(make: Make, tmp_path: Path) -> None:
     config = make()
     Trainer.from_config(config).fit()
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/shard-*.npy")}
     Trainer.from_config(config).fit()
     assert len(before) == 2
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/features.npy")}
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/shard-*.npy")}
     Trainer.from_config(make(data={"crop_ratio": 0.8})).fit()
-    assert len(list((tmp_path / "cache").glob("*/features.npy"))) == 4
+    assert len(list((tmp_path / "cache").glob("*/shard-*.npy"))) == 4
 
 
 def test_two_phases_freeze_first_and_move_later(make: Make) -> None:

@@ -6,19 +6,36 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
-from paddle import inference
+from paddle import inference, nn
 
-from toolkit.deploy import Manifest
-from toolkit.deploy import session as session_module
-from toolkit.deploy.session import InferenceSession, paddle_says
 from toolkit.errors import DeployError
+from toolkit.inference import InferenceSession, save_program
+from toolkit.inference import session as session_module
+from toolkit.inference.session import paddle_says
 
 
-@pytest.fixture
-def files(shared_export: Path) -> tuple[Path, Path]:
-    manifest = Manifest.read(shared_export)
-    return shared_export / manifest.model.name, shared_export / manifest.params.name
+class Tiny(nn.Layer):
+    """A convolution, and the mean over its map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2D(3, 4, 3)
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        return self.convolution(image).mean([2, 3])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    paddle.seed(0)
+    return save_program(Tiny(), tmp_path_factory.mktemp("program"), (3, 32, 32))
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(4, 3, 32, 32)).astype("float32")
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, files: tuple[Path, Path], **options: object) -> inference.Config:

@@ -36,6 +36,8 @@ class TrainConfig(Section):
     """Learning rate of the head; by default the preset's for this optimizer."""
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
     """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
+    solver: Literal["sgd", "exact"] = "sgd"
+    """`exact`: phases with all stages frozen compute the best linear head in place of training it."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of `momentum`."""
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -60,7 +62,7 @@ class CacheConfig(Section):
     """The feature cache: frozen stages are computed once."""
 
     enabled: Literal["auto"] | bool = "auto"
-    """`auto`: whenever stages are frozen and no random augmentation precedes them."""
+    """`auto`: where stages are frozen and their features can be kept and cost less than computing them each epoch."""
     dir: Path = Path("~/.cache/paddle-finetune/features")
     """Where features are kept, shared by runs."""
     max_size: Size = ByteSize(20 * 10**9)
@@ -69,8 +71,8 @@ class CacheConfig(Section):
     """Numbers on disk; `auto`: float32 for pooled features, float16 (half the size) for maps."""
     engine: Literal["auto", "paddle", "onnx", "dygraph"] = "auto"
     """What computes features: Paddle Inference, ONNX Runtime or the network itself; `auto`: the fastest at hand."""
-    views: int = Field(default=1, ge=1)
-    """Seeded augmented views kept of each training image, used in turn; evaluation always uses the centre crop."""
+    views: int | None = Field(default=None, ge=1)
+    """Keep so many seeded augmented views of each training image, used in turn; evaluation uses the centre crop."""
     fingerprint: Literal["stat", "content"] = "stat"
     """How changed images are noticed: by size and time of each file, or by reading all of them."""
 

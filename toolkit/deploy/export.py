@@ -15,11 +15,11 @@ import paddle
 from paddle.nn import Layer
 
 import toolkit
-from toolkit.deploy.graph import Activated, evaluating, save_program, unwrapped
+from toolkit.deploy.activated import Activated
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
-from toolkit.deploy.session import InferenceSession
 from toolkit.errors import DeployError
+from toolkit.inference import InferenceSession, evaluating, save_program, unwrapped
 from toolkit.files import atomic_folder, clear_os_errors
 from toolkit.task import TASKS, TaskName
 
@@ -82,7 +82,8 @@ def export_model(
         _need_space(network, temporary)
         _carry_over(target, temporary)
         channels = len(preprocessing["mean"])
-        model, params = save_program(network, temporary, image_size, channels, TASKS[task].activation)
+        program = Activated(unwrapped(network), TASKS[task].activation)
+        model, params = save_program(program, temporary, (channels, image_size, image_size))
         session = InferenceSession(model, params, optimize=False)
         manifest = Manifest(
             network=network_name,

@@ -10,8 +10,8 @@ import paddle
 
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.manifest import Manifest
-from toolkit.deploy.session import InferenceSession
 from toolkit.errors import DeployError
+from toolkit.inference import InferenceSession
 from toolkit.runtime import cpu_settings, select_device
 from toolkit.task import TASKS
 

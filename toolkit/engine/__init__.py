@@ -2,7 +2,7 @@
 
 from toolkit.engine.compare import Comparison, compare_presets
 from toolkit.engine.evaluate import evaluate, evaluate_job, predict_outputs
-from toolkit.engine.features import FeatureLoader, cached_features
+from toolkit.engine.features import FeatureCache, FeatureLoader, Request
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.metrics import classification_metrics
 from toolkit.engine.result import RunResult
@@ -12,14 +12,15 @@ from toolkit.engine.trainer import Trainer
 
 __all__ = [
     "Comparison",
+    "FeatureCache",
     "FeatureLoader",
     "Job",
+    "Request",
     "RunFolder",
     "RunResult",
     "Trainer",
     "TrainingState",
     "build_job",
-    "cached_features",
     "classification_metrics",
     "compare_presets",
     "evaluate",

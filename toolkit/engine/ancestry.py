@@ -17,8 +17,8 @@ def ancestry_of(weights: bool | str | Path) -> tuple[dict[str, Any], ...]:
         weights: What ``create_network`` takes as ``pretrained``.
 
     Returns:
-        For each run ``name, run_dir, network, preset, weights`` (what it began with: ``paddle``, ``random``, a file or a
-        URL), ``data`` (``task``, ``classes`` and number of ``images``) and ``result`` (metrics of its best epoch).
+        For each run ``name, run_dir, network, preset, weights`` (what it began with: ``paddle``, ``random``, a file or
+        a URL), ``data`` (``task``, ``classes`` and number of ``images``) and ``result`` (metrics of its best epoch).
         Nothing for weights that are not the checkpoint of a run.
     """
     if isinstance(weights, bool):

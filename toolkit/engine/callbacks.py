@@ -103,7 +103,10 @@ class CallbackFan:
         """Record the final metrics beside the hyper-parameters, and close files."""
         for callback in self._callbacks:
             if isinstance(callback, VisualDLLogger):
-                callback.hparams(_hyper_parameters(self._job), {metric.name: result.best.get(metric.name) for metric in self._job.objective.task.metrics})
+                callback.hparams(
+                    _hyper_parameters(self._job),
+                    {metric.name: result.best.get(metric.name) for metric in self._job.objective.task.metrics},
+                )
                 callback.close()
 
     def close(self) -> None:

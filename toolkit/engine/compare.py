@@ -80,7 +80,8 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
             with quietly():
                 variation = _variation(config, preset, seed, done.folder.path / "compare")
                 results.append(Trainer.from_config(variation).fit(resume=_begun(variation)))
-            info(f"  {preset}, seed {variation.seed}: {metric.title} {_score(results[-1], metric):.3f} ({results[-1].seconds:.1f} s)")
+            score, seconds = _score(results[-1], metric), results[-1].seconds
+            info(f"  {preset}, seed {variation.seed}: {metric.title} {score:.3f} ({seconds:.1f} s)")
         rows.append(
             Comparison(
                 preset,

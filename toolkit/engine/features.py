@@ -1,140 +1,246 @@
 """Frozen stages computed once: their outputs on disk, and batches read from there.
 
-The first k stages of a network are a pure function of the image as long as they are frozen and no random augmentation
-comes before them. Their output (pooled, when all stages are frozen and the pooling has nothing to learn) is kept in a memory-mapped float32 file whose name
-is a hash of everything it depends on.
+The first k stages of a network are a pure function of the image as long as they are frozen. Their output (pooled, when
+all stages are frozen and the pooling has nothing to learn) is kept in the feature store, under a key of everything it
+depends on: of the centre crop, or of ``cache.views`` augmented views, each the augmentation of one epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import paddle
-from numpy.typing import NDArray
+from rich.filesize import decimal
 
+from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
 from toolkit.config import CacheConfig
 from toolkit.console import info, progress
 from toolkit.data import Batch, BatchLoader
-from toolkit.errors import ToolkitError
-from toolkit.files import atomic_folder, clear_os_errors
+from toolkit.engine.extraction import FeatureRows, ImageRows, Part, Program, Rows, choose_engine, extract, traced
+from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["FeatureLoader", "cached_features"]
-
-_FORMAT = 1
+__all__ = ["FeatureCache", "FeatureLoader", "Request"]
 
 
-def cached_features(
-    network: StagedNetwork,
-    frozen: int,
-    loader: BatchLoader,
-    cache: CacheConfig,
-    title: str,
-    after_batch: Callable[[], None] = lambda: None,
-) -> NDArray[np.float32]:
-    """Outputs of the frozen stages for every image of a set, from the cache or computed now.
+@dataclass(frozen=True)
+class Request:
+    """Features that are wanted.
+
+    Attributes:
+        loader: Reads the images; its augmentation, if any, makes the views.
+        title: What they are, for people: ``training images``.
+        views: Number of augmented views; 0 for the centre crop.
+    """
+
+    loader: BatchLoader
+    title: str
+    views: int = 0
+
+
+class FeatureCache:
+    """Features of frozen stages, from the store or computed now.
 
     Args:
-        network: The network whose first ``frozen`` stages are computed, in eval mode.
-        frozen: Number of stages, >= 1.
-        loader: Batches of the images in order, not augmented.
-        cache: Where features are kept.
-        title: Shown beside the progress bar.
-        after_batch: Called after each batch that is computed; what it raises ends the work, and leaves nothing behind.
-
-    Returns:
-        ``[N, C, H, W]``, or ``[N, D]`` when they are pooled; memory-mapped, read-only.
-
-    Raises:
-        ToolkitError: The disk is full, or the cache cannot be written.
+        network: The network.
+        config: Where features are kept, how, and by what they are computed.
+        device: Paddle's name of the device.
+        after_block: Called after each block; what it raises ends the work, and what was finished stays.
     """
-    folder = cache.dir.expanduser() / _key(network, frozen, loader)
-    if not (folder / "done.json").is_file():
-        with clear_os_errors(f"the feature cache {folder.parent}", place="cache.dir"):
-            _extract(network, frozen, loader, folder, title, after_batch)
-    else:
-        info(f"features of {title}: {len(loader.images)} images from the cache")
-    features: NDArray[np.float32] = np.load(folder / "features.npy", mmap_mode="r")
-    return features
 
+    def __init__(
+        self,
+        network: StagedNetwork,
+        config: CacheConfig,
+        device: str = "cpu",
+        after_block: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._network = network
+        self._config = config
+        self._device = device
+        self._after_block = after_block
+        self._store = FeatureStore(config.dir, config.max_size)
+        self._known: dict[tuple[Any, ...], Any] = {}
+        self._programs = ExitStack()
 
-def _key(network: StagedNetwork, frozen: int, loader: BatchLoader) -> str:
-    state = {key: value for i in range(frozen) for key, value in network.stage_state(i).items()}
-    facts = {
-        "format": _FORMAT,
-        "network": network.spec.name,
-        "stage": network.stage_names[frozen - 1],
-        "pooled": _pooled(network, frozen),
-        "weights": fingerprint(state),
-        "preprocessing": loader.preprocessing.to_dict(),
-        "images": loader.images.fingerprint(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    def pooled(self, stages: int) -> bool:
+        """Whether features are what the head reads, and not the map that a pooling with weights begins from."""
+        return stages == len(self._network.stage_names) and self._network.pool_is_fixed
 
+    def size(self, requests: Sequence[Request], stages: int) -> int:
+        """Bytes on disk that features take."""
+        shape, dtype = self._shape(requests[0], stages), self._dtype(stages)
+        return sum(feature_bytes(len(each.loader.images) * max(1, each.views), shape, dtype) for each in requests)
 
-def _pooled(network: StagedNetwork, frozen: int) -> bool:
-    """Whether the features are what the head reads, and not the map that a pooling with weights begins from."""
-    return frozen == len(network.stage_names) and network.pool_is_fixed
+    def fill(self, requests: Sequence[Request], boundaries: Sequence[int]) -> list[list[Features]]:
+        """Features at the highest of some boundaries; the lower ones are computed on the way, each from the one below.
 
+        Args:
+            requests: Which images.
+            boundaries: Numbers of frozen stages, rising.
 
-def _extract(
-    network: StagedNetwork,
-    frozen: int,
-    loader: BatchLoader,
-    folder: Path,
-    title: str,
-    after_batch: Callable[[], None],
-) -> None:
-    network.eval()
-    count = len(loader.images)
-    with atomic_folder(folder) as temporary, paddle.no_grad(), progress() as bar:
-        task = bar.add_task(f"features of {title}", total=count)
-        rows: NDArray[np.float32] | None = None
-        for batch in loader:
-            values = network.features(paddle.to_tensor(batch.inputs), frozen)
-            if _pooled(network, frozen):
-                values = network.pool(values)
-            block = values.numpy()
-            if rows is None:
-                rows = _allocate(temporary / "features.npy", (count, *block.shape[1:]))
-            rows[batch.indices] = block
-            bar.advance(task, len(block))
-            after_batch()
-        if rows is None:
-            raise ToolkitError(f"features of {title}: there are no images")
-        rows.flush()  # type: ignore[attr-defined]
-        (temporary / "done.json").write_text(json.dumps({"rows": count, "shape": rows.shape}), encoding="utf-8")
-    info(f"features of {title}: {count} images computed once ({rows.nbytes / 2**20:.0f} MB in {folder.parent})")
+        Returns:
+            For each request its views (one for the centre crop), open.
 
+        Raises:
+            ToolkitError: The disk is too small (said before anything is written) or full, or an image cannot be read.
+        """
+        self._known.clear()  # weights and files may have changed
+        self._make_room(requests, boundaries)
+        with ExitStack() as self._programs:
+            return [self._views(request, boundaries) for request in requests]
 
-def _allocate(path: Path, shape: tuple[int, ...]) -> Any:
-    needed = int(np.prod(shape)) * 4
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        raise ToolkitError(
-            f"the feature cache needs {needed / 2**20:.1f} MB, but {path.parent.parent} has {free / 2**20:.1f} MB left",
-            hint="free some space, set cache.dir to another disk, or use cache.enabled: false",
+    def _views(self, request: Request, boundaries: Sequence[int]) -> list[Features]:
+        below: list[Features | None] = [None] * max(1, request.views)
+        for start, stop in zip((0, *boundaries), boundaries, strict=False):
+            below = [self._features(request, view, start, stop, lower) for view, lower in enumerate(below)]
+        return [features for features in below if features is not None]
+
+    def _make_room(self, requests: Sequence[Request], boundaries: Sequence[int]) -> None:
+        missing, keys = 0, []
+        for request in requests:
+            for stages in boundaries:
+                shape = self._shape(request, stages)
+                for view in range(max(1, request.views)):
+                    entry = self._store.entry(self._key(request, view, stages).facts())
+                    rows = sum(map(len, entry.missing(len(request.loader.images))))
+                    missing += feature_bytes(rows, shape, self._dtype(stages))
+                    keys.append(entry.key)
+        if missing:
+            names = ", ".join(self._network.stage_names[stages - 1] for stages in boundaries)
+            info(f"feature cache: {decimal(missing)} to compute, once, at {names} ({self._config.dir})")
+            self._store.make_room(missing, keep=keys)
+
+    def _features(self, request: Request, view: int, start: int, stop: int, below: Features | None) -> Features:
+        key = self._key(request, view, stop)
+        try:
+            return self._fill(request, view, start, stop, below, key)
+        except DtypeOverflowError:
+            if self._config.dtype == "float16":
+                raise
+            info(f"feature cache: {key.stage} has values beyond float16; kept as float32")
+            return self._fill(request, view, start, stop, below, replace(key, dtype="float32"))
+
+    def _fill(
+        self, request: Request, view: int, start: int, stop: int, below: Features | None, key: CacheKey
+    ) -> Features:
+        count, shape = len(request.loader.images), self._shape(request, stop)
+        entry = self._store.entry(key.facts())
+        if entry.complete:
+            return entry.open()
+        source: Rows = ImageRows(request.loader, view) if below is None else FeatureRows(below)
+        inputs = self._input_shape(request) if below is None else below.shape[1:]
+        part, program = self._part(start, stop, inputs, key.engine)
+        name = request.title if not request.views else f"{request.title}, view {view + 1} of {request.views}"
+        with (
+            clear_os_errors(f"the feature cache {self._config.dir}", place="cache.dir"),
+            entry.writing(count, shape, key.dtype) as writer,
+            progress() as bar,
+        ):
+            task = bar.add_task(f"features of {name}", total=sum(map(len, writer.missing)))
+            for span in writer.missing:
+                with closing(extract(part, program, source, span)) as blocks:  # type: ignore[type-var]
+                    for block in blocks:
+                        writer.append(block)
+                        bar.advance(task, len(block))
+                        self._after_block()
+            features = entry.open()
+        info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
+        return features
+
+    def _part(self, start: int, stop: int, shape: tuple[int, ...], engine: str) -> tuple[Part, Program | None]:
+        """Stages to compute, traced once for all images."""
+
+        def trace() -> tuple[Part, Program | None]:
+            part = Part(self._network, start, stop, pooled=self.pooled(stop))
+            part.eval()
+            return part, self._programs.enter_context(traced(part, shape, engine))  # type: ignore[arg-type]
+
+        return self._once(("part", start, stop, engine), trace)
+
+    def _key(self, request: Request, view: int, stages: int) -> CacheKey:
+        network, loader = self._network, request.loader
+        images = self._once(("images", request.title), lambda: self._images(loader))
+        return CacheKey(
+            network=network.spec.name,
+            stage=network.stage_names[stages - 1],
+            pooled=self.pooled(stages),
+            weights=self._once(("weights", stages), lambda: self._weights(stages)),
+            preprocessing={**loader.preprocessing.to_dict(), "pooling": network.pooling if self.pooled(stages) else ""},
+            images=images,
+            dtype=self._dtype(stages),
+            engine=choose_engine(self._config.engine, self._device, len(loader.images)),
+            view=view + 1 if request.views else 0,
+            augmentation=_facts(loader) if request.views else {},
+            title=request.title,
         )
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+    def _once(self, what: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        if what not in self._known:
+            self._known[what] = compute()
+        return self._known[what]
+
+    def _images(self, loader: BatchLoader) -> str:
+        return loader.images.pixels_fingerprint(content=self._config.fingerprint == "content")
+
+    def _weights(self, stages: int) -> str:
+        state = {key: value for i in range(stages) for key, value in self._network.stage_state(i).items()}
+        return hashlib.sha256(json.dumps(fingerprint(state), sort_keys=True).encode()).hexdigest()
+
+    def _dtype(self, stages: int) -> str:
+        if self._config.dtype != "auto":
+            return self._config.dtype
+        return "float32" if self.pooled(stages) else "float16"
+
+    def _input_shape(self, request: Request) -> tuple[int, ...]:
+        preprocessing = request.loader.preprocessing
+        return (preprocessing.channels, preprocessing.image_size, preprocessing.image_size)
+
+    def _shape(self, request: Request, stages: int) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self._once(("shape", stages), lambda: self._run_once(request, stages))
+
+    def _run_once(self, request: Request, stages: int) -> tuple[int, ...]:
+        part = Part(self._network, 0, stages, pooled=self.pooled(stages))
+        training = self._network.training
+        part.eval()
+        with paddle.no_grad():
+            shape = tuple(part(paddle.zeros([1, *self._input_shape(request)])).shape[1:])
+        if training:
+            self._network.train()
+        return shape
+
+
+def _facts(loader: BatchLoader) -> Mapping[str, Any]:
+    """What makes an augmented view, beside the preprocessing."""
+    augmentation = loader.augmentation
+    if augmentation is None:
+        return {}
+    return {
+        "level": augmentation.level,
+        "flip": augmentation.flip,
+        "content": augmentation.content,
+        "seed": loader.seed,
+    }
 
 
 class FeatureLoader:
     """Batches of cached features: the same samples in the same order as a ``BatchLoader`` gives the images.
 
     Args:
-        features: ``[N, ...]``, a row a sample of the loader's image set.
+        views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
         loader: Whose batches these are.
     """
 
-    def __init__(self, features: NDArray[np.float32], loader: BatchLoader) -> None:
-        self._features = features
+    def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
+        self._views = views
         self._loader = loader
 
     def set_epoch(self, epoch: int) -> None:
@@ -147,5 +253,6 @@ class FeatureLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         labels = self._loader.images.labels
+        features = self._views[self._loader.epoch % len(self._views)]
         for rows in self._loader.index_batches():
-            yield Batch(np.asarray(self._features[rows]), labels[rows], rows)
+            yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)

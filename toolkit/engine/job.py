@@ -125,7 +125,7 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         config.task,
         label_smoothing=config.train.label_smoothing,
         scale=scale,
-        auxiliary_weights=network.auxiliary_weights,
+        auxiliary_weights=lambda: network.auxiliary_weights,
     )
     return Job(
         config,

@@ -64,7 +64,7 @@ def multilabel_metrics(logits: Floats, labels: Floats) -> dict[str, float]:
     Returns:
         ``map`` in [0, 1]: average precision (the area under the precision-recall steps, not interpolated) averaged over
         the labels that some sample has; 0 if there are none. ``macro_f1`` (averaged over all labels; one that is
-        neither there nor predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss`` in nats, mean over samples and labels.
+        neither there nor predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
     """
     scores, true = logits.astype(np.float64), labels > 0.5
     present = np.flatnonzero(true.any(axis=0))

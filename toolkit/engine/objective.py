@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,21 @@ from toolkit.task import TASKS, TaskName
 
 __all__ = ["ClassificationObjective", "MultilabelObjective", "Objective", "RegressionObjective", "make_objective"]
 
+Weights = Callable[[], tuple[float, ...]]
+
 
 class Objective(nn.Layer):
     """Loss and metrics of a task; as a layer it is the loss that ``paddle.Model`` calls.
 
     Args:
         task: Name of the task.
-        auxiliary_weights: Weights of the losses of auxiliary outputs, where the network has some.
+        auxiliary_weights: Gives the weights of the losses of the auxiliary outputs that the network has just now.
     """
 
-    def __init__(self, task: TaskName, auxiliary_weights: tuple[float, ...] = ()) -> None:
+    def __init__(self, task: TaskName, auxiliary_weights: Weights = tuple) -> None:
         super().__init__()
         self.task = TASKS[task]
-        self.auxiliary_weights = auxiliary_weights
+        self._auxiliary_weights = auxiliary_weights
 
     def forward(self, logits: Tensor, *rest: Tensor) -> Tensor:
         """Loss of one batch, a scalar.
@@ -39,7 +42,7 @@ class Objective(nn.Layer):
         """
         *auxiliary, labels = rest
         loss = self.batch_loss(logits, labels)
-        for weight, output in zip(self.auxiliary_weights, auxiliary, strict=False):
+        for weight, output in zip(self._auxiliary_weights(), auxiliary, strict=False):
             loss = loss + weight * self.batch_loss(output, labels)
         return loss
 
@@ -76,7 +79,7 @@ class ClassificationObjective(Objective):
         label_smoothing: Share of the target spread over all classes, in training.
     """
 
-    def __init__(self, auxiliary_weights: tuple[float, ...] = (), label_smoothing: float = 0.0) -> None:
+    def __init__(self, auxiliary_weights: Weights = tuple, label_smoothing: float = 0.0) -> None:
         super().__init__("classification", auxiliary_weights)
         self._cross_entropy = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
 
@@ -104,7 +107,7 @@ class MultilabelObjective(Objective):
         auxiliary_weights: See ``Objective``.
     """
 
-    def __init__(self, auxiliary_weights: tuple[float, ...] = ()) -> None:
+    def __init__(self, auxiliary_weights: Weights = tuple) -> None:
         super().__init__("multilabel", auxiliary_weights)
 
     def batch_loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -124,7 +127,7 @@ class RegressionObjective(Objective):
         auxiliary_weights: See ``Objective``.
     """
 
-    def __init__(self, scale: NDArray[np.floating], auxiliary_weights: tuple[float, ...] = ()) -> None:
+    def __init__(self, scale: NDArray[np.floating], auxiliary_weights: Weights = tuple) -> None:
         super().__init__("regression", auxiliary_weights)
         self._scale = np.asarray(scale, np.float32)
 
@@ -143,7 +146,7 @@ def make_objective(
     *,
     label_smoothing: float = 0.0,
     scale: NDArray[np.floating] | None = None,
-    auxiliary_weights: tuple[float, ...] = (),
+    auxiliary_weights: Weights = tuple,
 ) -> Objective:
     """The objective of a task.
 

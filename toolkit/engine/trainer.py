@@ -16,9 +16,10 @@ from paddle.static import InputSpec
 from toolkit.config import Config
 from toolkit.console import info, show
 from toolkit.data import Batch, BatchLoader
+from toolkit.engine.caching import decide
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.evaluate import evaluate
-from toolkit.engine.features import FeatureLoader, cached_features
+from toolkit.engine.features import FeatureCache, FeatureLoader, Request
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.record import describe_run, finish_record, make_result
@@ -56,7 +57,7 @@ class Trainer:
         network, size = job.network, job.preprocessing.image_size
         self.model = paddle.Model(
             network,
-            inputs=[InputSpec([None, network.in_channels, size, size], "float32", "image")],
+            inputs=[InputSpec([None, job.preprocessing.channels, size, size], "float32", "image")],
             labels=[job.objective.label_spec(network.num_classes)],
         )
         self.state = TrainingState()
@@ -153,14 +154,16 @@ class Trainer:
         job = self.job
         data, config = job.data, job.config
         training, validation = job.loader(data.train, training=True), job.loader(data.val, training=False)
-        if not phase.frozen or job.plan.augment != "none" or config.cache.enabled is False:
+        decision = decide(job, phase, job.plan.phases[self.state.phase + 1 :])
+        if decision.reason:
+            info(decision.reason)
+        if not decision.cached:
             return training, validation, 0
-        in_order = job.loader(data.train, training=False)
-        features = [
-            cached_features(job.network, phase.frozen, loader, config.cache, title, self._stop_if_asked)
-            for loader, title in ((in_order, "training images"), (validation, "validation images"))
-        ]
-        return FeatureLoader(features[0], training), FeatureLoader(features[1], validation), phase.frozen
+        views = training if decision.views else job.loader(data.train, training=False)
+        requests = [Request(views, "training images", decision.views), Request(validation, "validation images")]
+        cache = FeatureCache(job.network, config.cache, job.device, self._stop_if_asked)
+        found = cache.fill(requests, decision.boundaries)
+        return FeatureLoader(found[0], training), FeatureLoader(found[1], validation), phase.frozen
 
     def _run_epoch(self, training: Batches, validation: Batches, rate: LearningRate, phase: PhasePlan) -> None:
         state, call, began = self.state, self._callbacks.call, time.monotonic()

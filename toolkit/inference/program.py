@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import paddle
 from paddle.nn import Layer
 from paddle.static import InputSpec
 
-from toolkit.deploy.session import PADDLE_ERRORS, paddle_says
 from toolkit.errors import DeployError
-from toolkit.task import Activation
+from toolkit.inference.session import PADDLE_ERRORS, paddle_says
 
-__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "Activated", "evaluating", "save_program", "unwrapped"]
+__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "evaluating", "save_program", "unwrapped"]
 
 INPUT_NAME = "image"
 PARAMS_NAME = "inference.pdiparams"
 MODEL_NAME = ("inference.json", "inference.pdmodel")
 _NOTHING = object()
-
-
-def _softmax(outputs: paddle.Tensor) -> paddle.Tensor:
-    return paddle.nn.functional.softmax(outputs, axis=-1)
-
-
-def _sigmoid(outputs: paddle.Tensor) -> paddle.Tensor:
-    return paddle.nn.functional.sigmoid(outputs)
-
-
-def _unchanged(outputs: paddle.Tensor) -> paddle.Tensor:
-    return outputs
-
-
-_FUNCTIONS: Mapping[Activation, Callable[[paddle.Tensor], paddle.Tensor]] = MappingProxyType(
-    {"softmax": _softmax, "sigmoid": _sigmoid, "none": _unchanged}
-)
-
-
-class Activated(Layer):
-    """A network with an activation behind it.
-
-    Args:
-        network: Images to outputs ``[N, outputs]``.
-        activation: What turns them into what a person wants.
-    """
-
-    def __init__(self, network: Layer, activation: Activation) -> None:
-        super().__init__()
-        self.network = network
-        self._activation = _FUNCTIONS[activation]
-
-    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        """Images ``[N, C, S, S]`` to ``[N, outputs]``."""
-        return self._activation(self.network(image))
 
 
 def unwrapped(network: Layer) -> Layer:
@@ -96,17 +59,13 @@ def _forwards_kept(network: Layer) -> Iterator[None]:
             layer._original_funcs.update(originals)
 
 
-def save_program(
-    network: Layer, folder: Path, image_size: int, channels: int = 3, activation: Activation = "softmax"
-) -> tuple[Path, Path]:
-    """Write a network with its activation as a program for Paddle Inference; the batch size stays free.
+def save_program(network: Layer, folder: Path, shape: Sequence[int]) -> tuple[Path, Path]:
+    """Write a network as a program for Paddle Inference; the batch size stays free.
 
     Args:
-        network: Images ``[N, C, S, S]`` to outputs ``[N, outputs]``; its modes, layers and weights stay as they are.
+        network: Takes ``[N, *shape]``; its modes, layers and weights stay as they are.
         folder: Where to write; exists.
-        image_size: S, pixels.
-        channels: C.
-        activation: What the program ends with.
+        shape: Of one input, without the batch axis.
 
     Returns:
         Paths of the program (``.json`` by Paddle 3, ``.pdmodel`` by Paddle 2) and of the weights.
@@ -114,14 +73,11 @@ def save_program(
     Raises:
         DeployError: Paddle cannot trace the network.
     """
-    network = unwrapped(network)
-    spec = InputSpec([None, channels, image_size, image_size], "float32", INPUT_NAME)
+    spec = InputSpec([None, *shape], "float32", INPUT_NAME)
     with evaluating(network), _forwards_kept(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = Activated(network, activation)
-        program.eval()
         try:
-            paddle.jit.save(program, str(folder / "inference"), input_spec=[spec])
+            paddle.jit.save(network, str(folder / "inference"), input_spec=[spec])
         except PADDLE_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # a full disk and the like: the caller says which

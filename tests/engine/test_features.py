@@ -1,0 +1,156 @@
+"""Features of frozen stages: engines agree, boundaries build on each other, and views are the epochs' augmentations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+import toolkit.engine.features
+from toolkit.config import Config
+from toolkit.engine import Trainer, build_job
+from toolkit.engine.caching import decide
+from toolkit.engine.extraction import FeatureRows, ImageRows, Part, choose_engine, extract, traced
+from toolkit.engine.features import FeatureCache, Request
+from toolkit.errors import ToolkitError
+from toolkit.inference import onnx_is_installed
+
+Make = Callable[..., Config]
+ENGINES = [
+    "dygraph",
+    "paddle",
+    pytest.param("onnx", marks=pytest.mark.skipif(not onnx_is_installed(), reason="no ONNX")),
+]
+
+
+def computed(part: Part, source: Any, rows: range, engine: Any) -> list[np.ndarray]:
+    with traced(part, (3, 32, 32), engine) as program:
+        return list(extract(part, program, source, rows))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree(make: Make, engine: Any) -> None:
+    job = build_job(make())
+    loader = job.loader(job.data.val, training=False)
+    images = next(iter(loader)).inputs
+    job.network.eval()
+    for stages, pooled in ((3, False), (9, True)):
+        part = Part(job.network, 0, stages, pooled=pooled)
+        found = np.concatenate(computed(part, ImageRows(loader), range(len(images)), engine))
+        with paddle.no_grad():
+            expected = part(paddle.to_tensor(images)).numpy()
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_rows_are_computed_in_order_from_where_it_was_left(make: Make, engine: Any) -> None:
+    job = build_job(make())
+    loader = job.loader(job.data.val, training=False)
+    part = Part(job.network, 0, 9, pooled=True)
+    part.eval()
+    whole = np.concatenate(computed(part, ImageRows(loader), range(54), engine))
+    rest = np.concatenate(computed(part, ImageRows(loader), range(40, 54), engine))
+    np.testing.assert_allclose(rest, whole[40:], rtol=1e-4, atol=1e-5)
+
+
+def test_the_engine_follows_device_and_number() -> None:
+    assert choose_engine("auto", "cpu", 5) == "dygraph"
+    assert choose_engine("auto", "cpu", 5000) == ("onnx" if onnx_is_installed() else "paddle")
+    assert choose_engine("paddle", "gpu:0", 5000) == "dygraph"
+
+
+def test_onnx_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.extraction.onnx_is_installed", lambda: False)
+    with pytest.raises(ToolkitError, match="not installed"):
+        choose_engine("onnx", "cpu", 5)
+
+
+def test_a_network_that_cannot_be_traced_is_run_as_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from toolkit.errors import DeployError
+
+    def refuse(*_: Any) -> None:
+        raise DeployError("no program")
+
+    monkeypatch.setattr("toolkit.engine.extraction.save_program", refuse)
+    job = build_job(make())
+    source = ImageRows(job.loader(job.data.val, training=False))
+    blocks = computed(Part(job.network, 0, 9, pooled=True), source, range(8), "paddle")
+    assert blocks[0].shape == (8, 512)
+    assert "in dygraph, which is slower: no program" in capsys.readouterr().err
+
+
+def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: list[str] = []
+
+    def spy(part: Any, program: Any, source: Any, rows: Any) -> Any:
+        sources.append(type(source).__name__)
+        return extract(part, program, source, rows)
+
+    monkeypatch.setattr(toolkit.engine.features, "extract", spy)
+    phases = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
+    config = make(transfer={"preset": "custom", "phases": phases}, data={"augment": "none"})
+    Trainer.from_config(config).fit()
+    assert sources == [ImageRows.__name__, FeatureRows.__name__] * 2
+
+
+def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
+    runs = []
+    for enabled in (True, False):
+        config = make(
+            transfer={"preset": "linear_probe"},
+            data={"augment": "standard"},
+            cache={"enabled": enabled, "views": 2},
+            train={"epochs": 2},
+        )
+        folder = Trainer.from_config(config).fit().folder
+        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+    for cached, uncached in zip(*runs, strict=True):
+        assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
+        assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
+
+
+def test_half_precision_changes_little(make: Make) -> None:
+    job = build_job(make())
+    features = {}
+    for dtype in ("float16", "float32"):
+        cache = job.config.cache.model_copy(update={"dtype": dtype})
+        request = Request(job.loader(job.data.val, training=False), "images")
+        (features[dtype],) = FeatureCache(job.network, cache).fill([request], [5])[0]
+    rows = np.arange(54)
+    half, full = (features[dtype][rows].astype("float64") for dtype in ("float16", "float32"))
+    assert features["float16"].dtype == np.float16
+    np.testing.assert_allclose(half, full, rtol=1e-3, atol=1e-3)
+
+
+def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
+    config = make(cache={"enabled": True, "max_size": "10kB"})
+    with pytest.raises(ToolkitError, match=r"cache"):
+        Trainer.from_config(config).fit()
+    assert not list(Path(config.cache.dir).glob("*/shard-*.npy"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "cached", "words"),
+    [
+        ({}, True, "on, 9 frozen stages see each image once instead of 2 times"),
+        ({"data": {"augment": "standard"}}, False, "off, as augmentation"),
+        ({"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 9}}, True, "4 views"),
+        ({"cache": {"enabled": False}}, False, ""),
+        ({"transfer": {"preset": "finetune"}}, False, ""),
+        ({"cache": {"max_size": "1kB"}}, False, "more than cache.max_size"),
+    ],
+)
+def test_the_decision_says_why(make: Make, sections: dict[str, Any], cached: bool, words: str) -> None:
+    job = build_job(make(**sections))
+    decision = decide(job, job.plan.phases[0])
+    assert decision.cached is cached
+    assert words in decision.reason
+    assert bool(words) == bool(decision.reason)

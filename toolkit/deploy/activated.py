@@ -1,0 +1,48 @@
+"""A network with what turns its outputs into what a person wants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import paddle
+from paddle.nn import Layer
+
+from toolkit.task import Activation
+
+__all__ = ["Activated"]
+
+
+def _softmax(outputs: paddle.Tensor) -> paddle.Tensor:
+    return paddle.nn.functional.softmax(outputs, axis=-1)
+
+
+def _sigmoid(outputs: paddle.Tensor) -> paddle.Tensor:
+    return paddle.nn.functional.sigmoid(outputs)
+
+
+def _unchanged(outputs: paddle.Tensor) -> paddle.Tensor:
+    return outputs
+
+
+_FUNCTIONS: Mapping[Activation, Callable[[paddle.Tensor], paddle.Tensor]] = MappingProxyType(
+    {"softmax": _softmax, "sigmoid": _sigmoid, "none": _unchanged}
+)
+
+
+class Activated(Layer):
+    """A network with an activation behind it.
+
+    Args:
+        network: Images to outputs ``[N, outputs]``.
+        activation: What turns them into what a person wants.
+    """
+
+    def __init__(self, network: Layer, activation: Activation) -> None:
+        super().__init__()
+        self.network = network
+        self._activation = _FUNCTIONS[activation]
+
+    def forward(self, image: paddle.Tensor) -> paddle.Tensor:
+        """Images ``[N, C, S, S]`` to ``[N, outputs]``."""
+        return self._activation(self.network(image))

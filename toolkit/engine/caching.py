@@ -1,0 +1,99 @@
+"""Whether a phase reads features or images, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from toolkit.engine.job import Job
+from toolkit.transfer import PhasePlan
+from toolkit.zoo.measured import measured_networks
+
+__all__ = ["Decision", "decide"]
+
+_MACS_A_SECOND = 10e9
+"""What a core of these years computes of a network, in multiply-accumulates a second, roughly."""
+_DECODING = 2e-3
+"""Seconds to read and prepare one image, roughly."""
+_BYTES_A_SECOND = 500e6
+"""What a disk reads, roughly."""
+_ENGINE_GAIN = 2.0
+"""How much faster an engine computes features than dygraph does, at least."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a phase gets its inputs.
+
+    Attributes:
+        cached: It reads features.
+        boundaries: Numbers of frozen stages at which features are kept, rising; the last one is the phase's own.
+        views: Augmented views of each training image; 0 for the centre crop.
+        reason: One line for people; empty where there is nothing to decide.
+    """
+
+    cached: bool
+    boundaries: tuple[int, ...] = ()
+    views: int = 0
+    reason: str = ""
+
+
+def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Decision:
+    """Decide by cost whether the frozen stages of a phase are computed once.
+
+    Cached: every image (or each of its views) is computed once by an engine, and its features are read in each epoch.
+    Not cached: it is decoded and computed in each epoch.
+
+    Args:
+        job: The job.
+        phase: The phase that begins.
+        later: The phases after it. Where one of them freezes fewer stages, its features are computed first, and this
+            phase's from them.
+    """
+    cache, augment = job.config.cache, job.plan.augment
+    if not phase.frozen or cache.enabled is False:
+        return Decision(False)
+    if augment != "none" and cache.views is None:
+        return Decision(
+            False,
+            reason=f"feature cache: off, as augmentation ({augment}) makes a new image in each epoch; "
+            "cache.views: 4 would keep four views of each",
+        )
+    views = cache.views or 0 if augment != "none" else 0
+    if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):
+        return Decision(False, reason=f"feature cache: off, {reason}")
+    lower = {each.frozen for each in later if 0 < each.frozen < phase.frozen}
+    return Decision(True, (*sorted(lower), phase.frozen), views, _why(job, phase, views))
+
+
+def _why(job: Job, phase: PhasePlan, views: int) -> str:
+    what = f"{views} views of each image" if views else "each image"
+    times = f"instead of {phase.epochs} times" if phase.epochs > max(1, views) else "for later runs too"
+    return f"feature cache: on, {phase.frozen} frozen stages see {what} once {times}"
+
+
+def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
+    """Why caching would not pay; empty where it does."""
+    stage = job.stages[phase.frozen - 1]
+    pooled = phase.frozen == len(job.stages) and job.network.pool_is_fixed
+    size = 4 * stage.shape[0] if pooled else 2 * prod(stage.shape)
+    computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
+    without = phase.epochs * (_DECODING + computing)
+    cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
+    if cached >= without:
+        reading_it = f"reading {size / 1e6:.1f} MB an image {phase.epochs} times"
+        return f"as {reading_it} takes longer than computing {phase.frozen} stages"
+    limit = job.config.cache.max_size
+    total = size * (views * len(job.data.train) + len(job.data.val))
+    if limit is not None and total > limit:
+        return f"as {total / 1e9:.1f} GB of features are more than cache.max_size ({limit / 1e9:.1f} GB)"
+    return ""
+
+
+def _forward_seconds(job: Job, stages: int) -> float:
+    """Time of the first stages for one image, by the network's known cost; the stages share it evenly."""
+    known = measured_networks().get(job.network.spec.name)
+    if known is None:
+        return _DECODING
+    scale = (job.preprocessing.image_size / known.image_size) ** 2
+    return known.macs * scale * stages / known.stages / _MACS_A_SECOND
