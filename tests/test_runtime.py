@@ -53,6 +53,24 @@ def test_settings_that_come_too_late_are_owned_up_to() -> None:
     assert variables["OMP_NUM_THREADS"] is None
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_freed_memory_is_kept_unless_the_user_says_otherwise() -> None:
+    faults = (
+        "import json, resource, toolkit, toolkit.runtime as r, numpy as np\n"
+        "np.ones(5_000_000)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20): np.ones(5_000_000)\n"
+        "after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "print(json.dumps([{'kept': r.cpu_settings().memory_kept, 'faults': after - before}, {}]))"
+    )
+    kept, system = (settings_of(faults, **more)[0] for more in ({}, {"TOOLKIT_MALLOC": "system"}))
+    if not kept["kept"]:
+        pytest.skip("this C library is not glibc")
+    assert system["kept"] is False
+    assert int(str(kept["faults"])) < int(str(system["faults"])) / 10
+    assert settings_of(faults, GLIBC_TUNABLES="glibc.malloc.check=0")[0]["kept"] is False
+
+
 def test_settings_in_words() -> None:
     assert str(CpuSettings("2", "toolkit", "5", True)) == "OMP_NUM_THREADS=2 (set by the toolkit), MKL_DEBUG_CPU_TYPE=5"
     assert "not in effect" in str(CpuSettings("1", "environment", None, False))
