@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score
 
 __all__ = [
     "classification_metrics",
@@ -49,9 +48,17 @@ def classification_metrics(logits: Floats, labels: NDArray[np.integer]) -> dict[
     return {
         "top1": float((predicted == labels).mean()),
         "top5": float((best == labels[:, None]).any(axis=1).mean()),
-        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+        "macro_f1": _macro_f1(labels, predicted, scores.shape[1]),
         "loss": float((log_sum - true).mean()),
     }
+
+
+def _macro_f1(labels: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> float:
+    """F1 averaged over the classes present in labels or predictions: 2 hits / (labelled + predicted)."""
+    labelled, said = (np.bincount(each, minlength=classes) for each in (labels, predicted))
+    hits = np.bincount(labels[labels == predicted], minlength=classes)
+    there = labelled + said > 0
+    return float((2 * hits[there] / (labelled + said)[there]).mean())
 
 
 def multilabel_metrics(logits: Floats, labels: Floats) -> dict[str, float]:
@@ -66,6 +73,8 @@ def multilabel_metrics(logits: Floats, labels: Floats) -> dict[str, float]:
         the labels that some sample has; 0 if there are none. ``macro_f1`` (averaged over all labels; one that is
         neither there nor predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
     """
+    from sklearn.metrics import average_precision_score, f1_score  # takes a second to import
+
     scores, true = logits.astype(np.float64), labels > 0.5
     present = np.flatnonzero(true.any(axis=0))
     precisions = [average_precision_score(true[:, label], scores[:, label]) for label in present]
