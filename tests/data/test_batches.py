@@ -40,6 +40,9 @@ class Watched(ImageSet):
     def fingerprint(self) -> str:
         return "watched"
 
+    def pixels_fingerprint(self, *, content: bool = False) -> str:
+        return "watched"
+
 
 @pytest.fixture
 def images(picture: Callable[..., Any]) -> ArrayImages:

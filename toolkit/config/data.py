@@ -29,6 +29,13 @@ class DataConfig(Section):
     """Images a step."""
     workers: int | None = Field(default=None, ge=0)
     """Threads that read and augment images; by default one a core, at most 8. Results do not depend on it."""
+    timeout: float = Field(default=300.0, gt=0)
+    """Seconds after which images that cannot be read, as the file system does not answer, end the run."""
+    fast_decoding: bool = True
+    """Training: take random crops from large JPEGs decoded at 1/2, 1/4 or 1/8, where the crop keeps `image_size`
+    pixels; evaluation and prediction always decode in full."""
+    cache_images: Literal["none", "memory"] = "none"
+    """`memory`: keep decoded images from epoch to epoch, in at most half of the memory that is free at the start."""
     augment: Literal["auto", "none", "standard", "strong"] = "auto"
     """Training augmentation; `auto` takes what the preset wants."""
     flip: Literal["auto", "none", "horizontal", "both"] = "auto"

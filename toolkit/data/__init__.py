@@ -7,6 +7,7 @@ from toolkit.data.bundle import DataBundle
 from toolkit.data.channels import as_rgb
 from toolkit.data.decode import IMAGE_EXTENSIONS, decode_image, is_image_file, read_image
 from toolkit.data.images import ArrayImages, FileImages, ImageSet
+from toolkit.data.picture_cache import PictureCache
 from toolkit.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DataBundle",
     "FileImages",
     "ImageSet",
+    "PictureCache",
     "Preprocessing",
     "as_rgb",
     "build_data",

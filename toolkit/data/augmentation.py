@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
+from toolkit.data.box import Box
 from toolkit.data.channels import GRAY, RGB, Pixels
 from toolkit.data.preprocessing import Preprocessing, resize
 
@@ -62,6 +63,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
 )
 _ERASED_AREA = (0.02, 0.15)
 _CROP_TRIES = 10
+_IDENTITY = np.eye(3)
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -104,16 +106,48 @@ class Augmentation:
         """
         if not self.is_random:
             return Preprocessing(self.image_size, self.crop_ratio).geometry(image)
-        recipe = RECIPES[self.content, self.level]
-        image = resize(_random_crop(image, recipe, rng), self.image_size, self.image_size)
+        height, width = image.shape[:2]
+        return self.change(self.crop(height, width, rng).cut(image), rng)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How far random changes go; none for level ``none``."""
+        return RECIPES[self.content, self.level]
+
+    @property
+    def least_side(self) -> int:
+        """Short side of a picture, in pixels, from which every crop has ``image_size`` rows and columns."""
+        return math.ceil(self.image_size * math.sqrt(self.recipe.ratio / self.recipe.area))
+
+    def crop(self, height: int, width: int, rng: np.random.Generator) -> Box:
+        """Draw which part of a picture is used; the first of the random changes, for levels that have any.
+
+        Args:
+            height: Rows of the picture.
+            width: Columns of the picture.
+            rng: Where all chance comes from.
+        """
+        return _random_crop(height, width, self.recipe, rng)
+
+    def change(self, part: Pixels, rng: np.random.Generator) -> Pixels:
+        """Resize a crop, and make the other random changes.
+
+        Args:
+            part: uint8 ``[H, W, C]`` of any size; not written to.
+            rng: That of ``crop``.
+
+        Returns:
+            uint8 ``[image_size, image_size, C]``.
+        """
+        recipe = self.recipe
+        image = resize(part, self.image_size, self.image_size)
         image = _random_flip(image, self.flip, rng)
         image = _random_rotation(image, recipe.rotation, rng)
         image = _random_colour(image, recipe, rng)
         return _random_erasing(image, recipe.erase, rng)
 
 
-def _random_crop(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    height, width = image.shape[:2]
+def _random_crop(height: int, width: int, recipe: Recipe, rng: np.random.Generator) -> Box:
     for _ in range(_CROP_TRIES):
         area = rng.uniform(recipe.area, 1.0) * height * width
         ratio = math.exp(rng.uniform(-1.0, 1.0) * math.log(recipe.ratio))
@@ -123,11 +157,10 @@ def _random_crop(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pix
     else:  # a very long picture: its central part
         crop_width = min(width, max(1, round(height * recipe.ratio)))
         crop_height = min(height, max(1, round(width * recipe.ratio)))
-        top, left = (height - crop_height) // 2, (width - crop_width) // 2
-        return image[top : top + crop_height, left : left + crop_width]
+        return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
     top = int(rng.integers(0, height - crop_height + 1))
     left = int(rng.integers(0, width - crop_width + 1))
-    return image[top : top + crop_height, left : left + crop_width]
+    return Box(top, left, crop_height, crop_width)
 
 
 def _random_flip(image: Pixels, flip: Flip, rng: np.random.Generator) -> Pixels:
@@ -157,9 +190,11 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
     brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
     gains = brightness * (1 + rng.uniform(-recipe.colour / 2, recipe.colour / 2, 3))
     mean_luma = float(_LUMA @ np.array(cv2.mean(image)[:3]))
-    mix = saturation * np.eye(3) + (1 - saturation) * _LUMA
-    offset = np.full((3, 1), mean_luma * (1 - contrast))
-    return np.asarray(cv2.transform(image, gains[:, None] * np.hstack([contrast * mix, offset])), np.uint8)
+    change = np.empty((3, 4))
+    change[:, :3] = contrast * (saturation * _IDENTITY + (1 - saturation) * _LUMA)
+    change[:, 3] = mean_luma * (1 - contrast)
+    change *= gains[:, None]
+    return np.asarray(cv2.transform(image, change), np.uint8)
 
 
 def _random_light(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:

@@ -3,15 +3,19 @@
 OpenCV releases Python's lock while it decodes and resizes, so threads are enough: nothing is copied between processes,
 and an exception in a worker reaches the consumer. Order depends on (seed, epoch), and the random changes of a picture
 on (seed, epoch, its index), so the batches are the same for any number of workers.
+
+Evaluation decodes in full, as prediction does. Random crops may come from a JPEG decoded at a reduced size
+(``toolkit.data.reduced``), as long as they keep ``image_size`` rows and columns.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -19,8 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.data.augmentation import Augmentation
+from toolkit.data.box import whole
 from toolkit.data.channels import Pixels
-from toolkit.data.images import ImageSet, Indices, Labels
+from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels
+from toolkit.data.picture_cache import PictureCache
+from toolkit.data.pool import ReaderPool
 from toolkit.data.preprocessing import Preprocessing
 from toolkit.data.sharding import shard
 from toolkit.errors import DataError
@@ -64,6 +71,11 @@ class BatchLoader:
         shuffle: A new order each epoch; else the set's order.
         seed: Seed of order and random changes, >= 0.
         workers: Threads, 0 for none; None: one a core, at most 8.
+        timeout: Seconds without an image done after which the threads are given up, > 0; no limit without threads.
+        fast_decoding: Random crops may be taken from JPEGs decoded at a reduced size.
+        cache: Where decoded files are kept from epoch to epoch; loaders may share it. Batches are the same to the bit,
+            but for random crops with ``fast_decoding`` from JPEGs whose short side is twice ``image_size`` or more:
+            all are then cut from one reduced picture, and not each from the smallest that will do.
         drop_last: Leave out the last pictures that do not fill a batch.
         rank: Number of this process, in 0..world_size-1.
         world_size: Number of processes that share the set.
@@ -82,6 +94,9 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         workers: int | None = None,
+        timeout: float = 300.0,
+        fast_decoding: bool = True,
+        cache: PictureCache | None = None,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -98,6 +113,9 @@ class BatchLoader:
         self.seed = seed
         self.epoch = 0
         self.workers = _default_workers() if workers is None else workers
+        self.timeout = timeout
+        self.fast_decoding = fast_decoding
+        self.cache = None if isinstance(images, ArrayImages) else cache
         self._bounds = shard(
             len(images), batch_size, rank=rank, world_size=world_size, drop_last=drop_last, equal=shuffle or drop_last
         )
@@ -135,6 +153,21 @@ class BatchLoader:
         """
         return self._view(index, self.epoch)
 
+    def read(self, indices: Indices, epoch: int) -> npt.NDArray[np.float32]:
+        """Some pictures, by position, as the network sees them in an epoch; read by the caller's thread.
+
+        Args:
+            indices: Positions in the image set, int64 ``[N]``.
+            epoch: Whose random changes are made, from 0.
+
+        Returns:
+            Normalised pixels, float32 ``[N, C, S, S]``.
+        """
+        cv2.setNumThreads(1)
+        batch = self._empty(indices)
+        self._fill(batch, slice(None), epoch)
+        return batch.inputs
+
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)  # the pool has a thread a core already
         return (self._with_pool if self.workers else self._alone)(self.index_batches(), self.epoch)
@@ -148,33 +181,51 @@ class BatchLoader:
     def _with_pool(self, batches: list[Indices], epoch: int) -> Iterator[Batch]:
         """Keep a few batches in the making; each is split among the threads, which write into its array."""
         waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
-        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="images")
-        try:
+        with ReaderPool(self.workers, self.timeout) as pool:
             for indices in batches:
                 batch = self._empty(indices)
                 parts = [slice(part, None, self.workers) for part in range(min(self.workers, len(indices)))]
-                waiting.append((batch, [pool.submit(self._fill, batch, part, epoch) for part in parts]))
+                tasks = [partial(self._fill, batch, part, epoch, pool) for part in parts]
+                waiting.append((batch, [pool.submit(task) for task in tasks]))
                 if len(waiting) > _AHEAD:
-                    yield _finished(*waiting.popleft())
+                    yield _finished(pool, *waiting.popleft())
             while waiting:
-                yield _finished(*waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                yield _finished(pool, *waiting.popleft())
 
     def _empty(self, indices: Indices) -> Batch:
         side, channels = self.preprocessing.image_size, self.preprocessing.channels
         inputs = np.empty((len(indices), channels, side, side), np.float32)
         return Batch(inputs, self.images.labels[indices], indices)
 
-    def _fill(self, batch: Batch, part: slice, epoch: int) -> None:
+    def _fill(self, batch: Batch, part: slice, epoch: int, pool: ReaderPool | None = None) -> None:
         for row in range(len(batch))[part]:
-            self.preprocessing.normalise(self._view(int(batch.indices[row]), epoch), out=batch.inputs[row])
+            index = int(batch.indices[row])
+            if pool is not None:
+                pool.begin(self.images.path(index))
+            self.preprocessing.normalise(self._view(index, epoch), out=batch.inputs[row])
 
     def _view(self, index: int, epoch: int) -> Pixels:
-        image = self.images.read(index)
         if self.augmentation is None:
-            return self.preprocessing.geometry(image)
-        return self.augmentation(image, np.random.default_rng((_CHANGE, self.seed, epoch, index)))
+            return self._kept(index, self._centre, (self.preprocessing.resize_to, self.preprocessing.image_size))
+        rng = np.random.default_rng((_CHANGE, self.seed, epoch, index))
+        if self.cache is None and self.fast_decoding:
+            choose = partial(self.augmentation.crop, rng=rng)
+            return self.augmentation.change(self.images.read_part(index, choose, self.augmentation.image_size), rng)
+        if self.fast_decoding:
+            return self.augmentation(self._kept(index, self._for_every_crop, self.augmentation.least_side), rng)
+        return self.augmentation(self._kept(index, self.images.read, "whole"), rng)
+
+    def _kept(self, index: int, make: Callable[[int], Pixels], kind: Hashable) -> Pixels:
+        if self.cache is None:
+            return make(index)
+        return self.cache.get((self.images.path(index), self.images.channels, kind), partial(make, index))
+
+    def _centre(self, index: int) -> Pixels:
+        return self.preprocessing.geometry(self.images.read(index))
+
+    def _for_every_crop(self, index: int) -> Pixels:
+        assert self.augmentation is not None
+        return self.images.read_part(index, whole, self.augmentation.least_side)
 
 
 def _default_workers() -> int:
@@ -182,7 +233,7 @@ def _default_workers() -> int:
     return min(_MAX_WORKERS, len(affinity(0)) if affinity else (os.cpu_count() or 1))
 
 
-def _finished(batch: Batch, parts: list[Future[None]]) -> Batch:
+def _finished(pool: ReaderPool, batch: Batch, parts: list[Future[None]]) -> Batch:
     for part in parts:
-        part.result()
+        pool.finish(part)
     return batch

@@ -89,12 +89,12 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
     if config.classes is not None:
         source = source.only(config.classes)
     parts: Parts = {part: images.with_channels(channels) for part, images in source.parts.items()}
-    source = replace(source, parts=drop_or_refuse_bad_files(parts, skip=config.on_bad_image == "skip"))
+    source = replace(source, parts=drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout))
     rules.check(source.classes, source.parts)
     drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)
     if rules.check_split is not None:
         rules.check_split(source.classes, drawn)
-    warn_of_duplicates(source.classes, drawn)
+    warn_of_duplicates(source.classes, drawn, config.timeout)
     if config.samples_per_class is not None and rules.limit is not None:
         drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, config.split_seed)
     return DataBundle(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from toolkit import console
 from toolkit.data.decode import defect
 from toolkit.data.images import FileImages, ImageSet
 from toolkit.data.naming import listed
+from toolkit.data.pool import read_all
 from toolkit.errors import DataError
 
 __all__ = [
@@ -31,19 +32,20 @@ __all__ = [
 _THREADS = 8
 
 
-def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool) -> dict[str, ImageSet]:
+def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0) -> dict[str, ImageSet]:
     """Find files that are missing, cut off, no images, or images with another number of channels.
 
     Args:
         parts: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
         skip: Leave bad files out with one warning; else refuse.
+        timeout: Seconds without an answer of the file system after which to give up.
 
     Returns:
         The sound pictures.
 
     Raises:
-        DataError: There are bad files and ``skip`` is False, or the channels of a set in memory do not fit; the first
-            ones are named.
+        DataError: The file system does not answer, there are bad files and ``skip`` is False (the first ones are
+            named), or the channels of a set in memory do not fit.
     """
     bad: list[str] = []
     misfit = False
@@ -56,12 +58,15 @@ def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool) -> dict[
                 images.read(0)
             continue
         total += len(images)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = list(pool.map(partial(defect, channels=images.channels), images.paths))
-        misfit = misfit or any("expected" in text for text in found if text)
-        bad += [f"{path} ({text})" for path, text in zip(images.paths, found, strict=True) if text]
-        if any(found):
-            sound[part] = images.take([i for i, text in enumerate(found) if not text])
+        look = partial(_defect, channels=images.channels)
+        found: dict[int, str] = {}
+        for position, (path, text) in enumerate(read_all(look, images.files, _THREADS, timeout)):
+            if text:
+                found[position] = f"{path} ({text})"
+                misfit = misfit or "expected" in text
+        bad += found.values()
+        if found:
+            sound[part] = images.take(np.delete(np.arange(len(images)), list(found)))
     if bad and not skip:
         raise DataError(
             f"{len(bad)} of {total} images cannot be read: {listed(bad)}",
@@ -71,6 +76,10 @@ def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool) -> dict[
     if bad:
         console.warn(f"{len(bad)} of {total} images cannot be read and are left out: {listed(bad)}")
     return sound
+
+
+def _defect(path: str, channels: int) -> str | None:
+    return defect(Path(path), channels)
 
 
 def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
@@ -156,17 +165,29 @@ def _refuse_twins(names: Sequence[str], kind: str) -> None:
         raise DataError(f"the data set names a {kind} twice: {listed(twice)}", hint=f"give every {kind} its own name")
 
 
-def warn_of_duplicates(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
-    """Warn, in one line each, of byte-identical files in two parts (a leak) and with different labels."""
-    owners: list[tuple[Path, str, npt.NDArray[Any]]] = [
-        (path, part, np.asarray(label))
-        for part, images in parts.items()
-        if isinstance(images, FileImages)
-        for path, label in zip(images.paths, images.labels, strict=True)
-    ]
+def warn_of_duplicates(classes: Sequence[str], parts: Mapping[str, ImageSet], timeout: float = 300.0) -> None:
+    """Warn, in one line each, of byte-identical files in two parts (a leak) and with different labels.
+
+    Args:
+        classes: Names of the classes, labels or targets.
+        parts: Image sets by part; those in memory are not looked at.
+        timeout: Seconds without an answer of the file system after which to give up.
+
+    Raises:
+        DataError: The file system does not answer.
+    """
+    on_disk = [(part, images) for part, images in parts.items() if isinstance(images, FileImages)]
+    files = [images.path(i) for _, images in on_disk for i in range(len(images))]
+    starts = np.cumsum([0, *(len(images) for _, images in on_disk)])
+
+    def owner(position: int) -> tuple[str, str, npt.NDArray[Any]]:
+        number = int(np.searchsorted(starts, position, side="right")) - 1
+        part, images = on_disk[number]
+        return files[position], part, np.asarray(images.labels[position - starts[number]])
+
     leaks, contradictions = [], []
-    for group in _identical(path for path, _, _ in owners):
-        members = [owners[i] for i in group]
+    for group in _identical(files, timeout):
+        members = [owner(i) for i in group]
         names = f"{members[0][0]} = {members[-1][0]}"
         if len({part for _, part, _ in members}) > 1:
             leaks.append(names)
@@ -194,16 +215,17 @@ def _in_words(classes: Sequence[str], label: npt.NDArray[Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in pairs)
 
 
-def _identical(paths: Iterable[Path]) -> list[list[int]]:
+def _identical(files: Sequence[str], timeout: float) -> list[list[int]]:
     """Groups of positions whose files have the same bytes; only files of the same size are read."""
-    files = list(paths)
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for i, path in enumerate(files):
-        by_size[path.stat().st_size].append(i)
-    candidates = [i for group in by_size.values() if len(group) > 1 for i in group]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        digests = pool.map(lambda i: hashlib.sha1(files[i].read_bytes()).digest(), candidates)
-        by_content: dict[bytes, list[int]] = defaultdict(list)
-        for i, digest in zip(candidates, digests, strict=True):
-            by_content[digest].append(i)
-    return [group for group in by_content.values() if len(group) > 1]
+    sizes = np.fromiter((size for _, size in read_all(os.path.getsize, files, _THREADS, timeout)), np.int64, len(files))
+    _, which, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    candidates = np.flatnonzero(counts[which] > 1).tolist()
+    digests: dict[bytes, list[int]] = defaultdict(list)
+    read = read_all(_digest, [files[i] for i in candidates], _THREADS, timeout)
+    for i, (_, digest) in zip(candidates, read, strict=True):
+        digests[digest].append(i)
+    return [group for group in digests.values() if len(group) > 1]
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.sha1(Path(path).read_bytes()).digest()

@@ -10,6 +10,7 @@ RGB; alpha is dropped. One channel is the luma of that. Other numbers of channel
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,17 @@ from toolkit.data import multiband
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
 from toolkit.errors import DataError
 
-__all__ = ["IMAGE_EXTENSIONS", "Pixels", "decode_image", "defect", "is_image_file", "read_image"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "Pixels",
+    "decode_file",
+    "decode_image",
+    "decode_jpeg_reduced",
+    "defect",
+    "is_complete_jpeg",
+    "is_image_file",
+    "read_image",
+]
 
 IMAGE_EXTENSIONS = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
@@ -29,6 +40,8 @@ IMAGE_EXTENSIONS = frozenset({
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _JPEG_END, _PNG_END = b"\xff\xd9", b"IEND"
 _HEAD, _TAIL = 16, 64
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 and later: saves turning BGR round
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 def is_image_file(path: Path) -> bool:
@@ -49,8 +62,24 @@ def read_image(path: str | Path, channels: int = RGB) -> Pixels:
     Raises:
         DataError: The file is missing, empty, cut off, not an image, or one with another number of channels.
     """
+    return decode_file(path, lambda data: decode_image(data, channels))
+
+
+def decode_file(path: str | Path, decode: Callable[[bytes], Pixels]) -> Pixels:
+    """Read a file and decode it; what goes wrong names the file.
+
+    Args:
+        path: The file.
+        decode: From its bytes to pixels; raises ValueError with a few words.
+
+    Returns:
+        What ``decode`` returns.
+
+    Raises:
+        DataError: The file cannot be read or decoded.
+    """
     try:
-        return decode_image(Path(path).read_bytes(), channels)
+        return decode(Path(path).read_bytes())
     except OSError as error:
         raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
     except ValueError as error:
@@ -123,20 +152,40 @@ def defect(path: Path, channels: int = RGB) -> str | None:
     return None
 
 
+def is_complete_jpeg(data: bytes) -> bool:
+    """True for the bytes of a JPEG file that has its end marker."""
+    return data.startswith(_JPEG) and _is_surely_complete(data[:_HEAD], data[-_TAIL:])
+
+
+def decode_jpeg_reduced(data: bytes, times: int) -> Pixels | None:
+    """Decode a complete JPEG at a reduced size.
+
+    Args:
+        data: The whole file.
+        times: 2, 4 or 8.
+
+    Returns:
+        RGB uint8 ``[ceil(height / times), ceil(width / times), 3]``; None: OpenCV cannot.
+    """
+    return _decode_with_opencv(data, _REDUCED[times])
+
+
 def _is_surely_complete(head: bytes, tail: bytes) -> bool:
     if head.startswith(_JPEG):
         return tail.rstrip(b"\0\r\n ").endswith(_JPEG_END)
     return head.startswith(_PNG) and _PNG_END in tail
 
 
-def _decode_with_opencv(data: bytes) -> Pixels | None:
+def _decode_with_opencv(data: bytes, mode: int = cv2.IMREAD_COLOR) -> Pixels | None:
+    if _AS_RGB is not None:
+        mode = mode & ~cv2.IMREAD_COLOR | _AS_RGB
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:
         return None
     if pixels is None:
         return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
+    return np.asarray(pixels if _AS_RGB is not None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=pixels), np.uint8)
 
 
 def _decode_with_pil(data: bytes) -> Pixels:

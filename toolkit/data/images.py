@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.data.box import ChooseBox
 from toolkit.data.channels import RGB, Pixels, fit_channels
 from toolkit.data.decode import read_image
+from toolkit.data.reduced import read_part
 from toolkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,6 +56,23 @@ class ImageSet(ABC):
             DataError: The picture cannot be read, or has another number of channels; the message names it.
         """
 
+    def read_part(self, index: int, choose: ChooseBox, least: int) -> Pixels:
+        """A part of one picture, perhaps at a reduced size, where that is faster to read.
+
+        Args:
+            index: Position in this set.
+            choose: Says which part is wanted, given the picture's height and width.
+            least: The part keeps at least so many rows and columns, if it has them; >= 1.
+
+        Returns:
+            uint8 ``[height, width, channels]``; may be a view of pixels that others see.
+
+        Raises:
+            DataError: As for ``read``.
+        """
+        pixels = self.read(index)
+        return choose(*pixels.shape[:2]).cut(pixels)
+
     @abstractmethod
     def path(self, index: int) -> str:
         """What a person calls this picture: its file, or a name like ``digits/0007``."""
@@ -77,6 +96,14 @@ class ImageSet(ABC):
     def fingerprint(self) -> str:
         """A digest that changes when a picture, a label or the order changes (hex, 64 digits)."""
 
+    @abstractmethod
+    def pixels_fingerprint(self, *, content: bool = False) -> str:
+        """A digest of the pictures and their order, whatever their labels are (hex, 64 digits).
+
+        Args:
+            content: Read every file, and not only its path, size and modification time.
+        """
+
     def _taken_labels(self, chosen: Indices, labels: npt.ArrayLike | None) -> npt.ArrayLike:
         return self.labels[chosen] if labels is None else labels
 
@@ -97,28 +124,54 @@ class FileImages(ImageSet):
 
     def __init__(self, paths: Sequence[str | Path], labels: npt.ArrayLike) -> None:
         super().__init__(labels)
-        self.paths = tuple(Path(path) for path in paths)
-        if len(self.paths) != len(self.labels):
-            raise ValueError(f"{len(self.paths)} paths, but {len(self.labels)} labels")
+        self._files = tuple(map(str, paths))  # a Path takes four times the memory of its text
+        if len(self._files) != len(self.labels):
+            raise ValueError(f"{len(self._files)} paths, but {len(self.labels)} labels")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files' paths in order, as text."""
+        return self._files
+
+    @property
+    def paths(self) -> Iterator[Path]:
+        """The files in order, one after the other."""
+        return map(Path, self._files)
 
     def read(self, index: int) -> Pixels:
         """Pixels of one file; see ``ImageSet.read``."""
-        return read_image(self.paths[index], self.channels)
+        return read_image(self._files[index], self.channels)
+
+    def read_part(self, index: int, choose: ChooseBox, least: int) -> Pixels:
+        """A part of one file, a JPEG perhaps at a reduced size; see ``ImageSet.read_part``."""
+        return read_part(self._files[index], choose, least, self.channels)
 
     def path(self, index: int) -> str:
         """The file."""
-        return str(self.paths[index])
+        return self._files[index]
 
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> FileImages:
         """Some of these files; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
-        taken = FileImages([self.paths[i] for i in chosen], self._taken_labels(chosen, labels))
+        taken = FileImages([self._files[i] for i in chosen], self._taken_labels(chosen, labels))
         return taken.with_channels(self.channels)
 
     def fingerprint(self) -> str:
         """Digest of absolute paths, sizes, modification times and labels; the files are not read."""
         digest = self._digest_of_labels()
         for path in self.paths:
+            facts = path.stat()
+            text = f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
+            digest.update(text.encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def pixels_fingerprint(self, *, content: bool = False) -> str:
+        """Digest of the files without labels; by content, their place and time do not count."""
+        digest = hashlib.sha256(f"{self.channels} channels\n".encode())
+        for path in self.paths:
+            if content:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                continue
             facts = path.stat()
             text = f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\n"
             digest.update(text.encode(errors="surrogateescape"))
@@ -167,6 +220,13 @@ class ArrayImages(ImageSet):
         """Digest of pixels and labels."""
         digest = self._digest_of_labels()
         digest.update(f"{self.name}{self._pixels.shape[1:]}".encode())
+        for row in self._rows:
+            digest.update(self._pixels[row].tobytes())
+        return digest.hexdigest()
+
+    def pixels_fingerprint(self, *, content: bool = False) -> str:
+        """Digest of the pixels without labels."""
+        digest = hashlib.sha256(f"{self.channels} channels {self._pixels.shape[1:]}\n".encode())
         for row in self._rows:
             digest.update(self._pixels[row].tobytes())
         return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""The threads that read images: order, errors, and file systems that do not answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit.config import DataConfig
+from toolkit.data import BatchLoader, FileImages, Preprocessing, build_data
+from toolkit.data import images as images_module
+from toolkit.data.pool import ReaderPool, read_all
+from toolkit.errors import DataError
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    """What hanging readers wait for; set at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_results_come_in_order_whatever_the_threads_do() -> None:
+    def slow_at_first(path: str) -> int:
+        time.sleep(0.02 if int(path) < 3 else 0)
+        return int(path) ** 2
+
+    files = [str(i) for i in range(500)]
+    for workers in (1, 3):
+        assert list(read_all(slow_at_first, files, workers, 10)) == [(path, int(path) ** 2) for path in files]
+    assert list(read_all(slow_at_first, [], 3, 10)) == []
+
+
+def test_an_error_of_a_task_reaches_the_one_who_waits() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(read_all(lambda path: 1 // int(path), ["1", "0", "2"], 2, 10))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_reader_that_hangs_ends_in_an_error_that_names_the_image(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, release: threading.Event, workers: int
+) -> None:
+    paths = sorted(make_folder({"a": 24}).rglob("*.jpg"))
+    read = images_module.read_image
+
+    def hanging(path: str, channels: int) -> Any:
+        if path.endswith("013.jpg"):
+            release.wait(50)
+        return read(path, channels)
+
+    monkeypatch.setattr(images_module, "read_image", hanging)
+    loader = BatchLoader(FileImages(paths, np.zeros(24)), Preprocessing(16), batch_size=4, workers=workers, timeout=0.4)
+    seen = 0
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"no image could be read for 0\.4 s; in work: \S*013\.jpg — .*data\.timeout"):
+        for batch in loader:
+            seen += len(batch)
+    assert seen == 12  # the batches before it came
+    assert time.monotonic() - start < 20
+
+
+def test_slow_is_not_dead(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch may take longer than the limit, as long as images get done."""
+    paths = sorted(make_folder({"a": 8}).rglob("*.jpg"))
+    read = images_module.read_image
+    monkeypatch.setattr(images_module, "read_image", lambda *args: (time.sleep(0.3), read(*args))[1])
+    loader = BatchLoader(FileImages(paths, np.zeros(8)), Preprocessing(16), batch_size=8, workers=1, timeout=1.5)
+    assert [len(batch) for batch in loader] == [8]
+
+
+def test_time_in_which_nobody_waits_does_not_count(release: threading.Event) -> None:
+    with ReaderPool(1, 0.4) as pool:
+        future = pool.submit(lambda: (pool.begin("x"), release.wait(0.8), None)[2])
+        time.sleep(0.6)  # the network is at work
+        pool.finish(future)
+
+
+def test_the_end_of_a_pool_drops_what_has_not_begun() -> None:
+    done: list[int] = []
+    with ReaderPool(1, 10) as pool:
+        futures = [pool.submit(lambda i=i: (time.sleep(0.05), done.append(i))[1]) for i in range(50)]  # type: ignore[misc]
+        pool.finish(futures[0])
+    assert len(done) < 10
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_the_check_of_a_data_set_does_not_hang(make_folder: Callable[..., Path]) -> None:
+    root = make_folder({"a": 4, "b": 4})
+    pipe = root / "a" / "pipe.jpg"
+    os.mkfifo(pipe)  # opening it waits for a writer for ever
+    try:
+        with pytest.raises(DataError, match=r"no image could be read for 0\.3 s; in work: .*pipe\.jpg"):
+            build_data(DataConfig(root=root, timeout=0.3))
+    finally:
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_process_with_a_hanging_thread_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    code = (
+        "from toolkit.data import BatchLoader, FileImages, Preprocessing\n"
+        "list(BatchLoader(FileImages(['pipe.jpg'], [0]), Preprocessing(16), batch_size=1, workers=2, timeout=0.5))\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert ended.returncode == 1
+    assert "in work: pipe.jpg" in ended.stderr
