@@ -1,0 +1,79 @@
+"""Putting a fitted head into a network, where that is the same function."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from toolkit.engine.solvers.solution import LinearSolution
+from toolkit.errors import NetworkError
+from toolkit.zoo import StagedNetwork
+from toolkit.zoo.head import LinearHead
+
+__all__ = ["check_exact_solver", "install_linear_solution"]
+
+
+def check_exact_solver(network: StagedNetwork, frozen: int | None = None) -> None:
+    """Refuse networks whose head is no linear function of features that do not move.
+
+    Args:
+        network: The network.
+        frozen: Number of frozen stages in the phase that is to be solved; by default those that are frozen now.
+
+    Raises:
+        NetworkError: A stage moves, the pooling learns or keeps all positions, or the head is no linear one; the hint
+            says what to set.
+    """
+    _linear_head(network, network.frozen if frozen is None else frozen)
+
+
+def install_linear_solution(network: StagedNetwork, solution: LinearSolution) -> None:
+    """Write a fitted head into a network, whose outputs are from then on the solution's, to float32's precision.
+
+    For regression the head's ``target_mean`` and ``target_std`` stay as they are: the weights are put into their units.
+    Optimizers made before hold nothing of the new weights.
+
+    Args:
+        network: All of its stages frozen, with a new linear head on fixed pooling.
+        solution: Fitted on the pooled features of this network.
+
+    Raises:
+        NetworkError: See ``check_exact_solver``; or the solution is for another task, width or number of outputs.
+    """
+    head = _linear_head(network, network.frozen)
+    shape = tuple(head.weight.shape)
+    if shape != solution.weight.shape or head.regression != (solution.task == "regression"):
+        kind = "regression" if head.regression else "classes or labels"
+        raise NetworkError(
+            f"a {solution.task} head of {solution.weight.shape} does not fit {network.spec.name}, "
+            f"which has one of {shape} for {kind}",
+            hint="fit it on the pooled features and the labels that the network is made for",
+        )
+    weight, bias = solution.weight.astype(np.float64), solution.bias.astype(np.float64)
+    if head.regression:
+        mean, std = (buffer.numpy().astype(np.float64) for buffer in (head.target_mean, head.target_std))
+        weight, bias = weight / std, (bias - mean) / std
+    head.weight.set_value(weight.astype(np.float32))
+    head.bias.set_value(bias.astype(np.float32))
+
+
+def _linear_head(network: StagedNetwork, frozen: int) -> LinearHead:
+    stages, name = len(network.stage_names), network.spec.name
+    if frozen < stages:
+        raise NetworkError(
+            f"the exact solver is for phases with all stages frozen; "
+            f"here {stages - frozen} of {stages} stages of {name} move",
+            hint="set transfer.preset: small_similar or transfer.freeze: all, or train.solver: sgd",
+        )
+    if not network.pool_is_fixed:
+        raise NetworkError(
+            f"the exact solver reads features that are pooled once for all, but model.pooling is {network.pooling}",
+            hint="set model.pooling: avg or max, or train.solver: sgd",
+        )
+    learned = set(network.head_parameters())
+    for path, layer in network.named_sublayers():
+        if isinstance(layer, LinearHead) and learned == {f"{path}.weight", f"{path}.bias"}:
+            return layer
+    raise NetworkError(
+        f"the exact solver fits linear heads, but {name} has another one: {', '.join(sorted(learned))}",
+        hint="set model.head.type: linear, or train.solver: sgd",
+    )

@@ -1,0 +1,135 @@
+"""Nearest neighbours among the training features: how good the features are before anything is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.engine.objective import make_objective
+from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of
+from toolkit.task import TaskName
+
+__all__ = ["knn_baseline"]
+
+Floats = NDArray[np.float64]
+_BLOCK = 2**24
+"""Most similarities in memory: 64 MB of float32."""
+
+
+def knn_baseline(
+    features: Rows,
+    labels: NDArray[Any],
+    val_features: Rows,
+    val_labels: NDArray[Any],
+    task: TaskName,
+    *,
+    num_classes: int,
+    k: Sequence[int] = (1, 5, 20),
+    temperature: float = 0.07,
+) -> dict[int, dict[str, float]]:
+    """Metrics of predicting each validation image from its k most similar training images.
+
+    Similarity is the cosine of the angle between features. A class's or label's share is the vote of the neighbours
+    weighted with ``exp(similarity / temperature)`` (Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric
+    Instance Discrimination", arXiv 1805.01978, section 3.4); for the loss, one more vote is spread evenly, so that no
+    share is 0. For regression it is the plain mean of the neighbours' targets. Among equal similarities the earlier
+    training image is nearer.
+
+    Memory: one float32 copy of the training features, and 64 MB of similarities at a time.
+
+    Args:
+        features: Training rows ``[N, D]``, N >= 1.
+        labels: Class numbers ``[N]``, 0/1 ``[N, C]`` or targets ``[N, C]``.
+        val_features: Validation rows ``[M, D]``, M >= 1.
+        val_labels: Their labels.
+        task: What the labels are.
+        num_classes: C, the number of classes, labels or targets.
+        k: Numbers of neighbours, each >= 1; of more than N, N are taken.
+        temperature: Of the vote, > 0.
+
+    Returns:
+        The task's metrics for each k, in the order given.
+
+    Raises:
+        TrainingError: Features are not finite, or there are no rows.
+        ValueError: Features and labels do not fit each other, or a k or the temperature is not positive.
+    """
+    labels = labels_of(features, labels, "training images")
+    val_labels = labels_of(val_features, val_labels, "validation images")
+    if not k or min(k) < 1 or not temperature > 0:
+        raise ValueError(f"k {list(k)} and temperature {temperature}: expected numbers above 0")
+    indices, similarities = _nearest(features, val_features, min(max(k), len(labels)))
+    values = np.eye(num_classes)[labels] if task == "classification" else labels.astype(np.float64)
+    scale = None
+    if task == "regression":
+        scale = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
+    objective, found = make_objective(task, scale=scale), {}
+    for count in k:
+        near = similarities[:, :count].astype(np.float64)
+        votes = np.exp((near - near[:, :1]) / temperature)
+        outputs = _OUTPUTS[task](values, indices[:, :count], votes / votes.sum(axis=1, keepdims=True))
+        found[count] = objective.metrics(outputs, val_labels)
+    return found
+
+
+def _nearest(features: Rows, queries: Rows, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Row numbers and cosines of the k nearest training rows of each query, the nearest first: two ``[M, k]``."""
+    known = np.empty(features.shape, np.float32)
+    for place, chunk in chunks_of(features):
+        known[place] = _unit(chunk)
+    indices = np.empty((queries.shape[0], k), np.int64)
+    cosines = np.empty((queries.shape[0], k), np.float32)
+    step = max(1, _BLOCK // len(known))
+    for place, chunk in chunks_of(queries):
+        for first in range(0, len(chunk), step):
+            similarity = _unit(chunk[first : first + step]) @ known.T
+            begin = place.start + first
+            rows = slice(begin, begin + len(similarity))
+            indices[rows], cosines[rows] = _largest(similarity, k)
+    return indices, cosines
+
+
+def _largest(values: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Columns and values of the k largest of each row, the largest first, equal ones by column."""
+    columns = np.sort(np.argpartition(-values, k - 1, axis=1)[:, :k], axis=1)
+    found = np.take_along_axis(values, columns, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1; zeros stay zeros."""
+    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-30))
+    return unit
+
+
+def _class_logits(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
+    k, outputs = votes.shape[1], values.shape[1]
+    return np.log((k * _mean(values, neighbours, votes) + 1 / outputs) / (k + 1))
+
+
+def _label_logits(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
+    k = votes.shape[1]
+    share = (k * _mean(values, neighbours, votes) + 0.5) / (k + 1)
+    return np.log(share) - np.log1p(-share)
+
+
+def _targets(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
+    return _mean(values, neighbours, np.full_like(votes, 1 / votes.shape[1]))
+
+
+def _mean(values: Floats, neighbours: NDArray[np.int64], weights: Floats) -> Floats:
+    """Weighted mean of the neighbours' rows ``[M, C]``, one neighbour at a time."""
+    total = np.zeros((len(neighbours), values.shape[1]))
+    for place in range(neighbours.shape[1]):
+        total += weights[:, place, None] * values[neighbours[:, place]]
+    return total
+
+
+_OUTPUTS: Mapping[TaskName, Callable[[Floats, NDArray[np.int64], Floats], Floats]] = MappingProxyType(
+    {"classification": _class_logits, "multilabel": _label_logits, "regression": _targets}
+)

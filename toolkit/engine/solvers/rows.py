@@ -1,0 +1,128 @@
+"""Rows of features, read in chunks, so that no more than one float32 copy of them is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.cache import Features
+from toolkit.errors import TrainingError
+
+__all__ = ["Rows", "Scaling", "StackedViews", "chunks_of", "labels_of"]
+
+_CHUNK = 2**22
+"""Most numbers in one chunk: 16 MB of float32."""
+_CONSTANT = 1e-6
+"""A standard deviation below this share of a feature's mean, or of the largest one, counts as none."""
+
+
+class StackedViews:
+    """Augmented views of the same images as one set of rows: all images of the first view, then of the next.
+
+    Their labels are ``np.tile(labels, V)``; of several labels or targets an image, ``np.tile(labels, (V, 1))``.
+
+    Args:
+        views: V features ``[N, D]`` of the same images in the same order; V >= 1.
+    """
+
+    def __init__(self, views: Sequence[NDArray[np.floating[Any]] | Features]) -> None:
+        self._views = tuple(views)
+        self._images = self._views[0].shape[0]
+        if any(view.shape != self._views[0].shape for view in self._views):
+            raise ValueError(f"views differ: {', '.join(str(tuple(view.shape)) for view in self._views)}")
+        self.shape = (len(self._views) * self._images, *self._views[0].shape[1:])
+        """``(V * N, D)``."""
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Gather rows."""
+        found = np.empty((len(rows), *self.shape[1:]), np.float32)
+        views, images = np.divmod(rows, self._images)
+        for number in np.unique(views):
+            found[views == number] = self._views[number][images[views == number]]
+        return found
+
+
+Rows = NDArray[np.floating[Any]] | Features | StackedViews
+"""``[N, D]``: an array, memory-mapped or not, or rows of the feature cache; float16, float32 or float64."""
+
+
+def chunks_of(rows: Rows, width: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Rows as float32 in their order, a few at a time, and where they belong.
+
+    Args:
+        rows: ``[N, D]``.
+        width: How many numbers the caller makes of one row, where they are more than D.
+
+    Raises:
+        TrainingError: A number is not finite.
+    """
+    count = max(1, _CHUNK // max(rows.shape[1], width or 0, 1))
+    for first in range(0, rows.shape[0], count):
+        place = slice(first, min(first + count, rows.shape[0]))
+        chunk = np.asarray(rows[np.arange(place.start, place.stop)], np.float32)
+        if not np.isfinite(chunk).all():
+            raise TrainingError(
+                f"features of samples {place.start} to {place.stop - 1} hold NaN or infinite numbers",
+                hint="the network's weights may be damaged; with cache.dtype float16 use float32",
+            )
+        yield place, chunk
+
+
+def labels_of(rows: Rows, labels: NDArray[Any], what: str) -> NDArray[Any]:
+    """The labels of these rows.
+
+    Raises:
+        TrainingError: There are none.
+        ValueError: They do not fit each other.
+    """
+    if len(rows.shape) != 2 or len(labels) != rows.shape[0]:
+        raise ValueError(f"{what}: features {tuple(rows.shape)} and {len(labels)} labels; expected [N, D] and N")
+    if not len(labels):
+        raise TrainingError(f"a head cannot be fitted: there are no {what}")
+    return np.asarray(labels)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardisation of features by the statistics of the training rows.
+
+    Attributes:
+        mean: Mean of each feature, float64 ``[D]``.
+        std: Its standard deviation (of the population), ``[D]``; infinite for a constant feature, which becomes 0
+            and so gets weight 0.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Rows) -> Scaling:
+        """Measure ``[N, D]`` in two passes, in float64."""
+        total = np.zeros(rows.shape[1])
+        for _, chunk in chunks_of(rows):
+            total += chunk.sum(axis=0, dtype=np.float64)
+        mean = total / rows.shape[0]
+        squares = np.zeros_like(mean)
+        for _, chunk in chunks_of(rows):
+            squares += ((chunk - mean) ** 2).sum(axis=0)
+        std = np.sqrt(squares / rows.shape[0])
+        smallest = _CONSTANT * np.maximum(np.abs(mean), std.max(initial=0.0))
+        return cls(mean, np.where(std > smallest, std, np.inf))
+
+    def apply(self, rows: Rows) -> NDArray[np.float32]:
+        """``(rows - mean) / std`` as one float32 array ``[N, D]``."""
+        result = np.empty(rows.shape, np.float32)
+        for place, chunk in chunks_of(rows):
+            result[place] = (chunk - self.mean) / self.std
+        return result
+
+    def fold(
+        self, weight: NDArray[np.float64], bias: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """From a layer ``[D, C]``, ``[C]`` on standardised features to the same function of the features themselves."""
+        folded = weight / self.std[:, None]
+        return folded, bias - self.mean @ folded
