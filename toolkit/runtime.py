@@ -1,9 +1,9 @@
 """The machine: CPU settings that must stand before Paddle is imported, device, seeds and ranks.
 
 Paddle reads ``OMP_NUM_THREADS`` and MKL's settings once, when it is imported, and left alone it uses one thread and, on
-AMD processors, a slow path of the MKL it ships. And glibc's allocator gives the memory of activations back after every step,
-to ask for it again in the next one. ``configure_cpu`` therefore runs when ``toolkit`` is imported, touches only what the
-user has not set, and remembers what holds so that a run can say it.
+AMD processors, a slow path of the MKL it ships. And glibc's allocator gives the memory of activations back after every
+step, to ask for it again in the next one. ``configure_cpu`` therefore runs when ``toolkit`` is imported, touches only
+what the user has not set, and remembers what holds so that a run can say it.
 """
 
 from __future__ import annotations

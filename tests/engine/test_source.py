@@ -84,7 +84,7 @@ def test_the_record_names_the_whole_ancestry(make: Make, tmp_path: Path) -> None
     ancestry = last.folder.read_record()["ancestry"]
     assert [entry["name"] for entry in ancestry] == ["source", "second"]
     assert [entry["data"]["classes"] for entry in ancestry] == [["0", "1"], ["2", "3"]]
-    assert [entry["weights"] for entry in ancestry][0] == "random"
+    assert ancestry[0]["weights"] == "random"
     assert ancestry[1]["result"]["top1"] == middle.best["top1"]
     assert ancestry[1]["run_dir"] == str(middle.folder.path)
 

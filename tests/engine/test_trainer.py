@@ -18,7 +18,7 @@ from toolkit.config import Config, load_config
 from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job
 from toolkit.engine.callbacks import CallbackFan
 from toolkit.engine.state import TrainingState
-from toolkit.errors import ConfigError, Interrupted, TrainingError
+from toolkit.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 
 Make = Callable[..., Config]
 
@@ -199,3 +199,37 @@ def test_paddles_own_callbacks_run_unchanged(make: Make) -> None:
 def test_frozen_random_weights_are_refused(make: Make) -> None:
     with pytest.raises(ConfigError, match="stay random"):
         build_job(make(model={"pretrained": False}))
+
+
+def test_a_head_that_is_solved_is_the_networks(make: Make) -> None:
+    config = make(train={"solver": "exact", "epochs": None})
+    result = Trainer.from_config(config).fit()
+    assert [line["epoch"] for line in lines_of(result.folder)] == [1]
+    assert result.folder.read_record()["solver"]["solver"] == "exact"
+    again = evaluate_job(build_job(config, weights=result.folder.best))
+    assert again["loss"] == pytest.approx(result.best["loss"], rel=1e-4)
+    trained = Trainer.from_config(make(train={"epochs": 30})).fit()
+    assert lines_of(result.folder)[0]["train"]["loss"] < lines_of(trained.folder)[0]["train"]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ({"transfer": {"preset": "finetune"}}, "exact is for a head on frozen stages"),
+        ({"cache": {"enabled": False}}, "works on kept features"),
+        ({"data": {"augment": "standard"}}, "changes them"),
+        ({"model": {"head": "mlp"}}, "linear"),
+    ],
+)
+def test_what_cannot_be_solved_is_told_before_anything_is_written(make: Make, sections: dict, words: str) -> None:
+    config = make(**{"train": {"solver": "exact"}, **sections})
+    with pytest.raises(ToolkitError, match=words):
+        Trainer.from_config(config).fit()
+    assert not config.output_dir.exists()
+
+
+def test_head_first_solved_then_fine_tuned(make: Make) -> None:
+    phases = [{"epochs": 9, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
+    config = make(transfer={"preset": "custom", "phases": phases}, data={"augment": "none"}, train={"solver": "exact"})
+    result = Trainer.from_config(config).fit()
+    assert [line["epoch"] for line in lines_of(result.folder)] == [1, 2]

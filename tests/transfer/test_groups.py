@@ -78,3 +78,11 @@ def test_multipliers_can_change_between_steps_and_follow_the_rate() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="zip"):
         set_multipliers(_groups(_network()), [1.0])
+
+
+def test_what_a_network_asks_for_by_itself_stays_a_factor() -> None:
+    layer = paddle.nn.Linear(2, 2, weight_attr=paddle.ParamAttr(learning_rate=0.01))
+    for multiplier in (0.5, 0.5, 0.1):
+        set_multipliers([dict(layer.named_parameters())], [multiplier])
+        assert layer.weight.optimize_attr["learning_rate"] == pytest.approx(0.01 * multiplier)
+        assert layer.bias.optimize_attr["learning_rate"] == pytest.approx(multiplier)

@@ -19,8 +19,8 @@ from toolkit.deploy.activated import Activated
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
 from toolkit.errors import DeployError
-from toolkit.inference import InferenceSession, evaluating, save_program, unwrapped
 from toolkit.files import atomic_folder, clear_os_errors
+from toolkit.inference import InferenceSession, evaluating, save_program, unwrapped
 from toolkit.task import TASKS, TaskName
 
 __all__ = ["check_export", "export_model"]

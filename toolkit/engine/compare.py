@@ -107,7 +107,7 @@ def _score(result: RunResult, metric: Metric) -> float:
 def _variation(config: Config, preset: str, seed: int, folder: Path) -> Config:
     own = preset == config.transfer.preset
     transfer = config.transfer.model_dump(exclude={"compare"}) if own else {"preset": preset}
-    train = config.train.model_dump(exclude=set() if own else {"lr"})
+    train = config.train.model_dump(exclude=set() if own else {"lr", "solver"})
     values = config.model_dump()
     values.update(
         name=f"{preset}-seed{config.seed + seed}",

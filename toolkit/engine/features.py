@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import paddle
+from numpy.typing import NDArray
 from rich.filesize import decimal
 
 from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
@@ -228,6 +229,7 @@ def _facts(loader: BatchLoader) -> Mapping[str, Any]:
         "flip": augmentation.flip,
         "content": augmentation.content,
         "seed": loader.seed,
+        "fast_decoding": loader.fast_decoding,
     }
 
 
@@ -240,8 +242,13 @@ class FeatureLoader:
     """
 
     def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
-        self._views = views
+        self.views = tuple(views)
         self._loader = loader
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Labels of all images, a row each, in the order of the features."""
+        return self._loader.images.labels
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (0-based) whose order comes next."""
@@ -252,7 +259,7 @@ class FeatureLoader:
         return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        labels = self._loader.images.labels
-        features = self._views[self._loader.epoch % len(self._views)]
+        labels = self.labels
+        features = self.views[self._loader.epoch % len(self.views)]
         for rows in self._loader.index_batches():
             yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)

@@ -11,7 +11,16 @@ from typing import Any
 
 from toolkit.config import Config, SourceConfig, load_config, with_overrides
 from toolkit.console import info
-from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageSet, Preprocessing, build_data, normalisation
+from toolkit.data import (
+    Augmentation,
+    BatchLoader,
+    DataBundle,
+    ImageSet,
+    PictureCache,
+    Preprocessing,
+    build_data,
+    normalisation,
+)
 from toolkit.engine.ancestry import ancestry_of
 from toolkit.engine.objective import Objective, make_objective
 from toolkit.engine.run_folder import RunFolder
@@ -41,6 +50,7 @@ class Job:
         weights: Where the backbone's weights came from.
         objective: Loss and metrics of the task.
         ancestry: The runs that led to these weights, the oldest first (see ``ancestry_of``).
+        pictures: Decoded images, kept in memory where the config says so.
     """
 
     config: Config
@@ -53,6 +63,7 @@ class Job:
     weights: str
     objective: Objective
     ancestry: tuple[dict[str, Any], ...] = ()
+    pictures: PictureCache | None = None
 
     @property
     def head_parameters(self) -> int:
@@ -75,6 +86,9 @@ class Job:
             shuffle=training,
             seed=self.config.seed,
             workers=self.config.data.workers,
+            timeout=self.config.data.timeout,
+            fast_decoding=self.config.data.fast_decoding,
+            cache=self.pictures,
         )
 
 
@@ -138,6 +152,7 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         _origin(weights or pretrained),
         objective,
         ancestry_of(weights or pretrained),
+        PictureCache() if config.data.cache_images == "memory" else None,
     )
 
 

@@ -27,6 +27,7 @@ from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.schedule import LearningRate
 from toolkit.engine.signals import resumable, stop_requests
+from toolkit.engine.solve import check_solver, solve_head
 from toolkit.engine.state import TrainingState
 from toolkit.errors import Interrupted, ToolkitError, TrainingError
 from toolkit.files import clear_os_errors
@@ -89,6 +90,7 @@ class Trainer:
             ToolkitError: The run's folder cannot be written.
         """
         job = self.job
+        check_solver(job)
         custom = custom_callbacks(job.config)  # a wrong one leaves no folder behind
         self.folder = RunFolder.open(resume, job.config) if resume else RunFolder.create(job.config)
         with stop_requests() as self._request:
@@ -169,7 +171,8 @@ class Trainer:
         state, call, began = self.state, self._callbacks.call, time.monotonic()
         training.set_epoch(state.epoch)
         call("on_epoch_begin", state.epoch)
-        train = self._train_steps(training, rate)
+        solved = phase.solver == "exact"
+        train = self._solve(training, validation) if solved else self._train_steps(training, rate)
         call("on_epoch_end", state.epoch, as_paddle_logs(train))
         call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
         val = evaluate(self.model, self._stoppable(validation), self.job.objective)
@@ -198,6 +201,16 @@ class Trainer:
             logs = {**means, "loss": found["loss"], "lr": rate.value, "seen": seen}
             self._callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
         return {**means, "lr": rate.value}
+
+    def _solve(self, training: Batches, validation: Batches) -> dict[str, float]:
+        if not isinstance(training, FeatureLoader) or not isinstance(validation, FeatureLoader):
+            raise TrainingError(
+                "the features are too large to keep", hint="leave train.solver out, or raise cache.max_size"
+            )
+        solution = solve_head(self.job, training, validation, self._stop_if_asked)
+        self.folder.write_record({**self.folder.read_record(), "solver": solution.to_json()})
+        found = solution.best.train
+        return {**{name: found[name] for name in ("loss", *self.job.objective.task.training)}, "lr": 0.0}
 
     def _step(self, batch: Batch) -> dict[str, float]:
         """Loss, and the metrics of training batches."""

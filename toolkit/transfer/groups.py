@@ -8,6 +8,8 @@ from paddle.base.framework import EagerParamBase
 
 __all__ = ["set_multipliers"]
 
+_OWN = "learning_rate_of_the_network"
+
 
 def set_multipliers(
     parameters_by_stage: Sequence[Mapping[str, EagerParamBase]],
@@ -17,7 +19,8 @@ def set_multipliers(
     """Give the parameters of each stage their share of the optimizer's learning rate.
 
     The share follows schedules and callbacks, and may be changed between two steps. (Parameter groups crash in
-    ``paddle.Model``, which calls ``optimizer.minimize``.)
+    ``paddle.Model``, which calls ``optimizer.minimize``.) What a network asks for some of its parameters by itself, as
+    PP-HGNetV2 does, stays a factor of that share.
 
     Args:
         parameters_by_stage: State-dict key -> parameter, one mapping a stage, in forward order.
@@ -29,6 +32,12 @@ def set_multipliers(
     """
     for parameters, multiplier in zip(parameters_by_stage, multipliers, strict=True):
         for parameter in parameters.values():
-            parameter.optimize_attr["learning_rate"] = float(multiplier)
+            _set(parameter, float(multiplier))
     for parameter in (head or {}).values():
-        parameter.optimize_attr["learning_rate"] = 1.0
+        _set(parameter, 1.0)
+
+
+def _set(parameter: EagerParamBase, multiplier: float) -> None:
+    attributes = parameter.optimize_attr
+    own = attributes.setdefault(_OWN, attributes.get("learning_rate", 1.0))
+    attributes["learning_rate"] = own * multiplier

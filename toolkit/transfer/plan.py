@@ -28,6 +28,7 @@ class PhasePlan:
         frozen: Number of stages, from the bottom, whose weights and statistics do not move.
         lr: Learning rate of the head.
         multipliers: One number a kept stage: its learning rate as a fraction of the head's; 0.0 when frozen.
+        solver: ``sgd``: trained by the optimizer; ``exact``: the head's optimum is computed, in one epoch.
     """
 
     name: str
@@ -35,6 +36,7 @@ class PhasePlan:
     frozen: int
     lr: float
     multipliers: tuple[float, ...]
+    solver: str = "sgd"
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,8 @@ def resolve_plan(
         _resolve_phase(phase, number, count, optimizer, spec, transfer, train, wanted, len(kept))
         for number, (phase, count) in enumerate(zip(wishes, frozen, strict=True), 1)
     )
+    if train.solver == "exact":
+        phases = _solved(phases, len(kept))
     plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, optimizer)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
@@ -150,6 +154,16 @@ def resolve_plan(
             hint="leave freeze out, or take another preset",
         )
     return replace(plan, notes=_notes(plan, spec, transfer, train))
+
+
+def _solved(phases: Sequence[PhasePlan], kept: int) -> tuple[PhasePlan, ...]:
+    """The phases, those of a head alone solved."""
+    if all(phase.frozen < kept for phase in phases):
+        raise ConfigError(
+            "train.solver: exact is for a head on frozen stages, and this plan moves some in every phase",
+            hint="set transfer.preset: linear_probe or transfer.freeze: all, or leave solver out",
+        )
+    return tuple(replace(each, epochs=1, solver="exact") if each.frozen == kept else each for each in phases)
 
 
 def _check_wishes(transfer: TransferConfig, spec: PresetSpec) -> None:
@@ -237,6 +251,9 @@ def _notes(plan: Plan, spec: PresetSpec, transfer: TransferConfig, train: TrainC
     if all(phase.frozen == len(phase.multipliers) for phase in plan.phases):
         unused = [key for key in ("backbone_lr", "lr_decay") if getattr(transfer, key) is not None]
         notes += [f"transfer.{key} has no effect: all stages are frozen" for key in unused]
+    if train.solver == "exact":
+        unused = [key for key in ("lr", "optimizer", "epochs") if getattr(train, key) is not None]
+        notes += [f"train.{key} has no effect on a head that is solved" for key in unused]
     usual = max(getattr(spec, rates).of(plan.optimizer) for rates in ("head_lr", "tuning_lr"))
     if train.lr is not None and train.optimizer is None and train.lr > _LR_STRETCH * usual:
         notes.append(f"train.lr {train.lr:g} is much for {plan.optimizer}, which the preset takes: usual is {usual:g}")

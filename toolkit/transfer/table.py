@@ -39,7 +39,8 @@ def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) ->
             *(f"{phase.lr * phase.multipliers[index]:.3g}" if index >= phase.frozen else "-" for phase in plan.phases),
             style="dim" if index < plan.frozen else None,
         )
-    table.add_row("head", "", f"{head_parameters:,}", "no", *(f"{phase.lr:.3g}" for phase in plan.phases))
+    solved = ("solved" if phase.solver == "exact" else f"{phase.lr:.3g}" for phase in plan.phases)
+    table.add_row("head", "", f"{head_parameters:,}", "no", *solved)
     frozen = sum(stage.parameters for stage in kept[: plan.frozen])
     total = sum(stage.parameters for stage in kept) + head_parameters
     table.add_section()

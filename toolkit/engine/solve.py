@@ -1,0 +1,73 @@
+"""A phase in which nothing moves but a linear head, solved in place of trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from toolkit.console import info, show
+from toolkit.engine.features import FeatureLoader
+from toolkit.engine.job import Job
+from toolkit.engine.solvers import (
+    LinearSolution,
+    StackedViews,
+    check_exact_solver,
+    fit_linear_head,
+    install_linear_solution,
+    knn_baseline,
+)
+from toolkit.errors import ConfigError
+
+__all__ = ["check_solver", "solve_head"]
+
+_MOST_PAIRS = 2 * 10**8
+"""Pairs of training and validation images for which nearest neighbours are looked up: some seconds of work."""
+
+
+def check_solver(job: Job) -> None:
+    """Refuse a plan whose solved phases have no features, or a head that cannot be solved.
+
+    Raises:
+        ConfigError: The features would not be kept.
+        NetworkError: The head is no linear function of them; the hint says what to set.
+    """
+    for phase in job.plan.phases:
+        if phase.solver != "exact":
+            continue
+        check_exact_solver(job.network, phase.frozen)
+        if job.config.cache.enabled is False:
+            raise ConfigError("train.solver: exact works on kept features", hint="leave cache.enabled out")
+        if job.plan.augment != "none" and job.config.cache.views is None:
+            raise ConfigError(
+                f"train.solver: exact works on kept features, and augmentation ({job.plan.augment}) changes them",
+                hint="set cache.views: 4 to solve on four views of each image, or data.augment: none",
+            )
+
+
+def solve_head(
+    job: Job, training: FeatureLoader, validation: FeatureLoader, after_fit: Callable[[], None]
+) -> LinearSolution:
+    """Fit the head on the features of all training images, put it into the network, and say what was tried.
+
+    Args:
+        job: The job.
+        training: Features of the training images.
+        validation: Features of the validation images; they choose the regularisation.
+        after_fit: Called after each fit; what it raises ends the work.
+    """
+    count = len(training.views)
+    labels = np.tile(training.labels, (count,) + (1,) * (training.labels.ndim - 1))
+    rows = (StackedViews(training.views), labels, validation.views[0], validation.labels, job.data.task)
+    outputs = job.network.num_classes
+    solution = fit_linear_head(*rows, num_classes=outputs, after_fit=after_fit)
+    install_linear_solution(job.network, solution)
+    show(solution.table())
+    for note in solution.notes:
+        info(note)
+    if len(labels) * len(validation.labels) <= _MOST_PAIRS:
+        main = job.objective.task.main
+        found = knn_baseline(*rows, num_classes=outputs)
+        best = max(found, key=lambda k: found[k][main.name])
+        info(f"for comparison, {best} nearest neighbours: {main.title} {found[best][main.name]:.3f}")
+    return solution
