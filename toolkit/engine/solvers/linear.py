@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from toolkit.task import TaskName
 __all__ = ["fit_linear_head"]
 
 _GRID = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
+_SMALL = 10**7
+"""Numbers in the features below which one BLAS thread is fastest."""
 _MOST_STEPS = 3
 """How often the grid grows at an end where the best value lies."""
 
@@ -81,12 +84,20 @@ def fit_linear_head(
     fitter = FITTERS[task](scaling.apply(features), labels, num_classes, after_fit)
     scale = _spread(labels) if task == "regression" else None
     search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), make_objective(task, scale=scale))
-    for strength in strengths:
-        search.tried(strength)
-    if len(strengths) > 1:
-        search.grow(strengths[0] / strengths[1], strengths[-1] / strengths[-2])
-        search.refine()
+    with _few_threads(features.shape):
+        for strength in strengths:
+            search.tried(strength)
+        if len(strengths) > 1:
+            search.grow(strengths[0] / strengths[1], strengths[-1] / strengths[-2])
+            search.refine()
     return search.solution(time.monotonic() - began)
+
+
+def _few_threads(shape: tuple[int, ...]) -> AbstractContextManager[Any]:
+    """One BLAS thread for small problems: several threads wait for each other longer than they compute."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+    return threadpool_limits(1, "blas") if math.prod(shape) < _SMALL else nullcontext()
 
 
 def _spread(targets: NDArray[Any]) -> NDArray[np.float64]:
