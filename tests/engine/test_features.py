@@ -15,8 +15,9 @@ import toolkit.engine.features
 from toolkit.config import Config
 from toolkit.engine import Trainer, build_job
 from toolkit.engine.caching import decide
-from toolkit.engine.extraction import FeatureRows, ImageRows, Part, choose_engine, extract, traced
+from toolkit.engine.extraction import FeatureRows, ImageRows, extract
 from toolkit.engine.features import FeatureCache, Request
+from toolkit.engine.programs import Part, choose_engine, traced
 from toolkit.errors import ToolkitError
 from toolkit.inference import onnx_is_installed
 
@@ -66,7 +67,7 @@ def test_the_engine_follows_device_and_number() -> None:
 
 
 def test_onnx_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.engine.extraction.onnx_is_installed", lambda: False)
+    monkeypatch.setattr("toolkit.engine.programs.onnx_is_installed", lambda: False)
     with pytest.raises(ToolkitError, match="not installed"):
         choose_engine("onnx", "cpu", 5)
 
@@ -79,7 +80,7 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     def refuse(*_: Any) -> None:
         raise DeployError("no program")
 
-    monkeypatch.setattr("toolkit.engine.extraction.save_program", refuse)
+    monkeypatch.setattr("toolkit.engine.programs.save_program", refuse)
     job = build_job(make())
     source = ImageRows(job.loader(job.data.val, training=False))
     blocks = computed(Part(job.network, 0, 9, pooled=True), source, range(8), "paddle")
@@ -154,3 +155,21 @@ def test_the_decision_says_why(make: Make, sections: dict[str, Any], cached: boo
     assert decision.cached is cached
     assert words in decision.reason
     assert bool(words) == bool(decision.reason)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: Any) -> None:
+    runs = []
+    for cache in ({"engine": engine}, {"enabled": False}):
+        config = make(
+            transfer={"preset": "custom", "freeze": "layer3.1"},
+            data={"augment": "standard"},
+            cache=cache,
+            train={"epochs": 3},
+        )
+        folder = Trainer.from_config(config).fit().folder
+        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+    for computed_, plain in zip(*runs, strict=True):
+        # rounding differs, and training on a dozen images carries it on
+        assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
+        assert computed_["val"]["loss"] == pytest.approx(plain["val"]["loss"], rel=2e-2)

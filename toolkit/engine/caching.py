@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from toolkit.engine.job import Job
+from toolkit.engine.programs import Engine, choose_engine
 from toolkit.transfer import PhasePlan
 from toolkit.zoo.measured import measured_networks
 
@@ -30,12 +31,14 @@ class Decision:
         boundaries: Numbers of frozen stages at which features are kept, rising; the last one is the phase's own.
         views: Augmented views of each training image; 0 for the centre crop.
         reason: One line for people; empty where there is nothing to decide.
+        engine: What computes the frozen stages of augmented images as they come; ``dygraph`` for the network itself.
     """
 
     cached: bool
     boundaries: tuple[int, ...] = ()
     views: int = 0
     reason: str = ""
+    engine: Engine = "dygraph"
 
 
 def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Decision:
@@ -54,10 +57,13 @@ def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Dec
     if not phase.frozen or cache.enabled is False:
         return Decision(False)
     if augment != "none" and cache.views is None:
+        engine = choose_engine(cache.engine, job.device, phase.epochs * len(job.data.train))
+        by = f", and its {phase.frozen} frozen stages are computed by {engine}" if engine != "dygraph" else ""
         return Decision(
             False,
-            reason=f"feature cache: off, as augmentation ({augment}) makes a new image in each epoch; "
+            reason=f"feature cache: off, as augmentation ({augment}) makes a new image in each epoch{by}; "
             "cache.views: 4 would keep four views of each",
+            engine=engine,
         )
     views = cache.views or 0 if augment != "none" else 0
     if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):

@@ -23,12 +23,13 @@ from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, 
 from toolkit.config import CacheConfig
 from toolkit.console import info, progress
 from toolkit.data import Batch, BatchLoader
-from toolkit.engine.extraction import FeatureRows, ImageRows, Part, Program, Rows, choose_engine, extract, traced
+from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract
+from toolkit.engine.programs import Part, Program, choose_engine, traced
 from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["FeatureCache", "FeatureLoader", "Request"]
+__all__ = ["EngineLoader", "FeatureCache", "FeatureLoader", "Request"]
 
 
 @dataclass(frozen=True)
@@ -263,3 +264,30 @@ class FeatureLoader:
         features = self.views[self._loader.epoch % len(self.views)]
         for rows in self._loader.index_batches():
             yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
+
+
+class EngineLoader:
+    """Batches of features that are computed as they are needed, by an engine that is faster than dygraph.
+
+    For augmented images, each of which is seen once only.
+
+    Args:
+        loader: Reads the images.
+        run: From a batch of images to its features.
+    """
+
+    def __init__(self, loader: BatchLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]) -> None:
+        self._loader = loader
+        self._run = run
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch (0-based) that comes next."""
+        self._loader.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            yield Batch(np.asarray(self._run(batch.inputs), np.float32), batch.labels, batch.indices)

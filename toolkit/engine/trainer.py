@@ -19,9 +19,10 @@ from toolkit.data import Batch, BatchLoader
 from toolkit.engine.caching import decide
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.evaluate import evaluate
-from toolkit.engine.features import FeatureCache, FeatureLoader, Request
+from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from toolkit.engine.programs import Engine, Part, load_runner
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
@@ -36,7 +37,7 @@ from toolkit.zoo import write_weights
 
 __all__ = ["Trainer"]
 
-Batches = BatchLoader | FeatureLoader
+Batches = BatchLoader | FeatureLoader | EngineLoader
 _WRITING_SHARE = 10
 """Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
 
@@ -160,12 +161,24 @@ class Trainer:
         if decision.reason:
             info(decision.reason)
         if not decision.cached:
-            return training, validation, 0
+            return self._computed(training, validation, phase, decision.engine)
         views = training if decision.views else job.loader(data.train, training=False)
         requests = [Request(views, "training images", decision.views), Request(validation, "validation images")]
         cache = FeatureCache(job.network, config.cache, job.device, self._stop_if_asked)
         found = cache.fill(requests, decision.boundaries)
         return FeatureLoader(found[0], training), FeatureLoader(found[1], validation), phase.frozen
+
+    def _computed(
+        self, training: BatchLoader, validation: BatchLoader, phase: PhasePlan, engine: Engine
+    ) -> tuple[Batches, Batches, int]:
+        """Images; or features of the frozen stages, computed by an engine as they come."""
+        network = self.job.network
+        pooled = phase.frozen == len(network.stage_names) and network.pool_is_fixed
+        shape = next(iter(self.model._inputs)).shape[1:]
+        run = load_runner(Part(network, 0, phase.frozen, pooled=pooled), shape, engine)
+        if run is None:
+            return training, validation, 0
+        return EngineLoader(training, run), EngineLoader(validation, run), phase.frozen
 
     def _run_epoch(self, training: Batches, validation: Batches, rate: LearningRate, phase: PhasePlan) -> None:
         state, call, began = self.state, self._callbacks.call, time.monotonic()
