@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,38 @@ def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: 
         # rounding differs, and training on a dozen images carries it on
         assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
         assert computed_["val"]["loss"] == pytest.approx(plain["val"]["loss"], rel=2e-2)
+
+
+@pytest.mark.slow
+def test_processes_compute_the_same_rows_in_order(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.extraction._WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr("toolkit.engine.extraction.workers", lambda: 2)
+    job = build_job(make(data={"samples_per_class": None}))
+    source = ImageRows(job.loader(job.data.train, training=False))
+    rows = range(len(job.data.train))
+    assert len(rows) > 300
+    part = Part(job.network, 0, 9, pooled=True)
+    part.eval()
+    found = np.concatenate(computed(part, source, rows, "paddle"))
+    expected = np.concatenate(computed(part, source, rows, "dygraph"))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+class DiesSoon:
+    """A source whose reader is killed, as the kernel does when memory runs out."""
+
+    portable = True
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        if rows[0] >= 64:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros((len(rows), 3, 32, 32), np.float32)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_an_error_and_not_a_hang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.extraction._WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr("toolkit.engine.extraction.workers", lambda: 2)
+    part = Part(build_job(make()).network, 0, 9, pooled=True)
+    with pytest.raises(ToolkitError, match="a process that computes features died"):
+        computed(part, DiesSoon(), range(320), "paddle")
