@@ -76,18 +76,27 @@ def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "linear_probe" in capsys.readouterr().err
 
 
-def test_children_count_orphans_too(tmp_path: Path) -> None:
-    burn = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    code = f"""
-import subprocess, sys, time
-subprocess.run([sys.executable, "-c", {burn!r}], check=True)
-subprocess.Popen(["sh", "-c", 'sh -c "$0" & sleep 0.1', {"exec " + sys.executable + " -c " + repr(burn)!r}])
-time.sleep(1.5)
-print('{{"accuracy": 1}}')
+def test_processes_count_that_outlive_their_parent(tmp_path: Path) -> None:
+    code = """
+import os, time
+
+def burn():
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+
+child = os.fork()
+if child == 0:
+    os.fork()
+    burn()
+    os._exit(0)
+os.waitpid(child, 0)
+time.sleep(1)
+print('{"accuracy": 1}')
 """
     found = python(code, tmp_path)
     assert found.cpu > 0.6
-    assert found.wall > 1.5
+    assert found.wall > 1
     assert found.result == {"accuracy": 1}
 
 

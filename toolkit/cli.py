@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 from toolkit.console import console
 from toolkit.errors import ToolkitError
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "make_parser", "read_config", "run"]
 
 
+_WIDEST = 1000
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a tool has to say at its end.
@@ -36,10 +40,12 @@ class Outcome:
     Attributes:
         json: For machines: printed with ``--json``.
         text: For people: printed otherwise.
+        exit_code: With which the tool leaves.
     """
 
     json: Any
     text: list[RenderableType] = field(default_factory=list)
+    exit_code: int = 0
 
 
 def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentParser:
@@ -93,6 +99,8 @@ def run(
     parser: argparse.ArgumentParser,
     job: Callable[[argparse.Namespace], Outcome],
     arguments: list[str] | None = None,
+    *,
+    paddle: bool = True,
 ) -> None:
     """Parse, work, print, and leave with the right exit code.
 
@@ -103,14 +111,17 @@ def run(
         parser: From ``make_parser``.
         job: Does the work.
         arguments: In place of ``sys.argv[1:]``.
+        paddle: The job needs Paddle.
     """
     args = parser.parse_args(arguments)
     if not getattr(args, "config", True) and not getattr(args, "resume", True):
         parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
     try:
         with _stdout_reserved(args.json) as stdout:
-            outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args)
+            outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
             _print(outcome, stdout, as_json=args.json)
+        if outcome.exit_code:
+            sys.exit(outcome.exit_code)
     except ToolkitError as error:
         console.print(f"error: {error.message}", style="red", markup=False)
         if error.hint:
@@ -124,8 +135,9 @@ def run(
         sys.exit(1)
 
 
-def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace) -> Outcome:
-    import_paddle()
+def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace, paddle: bool) -> Outcome:
+    if paddle:
+        import_paddle()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Paddle's own prints a crash, and cleans nothing up
     return job(args)
 
@@ -163,4 +175,6 @@ def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
         return
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:
+        if isinstance(item, Table) and not stdout.isatty():
+            item.width = Console(width=_WIDEST).measure(item).maximum  # what reads a pipe wants whole names
         out.print(item, markup=False) if isinstance(item, str) else out.print(item)

@@ -100,13 +100,17 @@ def verify_cache(folder: Path, fix: bool) -> Outcome:
     Args:
         folder: The cache.
         fix: Remove what is wrong.
+
+    Returns:
+        With exit code 1 when something is wrong and stays.
     """
     store = FeatureStore(folder)
     problems = store.verify(fix)
     payload = {"dir": str(folder), "problems": [problem.to_json() for problem in problems]}
     if not problems:
         return Outcome(payload, [f"{folder}: {len(store.list())} entries, all right"])
-    return Outcome(payload, [_problems_table(folder, problems)])
+    left = any(not problem.fixed for problem in problems)
+    return Outcome(payload, [_problems_table(folder, problems)], exit_code=1 if left else 0)
 
 
 def _size(text: str) -> int:

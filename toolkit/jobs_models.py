@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-
-from rich.console import Console
-from rich.table import Table
 
 from toolkit.cli import Outcome
 from toolkit.errors import ConfigError
@@ -49,19 +45,12 @@ def models(
         options: dict[str, object] = {"--image-size": image_size, "--cut": cut, "--in-channels": in_channels}
         _refuse(options, "for one network, whose name is missing", "python tools/models.py resnet50 --image-size 160")
         found = find_networks(text, pretrained=pretrained)
-        return Outcome([one.to_json() for one in found], [_whole(networks_table(found)), *networks_legend()])
+        return Outcome([one.to_json() for one in found], [networks_table(found), *networks_legend()])
     options = {"--filter": text or None, "--pretrained": pretrained or None}
     _refuse(options, f"for the list, not for one network ({network})", "python tools/models.py --filter resnet")
     stage = int(cut) if cut is not None and cut.isdecimal() else cut
     profile = profile_network(network, image_size, cut=stage, in_channels=in_channels)
-    return Outcome(profile.to_json(), [_whole(profile_table(profile)), *profile_legend(profile)])
-
-
-def _whole(table: Table) -> Table:
-    """The table, as wide as it needs where nobody looks at a terminal: what reads a pipe wants whole names."""
-    if not sys.stdout.isatty():
-        table.width = Console(width=1000).measure(table).maximum
-    return table
+    return Outcome(profile.to_json(), [profile_table(profile), *profile_legend(profile)])
 
 
 def _refuse(options: Mapping[str, object], why: str, example: str) -> None:

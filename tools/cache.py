@@ -27,4 +27,4 @@ if __name__ == "__main__":
     parser.add_argument("--older-than", metavar="AGE", help="prune: remove what was not used for so long (30d)")
     parser.add_argument("--all", action="store_true", help="prune: remove all that no running process uses")
     parser.add_argument("--fix", action="store_true", help="verify: remove what is damaged")
-    cli.run(parser, main)
+    cli.run(parser, main, paddle=False)
