@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -15,6 +16,57 @@ from toolkit.engine import RunResult, Trainer
 from toolkit.zoo import imagenet_classes
 
 pytestmark = pytest.mark.slow
+
+_LENGTHS = {
+    "Black_footed_Albatross": 71,
+    "Bobolink": 18,
+    "Gray_Catbird": 22,
+    "Gray_crowned_Rosy_Finch": 16,
+    "American_Goldfinch": 12.5,
+    "Western_Grebe": 65,
+    "Pigeon_Guillemot": 34,
+    "Ruby_throated_Hummingbird": 9,
+    "Tropical_Kingbird": 21,
+    "Horned_Lark": 18,
+    "Red_breasted_Merganser": 58,
+    "Orchard_Oriole": 17,
+    "Horned_Puffin": 36,
+    "Henslow_Sparrow": 12.5,
+    "Tree_Swallow": 13.5,
+    "Bay_breasted_Warbler": 14,
+    "Golden_winged_Warbler": 12.5,
+    "Wilson_Warbler": 12,
+    "American_Three_toed_Woodpecker": 22,
+    "Downy_Woodpecker": 16,
+}
+"""Body length in cm, from bill to tail, about."""
+_ATTRIBUTES = {
+    "water": ("Albatross", "Grebe", "Guillemot", "Merganser", "Puffin"),
+    "yellow": ("Goldfinch", "Kingbird", "Golden_winged", "Wilson", "Bay_breasted", "Bobolink"),
+    "woodpecker": ("Woodpecker",),
+    "warbler": ("Warbler",),
+    "streaked": ("Sparrow", "Lark", "Rosy_Finch", "Bay_breasted"),
+}
+
+
+def _attributes_of(species: str) -> list[str]:
+    """What a species is or has."""
+    return [name for name, parts in _ATTRIBUTES.items() if any(part in species for part in parts)]
+
+
+def _write_table(root: Path, folder: Path, column: str, value: Callable[[str], object]) -> Path:
+    """A csv of the set at ``root`` with a column of facts about the species, and its images beside it."""
+    lines = {name: (root / name).read_text(encoding="utf-8").split() for name in ("images.txt", "train_test_split.txt")}
+    pairs = zip(lines["images.txt"][1::2], lines["train_test_split.txt"][1::2], strict=True)
+    folder.mkdir()
+    (folder / "images").symlink_to(root / "images")
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", column, "split"])
+        for path, training in pairs:
+            species = path.partition("/")[0].partition(".")[2]
+            rows.writerow([f"images/{path}", value(species), "train" if training == "1" else "val"])
+    return folder
 
 
 @pytest.fixture
@@ -53,6 +105,20 @@ def test_last_stages_of_ants_and_bees_from_cached_features(train: Callable[..., 
     )
     assert result.best["top1"] >= 0.88
     assert result.folder.read_record()["frozen_proof"][0]["moved"] == []
+
+
+def test_attributes_of_birds(train: Callable[..., RunResult], assets: Path, tmp_path: Path) -> None:
+    root = assets / "datasets" / "CUB_200_2011_mini"
+    table = _write_table(root, tmp_path / "birds", "attributes", lambda species: "|".join(_attributes_of(species)))
+    result = train("small_similar", f"data.root={table}", "data.format=csv", "task=multilabel", "train.epochs=10")
+    assert result.last["map"] >= 0.94
+
+
+def test_length_of_birds(train: Callable[..., RunResult], assets: Path, tmp_path: Path) -> None:
+    table = _write_table(assets / "datasets" / "CUB_200_2011_mini", tmp_path / "birds", "cm", _LENGTHS.__getitem__)
+    result = train("small_similar", f"data.root={table}", "data.format=csv", "task=regression", "train.epochs=10")
+    assert result.last["r2"] >= 0.8
+    assert result.last["mae"] <= 6
 
 
 @pytest.mark.timeout(600)
