@@ -11,11 +11,12 @@ CLONE := $(shell pwd | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.toolkit-$(CLONE)
 INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
 INSTALLED_CLAS := $(VENV)/.toolkit-clas-$(CLONE)
+INSTALLED_ONNX := $(VENV)/.toolkit-onnx-$(CLONE)
 PIP := $(PY) -m pip --disable-pip-version-check
-CODE := toolkit tools tests docs setup.py
+CODE := toolkit tools tests docs benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test slow clas check lint style types format clean
+.PHONY: help quickstart install dev test slow clas check lint style types format bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +51,10 @@ types: $(INSTALLED_DEV)
 format: $(INSTALLED_DEV) ## format the code and mend what can be mended
 	$(PY) -m ruff check --fix-only $(CODE)
 	$(PY) -m ruff format $(CODE)
+
+# What each case compares, and how long it takes: benchmarks/README.md. ARGS="--only linear_probe --without keras"
+bench: $(INSTALLED_ONNX) ## time the toolkit beside PyTorch, Keras and plain Paddle, each in an environment of its own
+	$(PY) benchmarks/run.py $(ARGS)
 
 clean: ## remove caches and build products (runs, data and .venv stay)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
@@ -87,4 +92,8 @@ $(INSTALLED_DEV): setup.py pyproject.toml | $(PY)
 $(INSTALLED_CLAS): $(INSTALLED_DEV)
 	$(PIP) install -e ".[clas]"
 	$(PIP) install --no-deps paddleclas==2.6.0
+	@touch $@
+
+$(INSTALLED_ONNX): $(INSTALLED)
+	$(PIP) install -e ".[onnx]"
 	@touch $@

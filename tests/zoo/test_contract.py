@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from importlib import import_module
 
@@ -167,6 +168,8 @@ def moved_in_two_steps(network: StagedNetwork, size: int) -> set[str]:
     assert all(np.isfinite(after[key].numpy()).all() for key in moved)
     for key in moved:
         after[key].set_value(before[key])
+    del model, optimizer
+    gc.collect()  # a Model and its parts refer to each other, and hold memory of which Python knows nothing
     return moved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -80,6 +81,7 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
             with quietly():
                 variation = _variation(config, preset, seed, done.folder.path / "compare")
                 results.append(Trainer.from_config(variation).fit(resume=_begun(variation)))
+            gc.collect()  # a trainer and its parts refer to each other, and hold memory of which Python knows nothing
             score, seconds = _score(results[-1], metric), results[-1].seconds
             info(f"  {preset}, seed {variation.seed}: {metric.title} {score:.3f} ({seconds:.1f} s)")
         rows.append(
