@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     args = parser.parse_args()
     network = create_network(args.network, 5, pretrained=str(args.weights))
-    part, source = Part(network, 0, len(network.stage_names), pooled=True), Prepared(args.images)
+    part, source = Part(network, 0, len(network.stage_names)), Prepared(args.images)
     part.eval()
     if args.engine == "dygraph":
         _by_hand(part, source, args.batch, BLOCK)  # a first call is slower

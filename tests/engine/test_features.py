@@ -42,8 +42,8 @@ def test_engines_agree(make: Make, engine: Any) -> None:
     loader = job.loader(job.data.val, training=False)
     images = next(iter(loader)).inputs
     job.network.eval()
-    for stages, pooled in ((3, False), (9, True)):
-        part = Part(job.network, 0, stages, pooled=pooled)
+    for stages in (3, 9):
+        part = Part(job.network, 0, stages)
         found = np.concatenate(computed(part, ImageRows(loader), range(len(images)), engine))
         with paddle.no_grad():
             expected = part(paddle.to_tensor(images)).numpy()
@@ -55,7 +55,7 @@ def test_engines_agree(make: Make, engine: Any) -> None:
 def test_rows_are_computed_in_order_from_where_it_was_left(make: Make, engine: Any) -> None:
     job = build_job(make())
     loader = job.loader(job.data.val, training=False)
-    part = Part(job.network, 0, 9, pooled=True)
+    part = Part(job.network, 0, 9)
     part.eval()
     whole = np.concatenate(computed(part, ImageRows(loader), range(54), engine))
     rest = np.concatenate(computed(part, ImageRows(loader), range(40, 54), engine))
@@ -85,7 +85,7 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     monkeypatch.setattr("toolkit.engine.programs.save_program", refuse)
     job = build_job(make())
     source = ImageRows(job.loader(job.data.val, training=False))
-    blocks = computed(Part(job.network, 0, 9, pooled=True), source, range(8), "paddle")
+    blocks = computed(Part(job.network, 0, 9), source, range(8), "paddle")
     assert blocks[0].shape == (8, 512)
     assert "in dygraph, which is slower: no program" in capsys.readouterr().err
 
@@ -185,7 +185,7 @@ def test_processes_compute_the_same_rows_in_order(make: Make, monkeypatch: pytes
     source = ImageRows(job.loader(job.data.train, training=False))
     rows = range(len(job.data.train))
     assert len(rows) > 300
-    part = Part(job.network, 0, 9, pooled=True)
+    part = Part(job.network, 0, 9)
     part.eval()
     found = np.concatenate(computed(part, source, rows, "paddle"))
     expected = np.concatenate(computed(part, source, rows, "dygraph"))
@@ -207,6 +207,6 @@ class DiesSoon:
 def test_a_killed_process_is_an_error_and_not_a_hang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.extraction._WORTH_PROCESSES", 0.0)
     monkeypatch.setattr("toolkit.engine.extraction.workers", lambda: 2)
-    part = Part(build_job(make()).network, 0, 9, pooled=True)
+    part = Part(build_job(make()).network, 0, 9)
     with pytest.raises(ToolkitError, match="a process that computes features died"):
         computed(part, DiesSoon(), range(320), "paddle")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 
+from toolkit.cache import feature_bytes
+from toolkit.engine.features import feature_dtype
 from toolkit.engine.job import Job
 from toolkit.engine.programs import Engine, choose_engine
 from toolkit.transfer import PhasePlan
@@ -81,8 +82,9 @@ def _why(job: Job, phase: PhasePlan, views: int) -> str:
 def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
     """Why caching would not pay; empty where it does."""
     stage = job.stages[phase.frozen - 1]
-    pooled = phase.frozen == len(job.stages) and job.network.pool_is_fixed
-    size = 4 * stage.shape[0] if pooled else 2 * prod(stage.shape)
+    pooled = job.network.pooled_after(phase.frozen)
+    shape = stage.shape[:1] if pooled else stage.shape
+    size = feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
     computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
     without = phase.epochs * (_DECODING + computing)
     cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading

@@ -22,14 +22,14 @@ from rich.filesize import decimal
 from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
 from toolkit.config import CacheConfig
 from toolkit.console import info, progress
-from toolkit.data import Batch, BatchLoader
+from toolkit.data import Batch, BatchLoader, Preprocessing
 from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract
 from toolkit.engine.programs import Part, Program, choose_engine, traced
 from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["EngineLoader", "FeatureCache", "FeatureLoader", "Request"]
+__all__ = ["EngineLoader", "FeatureCache", "FeatureLoader", "Request", "feature_dtype", "image_shape"]
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,6 @@ class FeatureCache:
         self._store = FeatureStore(config.dir, config.max_size)
         self._known: dict[tuple[Any, ...], Any] = {}
         self._programs = ExitStack()
-
-    def pooled(self, stages: int) -> bool:
-        """Whether features are what the head reads, and not the map that a pooling with weights begins from."""
-        return stages == len(self._network.stage_names) and self._network.pool_is_fixed
-
-    def size(self, requests: Sequence[Request], stages: int) -> int:
-        """Bytes on disk that features take."""
-        shape, dtype = self._shape(requests[0], stages), self._dtype(stages)
-        return sum(feature_bytes(len(each.loader.images) * max(1, each.views), shape, dtype) for each in requests)
 
     def fill(self, requests: Sequence[Request], boundaries: Sequence[int]) -> list[list[Features]]:
         """Features at the highest of some boundaries; the lower ones are computed on the way, each from the one below.
@@ -135,11 +126,8 @@ class FeatureCache:
     ) -> Features:
         count, shape = len(request.loader.images), self._shape(request, stop)
         entry = self._store.entry(key.facts())
-        if entry.complete:
-            return entry.open()
         source: Rows = ImageRows(request.loader, view) if below is None else FeatureRows(below)
-        inputs = self._input_shape(request) if below is None else below.shape[1:]
-        part, program = self._part(start, stop, inputs, key.engine)
+        inputs = image_shape(request.loader.preprocessing) if below is None else below.shape[1:]
         name = request.title if not request.views else f"{request.title}, view {view + 1} of {request.views}"
         with (
             clear_os_errors(f"the feature cache {self._config.dir}", place="cache.dir"),
@@ -148,20 +136,22 @@ class FeatureCache:
         ):
             task = bar.add_task(f"features of {name}", total=sum(map(len, writer.missing)))
             for span in writer.missing:
+                part, program = self._part(start, stop, inputs, key.engine)
                 with closing(extract(part, program, source, span)) as blocks:  # type: ignore[type-var]
                     for block in blocks:
                         writer.append(block)
                         bar.advance(task, len(block))
                         self._after_block()
-            features = entry.open()
-        info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
+            features = entry.open()  # while it is locked: nobody evicts it in between
+        if writer.missing:
+            info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
         return features
 
     def _part(self, start: int, stop: int, shape: tuple[int, ...], engine: str) -> tuple[Part, Program | None]:
         """Stages to compute, traced once for all images."""
 
         def trace() -> tuple[Part, Program | None]:
-            part = Part(self._network, start, stop, pooled=self.pooled(stop))
+            part = Part(self._network, start, stop)
             part.eval()
             return part, self._programs.enter_context(traced(part, shape, engine))  # type: ignore[arg-type]
 
@@ -169,14 +159,14 @@ class FeatureCache:
 
     def _key(self, request: Request, view: int, stages: int) -> CacheKey:
         network, loader = self._network, request.loader
-        images = self._once(("images", request.title), lambda: self._images(loader))
+        pooled = network.pooled_after(stages)
         return CacheKey(
             network=network.spec.name,
             stage=network.stage_names[stages - 1],
-            pooled=self.pooled(stages),
+            pooled=pooled,
             weights=self._once(("weights", stages), lambda: self._weights(stages)),
-            preprocessing={**loader.preprocessing.to_dict(), "pooling": network.pooling if self.pooled(stages) else ""},
-            images=images,
+            preprocessing={**loader.preprocessing.to_dict(), "pooling": network.pooling if pooled else ""},
+            images=self._once(("images", request.title), lambda: self._images(loader)),
             dtype=self._dtype(stages),
             engine=choose_engine(self._config.engine, self._device, len(loader.images)),
             view=view + 1 if request.views else 0,
@@ -197,27 +187,31 @@ class FeatureCache:
         return hashlib.sha256(json.dumps(fingerprint(state), sort_keys=True).encode()).hexdigest()
 
     def _dtype(self, stages: int) -> str:
-        if self._config.dtype != "auto":
-            return self._config.dtype
-        return "float32" if self.pooled(stages) else "float16"
-
-    def _input_shape(self, request: Request) -> tuple[int, ...]:
-        preprocessing = request.loader.preprocessing
-        return (preprocessing.channels, preprocessing.image_size, preprocessing.image_size)
+        return feature_dtype(self._config, pooled=self._network.pooled_after(stages))
 
     def _shape(self, request: Request, stages: int) -> tuple[int, ...]:
         """Shape of one row."""
         return self._once(("shape", stages), lambda: self._run_once(request, stages))
 
     def _run_once(self, request: Request, stages: int) -> tuple[int, ...]:
-        part = Part(self._network, 0, stages, pooled=self.pooled(stages))
+        part = Part(self._network, 0, stages)
         training = self._network.training
         part.eval()
         with paddle.no_grad():
-            shape = tuple(part(paddle.zeros([1, *self._input_shape(request)])).shape[1:])
+            shape = tuple(part(paddle.zeros([1, *image_shape(request.loader.preprocessing)])).shape[1:])
         if training:
             self._network.train()
         return shape
+
+
+def feature_dtype(config: CacheConfig, *, pooled: bool) -> str:
+    """Numbers on disk, ``float16`` or ``float32``: pooled features are small enough to be kept as they are."""
+    return config.dtype if config.dtype != "auto" else "float32" if pooled else "float16"
+
+
+def image_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """Shape of the network's input for one image, (C, S, S)."""
+    return (preprocessing.channels, preprocessing.image_size, preprocessing.image_size)
 
 
 def _facts(loader: BatchLoader) -> Mapping[str, Any]:
@@ -234,22 +228,11 @@ def _facts(loader: BatchLoader) -> Mapping[str, Any]:
     }
 
 
-class FeatureLoader:
-    """Batches of cached features: the same samples in the same order as a ``BatchLoader`` gives the images.
+class _InOrderOf:
+    """Batches in the order of a ``BatchLoader``."""
 
-    Args:
-        views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
-        loader: Whose batches these are.
-    """
-
-    def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
-        self.views = tuple(views)
+    def __init__(self, loader: BatchLoader) -> None:
         self._loader = loader
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Labels of all images, a row each, in the order of the features."""
-        return self._loader.images.labels
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (0-based) whose order comes next."""
@@ -259,6 +242,24 @@ class FeatureLoader:
         """Number of batches."""
         return len(self._loader)
 
+
+class FeatureLoader(_InOrderOf):
+    """Batches of cached features: the same samples in the same order as a ``BatchLoader`` gives the images.
+
+    Args:
+        views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
+        loader: Whose batches these are.
+    """
+
+    def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
+        super().__init__(loader)
+        self.views = tuple(views)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Labels of all images, a row each, in the order of the features."""
+        return self._loader.images.labels
+
     def __iter__(self) -> Iterator[Batch]:
         labels = self.labels
         features = self.views[self._loader.epoch % len(self.views)]
@@ -266,7 +267,7 @@ class FeatureLoader:
             yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
 
 
-class EngineLoader:
+class EngineLoader(_InOrderOf):
     """Batches of features that are computed as they are needed, by an engine that is faster than dygraph.
 
     For augmented images, each of which is seen once only.
@@ -277,16 +278,8 @@ class EngineLoader:
     """
 
     def __init__(self, loader: BatchLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]) -> None:
-        self._loader = loader
+        super().__init__(loader)
         self._run = run
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (0-based) that comes next."""
-        self._loader.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self._loader)
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:

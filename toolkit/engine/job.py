@@ -28,7 +28,7 @@ from toolkit.errors import ConfigError, Interrupted, NetworkError
 from toolkit.runtime import seed_everything, select_device
 from toolkit.stage import StageInfo
 from toolkit.transfer import Plan, resolve_plan
-from toolkit.zoo import StagedNetwork, create_network, get_spec, load_weights
+from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights
 
 __all__ = ["Job", "build_job", "source_run"]
 
@@ -104,43 +104,28 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
     """
     device = select_device(config.train.device)
     spec = get_spec(config.model.name)
-    size = config.data.image_size or spec.input_size
-    data = build_data(config.data, config.task, config.model.in_channels or _RGB)
-    mean, std = normalisation(config.data, spec.mean, spec.std, config.model.in_channels or _RGB)
-    preprocessing = Preprocessing(size, config.data.crop_ratio or data.crop_ratio, mean, std)
+    data, preprocessing = _read_data(config, spec)
     new = partial(
         create_network,
         spec.name,
         len(data.classes),
-        image_size=size,
+        image_size=preprocessing.image_size,
         in_channels=config.model.in_channels,
         pooling=config.model.pooling,
         task=config.task,
     )
-    stages = tuple(new().describe(size))
+    stages = tuple(new().describe(preprocessing.image_size))
     plan = resolve_plan(config.transfer, config.train, stages, config.task)
     if config.data.augment != "auto":
         plan = plan.with_augment(config.data.augment)
     pretrained = _pretrained(config) if plan.pretrained and weights is None else False
-    if weights is None and pretrained is False and any(phase.frozen for phase in plan.phases):
-        raise ConfigError(
-            f"preset {plan.title} freezes stages, but model.pretrained is false: they would stay random",
-            hint="set model.pretrained, or use transfer.preset: scratch",
-        )
+    if weights is None:
+        _check_start(plan, pretrained)
     seed_everything(config.seed)
     network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
-    scale = None
-    if config.task == "regression":
-        mean_target, scale = data.target_statistics()
-        network.set_target_statistics(mean_target, scale)
+    objective = _objective(config, data, network)
     if weights is not None:
         load_weights(network, weights)
-    objective = make_objective(
-        config.task,
-        label_smoothing=config.train.label_smoothing,
-        scale=scale,
-        auxiliary_weights=lambda: network.auxiliary_weights,
-    )
     return Job(
         config,
         data,
@@ -153,6 +138,36 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         objective,
         ancestry_of(weights or pretrained),
         PictureCache() if config.data.cache_images == "memory" else None,
+    )
+
+
+def _read_data(config: Config, spec: NetworkSpec) -> tuple[DataBundle, Preprocessing]:
+    channels = config.model.in_channels or _RGB
+    data = build_data(config.data, config.task, channels)
+    mean, std = normalisation(config.data, spec.mean, spec.std, channels)
+    size = config.data.image_size or spec.input_size
+    return data, Preprocessing(size, config.data.crop_ratio or data.crop_ratio, mean, std)
+
+
+def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
+    if pretrained is False and any(phase.frozen for phase in plan.phases):
+        raise ConfigError(
+            f"preset {plan.title} freezes stages, but model.pretrained is false: they would stay random",
+            hint="set model.pretrained, or use transfer.preset: scratch",
+        )
+
+
+def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Objective:
+    """The task's objective; a regression's network is told the units of its targets."""
+    scale = None
+    if config.task == "regression":
+        mean, scale = data.target_statistics()
+        network.set_target_statistics(mean, scale)
+    return make_objective(
+        config.task,
+        label_smoothing=config.train.label_smoothing,
+        scale=scale,
+        auxiliary_weights=lambda: network.auxiliary_weights,
     )
 
 

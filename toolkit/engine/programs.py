@@ -42,24 +42,23 @@ def workers() -> int:
 
 
 class Part(nn.Layer):
-    """Some consecutive stages of a network as a layer, with the pooling behind them where that is wanted.
+    """Some consecutive stages of a network as a layer, with the pooling behind them where features are kept pooled.
 
     Args:
         network: The network.
         start: Stages before the first of these.
         stop: Stages up to and with the last of these.
-        pooled: Pool the last one's map.
     """
 
-    def __init__(self, network: StagedNetwork, start: int, stop: int, *, pooled: bool) -> None:
+    def __init__(self, network: StagedNetwork, start: int, stop: int) -> None:
         super().__init__()
         self.network = network
-        self._start, self._stop, self._pooled = start, stop, pooled
+        self._start, self._stop = start, stop
 
     def forward(self, x: Tensor) -> Tensor:
         """From the input of stage ``start + 1`` to the output of stage ``stop``."""
         z = self.network.features(x, self._stop, self._start)
-        return self.network.pool(z) if self._pooled else z
+        return self.network.pool(z) if self.network.pooled_after(self._stop) else z
 
 
 def choose_engine(wanted: str, device: str, rows: int) -> Engine:

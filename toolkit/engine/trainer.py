@@ -15,14 +15,13 @@ from paddle.static import InputSpec
 
 from toolkit.config import Config
 from toolkit.console import info, show
-from toolkit.data import Batch, BatchLoader
-from toolkit.engine.caching import decide
+from toolkit.data import Batch
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.evaluate import evaluate
-from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request
+from toolkit.engine.features import FeatureLoader
+from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
-from toolkit.engine.programs import Engine, Part, load_runner
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
@@ -37,7 +36,6 @@ from toolkit.zoo import write_weights
 
 __all__ = ["Trainer"]
 
-Batches = BatchLoader | FeatureLoader | EngineLoader
 _WRITING_SHARE = 10
 """Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
 
@@ -135,53 +133,26 @@ class Trainer:
         job, state, network = self.job, self.state, self.job.network
         network.freeze(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
-        training, validation, entry = self._batches(phase)
+        inputs = prepare_inputs(job, phase, job.plan.phases[state.phase + 1 :], self._stop_if_asked)
         optimizer = make_optimizer(job.plan.optimizer, job.config.train, network, phase.lr)
         self.model.prepare(optimizer, job.objective, job.objective.running())
-        rate = LearningRate(optimizer, job.config.train, phase.lr, len(training), phase.epochs)
+        rate = LearningRate(optimizer, job.config.train, phase.lr, len(inputs.training), phase.epochs)
         if state.phase_epoch:
             restore_optimizer(optimizer, network, state.optimizer)
             rate.scale = state.lr_scale
         before = fingerprint(self._frozen_state(phase))
         self.model.stop_training = False
-        self._callbacks.start_phase(phase, job.stages, steps=len(training), resumed=state.phase_epoch > 0)
-        with network.entering_at(entry):
+        self._callbacks.start_phase(phase, job.stages, steps=len(inputs.training), resumed=state.phase_epoch > 0)
+        with network.entering_at(inputs.entry):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
-                self._run_epoch(training, validation, rate, phase)
+                self._run_epoch(inputs, rate, phase)
         self._prove_unmoved(phase, before)
         state.phase, state.phase_epoch, state.lr_scale, state.optimizer = state.phase + 1, 0, 1.0, {}
         self._keep_last(write=True)
 
-    def _batches(self, phase: PhasePlan) -> tuple[Batches, Batches, int]:
-        """Training and validation batches, and the stage at which they enter the network."""
-        job = self.job
-        data, config = job.data, job.config
-        training, validation = job.loader(data.train, training=True), job.loader(data.val, training=False)
-        decision = decide(job, phase, job.plan.phases[self.state.phase + 1 :])
-        if decision.reason:
-            info(decision.reason)
-        if not decision.cached:
-            return self._computed(training, validation, phase, decision.engine)
-        views = training if decision.views else job.loader(data.train, training=False)
-        requests = [Request(views, "training images", decision.views), Request(validation, "validation images")]
-        cache = FeatureCache(job.network, config.cache, job.device, self._stop_if_asked)
-        found = cache.fill(requests, decision.boundaries)
-        return FeatureLoader(found[0], training), FeatureLoader(found[1], validation), phase.frozen
-
-    def _computed(
-        self, training: BatchLoader, validation: BatchLoader, phase: PhasePlan, engine: Engine
-    ) -> tuple[Batches, Batches, int]:
-        """Images; or features of the frozen stages, computed by an engine as they come."""
-        network = self.job.network
-        pooled = phase.frozen == len(network.stage_names) and network.pool_is_fixed
-        shape = next(iter(self.model._inputs)).shape[1:]
-        run = load_runner(Part(network, 0, phase.frozen, pooled=pooled), shape, engine)
-        if run is None:
-            return training, validation, 0
-        return EngineLoader(training, run), EngineLoader(validation, run), phase.frozen
-
-    def _run_epoch(self, training: Batches, validation: Batches, rate: LearningRate, phase: PhasePlan) -> None:
+    def _run_epoch(self, inputs: PhaseInputs, rate: LearningRate, phase: PhasePlan) -> None:
         state, call, began = self.state, self._callbacks.call, time.monotonic()
+        training, validation = inputs.training, inputs.validation
         training.set_epoch(state.epoch)
         call("on_epoch_begin", state.epoch)
         solved = phase.solver == "exact"

@@ -157,6 +157,10 @@ class StagedNetwork(nn.Layer):
         """
         return self._pooling.fixed
 
+    def pooled_after(self, k: int) -> bool:
+        """Whether the features kept after the first ``k`` stages are pooled ones, and not the last stage's map."""
+        return k == len(self._stages) and self.pool_is_fixed
+
     @contextmanager
     def entering_at(self, k: int) -> Iterator[None]:
         """For a while ``forward`` starts above the first ``k`` stages, on their cached output.
