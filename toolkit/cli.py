@@ -117,7 +117,7 @@ def run(
     if not getattr(args, "config", True) and not getattr(args, "resume", True):
         parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
     try:
-        with _stdout_reserved(args.json) as stdout:
+        with _stdout_reserved("utf-8" if args.json else sys.stdout.encoding) as stdout:
             outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
             _print(outcome, stdout, as_json=args.json)
         if outcome.exit_code:
@@ -150,17 +150,14 @@ def _print_config(args: argparse.Namespace) -> Outcome:
 
 
 @contextmanager
-def _stdout_reserved(reserve: bool) -> Iterator[TextIO]:
+def _stdout_reserved(encoding: str) -> Iterator[TextIO]:
     """Keep stdout for the result: what libraries print there meanwhile, from C++ too, goes to stderr."""
-    if not reserve:
-        yield sys.stdout
-        return
     sys.stdout.flush()
     real = os.dup(1)
     os.dup2(2, 1)
     try:
         # a file name that is not UTF-8 holds lone surrogates: written as \udcXX, which JSON readers give back
-        with os.fdopen(os.dup(real), "w", encoding="utf-8", errors="backslashreplace") as stdout:
+        with os.fdopen(os.dup(real), "w", encoding=encoding, errors="backslashreplace") as stdout:
             yield stdout
     finally:
         sys.stdout.flush()

@@ -50,7 +50,7 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
 class no_reserve:
     """pytest holds stdout already."""
 
-    def __init__(self, reserve: bool) -> None:
+    def __init__(self, encoding: str) -> None:
         pass
 
     def __enter__(self) -> Any:
