@@ -46,7 +46,12 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["toolkit", "toolkit.*"]),
-    package_data={"toolkit": ["py.typed"], "toolkit.explain": ["templates/*"], "toolkit.zoo": ["*.txt"]},
+    package_data={
+        "toolkit": ["py.typed"],
+        "toolkit.advise": ["templates/*", "thresholds.json"],
+        "toolkit.explain": ["templates/*"],
+        "toolkit.zoo": ["*.txt"],
+    },
     python_requires=">=3.10",
     install_requires=[
         one_of("paddlepaddle>=2.6.2", "paddlepaddle-gpu", "paddlepaddle-xpu", "paddlepaddle-dcu"),

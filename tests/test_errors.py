@@ -14,6 +14,7 @@ EXIT_CODES = {
     "DataError": 1,
     "DeployError": 1,
     "DeviceError": 1,
+    "DivergedError": 1,
     "Interrupted": 130,
     "NetworkError": 1,
     "ToolkitError": 1,

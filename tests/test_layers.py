@@ -29,17 +29,23 @@ LAYERS = {
     "toolkit.callbacks": 2,
     "toolkit.inference": 2,
     "toolkit.engine": 3,
+    "toolkit.advise": 4,
+    "toolkit.bakeoff": 4,
     "toolkit.deploy": 4,
     "toolkit.explain": 4,
     "toolkit.cli": 5,
     "toolkit.jobs": 5,
+    "toolkit.launching": 5,
+    "toolkit.jobs_advise": 5,
     "toolkit.jobs_cache": 5,
+    "toolkit.jobs_compare": 5,
+    "toolkit.jobs_find_lr": 5,
     "toolkit.jobs_models": 5,
 }
 """Part -> layer. Imports point downward; parts of a layer in ``STRANGERS`` do not import each other."""
 STRANGERS = {2}
 LIGHT_LAYERS = {0, 1}
-LIGHT_PARTS = {"toolkit", "toolkit.cli"}
+LIGHT_PARTS = {"toolkit", "toolkit.cli", "toolkit.launching"}
 HEAVY = {"cv2", "paddle", "matplotlib", "onnxruntime", "scipy", "sklearn", "visualdl"}
 """Not imported at the top of light modules, so that ``--help`` and bad configs are answered at once."""
 NEVER_AT_THE_TOP = {"paddleclas", "paddle2onnx"}

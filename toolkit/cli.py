@@ -72,12 +72,13 @@ def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentPa
     return parser
 
 
-def read_config(args: argparse.Namespace, default: Path | None = None) -> Config:
+def read_config(args: argparse.Namespace, default: Path | None = None, resume: str | None = None) -> Config:
     """The configuration that ``-c`` and ``-o`` ask for.
 
     Args:
         args: Parsed arguments.
         default: Used when ``-c`` was not given.
+        resume: Folder of a run whose config is the default; ``auto`` names none.
 
     Raises:
         ConfigError: There is none, or it is wrong.
@@ -85,6 +86,8 @@ def read_config(args: argparse.Namespace, default: Path | None = None) -> Config
     from toolkit.config import load_config
     from toolkit.errors import ConfigError
 
+    if resume not in (None, "auto"):
+        default = Path(str(resume)) / "config.yaml"
     path = args.config or default
     if path is None:
         raise ConfigError(
@@ -101,6 +104,7 @@ def run(
     arguments: list[str] | None = None,
     *,
     paddle: bool = True,
+    others: Callable[[argparse.Namespace], int | None] = lambda args: None,
 ) -> None:
     """Parse, work, print, and leave with the right exit code.
 
@@ -112,11 +116,15 @@ def run(
         job: Does the work.
         arguments: In place of ``sys.argv[1:]``.
         paddle: The job needs Paddle.
+        others: Called first: may let other processes do the job, and gives the code to leave with; None: it has not.
     """
     args = parser.parse_args(arguments)
     if not getattr(args, "config", True) and not getattr(args, "resume", True):
         parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
     try:
+        code = None if getattr(args, "print_config", False) else others(args)
+        if code is not None:
+            sys.exit(code)
         with _stdout_reserved("utf-8" if args.json else sys.stdout.encoding) as stdout:
             outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
             _print(outcome, stdout, as_json=args.json)

@@ -7,6 +7,7 @@
     │   └── WeightsError        exit 1   weights that cannot be found, read or fitted
     ├── DeviceError             exit 1   a device that is not there
     ├── TrainingError           exit 1   a run that cannot go on (NaN loss, moved frozen weights, ...)
+    │   ├── DivergedError       exit 1   a loss that is no number any more, or far too large
     │   └── Interrupted         exit 130 Ctrl-C or SIGTERM; a checkpoint was written
     └── DeployError             exit 1   an export or an exported model that is not what it should be
 
@@ -21,6 +22,7 @@ __all__ = [
     "DataError",
     "DeployError",
     "DeviceError",
+    "DivergedError",
     "Interrupted",
     "NetworkError",
     "ToolkitError",
@@ -72,6 +74,10 @@ class DeviceError(ToolkitError):
 
 class TrainingError(ToolkitError):
     """A run that cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """A loss that is no number any more, or far too large."""
 
 
 class Interrupted(TrainingError):

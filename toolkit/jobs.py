@@ -7,61 +7,61 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
+from toolkit.advise import settle_preset
+from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.cli import Outcome
 from toolkit.config import Config
 from toolkit.console import info, new_table
+from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
     expand_images,
-    export_model,
+    export_job,
     predictions_csv,
     predictions_table,
     show_examples,
 )
 from toolkit.engine import (
-    Comparison,
-    Job,
     RunFolder,
     RunResult,
     Trainer,
     build_job,
-    compare_presets,
     evaluate_job,
     predict_outputs,
 )
-from toolkit.engine.compare import comparison_table
-from toolkit.engine.signals import resumable, undisturbed
+from toolkit.engine.signals import resumable
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.runtime import cpu_settings, select_device
+from toolkit.runtime import cpu_settings, is_main_process, select_device
 from toolkit.task import Task
 
 __all__ = ["evaluate", "export", "predict", "train"]
 
-_CHECKED_IMAGES = 64
-"""Evaluation images on which an export must agree with the trained network."""
 
-
-def train(config: Config, resume: Path | None = None) -> Outcome:
+def train(config: Config, resume: Path | str | None = None) -> Outcome:
     """Train; then compare presets, export, show examples and write the report where the config says so.
 
     Args:
         config: The job.
-        resume: Folder of an interrupted run to go on with.
+        resume: Folder of an interrupted run to go on with; ``auto`` for the newest of this config, if any.
 
     Returns:
         The run's result; with ``comparison``, ``inference``, ``examples`` and ``report`` where asked for.
     """
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
+    config, advice = settle_preset(config, resume)
     trainer = Trainer.from_config(config)
+    trainer.job = replace(trainer.job, advice=advice)
     result = trainer.fit(resume=resume)
+    if not is_main_process():
+        return Outcome(None)
     with resumable(result.folder):
         return _after_training(config, trainer, result)
 
@@ -70,13 +70,15 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
     """Compare, export, show examples and write the report where the config says so."""
     text: list[Any] = [_result_table(result, trainer.job.objective.task)]
     payload = result.to_json()
+    if trainer.job.advice is not None:
+        payload["advice"] = dict(trainer.job.advice)
     rows: list[Comparison] = []
     if config.transfer.compare:
         rows = compare_presets(config, result)
         payload["comparison"] = [row.to_json() for row in rows]
         text.append(comparison_table(rows))
     if config.export.enabled:
-        folder = _export(trainer.job, result.folder.inference)
+        folder = export_job(trainer.job, result.folder.inference)
         payload["inference"] = str(folder)
         text.append(_exported(folder))
         if config.export.examples:
@@ -92,12 +94,22 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
     return Outcome(payload, text)
 
 
-def evaluate(config: Config, config_path: Path) -> Outcome:
-    """Evaluate the best epoch of a run on its test (or validation) images."""
+def evaluate(config: Config, config_path: Path, tta: int | None = None) -> Outcome:
+    """Evaluate the best epoch of a run on its test (or validation) images.
+
+    Args:
+        config: The run's.
+        config_path: Where it stands.
+        tta: Views of each image that are averaged; by default ``train.tta``.
+    """
+    views = config.train.tta if tta is None else tta
+    if not 1 <= views <= MOST_VIEWS:
+        raise ConfigError(f"--tta is {views}; expected 1 to {MOST_VIEWS} views of an image")
     folder = find_run(config, config_path)
     job = build_job(config, weights=folder.best)
-    metrics = evaluate_job(job)
-    table = new_table(f"{folder.path}: {metrics['split']}, {metrics['images']} images", "metric", "value")
+    metrics = evaluate_job(job, views)
+    seen = f", mean of {views} views" if views > 1 else ""
+    table = new_table(f"{folder.path}: {metrics['split']}, {metrics['images']} images{seen}", "metric", "value")
     for metric in job.objective.task.metrics:
         table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     return Outcome({"run_dir": str(folder.path), **metrics}, [table])
@@ -106,7 +118,7 @@ def evaluate(config: Config, config_path: Path) -> Outcome:
 def export(config: Config, config_path: Path, output: Path | None = None) -> Outcome:
     """Export the best epoch of a run, and check the exported model against the network."""
     folder = find_run(config, config_path)
-    exported = _export(build_job(config, weights=folder.best), output or folder.inference)
+    exported = export_job(build_job(config, weights=folder.best), output or folder.inference)
     return Outcome({"run_dir": str(folder.path), "inference": str(exported)}, [_exported(exported)])
 
 
@@ -119,6 +131,7 @@ def predict(
     device: str,
     *,
     threshold: float | None = None,
+    tta: int | None = None,
     as_csv: bool = False,
 ) -> Outcome:
     """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``)."""
@@ -134,7 +147,7 @@ def predict(
         folder = Path(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
-    predictions = predictor.predict(paths, topk=topk, threshold=threshold)
+    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta)
     text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
     return Outcome([prediction.to_dict() for prediction in predictions], [text])
 
@@ -157,28 +170,6 @@ def find_run(config: Config, config_path: Path) -> RunFolder:
         if begun
         else f"train first: python tools/train.py -c {config_path}",
     )
-
-
-def _export(job: Job, folder: Path) -> Path:
-    """Export; the export fails when its probabilities differ from the network's by more than 1e-4."""
-    with undisturbed():
-        return export_model(
-            job.network,
-            folder,
-            classes=job.data.classes,
-            preprocessing=job.preprocessing.to_dict(),
-            network_name=job.network.spec.name,
-            image_size=job.preprocessing.image_size,
-            task=job.data.task,
-            check=_some_images(job),
-        )
-
-
-def _some_images(job: Job) -> np.ndarray:
-    """Up to 64 evaluation images, spread over the classes, as the network's input."""
-    images = job.data.evaluation[1]
-    rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
-    return np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
 
 
 def _report(trainer: Trainer, folder: RunFolder, rows: list[Comparison]) -> Path:

@@ -15,6 +15,7 @@ import platform
 import random
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from toolkit.errors import DeviceError
 
 __all__ = [
     "CpuSettings",
+    "alone",
     "available_cores",
     "configure_cpu",
     "cpu_settings",
@@ -147,6 +149,19 @@ def rank() -> int:
 def world_size() -> int:
     """Number of processes of the job; 1 outside of one."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """For a while, Paddle takes this process for the only one of its job."""
+    name, processes = "PADDLE_TRAINERS_NUM", world_size()
+    if processes > 1:
+        os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if processes > 1:
+            os.environ[name] = str(processes)
 
 
 def is_main_process() -> bool:

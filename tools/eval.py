@@ -2,6 +2,7 @@
 
 Example:
     python tools/eval.py -c runs/cub200/config.yaml
+    python tools/eval.py -c runs/cub200/config.yaml --tta 10
 """
 
 import argparse
@@ -14,8 +15,10 @@ def main(args: argparse.Namespace) -> cli.Outcome:
     config = cli.read_config(args)
     from toolkit import jobs
 
-    return jobs.evaluate(config, args.config)
+    return jobs.evaluate(config, args.config, args.tta)
 
 
 if __name__ == "__main__":
-    cli.run(cli.make_parser(__doc__, config=True), main)
+    parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (train.tta)")
+    cli.run(parser, main)

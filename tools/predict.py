@@ -1,7 +1,6 @@
 """Predict with an exported model, or recognise ImageNet objects with a pretrained network as it is.
 
-python tools/predict.py --model runs/cub200/inference photo.jpg photos/ 'more/*.png' --topk 3
-python tools/predict.py --network mobilenet_v2 photo.jpg
+python tools/predict.py --model runs/cub200 photo.jpg photos/ 'more/*.png' --topk 3   (or: --network mobilenet_v2)
 """
 
 import argparse
@@ -25,6 +24,7 @@ if __name__ == "__main__":
     parser.add_argument("--weights", metavar="FILE|URL", help="weights for --network, in place of Paddle's own")
     parser.add_argument("--topk", type=int, default=5, metavar="K", help="labels an image (default 5)")
     parser.add_argument("--threshold", type=float, metavar="P", help="multilabel: a label is there above it (0.5)")
+    parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (as exported, or 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:k")
     parser.add_argument("--csv", dest="as_csv", action="store_true", help="print CSV")
     cli.run(parser, main)

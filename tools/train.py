@@ -7,14 +7,13 @@ Example:
 """
 
 import argparse
-from pathlib import Path
 
-from toolkit import cli
+from toolkit import cli, launching
 
 
 def main(args: argparse.Namespace) -> cli.Outcome:
     """Train and export."""
-    config = cli.read_config(args, default=args.resume and args.resume / "config.yaml")
+    config = cli.read_config(args, resume=args.resume)
     from toolkit import jobs
 
     return jobs.train(config, resume=args.resume)
@@ -22,5 +21,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
 
 if __name__ == "__main__":
     parser = cli.make_parser(__doc__, config=True)
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with the interrupted run in this folder")
-    cli.run(parser, main)
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with the run in this folder; auto: with this config's newest, if any"
+    )
+    cli.run(parser, main, others=lambda args: launching.share(cli.read_config(args, resume=args.resume)))

@@ -81,3 +81,17 @@ def test_training_metrics_decide_after_the_evaluation(run: Any) -> None:
 @pytest.mark.parametrize("value", [2, 2.0, [2.0], np.float32(2), np.array([2.0])])
 def test_numbers_as_paddle_gives_them(value: Any) -> None:
     assert as_float(value) == 2.0
+
+
+def test_averaged_weights_are_watched_from_when_there_are_some(run: Any, make_model: Any) -> None:
+    watch = Watch("avg_loss")
+    assert (watch.monitor, watch.mode) == ("val/avg_loss", "min")
+    watch.set_model(make_model())
+    watch.set_params({"metrics": ["loss", "avg_loss"]})
+    watch.on_train_begin({})
+    for epoch, logs in enumerate([{"loss": 0.1}, {"loss": 0.1, "avg_loss": 0.5}, {"loss": 0.1, "avg_loss": 0.4}]):
+        watch.on_epoch_begin(epoch, {})
+        watch.on_eval_end(logs)
+    assert watch.seen == [(0.5, True), (0.4, True)]
+    with pytest.raises(ConfigError, match="val/avg_loss is not among"):  # nothing is averaged in this training
+        run([Watch("avg_loss")], [0.5])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from PIL import Image
 from visualdl import LogReader
 from visualdl.server import lib
 
-from toolkit.callbacks import VisualDLLogger
+from toolkit.callbacks import VisualDLLogger, stage_graph
 from toolkit.errors import ConfigError, ToolkitError
+from toolkit.stage import StageInfo
 
 RECORD = "vdlrecords.run.log"
 
@@ -195,3 +197,140 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, run: Any, monkeypatch: 
     monkeypatch.setattr("visualdl.LogWriter", refuse)
     with pytest.raises(ToolkitError, match=r"cannot write .*Permission denied"):
         run([VisualDLLogger(tmp_path)], [0.5])
+
+
+def histograms(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Tag -> (epoch, number of values)."""
+    reader = LogReader(file_path=str(folder / RECORD))
+    return {
+        tag: [(item.id, sum(item.histogram.hist)) for item in reader.get_data("histogram", tag)]
+        for tag in reader.get_tags().get("histogram", [])
+    }
+
+
+def test_histograms_of_what_moves_every_so_many_epochs(tmp_path: Path, run: Any, make_model: Any) -> None:
+    model = make_model()
+    model.network.bias.stop_gradient = True
+    logger = VisualDLLogger(tmp_path, histograms=2)
+    wanted = []
+
+    def gradients(position: int, model: Any) -> None:
+        epoch, batch = divmod(position, 4)
+        if batch and logger.wants_gradients(batch - 1):
+            wanted.append((epoch + 1, batch))
+            logger.add_gradients({"weight": np.arange(6.0), "bias": np.array([np.nan, 1.0])})
+
+    run([logger], [0.5] * 5, model, watch=gradients)
+    logger.close()
+    assert wanted == [(2, 3), (4, 3)]  # the last of three steps
+    assert histograms(tmp_path) == {
+        "weights/weight": [(2, 4), (4, 4)],
+        "gradients/weight": [(2, 6), (4, 6)],
+        "gradients/bias": [(2, 1), (4, 1)],
+    }
+    assert not logger.wants_gradients(2)
+
+
+def test_without_histograms_nobody_wants_gradients(tmp_path: Path, run: Any) -> None:
+    logger = VisualDLLogger(tmp_path)
+    wanted = []
+    run([logger], [0.5], watch=lambda position, model: wanted.append(logger.wants_gradients(position - 1)))
+    logger.close()
+    assert not any(wanted)
+    assert histograms(tmp_path) == {}
+
+
+def test_histograms_of_damaged_constant_and_large_arrays(tmp_path: Path) -> None:
+    logger = VisualDLLogger(tmp_path)
+    logger.on_train_begin()
+    logger.add_gradients(
+        {
+            "nan": np.full(3, np.nan, "float32"),
+            "infinite": np.array([1.0, np.inf, 2.0]),
+            "constant": np.zeros((2, 2), "float16"),
+            "large": np.ones(1_000_000, "float32"),
+        }
+    )
+    logger.close()
+    assert histograms(tmp_path) == {
+        "gradients/infinite": [(1, 2)],
+        "gradients/constant": [(1, 4)],
+        "gradients/large": [(1, 100_000)],
+    }
+
+
+def test_titled_images_keep_their_titles_in_any_script(tmp_path: Path) -> None:
+    logger = VisualDLLogger(tmp_path)
+    logger.on_train_begin()
+    images = np.stack([np.full((2, 2, 3), value, np.uint8) for value in (1, 90)])
+    logger.add_titled_images(images, ["鸟 taken for 猫", "50% / half taken for " + "x" * 200], "mistakes", 3)
+    logger.close()
+    reader = LogReader(file_path=str(tmp_path / RECORD))
+    first, second = (tag.replace("%", "/") for tag in reader.get_tags()["image"])
+    assert first == "mistakes/01 鸟 taken for 猫"
+    assert second.startswith("mistakes/02 50_ _ half taken for xxx")
+    assert len(second) < 130
+    (item,) = reader.get_data("image", first)
+    assert item.id == 3
+    assert np.asarray(Image.open(io.BytesIO(item.image.encoded_image_string))).max() == 0  # nearly black is not white
+
+
+def test_embeddings_with_their_labels(tmp_path: Path) -> None:
+    logger = VisualDLLogger(tmp_path)
+    logger.on_train_begin()
+    features = np.array([[0, 0, 7], [3, 0, 7], [0, 4, 7]], "float32")
+    logger.add_embeddings(features, {"label": ["鸟", "a\tb", "c"], "predicted": ["鸟", "c", "c"]})
+    logger.close()
+    (item,) = LogReader(file_path=str(tmp_path / RECORD)).get_data("embeddings", "features")
+    points = np.array([list(one.vectors) for one in item.embeddings.embeddings])
+    assert points.shape == (3, 2)
+    distances = [np.linalg.norm(points[i] - points[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert distances == pytest.approx([3, 4, 5])
+    assert [list(one.label) for one in item.embeddings.embeddings] == [["鸟", "鸟"], ["a b", "c"], ["c", "c"]]
+    assert list(item.embeddings.label_meta) == ["label", "predicted"]
+
+
+def test_the_graph_is_one_that_visualdl_can_show(tmp_path: Path, run: Any) -> None:
+    from visualdl.reader.graph_reader import GraphReader
+
+    stages = [StageInfo("stem", (8, 4, 4), 216), StageInfo("layer/1", (16, 2, 2), 3000)]
+    logger = VisualDLLogger(tmp_path)
+    logger.add_graph(stage_graph(stages, (3, 8, 8), "linear head", 5, 85, frozen=1))
+    assert list(tmp_path.iterdir()) == []
+    run([logger], [])
+    logger.close()
+    reader = GraphReader(str(tmp_path))
+    (name,) = reader.runs()
+    assert len(LogReader(logdir=str(tmp_path)).logs()) == 1
+    reader.get_graph(name, refresh=True)
+    boxes = {node["name"]: node for node in json.loads((tmp_path / "vdlgraph.run.log").read_text())["nodes"]}
+    assert list(boxes) == ["/", "/image", "/stem", "/layer_1", "/head"]
+    assert boxes["/stem"]["attrs"]["in this run"] == "frozen"
+    assert boxes["/layer_1"]["attrs"] == {
+        "kind": "stage", "output shape": "16 x 2 x 2", "weights": "3,000", "in this run": "trained"
+    }  # fmt: skip
+    assert (boxes["/stem"]["output_nodes"], boxes["/head"]["input_nodes"]) == (["/layer_1"], ["/layer_1"])
+
+
+@pytest.mark.parametrize("batches", range(1, 12))
+def test_a_record_that_is_resumed_within_an_epoch_is_unbroken(
+    batches: int, tmp_path: Path, run: Any, read_record: Any
+) -> None:
+    """As after a kill: points were written after the state that is restored."""
+    losses = [0.9, 0.8, 0.7]
+    run([VisualDLLogger(tmp_path / "whole", every=2)], losses)
+    state: dict[str, Any] = {}
+    first = VisualDLLogger(tmp_path / "parts", every=2)
+
+    def keep(position: int, model: Any) -> None:
+        if position == batches:
+            state.update(first.state_dict())
+
+    run([first], losses, watch=keep)
+    first.close()
+    second = VisualDLLogger(tmp_path / "parts", every=2)
+    second.set_state_dict(state)
+    run([second], losses, first=batches // 4, done=batches % 4)
+    second.close()
+    assert read_record(tmp_path / "parts" / RECORD) == read_record(tmp_path / "whole" / RECORD)
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == [RECORD]

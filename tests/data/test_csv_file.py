@@ -265,3 +265,68 @@ def test_a_missing_table_names_those_that_are_there(root: Path) -> None:
 def test_column_names_that_yaml_reads_as_numbers(root: Path) -> None:
     write(root, "path,1,2\n" + "".join(f"a/{i:03d}.jpg,{i % 2},{i % 3 % 2}\n" for i in range(12)))
     assert build(root, "multilabel", label_columns=[2, 1]).classes == ("2", "1")
+
+
+WEIGHED = "path,kind,w,split\n" + "".join(
+    f"a/{i:03d}.jpg,{'xy'[i % 2]},{i / 4},{'val' if i > 9 else 'train'}\n" for i in range(12)
+)
+
+
+def test_weights_go_with_their_images_through_splits_and_limits(root: Path) -> None:
+    write(root, WEIGHED)
+    data = build(root, "classification", weight_column="w", samples_per_class=3)
+    assert data.classes == ("x", "y")
+    assert data.train.weights is not None
+    assert data.train.weights.dtype == np.float32
+    assert [Path(data.train.path(i)).stem for i in range(6)] == [f"{round(4 * w):03d}" for w in data.train.weights]
+    assert data.val.weights is None
+    write(root, WEIGHED.replace(",split", ",part"))
+    drawn = build(root, "classification", weight_column="w", label_columns=["kind"], classes=["y", "x"])
+    for images in (drawn.train, drawn.val):
+        assert images.weights is not None
+        assert [Path(images.path(i)).stem for i in range(len(images))] == [
+            f"{round(4 * w):03d}" for w in images.weights
+        ]
+    assert build(root, "classification", label_columns=["kind"]).train.weights is None
+
+
+def test_other_tables_need_no_weights(root: Path) -> None:
+    write(root, "path,kind,w\na/000.jpg,x,1\na/001.jpg,y,0\n", "train.csv")
+    write(root, "path,kind\na/002.jpg,x\na/003.jpg,y\n", "val.csv")
+    data = build(root, "classification", weight_column="w")
+    assert data.train.weights is not None
+    assert data.train.weights.tolist() == [1, 0]
+    write(root, "path,kind,w\na/002.jpg,x,\na/003.jpg,y,none\n", "val.csv")
+    assert build(root, "classification", weight_column="w").val.weights is None
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("-1", r"labels.csv:3: column 'w': '-1' is negative"),
+        ("nan", r"labels.csv:3: column 'w': 'nan' is not a finite number"),
+        ("inf", r"labels.csv:3: column 'w': 'inf' is not a finite number"),
+        ("", r"labels.csv:3: column 'w': '' is not a number"),
+        ("much", r"labels.csv:3: column 'w': 'much' is not a number"),
+    ],
+)
+def test_bad_weights_name_their_row(root: Path, cell: str, words: str) -> None:
+    write(root, f"path,kind,w\na/000.jpg,x,1\na/001.jpg,y,{cell}\na/002.jpg,y,1\na/003.jpg,x,1\n")
+    with pytest.raises(DataError, match=words):
+        build(root, "classification", weight_column="w")
+
+
+def test_weights_that_are_all_zero_or_contradict_are_refused(root: Path) -> None:
+    table = "path,kind,w\n" + "".join(f"a/{i:03d}.jpg,{'xy'[i % 2]},0\n" for i in range(8))
+    write(root, table)
+    with pytest.raises(DataError, match=r"weight_column 'w': all \d training images have weight 0"):
+        build(root, "classification", weight_column="w")
+    write(root, table + "a/000.jpg,x,2\n")
+    with pytest.raises(DataError, match=r"labels.csv:10: a/000.jpg is in line 2 already, with another weight"):
+        build(root, "classification", weight_column="w")
+    with pytest.raises(DataError, match=r"no column 'v' \(data.weight_column\)"):
+        build(root, "classification", weight_column="v")
+    with pytest.raises(DataError, match="holds no weights"):
+        build(root, "classification", weight_column="path")
+    with pytest.raises(DataError, match="each must be another column than 'path' and 'w'"):
+        build(root, "classification", weight_column="w", label_columns=["w"])

@@ -78,6 +78,7 @@ def test_inference_agrees_with_dygraph(name: str, tmp_path: Path) -> None:
         {"pooling": "none"},
         {"head": HeadConfig(type="cosine", dropout=0.5)},
         {"head": HeadConfig(type="mlp", hidden=(8,), dropout=0.5), "pooling": "gem"},
+        {"head": HeadConfig(type="mlp", hidden=(8,))},
         {"task": "regression"},
         {"in_channels": 1},
         {"in_channels": 5, "cut": "conv3_2"},
@@ -88,6 +89,8 @@ def test_every_top_and_input_is_exported(wishes: dict[str, Any], tmp_path: Path)
     network = create_network("mobilenet_v1_x0_25", 3, image_size=64, **wishes)
     if "task" in wishes:
         network.set_target_statistics([1.0, -1.0, 0.1], [20.0, 10.0, 0.5])
+    if network.standardising_head is not None:
+        network.set_feature_statistics(np.full(network.feature_width, 0.3), 0.2)
     assert difference(network, 64, tmp_path) < 1e-3
 
 

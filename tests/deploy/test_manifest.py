@@ -110,3 +110,16 @@ def test_a_model_of_paddle_3_in_paddle_2(folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(paddle, "__version__", "2.6.2")
     with pytest.raises(DeployError, match=r"which Paddle 2\.6\.2 cannot read"):
         Predictor(folder)
+
+
+def test_a_file_without_test_time_augmentation_mirrors_nothing(folder: Path) -> None:
+    edit(folder, test_time_augmentation=None)
+    manifest = Manifest.read(folder)
+    assert (manifest.flip, manifest.tta) == ("none", 1)
+
+
+@pytest.mark.parametrize("value", ["flip", {"flip": "sideways"}, {"views": 0}, {"views": "ten"}, {"views": 65}])
+def test_test_time_augmentation_that_is_not_understood(folder: Path, value: object) -> None:
+    edit(folder, test_time_augmentation=value)
+    with pytest.raises(DeployError, match="test_time_augmentation is"):
+        Manifest.read(folder)

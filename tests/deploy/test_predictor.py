@@ -12,6 +12,7 @@ import pytest
 from paddle import nn
 
 from toolkit.data import Preprocessing, read_image
+from toolkit.data.views import views_of
 from toolkit.deploy import Predictor
 from toolkit.errors import DataError, DeployError, DeviceError
 
@@ -131,3 +132,25 @@ def test_several_threads_may_share_a_predictor(predictor, pictures) -> None:
     for thread in threads:
         thread.join(60)
     assert found == [truth] * 4
+
+
+def test_test_time_augmentation_averages_views(tmp_path, export, pictures) -> None:
+    model = Predictor(export(tmp_path / "model", flip="horizontal", tta=6))
+    assert (model.flip, model.tta) == ("horizontal", 6)
+    views = views_of(model.preprocessing, "horizontal", 6)
+    (found,) = model.predict(pictures[0], topk=4)
+    rows = model.outputs(np.stack([view.apply(read_image(pictures[0])) for view in views]))
+    truth = np.sort(rows.mean(axis=0))[::-1]
+    np.testing.assert_allclose(found.confidence, truth, rtol=1e-4)
+    (plain,) = model.predict(pictures[0], topk=4, tta=1)
+    assert plain.confidence != found.confidence
+    first = model.predict(pictures, topk=4, batch_size=2)[0]
+    assert first.confidence == pytest.approx(found.confidence, rel=1e-4)
+
+
+def test_without_being_told_no_view_is_mirrored_and_one_is_enough(predictor, pictures) -> None:
+    assert (predictor.flip, predictor.tta) == ("none", 1)
+    with pytest.raises(DeployError, match="tta is 0; expected 1 to 64"):
+        predictor.predict(pictures, tta=0)
+    with pytest.raises(DeployError, match="tta is 65"):
+        predictor.predict(pictures, tta=65)

@@ -13,12 +13,14 @@ from typing import Any
 import paddle
 import pytest
 
+import toolkit.engine.keeping
 import toolkit.engine.trainer
+from toolkit.bakeoff import compare_presets
 from toolkit.config import Config
-from toolkit.engine import RunFolder, RunResult, Trainer, compare_presets
+from toolkit.engine import RunFolder, RunResult, Trainer
 from toolkit.engine.signals import resumable
 from toolkit.engine.state import TrainingState
-from toolkit.errors import Interrupted, ToolkitError
+from toolkit.errors import Interrupted, ToolkitError, TrainingError
 
 Make = Callable[..., Config]
 
@@ -71,7 +73,7 @@ def only_run(config: Config) -> RunFolder:
 
 def test_ctrl_c_in_an_evaluation_ends_the_run_there(make: Make, fit: Callable[..., RunResult]) -> None:
     config = make(train={"epochs": 3})
-    with pytest.raises(Interrupted, match=r"end of epoch 1 of 3.*--resume"):
+    with pytest.raises(Interrupted, match=r"in epoch 2 of 3, after step 3.*--resume"):
         fit(config, Acts("on_eval_begin", ctrl_c, epoch=1))
     assert epochs_of(only_run(config)) == [1]
 
@@ -80,7 +82,7 @@ def test_ctrl_c_while_features_are_computed_keeps_what_is_whole(
     make: Make, fit: Callable[..., RunResult], tmp_path: Path
 ) -> None:
     config = make()
-    with pytest.raises(Interrupted, match="end of epoch 0 of 2"):
+    with pytest.raises(Interrupted, match="after epoch 0 of 2"):
         fit(config, Acts("on_train_begin", ctrl_c))
     assert len(list((tmp_path / "cache").glob("*/*.npy"))) == 1  # of the training images; none of the validation images
     assert fit(config, resume=only_run(config).path).last["epoch"] == 2
@@ -88,7 +90,7 @@ def test_ctrl_c_while_features_are_computed_keeps_what_is_whole(
 
 def test_ctrl_c_after_the_last_batch_is_not_lost(make: Make, fit: Callable[..., RunResult]) -> None:
     config = make()
-    with pytest.raises(Interrupted, match="end of epoch 2 of 2"):
+    with pytest.raises(Interrupted, match="after epoch 2 of 2"):
         fit(config, Acts("on_eval_end", ctrl_c, epoch=1))
     result = fit(config, resume=only_run(config).path)
     assert epochs_of(result.folder) == [1, 2]
@@ -110,12 +112,12 @@ def full_disk(folder: RunFolder, line: dict[str, Any]) -> None:
 def test_an_error_costs_one_epoch_at_most(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(toolkit.engine.trainer, "_WRITING_SHARE", 1e9)  # nothing is written along the way
+    monkeypatch.setattr(toolkit.engine.keeping, "_WRITING_SHARE", 1e9)  # nothing is written along the way
     config = make(transfer={"preset": "finetune"}, train={"epochs": 3})
     whole = fit(config.model_copy(update={"name": "whole", "output_dir": config.output_dir / "other"}))
     with monkeypatch.context() as patch:
         if trouble == "callback":
-            with pytest.raises(RuntimeError, match="a mistake"):
+            with pytest.raises(TrainingError, match=r"Acts failed in on_train_batch_end, epoch 3.*a mistake"):
                 fit(config, Acts("on_train_batch_end", fail, epoch=2))
         else:
             spoil = Acts("on_eval_begin", lambda: patch.setattr(RunFolder, "append_metrics", full_disk), epoch=2)

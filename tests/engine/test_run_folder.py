@@ -43,8 +43,28 @@ def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path) -> None:
     folder = RunFolder.create(make_config(values))
     elsewhere = {**values, "name": "b", "data": {"workers": 7}, "transfer": {"compare": ["scratch"]}}
     assert RunFolder.open(folder.path, make_config(elsewhere)).path == folder.path
-    with pytest.raises(ConfigError, match=r"train\.epochs: 3, not 4"):
-        RunFolder.open(folder.path, make_config({**values, "train": {"epochs": 4}}))
+    with pytest.raises(ConfigError, match=r"another model\.name: resnet18, not vgg11; another seed: 0, not 1"):
+        RunFolder.open(folder.path, make_config({**values, "model": "vgg11", "seed": 1}))
+
+
+def test_a_run_may_go_on_with_more_epochs_and_another_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
+    folder = RunFolder.create(make_config(values))
+    RunFolder.open(folder.path, make_config({**values, "train": {"epochs": 4, "lr": 0.5}}))
+    assert "train.epochs: 3, not 4; another train.lr: None, not 0.5" in capsys.readouterr().err
+    assert load_config(folder.config).train.epochs == 4
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder.create(make_config({"name": "a", "model": "resnet18", "output_dir": tmp_path}))
+    held = folder.lock()
+    with pytest.raises(TrainingError, match="in use"):
+        folder.lock()
+    assert held is not None
+    held.release()
+    again = folder.lock()
+    assert again is not None
+    again.release()
 
 
 def test_unusable_folders_are_clear_errors(tmp_path: Path) -> None:

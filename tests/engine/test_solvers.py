@@ -307,6 +307,7 @@ def test_network_and_export_compute_what_the_solver_found(task: TaskName, tmp_pa
     network = frozen_network(task)
     if task == "regression":
         network.set_target_statistics([7, 8, 9], [1, 50, 1000])
+    network.set_feature_statistics(np.ones(network.feature_width), 3.0)  # of an earlier phase
     features = pooled(network, images)
     labels = labels_for(task, np.random.default_rng(1).normal(size=(24, OUTPUTS)))
     solution = fit(task, (features[:16], labels[:16], features[16:], labels[16:]), grid=(100.0, 10.0))

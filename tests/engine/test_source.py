@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from toolkit.bakeoff import compare_presets
 from toolkit.config import Config, dump_config
-from toolkit.engine import Trainer, build_job, compare_presets
+from toolkit.engine import Trainer, build_job
 from toolkit.errors import NetworkError
 from toolkit.zoo import read_weights
 

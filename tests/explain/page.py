@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import Any
 
-from toolkit.engine import Comparison
+from toolkit.bakeoff import Comparison
 from toolkit.explain import write_report
 
 VOID = {"meta", "img", "br", "link"}

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.explain.page import Page, page_of
+from toolkit.bakeoff import Comparison
 from toolkit.data import ArrayImages
-from toolkit.engine import Comparison
 from toolkit.explain import write_report
 from toolkit.task import TASKS
 

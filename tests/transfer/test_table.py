@@ -53,3 +53,17 @@ def test_cut_network_with_kept_or_all_stages() -> None:
 
 def test_notes_stand_below() -> None:
     assert "transfer.lr_decay has no effect" in _lines(preset="linear_probe", lr_decay=0.5)[-1]
+
+
+def test_rates_of_head_and_backbone_stand_below() -> None:
+    decaying, flat = (" ".join(map(str.strip, _lines(preset="finetune", lr_decay=decay))) for decay in (0.5, None))
+    assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 to 0.0125 at block0" in decaying
+    assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 down to block0" in flat
+
+
+def test_many_phases_are_numbered_and_named_below() -> None:
+    lines = _lines(preset="finetune", gradual_unfreezing=True)
+    assert any("lr: 1" in line and "lr: 5" in line for line in lines)
+    assert _row(lines, "block0")[2:] == ["in 1-4", "-", "-", "-", "-", "0.0001"]
+    assert _row(lines, "block3")[2:] == ["in 1", "-", "0.0001", "0.0001", "0.0001", "0.0001"]
+    assert any(line.strip().startswith("2 (unfreeze 1): adamw, head 0.001") for line in lines)

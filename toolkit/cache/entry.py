@@ -26,6 +26,8 @@ __all__ = ["Entry"]
 
 _MOST_SHARDS = 64
 """An open entry holds a descriptor a shard, and a process may have 256 (macOS) or 1,024 (Linux) of them."""
+_SHARD_ROWS = 256
+"""What a kill may cost: small rows fill a file in minutes or hours, and a file counts once it is whole."""
 
 
 class Entry:
@@ -34,7 +36,8 @@ class Entry:
     Args:
         folder: Where it is, or will be; its name is its key.
         facts: What the features depend on.
-        shard_bytes: Size of the files of a new entry; larger where that makes more than 64, or for one row.
+        shard_bytes: Most bytes of a file of a new entry, which has 256 rows at most; more of both where that makes
+            more than 64 files, or for one row.
         checks: The store's.
         make_room: ``FeatureStore.make_room``.
     """
@@ -144,7 +147,7 @@ class Entry:
             if found is not None:
                 warn(f"feature cache {self.key}: holds {found.rows} rows {found.shape} of {found.dtype}; computed anew")
             per_shard = self._shard_bytes // (math.prod(shape) * np.dtype(dtype).itemsize)
-            shard_rows = max(1, per_shard, -(-rows // _MOST_SHARDS))
+            shard_rows = max(1, min(per_shard, _SHARD_ROWS), -(-rows // _MOST_SHARDS))
             index = Index(self.facts, rows, shape, dtype, shard_rows, float(int(time.time())))
         if self.folder.is_dir():
             self._clear({INDEX_NAME, "used", *map(shard_name, index.shards)})

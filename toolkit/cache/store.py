@@ -58,7 +58,7 @@ class FeatureStore:
     Args:
         folder: Made when something is written. ``~`` is expanded.
         max_bytes: Size of all entries together; the least recently used make room. None: no limit.
-        shard_bytes: Size of the files of new entries; larger where that makes more than 64 of them, or for one row.
+        shard_bytes: Most bytes of a file of a new entry; see ``Entry``.
 
     Example:
         >>> store = FeatureStore(Path("~/.cache/paddle-finetune/features"), max_bytes=20 * 10**9)  # doctest: +SKIP

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from paddle.callbacks import Callback
@@ -45,9 +45,11 @@ class MonitorCallback(Callback, ABC):
     """
 
     known_monitors: ClassVar[tuple[str, ...]] = (
-        *dict.fromkeys(f"val/{metric.name}" for task in TASKS.values() for metric in task.metrics),
+        *(f"val/{name}" for name in _BETTER),
         *dict.fromkeys(f"train/{name}" for task in TASKS.values() for name in ("loss", *task.training)),
+        *(f"val/avg_{name}" for name in _BETTER),
     )
+    """All that any training measures; ``avg_`` is of averaged weights."""
     state_fields: ClassVar[tuple[str, ...]] = ("best", "best_epoch")
     """Names of the attributes that make up the state; subclasses add theirs."""
 
@@ -59,7 +61,7 @@ class MonitorCallback(Callback, ABC):
         if mode not in ("auto", "min", "max"):
             raise ConfigError(f"{type(self).__name__}: unknown mode {mode!r}; expected auto, min or max")
         self.monitor = monitor if "/" in monitor else f"val/{monitor}"
-        self.mode = mode if mode != "auto" else _BETTER.get(self.monitor.rpartition("/")[2], "max")
+        self.mode = mode if mode != "auto" else _BETTER.get(self.monitor.rpartition("/")[2].removeprefix("avg_"), "max")
         self.min_delta = abs(min_delta)
         self.epoch = 0
         self._train_logs: Mapping[str, Any] = {}
@@ -86,13 +88,15 @@ class MonitorCallback(Callback, ABC):
 
     def is_better(self, value: float) -> bool:
         """Whether a value beats the best so far by more than ``min_delta``; NaN and infinities never do."""
+        return self.beats(value, self.best)
+
+    def beats(self, value: float, other: float | None) -> bool:
+        """Whether a value is better than another one, or finite where there is no other."""
         if not math.isfinite(value):
             return False
-        if self.best is None:
+        if other is None:
             return True
-        if self.mode == "min":
-            return value < self.best - self.min_delta
-        return value > self.best + self.min_delta
+        return value < other - self.min_delta if self.mode == "min" else value > other + self.min_delta
 
     def value(self, logs: Mapping[str, Any]) -> float:
         """The metric in the logs of the last epoch.
@@ -106,10 +110,7 @@ class MonitorCallback(Callback, ABC):
         part, _, name = self.monitor.partition("/")
         found = logs if part == "val" else self._train_logs
         if name not in found:
-            raise ConfigError(
-                f"{type(self).__name__}: monitor {self.monitor} is not among what this training measures "
-                f"({', '.join(f'{part}/{key}' for key in found)})"
-            )
+            self._not_measured(found)
         return as_float(found[name])
 
     def state_dict(self) -> dict[str, Any]:
@@ -126,18 +127,37 @@ class MonitorCallback(Callback, ABC):
         """Check the monitor, and start anew unless a state was restored.
 
         Raises:
-            ConfigError: The monitor is unknown.
+            ConfigError: The monitor is unknown, or not among what this training measures.
         """
+        self._check_monitor()
+        if not self._restored:
+            self.reset()
+        self._restored = False
+        self._training = True
+
+    def _is_average_to_come(self, logs: Mapping[str, Any]) -> bool:
+        """Whether weights are watched that are not averaged yet."""
+        name = self.monitor.removeprefix("val/")
+        return name.startswith("avg_") and name not in logs
+
+    def _check_monitor(self) -> None:
         if self.monitor not in self.known_monitors:
             near = difflib.get_close_matches(self.monitor, self.known_monitors, n=1)
             raise ConfigError(
                 f"{type(self).__name__}: unknown monitor {self.monitor!r}; known are {', '.join(self.known_monitors)}",
                 hint=f"did you mean {near[0]}?" if near else None,
             )
-        if not self._restored:
-            self.reset()
-        self._restored = False
-        self._training = True
+        part, _, name = self.monitor.partition("/")
+        measured = self.params.get("metrics") if isinstance(self.params, Mapping) else None
+        if part == "val" and measured and name not in measured:
+            self._not_measured(measured)
+
+    def _not_measured(self, names: Iterable[str]) -> NoReturn:
+        part = self.monitor.partition("/")[0]
+        raise ConfigError(
+            f"{type(self).__name__}: monitor {self.monitor} is not among what this training measures "
+            f"({', '.join(f'{part}/{name}' for name in names)})"
+        )
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Later evaluations are not part of the training."""
@@ -153,7 +173,7 @@ class MonitorCallback(Callback, ABC):
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Compare, and decide."""
-        if not self._training:
+        if not self._training or self._is_average_to_come(logs or {}):
             return
         value = self.value(logs or {})
         better = self.is_better(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -11,7 +11,7 @@ from paddle.callbacks import Callback
 
 from toolkit.errors import ConfigError
 
-__all__ = ["load_custom"]
+__all__ = ["load_custom", "load_function"]
 
 
 def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:
@@ -28,16 +28,41 @@ def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:
         ConfigError: The module cannot be imported, the class is not there or not a callback, or it refuses ``args``.
     """
     where = f"callbacks.custom: {path}"
-    module_name, _, class_name = path.rpartition(".")
-    if not module_name:
-        raise ConfigError(f"{where}: expected package.module.Class")
-    found = _attribute(_module(module_name, where), class_name, where)
+    found = _load(path, where, "package.module.Class")
     if not (isinstance(found, type) and issubclass(found, Callback)):
         raise ConfigError(f"{where} is not a callback", hint="give a subclass of paddle.callbacks.Callback")
     try:
         return found(**(args or {}))
     except Exception as error:  # whatever the user's constructor raises
         raise ConfigError(f"{where}: cannot be made with args {dict(args or {})}: {_line(error)}") from error
+
+
+def load_function(path: str, hook: str) -> Callable[..., Any]:
+    """Import a function that is called at a hook.
+
+    Args:
+        path: ``package.module.function``.
+        hook: Named in errors.
+
+    Returns:
+        The function.
+
+    Raises:
+        ConfigError: The module cannot be imported, or there is no such function in it.
+    """
+    where = f"callbacks.functions.{hook}: {path}"
+    found = _load(path, where, "package.module.function")
+    if not callable(found):
+        raise ConfigError(f"{where} is not a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _load(path: str, where: str, expected: str) -> Any:
+    module_name, _, name = path.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"{where}: expected {expected}")
+    return _attribute(_module(module_name, where), name, where)
 
 
 def _module(name: str, where: str) -> Any:

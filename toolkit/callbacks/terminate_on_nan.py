@@ -1,4 +1,4 @@
-"""End a training whose loss is no longer a number."""
+"""End a training whose loss is no longer a number, or has exploded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from paddle.callbacks import Callback
 
 from toolkit.callbacks.base import as_float
-from toolkit.errors import TrainingError
+from toolkit.errors import DivergedError
 
-__all__ = ["TerminateOnNaN"]
+__all__ = ["EXPLODED", "TerminateOnNaN"]
+
+EXPLODED = 1e9
+"""A loss beyond this comes from weights that have left every reasonable range, though it is still a number."""
 
 
 class TerminateOnNaN(Callback):
-    """Raises when a training or validation loss is NaN or infinite.
+    """Raises when a training or validation loss is NaN, infinite or beyond ``EXPLODED``.
 
     It should come first in the list, so that no other callback acts on such a loss.
     """
@@ -32,7 +35,7 @@ class TerminateOnNaN(Callback):
         """Look at the loss of a step.
 
         Raises:
-            TrainingError: It is not finite.
+            DivergedError: It is not finite, or has exploded.
         """
         self._check(logs, f"in epoch {self._epoch + 1}, step {step + 1}")
 
@@ -40,7 +43,7 @@ class TerminateOnNaN(Callback):
         """Look at the validation loss.
 
         Raises:
-            TrainingError: It is not finite.
+            DivergedError: It is not finite, or has exploded.
         """
         self._check(logs, f"on the validation images after epoch {self._epoch + 1}")
 
@@ -48,10 +51,10 @@ class TerminateOnNaN(Callback):
         if not logs or "loss" not in logs:
             return
         loss = as_float(logs["loss"])
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or abs(loss) > EXPLODED:
             optimizer = getattr(self.model, "_optimizer", None)
             rate = f" (now {float(optimizer.get_lr()):.3g})" if optimizer else ""
-            raise TrainingError(
-                f"the loss became {loss} {where}",
+            raise DivergedError(
+                f"the loss became {loss:.6g} {where}",
                 hint=f"lower train.lr{rate}, set train.clip_norm: 1.0, or add train.warmup_epochs",
             )

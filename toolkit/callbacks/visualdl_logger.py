@@ -1,12 +1,9 @@
-"""The VisualDL record of a run: one file, that a resumed run continues."""
+"""What a run shows in VisualDL."""
 
 from __future__ import annotations
 
-import io
 import math
-import os
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,18 +12,21 @@ from numpy.typing import NDArray
 from paddle.callbacks import Callback
 
 from toolkit.callbacks.base import as_float
-from toolkit.errors import ConfigError
-from toolkit.files import clear_os_errors
+from toolkit.callbacks.numbers import metrics_of
+from toolkit.callbacks.visualdl_graph import write_graph
+from toolkit.callbacks.visualdl_record import VisualDLRecord
 from toolkit.runtime import is_main_process
 from toolkit.task import TASKS
 
 __all__ = ["VisualDLLogger"]
 
 _TRAINING = tuple(dict.fromkeys(name for task in TASKS.values() for name in ("loss", *task.training)))
+_LONGEST_TITLE = 100
+_MOST_COMPONENTS = 50
 
 
 class VisualDLLogger(Callback):
-    """Writes scalars, images and hyper-parameters for VisualDL, from the main process only.
+    """Writes scalars, histograms, images and hyper-parameters for VisualDL, from the main process only.
 
     VisualDL reads one record file a folder and shows points in the order of the file, so there is one file with a fixed
     name. When a state is restored, what was written after that state is cut off, and the curves go on without a break.
@@ -35,25 +35,26 @@ class VisualDLLogger(Callback):
     Args:
         folder: Folder of the record.
         every: Steps between two training points.
+        histograms: Epochs between two histograms of the trainable weights, and of their gradients (see
+            ``wants_gradients``); 0 for none.
 
     Attributes:
         step: Steps of this training so far.
     """
 
     file_name: ClassVar[str] = "vdlrecords.run.log"
-    aliases: ClassVar[tuple[str, ...]] = ("acc",)
-    """Names that Paddle's own callbacks want for a metric that is there under another name."""
 
-    def __init__(self, folder: Path | str, every: int = 10) -> None:
+    def __init__(self, folder: Path | str, every: int = 10, histograms: int = 0) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.every = every
+        self.histograms = histograms
         self._groups: dict[str, float] = {"head": 1.0}
-        self._writer: Any = None
+        self._record = VisualDLRecord(self.path)
         self._training = False
         self._restored = False
         self._used = False
-        self._waiting: list[tuple[str, NDArray[np.uint8], int]] = []
+        self._waiting: list[Callable[[], None]] = []
         self.reset()
 
     @property
@@ -63,10 +64,9 @@ class VisualDLLogger(Callback):
 
     def reset(self) -> None:
         """Forget the steps; the next point starts a record of its own."""
-        self.close()
+        self._record.begin()
         self.step = 0
         self._epoch = 0
-        self._keep: int | None = 0
 
     def set_groups(self, multipliers: Mapping[str, float]) -> None:
         """Say who learns at which rate.
@@ -78,16 +78,13 @@ class VisualDLLogger(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Steps so far, and the length of the record in bytes."""
-        self._flush()
-        ours = self._keep is None and self.path.exists()
-        return {"step": self.step, "bytes": self.path.stat().st_size if ours else 0}
+        return {"step": self.step, "bytes": self._record.size()}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state; the training that begins next continues the record from there."""
         self._waiting.clear()
-        self.close()
         self.step = state["step"]
-        self._keep = state["bytes"]
+        self._record.begin(state["bytes"])
         self._restored = True
 
     def add_images(self, images: NDArray[np.uint8], tag: str = "train images", step: int = 0) -> None:
@@ -98,10 +95,61 @@ class VisualDLLogger(Callback):
             tag: Title.
             step: Step or epoch they belong to.
         """
-        if is_main_process():
-            self._waiting.append((tag, _grid(images), step))
-            if self._used:
-                self._open()
+        grid = _grid(images)
+        self._write(lambda: self._record.image(tag, grid, step))
+
+    def add_titled_images(self, images: NDArray[np.uint8], titles: Sequence[str], tag: str, step: int = 0) -> None:
+        """Show images one by one, each with its own title in any script; see ``add_images``.
+
+        Args:
+            images: ``[N, H, W, 3]``, uint8, RGB.
+            titles: One an image, for instance which class was taken for which.
+            tag: Title of all of them.
+            step: Step or epoch they belong to.
+        """
+        for number, (image, title) in enumerate(zip(images, titles, strict=True), 1):
+            name = f"{tag}/{number:02d} {title.replace('/', '_')[:_LONGEST_TITLE]}"
+            self._write(lambda name=name, image=image: self._record.image(name, image, step))  # type: ignore[misc]
+
+    def add_embeddings(
+        self, features: NDArray[np.floating], labels: Mapping[str, Sequence[str]], tag: str = "features"
+    ) -> None:
+        """Show features on the page of high-dimensional data; see ``add_images``.
+
+        Args:
+            features: ``[N, D]``. They are turned to their leading principal components, 50 at most: VisualDL's page
+                draws those right, while of wider ones, and of more than there are images, it loses most points.
+            labels: Name of a column -> N texts; two columns at least, or VisualDL's page does not load.
+            tag: Title.
+        """
+        columns, header = list(labels.values()), list(labels)
+        points = _principal(features)
+        self._write(lambda: self._record.embeddings(tag, points, columns, header))
+
+    def add_graph(self, graph: dict[str, Any]) -> None:
+        """Show a network, see ``stage_graph``; a file of its own beside the record."""
+        self._write(lambda: write_graph(self.folder, graph))
+
+    def wants_gradients(self, step: int) -> bool:
+        """Whether ``add_gradients`` should be called in this step, between backward and the update.
+
+        Paddle's protocol has no hook there, so whoever makes the steps asks. It is so in the last step of every
+        ``histograms``-th epoch, on the main process; never in ``paddle.Model.fit``, where nobody asks.
+
+        Args:
+            step: Step in the epoch, from 0, as for ``on_train_batch_end``.
+        """
+        steps = self.params.get("steps") if self.params else None
+        return bool(self._histograms_are_due() and steps and step == steps - 1)
+
+    def add_gradients(self, gradients: Mapping[str, NDArray[Any]]) -> None:
+        """Write a histogram of each gradient.
+
+        Args:
+            gradients: State-dict key -> gradient of the whole batch; see ``wants_gradients``.
+        """
+        for name, values in gradients.items():
+            self._record.histogram(f"gradients/{name}", values, self._epoch + 1)
 
     def hparams(self, parameters: Mapping[str, Any], metrics: Mapping[str, float | None]) -> None:
         """Put the run on the page of hyper-parameters, so that runs can be compared.
@@ -112,18 +160,15 @@ class VisualDLLogger(Callback):
         """
         if not is_main_process():
             return
-        writer = self._open()
         shown = {f"hparam/{name}": as_float(value) for name, value in metrics.items() if value is not None}
-        writer.add_hparams({k: _plain(v) for k, v in parameters.items() if v is not None}, list(shown))
+        self._record.hparams({k: _plain(v) for k, v in parameters.items() if v is not None}, list(shown))
         for tag, value in shown.items():
-            writer.add_scalar(tag, value, self.step)
-        self._flush()
+            self._record.scalar(tag, value, self.step)
+        self._record.flush()
 
     def close(self) -> None:
         """Write out everything; a later call opens the record again."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._record.close()
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Open the record.
@@ -138,7 +183,10 @@ class VisualDLLogger(Callback):
             self.reset()
         self._used, self._restored, self._training = True, False, True
         if is_main_process():
-            self._open()
+            self._record.open()
+            for write in self._waiting:
+                write()
+        self._waiting.clear()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note the epoch."""
@@ -152,60 +200,42 @@ class VisualDLLogger(Callback):
         logs = logs or {}
         for name in _TRAINING:
             if name in logs:
-                self._scalar(f"train/{name}", logs[name], self.step)
+                self._record.scalar(f"train/{name}", as_float(logs[name]), self.step)
         if "lr" in logs:
             for group, share in self._groups.items():
                 if share:
-                    self._scalar(f"lr/{group}", as_float(logs["lr"]) * share, self.step)
+                    self._record.scalar(f"lr/{group}", as_float(logs["lr"]) * share, self.step)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Write histograms of the trainable weights, where it is their turn (epochs are counted from 1)."""
+        if self._histograms_are_due():
+            for name, weight in self.model.network.named_parameters():
+                if not weight.stop_gradient:
+                    self._record.histogram(f"weights/{name}", weight.astype("float32").numpy(), epoch + 1)
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write the metrics of the validation images, every epoch (counted from 1)."""
-        if not self._training or not is_main_process():
-            return
-        for name, value in (logs or {}).items():
-            if name not in self.aliases and isinstance(value, (int, float, list, tuple, np.ndarray, np.generic)):
-                self._scalar(f"val/{name}", value, self._epoch + 1)
+        if self._training and is_main_process():
+            for name, value in metrics_of(logs).items():
+                self._record.scalar(f"val/{name}", as_float(value), self._epoch + 1)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Write out everything."""
         self._training = False
-        self._flush()
+        self._record.flush()
 
-    def _scalar(self, tag: str, value: Any, step: int) -> None:
-        self._open().add_scalar(tag.replace("%", "_"), as_float(value), step)
-
-    def _flush(self) -> None:
-        if self._writer is not None:
-            with clear_os_errors(str(self.path)):
-                self._writer.flush()
-
-    def _open(self) -> Any:
-        """The writer, made when it is first needed."""
-        if self._writer is None:
-            try:
-                from visualdl import LogWriter  # heavy, and not needed without a record
-            except ImportError as error:
-                raise ConfigError(
-                    "log.visualdl is on, but VisualDL is not installed", hint="pip install visualdl"
-                ) from error
-            with clear_os_errors(str(self.path)), redirect_stdout(io.StringIO()):  # it greets old records on stdout
-                self._cut_record()
-                self._writer = LogWriter(logdir=str(self.folder), file_name=self.file_name)
-        for tag, grid, step in self._waiting:
-            self._writer.add_image(tag, grid, step)
-        self._waiting.clear()
-        return self._writer
-
-    def _cut_record(self) -> None:
-        """Leave in the record what belongs to this training."""
-        keep, self._keep = self._keep, None
-        if keep is None or not self.path.exists():
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write now, or when the training begins."""
+        if not is_main_process():
             return
-        if keep:
-            os.truncate(self.path, min(keep, self.path.stat().st_size))
+        if self._used:
+            write()
         else:
-            taken = len(list(self.folder.glob("earlier.*.log")))
-            self.path.rename(self.folder / f"earlier.{taken + 1}.log")
+            self._waiting.append(write)
+
+    def _histograms_are_due(self) -> bool:
+        due = self.histograms and (self._epoch + 1) % self.histograms == 0
+        return bool(due and self._training and is_main_process())
 
 
 def _plain(value: Any) -> int | float | str:
@@ -213,6 +243,14 @@ def _plain(value: Any) -> int | float | str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return value
+
+
+def _principal(features: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Leading principal components ``[N, min(50, N - 1, D)]`` (one at least) of features ``[N, D]``."""
+    centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
+    left, strength, _ = np.linalg.svd(centred, full_matrices=False)
+    most = max(1, min(_MOST_COMPONENTS, len(features) - 1, features.shape[1]))
+    return np.asarray(left[:, :most] * strength[:most])
 
 
 def _grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -5,6 +5,8 @@ from toolkit.config.callbacks import (
     CheckpointConfig,
     CustomCallbackConfig,
     EarlyStoppingConfig,
+    LogFileConfig,
+    ModelCheckpointConfig,
     MonitorConfig,
     PlateauConfig,
 )
@@ -14,6 +16,7 @@ from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
 from toolkit.config.schema import Config
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
 from toolkit.config.transfer import PhaseConfig, Preset, TransferConfig
+from toolkit.config.watching import RemoteMonitorConfig, WeightAveragingConfig, host_of
 
 __all__ = [
     "CacheConfig",
@@ -26,15 +29,20 @@ __all__ = [
     "ExportConfig",
     "HeadConfig",
     "LogConfig",
+    "LogFileConfig",
+    "ModelCheckpointConfig",
     "ModelConfig",
     "MonitorConfig",
     "PhaseConfig",
     "PlateauConfig",
     "Preset",
+    "RemoteMonitorConfig",
     "SourceConfig",
     "TrainConfig",
     "TransferConfig",
+    "WeightAveragingConfig",
     "dump_config",
+    "host_of",
     "load_config",
     "make_config",
     "with_overrides",

@@ -77,6 +77,12 @@ class DataConfig(Section):
     """`csv`, multilabel in one column: what stands between the names of labels; an empty cell has none."""
     split_column: str = "split"
     """`csv`: column that says train, val or test, where there is one."""
+    weight_column: str | None = None
+    """`csv`: column of numbers >= 0, how much each training image counts in the loss, or else how often `sampling:
+    weighted` takes it; 0 leaves it out."""
+    sampling: Literal["natural", "balanced", "weighted"] = "natural"
+    """Training images of an epoch: each once; `balanced`: each class equally often, images of small classes again and
+    again; `weighted`: each as often as `weight_column` says."""
 
     @model_validator(mode="before")
     @classmethod
@@ -86,6 +92,14 @@ class DataConfig(Section):
             return value
         lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
         return {**value, **{key: [str(name) for name in names] for key, names in lists.items()}}
+
+    @model_validator(mode="after")
+    def _weights_stand_in_a_column(self) -> DataConfig:
+        if self.weight_column is not None and self.format != "csv":
+            raise ValueError(f"weight_column is a column of a csv table, and format is {self.format}")
+        if self.sampling == "weighted" and self.weight_column is None:
+            raise ValueError("sampling: weighted draws by the weight of each image: set weight_column (format: csv)")
+        return self
 
     @model_validator(mode="after")
     def _fractions_leave_something(self) -> DataConfig:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from toolkit.config.callbacks import CallbacksConfig
+from toolkit.config.contradictions import contradictions
 from toolkit.config.data import DataConfig
 from toolkit.config.model import ModelConfig
 from toolkit.config.section import Section, spelled_as
@@ -55,10 +56,12 @@ class Config(Section):
         task = TASKS[self.task]
         known = [f"val/{metric.name}" for metric in task.metrics]
         known += [f"train/{name}" for name in ("loss", *task.training)]
-        callbacks = self.callbacks
-        for callback in (callbacks.early_stopping, callbacks.checkpoint, callbacks.reduce_on_plateau):
-            if callback is not None and callback.monitor is not None and callback.monitor not in known:
-                raise ValueError(f"{callback.monitor} is no metric of {self.task}; known: {', '.join(known)}")
+        if self.callbacks.weight_averaging is not None:
+            known += [f"val/avg_{metric.name}" for metric in task.metrics]
+        for monitor in self.callbacks.monitors():
+            if monitor not in known:
+                cure = "; averages are measured with callbacks.weight_averaging" if "/avg_" in monitor else ""
+                raise ValueError(f"{monitor} is no metric of {self.task}; known: {', '.join(known)}{cure}")
         return self
 
     @model_validator(mode="after")
@@ -67,4 +70,11 @@ class Config(Section):
             raise ValueError(f"train.label_smoothing is for classification, not for {self.task}")
         if self.model.head.type == "cosine" and self.task == "regression":
             raise ValueError("model.head cosine compares directions, which gives no numbers: use linear or mlp")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_contradicts(self) -> Config:
+        found = contradictions(self)
+        if found:
+            raise ValueError("; ".join(found))
         return self

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
 
-from toolkit.config.section import Fraction, Section
+from toolkit.config.schedule import ScheduleConfig
+from toolkit.config.section import Section
 
 __all__ = ["CacheConfig", "ExportConfig", "LogConfig", "TrainConfig"]
 
@@ -27,13 +29,29 @@ Size = Annotated[ByteSize | None, BeforeValidator(_size)]
 """Bytes, written as ``20GB``, ``500 MB``, ``16GiB`` or a number; None: no limit."""
 
 
-class TrainConfig(Section):
+def _class_weights(value: Any) -> Any:
+    """YAML reads ``{5: 2.0}`` as a number; names of classes are text."""
+    if value is None or value in ("balanced", "effective"):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"expected balanced, effective, or `class: weight` lines (found {value!r})")
+    for name, weight in value.items():
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < inf:
+            raise ValueError(f"expected a number above 0 for the weight of {name} (found {weight!r})")
+    return {str(name): weight for name, weight in value.items()}
+
+
+ClassWeights = Annotated[Literal["balanced", "effective"] | dict[str, float] | None, BeforeValidator(_class_weights)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class TrainConfig(ScheduleConfig):
     """How training goes."""
 
     epochs: int | None = Field(default=None, ge=1)
     """Number of epochs; by default the preset's."""
-    lr: float | None = Field(default=None, gt=0)
-    """Learning rate of the head; by default the preset's for this optimizer."""
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
+    """Learning rate of the head; by default the preset's for this optimizer; `auto`: a short search before training."""
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
     """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
     solver: Literal["sgd", "exact"] = "sgd"
@@ -42,20 +60,56 @@ class TrainConfig(Section):
     """Momentum of `momentum`."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """L2 penalty (decoupled for `adamw`)."""
-    schedule: Literal["cosine", "step", "constant", "plateau"] = "cosine"
-    """Learning rate over time; `plateau` reduces it when `callbacks.reduce_on_plateau` says so."""
-    warmup_epochs: float = Field(default=0.0, ge=0)
-    """Epochs of linear warm-up, in steps; fractions allowed."""
-    step_epochs: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.5, 0.75)
-    """`step`: where the rate drops, as fractions of the phase."""
-    step_gamma: Fraction = 0.1
-    """`step`: factor of each drop."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes (training loss only)."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Clip the global norm of the gradients."""
+    clip_value: float | None = Field(default=None, gt=0)
+    """Clip each number of the gradients to [-clip_value, clip_value]."""
+    loss: Literal["cross_entropy", "focal"] | None = None
+    """`focal` turns the loss to the samples that are still wrong; by default cross entropy, for regression the squared
+    error."""
+    focal_gamma: Strength | None = None
+    """`focal`: how much less right samples count, 0 (not less: cross entropy) or more; by default 2."""
+    class_weights: ClassWeights = None
+    """Weights in the loss (training only): `balanced`, inversely to the number of images of each class; `effective`, to
+    its effective number; or `class: weight` for some, 1 for the others. Multilabel: weights of the positives of each
+    label against its negatives."""
+    effective_beta: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """`effective`: 0 weighs all classes alike, 1 would weigh as `balanced`; by default 0.999."""
+    mixup: Strength = 0.0
+    """Alpha of mixup: each training image is mixed with another one, and so are their labels; 0: off, 0.2 is usual."""
+    cutmix: Strength = 0.0
+    """Alpha of cutmix: a box of another training image covers part of each; 0: off, 1 is usual. With both, each batch
+    takes one of the two by lot."""
+    l2_sp: Strength = 0.0
+    """Pull of backbone weights that move towards the pretrained ones (L2-SP), in place of `weight_decay`; 0: off."""
+    tta: int = Field(default=1, ge=1, le=64)
+    """Test-time augmentation: views of an image whose outputs are averaged, in `eval.py` and by the exported model."""
+    accumulate: int = Field(default=1, ge=1)
+    """Compute each batch in so many parts, as one update: the same result (but for BatchNorm) in less memory."""
+    on_nan: Literal["stop", "backoff"] = "stop"
+    """When the loss is no number any more or explodes: stop, or go back to the last good epoch with half the rate."""
+    amp: Literal["off", "O1", "O2"] = "off"
+    """Mixed precision on a GPU: O1 for most operations, O2 for all but the weights' updates."""
+    amp_dtype: Literal["float16", "bfloat16"] = "float16"
+    """Numbers of mixed precision; bfloat16 needs no loss scaling, and a GPU that has it."""
+    sync_batch_norm: bool = False
+    """Several GPUs: BatchNorm statistics over the batches of all of them."""
+    scale_lr: Literal["none", "linear", "sqrt"] = "none"
+    """Several processes, each with batches of `data.batch_size`: multiply the rate by their number, its root, or not."""
+    resume: Literal["auto"] | None = None
+    """`auto`: go on with the newest unfinished run of this config, if there is one, in place of beginning another."""
+    processes: int = Field(default=1, ge=1)
+    """CPU: share each batch among so many processes of this machine; faster where a network gains little from threads.
+    For GPUs see `paddle.distributed.launch` in the README."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
     """auto, cpu, gpu or gpu:k."""
+
+    @property
+    def mixing(self) -> tuple[str, ...]:
+        """Names of the ways in which training images are mixed: ``mixup``, ``cutmix``, both or none."""
+        return tuple(name for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha)
 
 
 class CacheConfig(Section):
@@ -86,6 +140,14 @@ class LogConfig(Section):
     """Steps between two training points in VisualDL."""
     sample_images: int = Field(default=16, ge=0)
     """Augmented training images shown in VisualDL."""
+    histograms: int = Field(default=0, ge=0)
+    """Epochs between two histograms of the trainable weights and their gradients in VisualDL; 0: none."""
+    graph: bool = True
+    """Show the network's stages on VisualDL's page of graphs."""
+    mistakes: int = Field(default=0, ge=0)
+    """After training, show so many of the evaluation images that the best epoch is most wrong about."""
+    embeddings: int = Field(default=0, ge=0)
+    """After training, show the features of so many evaluation images in VisualDL's high-dimensional view; 3 or more."""
 
 
 class ExportConfig(Section):

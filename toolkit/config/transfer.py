@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,7 @@ Preset = Literal[
     "finetune",
     "scratch",
     "custom",
+    "auto",
 ]
 
 
@@ -33,6 +34,8 @@ class PhaseConfig(Section):
     """Learning rate of the head; by default `train.lr`."""
     backbone_lr: float | None = Field(default=None, ge=0, le=1)
     """Learning rate of the backbone as a fraction of the head's; by default the preset's."""
+    lr_decay: float | None = Field(default=None, gt=0, le=1)
+    """Each stage further from the head learns this much slower than the one above it; by default the preset's."""
     name: str | None = None
     """Name shown in tables."""
 
@@ -41,7 +44,11 @@ class TransferConfig(Section):
     """What to keep of the pretrained network, what to train, and how fast."""
 
     preset: Preset = "finetune"
-    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom."""
+    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom; `auto` asks the
+    advisor first."""
+    size: Literal["small", "medium", "large"] | None = None
+    """In place of a preset, by the size of the data alone: `small` freezes all, `medium` freezes most, `large` starts
+    from the pretrained weights and fine-tunes everything."""
     variant: Literal["shallow_features", "finetune_most"] | None = None
     """`small_different` only: linear head on shallow features (default), or fine-tune most with strong augmentation."""
     freeze: int | str | None = None
@@ -56,10 +63,30 @@ class TransferConfig(Section):
     """Learning rate of named stages as a fraction of the head's; goes before everything else."""
     phases: tuple[PhaseConfig, ...] | None = None
     """Training in phases, for instance the head first, then more with a small rate; replaces train.epochs."""
+    head_first: int | None = Field(default=None, ge=0)
+    """So many epochs of the head alone, on features, before the rest (linear probing, then fine-tuning)."""
+    gradual_unfreezing: bool | None = None
+    """Unfreeze from the top, a group of stages an epoch, until all stages move that the preset moves."""
     compare: tuple[Preset, ...] = ()
     """Presets that are trained beside this one on the same data, for a table at the end."""
     compare_seeds: int = Field(default=1, ge=1)
     """Number of seeds of that table (split and training: seed, seed + 1, ...)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_takes_the_place_of_a_preset(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("size") is None:
+            return value
+        preset = value.get("preset", "custom")
+        if preset != "custom":
+            raise ValueError(f"size says what to freeze by itself: leave out either size or preset ({preset})")
+        return {**value, "preset": "custom"}
+
+    @model_validator(mode="after")
+    def _compared_presets_are_plans(self) -> TransferConfig:
+        if "auto" in self.compare:
+            raise ValueError("compare: auto stands for one of the others, and cannot be compared with them")
+        return self
 
     @model_validator(mode="after")
     def _variant_needs_its_preset(self) -> TransferConfig:

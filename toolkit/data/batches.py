@@ -2,7 +2,8 @@
 
 OpenCV releases Python's lock while it decodes and resizes, so threads are enough: nothing is copied between processes,
 and an exception in a worker reaches the consumer. Order depends on (seed, epoch), and the random changes of a picture
-on (seed, epoch, its index), so the batches are the same for any number of workers.
+on (seed, epoch, its index, and how often it came before in the epoch), so the batches are the same for any number of
+workers.
 
 Evaluation decodes in full, as prediction does. Random crops may come from a JPEG decoded at a reduced size
 (``toolkit.data.reduced``), as long as they keep ``image_size`` rows and columns.
@@ -25,10 +26,11 @@ import numpy.typing as npt
 from toolkit.data.augmentation import Augmentation
 from toolkit.data.box import whole
 from toolkit.data.channels import Pixels
-from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels
+from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels, Weights
 from toolkit.data.picture_cache import PictureCache
 from toolkit.data.pool import ReaderPool
 from toolkit.data.preprocessing import Preprocessing
+from toolkit.data.sampling import Sampler, ShuffledSampler, occurrences
 from toolkit.data.sharding import shard
 from toolkit.errors import DataError
 
@@ -36,7 +38,7 @@ __all__ = ["Batch", "BatchLoader"]
 
 _MAX_WORKERS = 8
 _AHEAD = 2
-_ORDER, _CHANGE = 1, 2  # two independent streams of random numbers from one seed
+_CHANGE = 2  # a stream of random numbers of its own; see toolkit.data.sampling for those of the order
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,16 @@ class Batch:
 
     Attributes:
         inputs: Normalised pixels, float32 ``[N, C, S, S]``.
-        labels: Class numbers, int64 ``[N]``; or the rows of the image set's labels, float32 ``[N, ...]``.
+        labels: Class numbers, int64 ``[N]``; or the rows of the image set's labels, float32 ``[N, ...]``. Of mixed
+            pictures: shares of the classes, float32 ``[N, C]``, or mixed rows.
         indices: Positions in the image set, int64 ``[N]``.
+        weights: How much each mixed picture counts in the loss, float32 ``[N]``; None: as ``indices`` say.
     """
 
     inputs: npt.NDArray[np.float32]
     labels: Labels
     indices: Indices
+    weights: Weights | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -60,8 +65,8 @@ class Batch:
 class BatchLoader:
     """Iterate over an image set in batches.
 
-    Without ``drop_last`` every picture comes exactly once an epoch, over all ranks, with no padding. All ranks make the
-    same number of batches, as data-parallel training needs (see ``toolkit.data.sharding``).
+    Without ``drop_last`` and ``sampler`` every picture comes exactly once an epoch, over all ranks, with no padding.
+    All ranks make the same number of batches, as data-parallel training needs (see ``toolkit.data.sharding``).
 
     Args:
         images: What to read.
@@ -69,6 +74,7 @@ class BatchLoader:
         batch_size: Pictures a batch on this rank, >= 1.
         augmentation: Random changes; None (or level ``none``): resize and centre crop of ``preprocessing``.
         shuffle: A new order each epoch; else the set's order.
+        sampler: Which pictures an epoch takes, and in which order; by default all, as ``shuffle`` says.
         seed: Seed of order and random changes, >= 0.
         workers: Threads, 0 for none; None: one a core, at most 8.
         timeout: Seconds without an image done after which the threads are given up, > 0; no limit without threads.
@@ -92,6 +98,7 @@ class BatchLoader:
         batch_size: int,
         augmentation: Augmentation | None = None,
         shuffle: bool = False,
+        sampler: Sampler | None = None,
         seed: int = 0,
         workers: int | None = None,
         timeout: float = 300.0,
@@ -109,20 +116,20 @@ class BatchLoader:
         self.preprocessing = preprocessing
         self.augmentation = augmentation if augmentation is not None and augmentation.is_random else None
         self.batch_size = batch_size
-        self.shuffle = shuffle
+        self.sampler = ShuffledSampler(len(images)) if shuffle and sampler is None else sampler
         self.seed = seed
         self.epoch = 0
+        self.start = 0
         self.workers = _default_workers() if workers is None else workers
         self.timeout = timeout
         self.fast_decoding = fast_decoding
         self.cache = None if isinstance(images, ArrayImages) else cache
-        self._bounds = shard(
-            len(images), batch_size, rank=rank, world_size=world_size, drop_last=drop_last, equal=shuffle or drop_last
-        )
+        total, equal = len(images) if self.sampler is None else len(self.sampler), drop_last or self.sampler is not None
+        self._bounds = shard(total, batch_size, rank=rank, world_size=world_size, drop_last=drop_last, equal=equal)
         self._rank, self._world_size = rank, world_size
-        if shuffle and len(self._bounds) < 2:
+        if self.sampler is not None and len(self._bounds) < 2:
             raise DataError(
-                f"{len(images)} training images leave no batch of {batch_size} on {world_size} process(es)",
+                f"{total} training images leave no batch of {batch_size} on {world_size} process(es)",
                 hint="use a smaller data.batch_size, fewer processes, or more images",
             )
 
@@ -130,20 +137,26 @@ class BatchLoader:
         """Number of batches on this rank."""
         return len(self._bounds) - 1
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (0-based) that the next iteration makes."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch (0-based) that the next iteration makes, and its first batch: those before are not read."""
+        self.epoch, self.start = epoch, start
 
     def index_batches(self) -> list[Indices]:
         """Positions in the image set, int64 ``[N]`` for each batch of this epoch on this rank."""
-        everything = np.arange(len(self.images), dtype=np.int64)
-        if self.shuffle:
-            everything = np.random.default_rng((_ORDER, self.seed, self.epoch)).permutation(everything)
+        return self._in_batches(self._order())
+
+    def _order(self) -> Indices:
+        if self.sampler is not None:
+            return self.sampler.order(self.seed, self.epoch)
+        return np.arange(len(self.images), dtype=np.int64)
+
+    def _in_batches(self, everything: Indices) -> list[Indices]:
+        """This rank's part of what there is for each position of the order."""
         mine = everything[self._rank :: self._world_size]
         return [mine[start:stop] for start, stop in pairwise(self._bounds)]
 
     def view(self, index: int) -> Pixels:
-        """One picture as the network sees it in this epoch, before normalisation.
+        """One picture as the network sees it in this epoch (the first time), before normalisation.
 
         Args:
             index: Position in the image set.
@@ -165,27 +178,29 @@ class BatchLoader:
         """
         cv2.setNumThreads(1)
         batch = self._empty(indices)
-        self._fill(batch, slice(None), epoch)
+        self._fill(batch, np.zeros_like(indices), slice(None), epoch)
         return batch.inputs
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)  # the pool has a thread a core already
-        return (self._with_pool if self.workers else self._alone)(self.index_batches(), self.epoch)
+        repeats = self._in_batches(occurrences(self._order()))
+        batches = list(zip(self.index_batches(), repeats, strict=True))[self.start :]
+        return (self._with_pool if self.workers else self._alone)(batches, self.epoch)
 
-    def _alone(self, batches: list[Indices], epoch: int) -> Iterator[Batch]:
-        for indices in batches:
+    def _alone(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Iterator[Batch]:
+        for indices, repeats in batches:
             batch = self._empty(indices)
-            self._fill(batch, slice(None), epoch)
+            self._fill(batch, repeats, slice(None), epoch)
             yield batch
 
-    def _with_pool(self, batches: list[Indices], epoch: int) -> Iterator[Batch]:
+    def _with_pool(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Iterator[Batch]:
         """Keep a few batches in the making; each is split among the threads, which write into its array."""
         waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
         with ReaderPool(self.workers, self.timeout) as pool:
-            for indices in batches:
+            for indices, repeats in batches:
                 batch = self._empty(indices)
                 parts = [slice(part, None, self.workers) for part in range(min(self.workers, len(indices)))]
-                tasks = [partial(self._fill, batch, part, epoch, pool) for part in parts]
+                tasks = [partial(self._fill, batch, repeats, part, epoch, pool) for part in parts]
                 waiting.append((batch, [pool.submit(task) for task in tasks]))
                 if len(waiting) > _AHEAD:
                     yield _finished(pool, *waiting.popleft())
@@ -197,17 +212,17 @@ class BatchLoader:
         inputs = np.empty((len(indices), channels, side, side), np.float32)
         return Batch(inputs, self.images.labels[indices], indices)
 
-    def _fill(self, batch: Batch, part: slice, epoch: int, pool: ReaderPool | None = None) -> None:
+    def _fill(self, batch: Batch, repeats: Indices, part: slice, epoch: int, pool: ReaderPool | None = None) -> None:
         for row in range(len(batch))[part]:
             index = int(batch.indices[row])
             if pool is not None:
                 pool.begin(self.images.path(index))
-            self.preprocessing.normalise(self._view(index, epoch), out=batch.inputs[row])
+            self.preprocessing.normalise(self._view(index, epoch, int(repeats[row])), out=batch.inputs[row])
 
-    def _view(self, index: int, epoch: int) -> Pixels:
+    def _view(self, index: int, epoch: int, repeat: int = 0) -> Pixels:
         if self.augmentation is None:
             return self._kept(index, self._centre, (self.preprocessing.resize_to, self.preprocessing.image_size))
-        rng = np.random.default_rng((_CHANGE, self.seed, epoch, index))
+        rng = np.random.default_rng((_CHANGE, self.seed, epoch, index, *([repeat] if repeat else [])))
         if self.cache is None and self.fast_decoding:
             choose = partial(self.augmentation.crop, rng=rng)
             return self.augmentation.change(self.images.read_part(index, choose, self.augmentation.image_size), rng)

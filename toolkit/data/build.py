@@ -22,7 +22,7 @@ from toolkit.data.facts import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, DataError
 from toolkit.task import TaskName
 
 __all__ = ["build_data"]
@@ -97,6 +97,7 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
     warn_of_duplicates(source.classes, drawn, config.timeout)
     if config.samples_per_class is not None and rules.limit is not None:
         drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, config.split_seed)
+    _check_weights(config, drawn["train"])
     return DataBundle(
         train=drawn["train"],
         val=drawn["val"],
@@ -107,6 +108,14 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
         content=facts.content,
         task=task,
     )
+
+
+def _check_weights(config: DataConfig, images: ImageSet) -> None:
+    if images.weights is not None and not images.weights.any():
+        raise DataError(
+            f"data.weight_column {config.weight_column!r}: all {len(images)} training images have weight 0",
+            hint="give some of them a weight above 0",
+        )
 
 
 def _refuse_misfits(config: DataConfig, task: TaskName, facts: FormatFacts, rules: _Rules) -> None:

@@ -21,11 +21,13 @@ from toolkit.errors import DataError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices", "Labels"]
+__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices", "Labels", "Weights"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[Any]
 """Class numbers, int64 ``[N]``; or a row a picture, float32 ``[N, C]``: 0 or 1 for each label, or targets."""
+Weights: TypeAlias = npt.NDArray[np.float32]
+"""How much each picture counts, ``[N]``, >= 0."""
 
 
 class ImageSet(ABC):
@@ -35,9 +37,11 @@ class ImageSet(ABC):
         labels: Read-only. Classification: class numbers, int64 ``[N]``. Multilabel: 0 or 1 for each label, float32
             ``[N, C]``. Regression: targets in their own units, float32 ``[N, T]``.
         channels: Channels of the pictures as they are read; 3 (RGB) unless ``with_channels`` says otherwise.
+        weights: How much each picture counts in training, read-only; None where all count alike.
     """
 
     channels: int = RGB
+    weights: Weights | None = None
 
     def __init__(self, labels: npt.ArrayLike) -> None:
         given = np.asarray(labels)
@@ -92,9 +96,26 @@ class ImageSet(ABC):
         changed.channels = channels
         return changed
 
+    def with_weights(self, weights: npt.ArrayLike) -> Self:
+        """The same pictures, which count by these weights in training.
+
+        Args:
+            weights: Finite numbers >= 0, ``[N]``.
+
+        Raises:
+            ValueError: They are not.
+        """
+        given = np.array(weights, np.float32)
+        if given.shape != (len(self),) or not (np.isfinite(given).all() and (given >= 0).all()):
+            raise ValueError(f"expected {len(self)} finite weights >= 0, not {given.shape}")
+        given.setflags(write=False)
+        changed = copy.copy(self)
+        changed.weights = given
+        return changed
+
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes when a picture, a label or the order changes (hex, 64 digits)."""
+        """A digest that changes when a picture, a label, a weight or the order changes (hex, 64 digits)."""
 
     @abstractmethod
     def pixels_fingerprint(self, *, content: bool = False) -> str:
@@ -104,6 +125,11 @@ class ImageSet(ABC):
             content: Read every file, and not only its path, size and modification time.
         """
 
+    def _as_here(self, taken: Self, chosen: Indices) -> Self:
+        """Pictures taken from this set, read as here and with their weights."""
+        taken = taken.with_channels(self.channels)
+        return taken if self.weights is None else taken.with_weights(self.weights[chosen])
+
     def _taken_labels(self, chosen: Indices, labels: npt.ArrayLike | None) -> npt.ArrayLike:
         return self.labels[chosen] if labels is None else labels
 
@@ -111,6 +137,8 @@ class ImageSet(ABC):
         digest = hashlib.sha256(self.labels.tobytes())
         if self.channels != RGB:
             digest.update(f"{self.channels} channels\n".encode())
+        if self.weights is not None:
+            digest.update(b"weights\n" + self.weights.tobytes())
         return digest
 
 
@@ -154,7 +182,7 @@ class FileImages(ImageSet):
         """Some of these files; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
         taken = FileImages([self._files[i] for i in chosen], self._taken_labels(chosen, labels))
-        return taken.with_channels(self.channels)
+        return self._as_here(taken, chosen)
 
     def fingerprint(self) -> str:
         """Digest of absolute paths, sizes, modification times and labels; the files are not read."""
@@ -214,7 +242,7 @@ class ArrayImages(ImageSet):
         """Some of these pictures; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
         taken = ArrayImages(self._pixels, self._taken_labels(chosen, labels), self.name, self._rows[chosen])
-        return taken.with_channels(self.channels)
+        return self._as_here(taken, chosen)
 
     def fingerprint(self) -> str:
         """Digest of pixels and labels."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from toolkit.deploy.export import check_export, export_model
     from toolkit.deploy.image_predictor import ImagePredictor
     from toolkit.deploy.inputs import expand_images
+    from toolkit.deploy.job_export import export_job
     from toolkit.deploy.manifest import Manifest
     from toolkit.deploy.network_predictor import NetworkPredictor
     from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_table
@@ -28,6 +29,7 @@ __all__ = [
     "Predictor",
     "check_export",
     "expand_images",
+    "export_job",
     "export_model",
     "predictions_csv",
     "predictions_table",
@@ -44,6 +46,7 @@ _HOME = {
     "Predictor": "predictor",
     "check_export": "export",
     "expand_images": "inputs",
+    "export_job": "job_export",
     "export_model": "export",
     "predictions_csv": "prediction",
     "predictions_table": "prediction",

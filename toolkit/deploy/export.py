@@ -15,6 +15,7 @@ import paddle
 from paddle.nn import Layer
 
 import toolkit
+from toolkit.data.augmentation import Flip
 from toolkit.deploy.activated import Activated
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
@@ -42,6 +43,8 @@ def export_model(
     check: npt.NDArray[np.float32] | None = None,
     tolerance: float = 1e-4,
     task: TaskName = "classification",
+    flip: Flip = "none",
+    tta: int = 1,
 ) -> Path:
     """Write an inference folder: program, weights and ``inference.yml``; any batch size.
 
@@ -63,6 +66,8 @@ def export_model(
             in the manifest: ``extra.checked_images``, ``extra.largest_difference``.
         tolerance: Largest allowed difference on ``check``, of a probability or as a share of a target's scale.
         task: What the outputs are.
+        flip: Mirroring that does not change what a picture is, for test-time augmentation.
+        tta: Views of a picture that predictors average unless told otherwise.
 
     Returns:
         The folder.
@@ -97,6 +102,8 @@ def export_model(
             versions={"toolkit": toolkit.__version__, "paddle": paddle.__version__},
             extra=dict(extra or {}),
             task=task,
+            flip=flip,
+            tta=tta,
         )
         _try_out(session, manifest)
         manifest.write(temporary)

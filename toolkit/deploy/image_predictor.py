@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,7 +14,9 @@ import numpy.typing as npt
 
 from toolkit.console import progress
 from toolkit.data import Preprocessing, read_image
-from toolkit.data.channels import RGB, fit_channels
+from toolkit.data.augmentation import Flip
+from toolkit.data.channels import RGB, Pixels, fit_channels
+from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.inputs import read_ahead
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
 from toolkit.errors import DataError, DeployError
@@ -35,12 +38,23 @@ class ImagePredictor(ABC):
         classes: Names of the classes, labels or targets; position i is output i.
         preprocessing: From a picture to the network's input.
         task: What the outputs are.
+        flip: Mirroring that does not change what a picture is, for ``tta``.
+        tta: Views of a picture that are averaged where ``predict`` is not told otherwise.
     """
 
-    def __init__(self, classes: Sequence[str], preprocessing: Preprocessing, task: TaskName = "classification") -> None:
+    def __init__(
+        self,
+        classes: Sequence[str],
+        preprocessing: Preprocessing,
+        task: TaskName = "classification",
+        flip: Flip = "none",
+        tta: int = 1,
+    ) -> None:
         self.classes = tuple(classes)
         self.preprocessing = preprocessing
         self.task: TaskName = task
+        self.flip: Flip = flip
+        self.tta = tta
 
     @property
     def channels(self) -> int:
@@ -70,6 +84,7 @@ class ImagePredictor(ABC):
         batch_size: int = 8,
         names: Sequence[str] | None = None,
         threshold: float | None = None,
+        tta: int | None = None,
     ) -> list[Prediction]:
         """Predict from pictures; files are read in a few threads ahead of the network.
 
@@ -80,6 +95,10 @@ class ImagePredictor(ABC):
             batch_size: How many go through the network at once, at least 1.
             names: What to call the pictures; by default a file's path, and ``image <i>`` for one in memory.
             threshold: Multilabel only: a label is there when its probability is above this, in [0, 1); by default 0.5.
+            tta: Test-time augmentation: the mean of the probabilities, or of a regression's values, over so many views
+                of each picture (centre, mirrored where that is allowed, corners, more crops; see
+                ``toolkit.data.views``), 1 to 64; by default as the model was exported, else 1. Takes so many times as
+                long.
 
         Returns:
             One prediction a picture, in order.
@@ -88,22 +107,26 @@ class ImagePredictor(ABC):
             DataError: A picture cannot be read; the message names it.
             DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
         """
-        self._check_arguments(topk, batch_size, threshold)
+        tta = self.tta if tta is None else tta
+        self._check_arguments(topk, batch_size, threshold, tta)
+        views = views_of(self.preprocessing, self.flip, tta)
         pictures = _as_list(images)
         named = list(zip(names or [_name(i, picture) for i, picture in enumerate(pictures)], pictures, strict=True))
         workers = max(1, min(_MAX_READERS, int(cpu_settings().threads)))
         predictions: list[Prediction] = []
         with progress() as bar:
             task = bar.add_task("predicting", total=len(named))
-            ready = read_ahead(named, self._prepare, workers, ahead=2 * max(batch_size, workers))
+            ready = read_ahead(named, partial(self._prepare, views), workers, ahead=2 * max(batch_size, workers))
             for batch in _batches(ready, batch_size):
                 predictions.extend(self._predict_batch(batch, topk, THRESHOLD if threshold is None else threshold))
                 bar.update(task, completed=len(predictions))
         return predictions
 
-    def _check_arguments(self, topk: int, batch_size: int, threshold: float | None) -> None:
+    def _check_arguments(self, topk: int, batch_size: int, threshold: float | None, tta: int) -> None:
         if topk < 1 or batch_size < 1:
             raise DeployError(f"topk and batch_size must be at least 1, not {topk} and {batch_size}")
+        if not 1 <= tta <= MOST_VIEWS:
+            raise DeployError(f"tta is {tta}; expected 1 to {MOST_VIEWS} views of a picture")
         if threshold is None:
             return
         if self.task != "multilabel":
@@ -111,18 +134,24 @@ class ImagePredictor(ABC):
         if not 0 <= threshold < 1:
             raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")
 
-    def _prepare(self, named: _Named) -> _Ready:
+    def _prepare(self, views: Sequence[View], named: _Named) -> _Ready:
+        """Name, and all views of a picture, ``[V, C, S, S]``."""
         name, picture = named
+        pixels = self._pixels(name, picture)
+        return name, np.stack([view.apply(pixels) for view in views])
+
+    def _pixels(self, name: str, picture: Picture) -> Pixels:
         if isinstance(picture, (str, Path)):
-            return name, self.preprocessing.apply(read_image(picture, self.channels))
+            return read_image(picture, self.channels)
         pixels = _fitting(picture, self.channels)
         if pixels is None:
             wanted = f"{'RGB ' if self.channels == RGB else ''}uint8 [H, W, {self.channels}]"
             raise DataError(f"{name}: expected {wanted}, not {picture.dtype} {list(picture.shape)}")
-        return name, self.preprocessing.apply(pixels)
+        return pixels
 
     def _predict_batch(self, batch: Sequence[_Ready], topk: int, threshold: float) -> Iterator[Prediction]:
-        rows = self.outputs(np.stack([image for _, image in batch]), len(batch))
+        outputs = self.outputs(np.concatenate([views for _, views in batch]), len(batch))
+        rows = outputs.reshape(len(batch), -1, outputs.shape[1]).mean(axis=1)
         for (name, _), row in zip(batch, rows, strict=True):
             if not np.isfinite(row).all():
                 raise DeployError(f"the model gives NaN for {name}", hint="its weights are damaged; train it again")

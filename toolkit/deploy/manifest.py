@@ -7,12 +7,14 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import yaml
 
 from toolkit.data import Preprocessing
+from toolkit.data.augmentation import Flip
+from toolkit.data.views import MOST_VIEWS
 from toolkit.errors import DeployError
 from toolkit.task import TASKS, TaskName
 
@@ -83,6 +85,8 @@ class Manifest:
         versions: Versions of ``toolkit`` and ``paddle`` that wrote the model.
         extra: Whatever else the exporter wanted to say.
         task: What the outputs are; files without it are of classification.
+        flip: Mirroring that does not change what a picture is; files without it say ``none``.
+        tta: Views of a picture whose outputs a user should average; files without it say 1.
     """
 
     network: str
@@ -96,6 +100,8 @@ class Manifest:
     versions: Mapping[str, str]
     extra: Mapping[str, Any] = field(default_factory=dict)
     task: TaskName = "classification"
+    flip: Flip = "none"
+    tta: int = 1
 
     @property
     def channels(self) -> int:
@@ -123,6 +129,7 @@ class Manifest:
                 "is": TASKS[self.task].activation,
             },
             "preprocessing": dict(self.preprocessing),
+            "test_time_augmentation": {"flip": self.flip, "views": self.tta},
             "files": {"model": vars(self.model), "params": vars(self.params)},
             "versions": dict(self.versions),
             "extra": dict(self.extra),
@@ -151,6 +158,7 @@ class Manifest:
         if not labels:
             raise DeployError(f"{path} has no labels", hint=_AGAIN)
         _check_shapes(path, values)
+        flip, views = _test_time(path, values)
         return cls(
             network=_get(path, values, "network", str),
             image_size=_get(path, values, "image_size", int),
@@ -163,6 +171,8 @@ class Manifest:
             versions=_get(path, values, "versions", dict),
             extra=_get(path, values, "extra", dict),
             task=_task(path, values),
+            flip=flip,
+            tta=views,
         )
 
     def pipeline(self, folder: Path) -> Preprocessing:
@@ -203,6 +213,20 @@ def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
     if output != TASKS[known[0]].activation:
         raise DeployError(f"{path}: task is {name}, but output.is says {output!r}", hint=_AGAIN)
     return known[0]
+
+
+def _test_time(path: Path, values: Mapping[str, Any]) -> tuple[Flip, int]:
+    """Mirroring and number of views; older files say nothing of them."""
+    facts = values.get("test_time_augmentation", {})
+    flip, views = (facts.get("flip", "none"), facts.get("views", 1)) if isinstance(facts, dict) else (None, None)
+    known = isinstance(views, int) and 1 <= views <= MOST_VIEWS
+    if flip not in get_args(Flip) or not known:
+        raise DeployError(
+            f"{path}: test_time_augmentation is {facts!r}; expected flip {', '.join(get_args(Flip))} and "
+            f"1 to {MOST_VIEWS} views",
+            hint=_AGAIN,
+        )
+    return cast(Flip, flip), cast(int, views)
 
 
 def _check_shapes(path: Path, values: Mapping[str, Any]) -> None:

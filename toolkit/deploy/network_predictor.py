@@ -52,7 +52,7 @@ class NetworkPredictor(ImagePredictor):
         self._network.eval()
         spec = self._network.spec
         pipeline = {"image_size": spec.input_size, "crop_ratio": crop_ratio, "mean": spec.mean, "std": spec.std}
-        super().__init__(imagenet_classes(), Preprocessing.from_dict(pipeline))
+        super().__init__(imagenet_classes(), Preprocessing.from_dict(pipeline), flip="horizontal")
 
     def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
         """Probabilities of preprocessed images; see ``ImagePredictor.outputs``."""

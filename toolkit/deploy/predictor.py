@@ -48,7 +48,8 @@ class Predictor(ImagePredictor):
     def __init__(self, folder: str | Path, *, device: str = "auto", threads: int | None = None) -> None:
         self.folder = Path(folder)
         self.manifest = Manifest.read(self.folder)
-        super().__init__(self.manifest.labels, self.manifest.pipeline(self.folder), self.manifest.task)
+        facts = self.manifest
+        super().__init__(facts.labels, facts.pipeline(self.folder), facts.task, facts.flip, facts.tta)
         model, params = (file.check(self.folder) for file in (self.manifest.model, self.manifest.params))
         if model.suffix == ".json" and int(paddle.__version__.partition(".")[0] or 0) == 2:
             raise DeployError(

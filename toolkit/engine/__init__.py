@@ -1,6 +1,5 @@
 """The engine: jobs, training, evaluation and their records."""
 
-from toolkit.engine.compare import Comparison, compare_presets
 from toolkit.engine.evaluate import evaluate, evaluate_job, predict_outputs
 from toolkit.engine.features import FeatureCache, FeatureLoader, Request
 from toolkit.engine.job import Job, build_job
@@ -11,7 +10,6 @@ from toolkit.engine.state import TrainingState
 from toolkit.engine.trainer import Trainer
 
 __all__ = [
-    "Comparison",
     "FeatureCache",
     "FeatureLoader",
     "Job",
@@ -22,7 +20,6 @@ __all__ = [
     "TrainingState",
     "build_job",
     "classification_metrics",
-    "compare_presets",
     "evaluate",
     "evaluate_job",
     "predict_outputs",

@@ -31,6 +31,7 @@ class Decision:
         cached: It reads features.
         boundaries: Numbers of frozen stages at which features are kept, rising; the last one is the phase's own.
         views: Augmented views of each training image; 0 for the centre crop.
+        validation: Validation images are computed once though training images are not, at ``boundaries``.
         reason: One line for people; empty where there is nothing to decide.
         engine: What computes the frozen stages of augmented images as they come; ``dygraph`` for the network itself.
     """
@@ -38,6 +39,7 @@ class Decision:
     cached: bool
     boundaries: tuple[int, ...] = ()
     views: int = 0
+    validation: bool = False
     reason: str = ""
     engine: Engine = "dygraph"
 
@@ -57,20 +59,31 @@ def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Dec
     cache, augment = job.config.cache, job.plan.augment
     if not phase.frozen or cache.enabled is False:
         return Decision(False)
-    if augment != "none" and cache.views is None:
-        engine = choose_engine(cache.engine, job.device, phase.epochs * len(job.data.train))
-        by = f", and its {phase.frozen} frozen stages are computed by {engine}" if engine != "dygraph" else ""
-        return Decision(
-            False,
-            reason=f"feature cache: off, as augmentation ({augment}) makes a new image in each epoch{by}; "
-            "cache.views: 4 would keep four views of each",
-            engine=engine,
-        )
+    lower = {each.frozen for each in later if 0 < each.frozen < phase.frozen}
+    boundaries = (*sorted(lower), phase.frozen)
+    if job.mixing or (augment != "none" and cache.views is None):
+        return _as_they_come(job, phase, boundaries)
     views = cache.views or 0 if augment != "none" else 0
     if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):
         return Decision(False, reason=f"feature cache: off, {reason}")
-    lower = {each.frozen for each in later if 0 < each.frozen < phase.frozen}
-    return Decision(True, (*sorted(lower), phase.frozen), views, _why(job, phase, views))
+    return Decision(True, boundaries, views, reason=_why(job, phase, views))
+
+
+def _as_they_come(job: Job, phase: PhasePlan, boundaries: tuple[int, ...]) -> Decision:
+    """Augmented or mixed images, new ones in each epoch; only those for validation stay the same."""
+    engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(job.data.train))
+    changes = [f"augmentation ({job.plan.augment})"] if job.plan.augment != "none" else []
+    changes += job.config.train.mixing if job.mixing else ()
+    make = "makes a new image" if len(changes) == 1 else "make new images"
+    reason = f"feature cache: off, as {' and '.join(changes)} {make} in each epoch"
+    cure = "" if job.mixing else "; cache.views: 4 would keep four views of each"
+    if engine == "dygraph":
+        return Decision(False, reason=reason + cure, engine=engine)
+    reason += f", and its {phase.frozen} frozen stages are computed by {engine}"
+    validation = job.config.cache.enabled is True or _validation_pays(job, phase)
+    if validation:
+        reason += "; those of validation images once"
+    return Decision(False, boundaries, validation=validation, reason=reason + cure, engine=engine)
 
 
 def _why(job: Job, phase: PhasePlan, views: int) -> str:
@@ -81,10 +94,7 @@ def _why(job: Job, phase: PhasePlan, views: int) -> str:
 
 def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
     """Why caching would not pay; empty where it does."""
-    stage = job.stages[phase.frozen - 1]
-    pooled = job.network.pooled_after(phase.frozen)
-    shape = stage.shape[:1] if pooled else stage.shape
-    size = feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
+    size = _row_bytes(job, phase)
     computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
     without = phase.epochs * (_DECODING + computing)
     cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
@@ -96,6 +106,21 @@ def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
     if limit is not None and total > limit:
         return f"as {total / 1e9:.1f} GB of features are more than cache.max_size ({limit / 1e9:.1f} GB)"
     return ""
+
+
+def _validation_pays(job: Job, phase: PhasePlan) -> bool:
+    """Whether an engine had better compute validation images once than in each epoch."""
+    size, limit = _row_bytes(job, phase), job.config.cache.max_size
+    computing = _DECODING + _forward_seconds(job, phase.frozen) / _ENGINE_GAIN
+    pays = computing + phase.epochs * size / _BYTES_A_SECOND < phase.epochs * computing
+    return pays and (limit is None or size * len(job.data.val) <= limit)
+
+
+def _row_bytes(job: Job, phase: PhasePlan) -> int:
+    """Size of one image's features."""
+    stage, pooled = job.stages[phase.frozen - 1], job.network.pooled_after(phase.frozen)
+    shape = stage.shape[:1] if pooled else stage.shape
+    return feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
 
 
 def _forward_seconds(job: Job, stages: int) -> float:

@@ -1,128 +1,76 @@
-"""The callbacks of a run: made from the config, called in order, saved and restored together."""
+"""The callbacks of a run, made from the config by a table of builders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import paddle
 from paddle.callbacks import Callback
 
 from toolkit.callbacks import (
     Checkpoint,
+    CSVLogger,
     EarlyStopping,
-    MonitorCallback,
+    JSONLLogger,
+    LambdaCallback,
+    ModelCheckpoint,
     ReduceLROnPlateau,
+    RemoteMonitor,
     TerminateOnNaN,
     VisualDLLogger,
+    WeightAveraging,
     load_custom,
+    load_function,
+    read_token,
 )
-from toolkit.config import Config, PlateauConfig
-from toolkit.data import as_rgb
+from toolkit.config import Config, MonitorConfig, PlateauConfig
+from toolkit.config.file_pattern import full_path
+from toolkit.engine.fan import CallbackFan, as_paddle_logs, metric_names
 from toolkit.engine.job import Job
+from toolkit.engine.optimizer import optimizer_state
 from toolkit.engine.reporter import Reporter
-from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
-from toolkit.stage import StageInfo
-from toolkit.transfer import PhasePlan
+from toolkit.engine.showing import show_graph, show_samples
+from toolkit.zoo import write_weights
 
 __all__ = ["CallbackFan", "as_paddle_logs", "build_callbacks", "custom_callbacks", "metric_names"]
 
 
-def as_paddle_logs(logs: dict[str, float]) -> dict[str, float]:
-    """Logs with top-1 under Paddle's name for it, ``acc``, as well."""
-    return {**logs, "acc": logs["top1"]} if "top1" in logs else logs
+@dataclass(frozen=True)
+class Setting:
+    """What builders make callbacks from.
 
-
-def metric_names(job: Job) -> list[str]:
-    """Names of the metrics in the logs of a job's evaluations."""
-    return list(as_paddle_logs(dict.fromkeys((metric.name for metric in job.objective.task.metrics), 0.0)))
-
-
-class CallbackFan:
-    """Calls every callback in the order of the list.
-
-    Args:
-        callbacks: Any callbacks of Paddle's protocol.
-        model: What they act on.
-        job: The run's job, for hyper-parameters and sample images.
+    Attributes:
+        job: The run's job.
+        folder: The run's folder.
+        model: What the callbacks act on.
+        save_best: Notes the network's weights as the best so far.
+        custom: The user's own callbacks.
     """
 
-    def __init__(self, callbacks: Sequence[Callback], model: paddle.Model, job: Job) -> None:
-        self._callbacks = tuple(callbacks)
-        self._job = job
-        for callback in self._callbacks:
-            callback.set_model(model)
-        self._set_params(len(job.loader(job.data.train, training=True)))
-
-    def _set_params(self, steps: int) -> None:
-        params = {
-            "batch_size": self._job.config.data.batch_size,
-            "epochs": self._job.plan.epochs,
-            "steps": steps,
-            "verbose": 0,
-            "metrics": metric_names(self._job),
-        }
-        for callback in self._callbacks:
-            callback.set_params(params)
-
-    def call(self, hook: str, *args: Any) -> None:
-        """Call one hook of Paddle's protocol on all of them."""
-        for callback in self._callbacks:
-            getattr(callback, hook)(*args)
-
-    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int, resumed: bool) -> None:
-        """Tell what comes: steps an epoch, who learns at which rate, and whether the phase goes on where it was."""
-        groups = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
-        self._set_params(steps)
-        for callback in self._callbacks:
-            if isinstance(callback, MonitorCallback) and not resumed:
-                callback.start_phase()
-            if isinstance(callback, VisualDLLogger):
-                callback.set_groups({"head": 1.0, **_rate_groups(groups)})
-
-    def state(self) -> dict[str, Any]:
-        """State of each callback that has one, keyed by its place and class."""
-        return {key: callback.state_dict() for key, callback in self._stateful()}
-
-    def restore(self, states: dict[str, Any]) -> None:
-        """Put back what ``state`` took; callbacks that were not there then start anew."""
-        for key, callback in self._stateful():
-            if key in states:
-                callback.set_state_dict(states[key])
-
-    def _stateful(self) -> list[tuple[str, Any]]:
-        return [
-            (f"{index}:{type(callback).__name__}", callback)
-            for index, callback in enumerate(self._callbacks)
-            if hasattr(callback, "state_dict") and hasattr(callback, "set_state_dict")
-        ]
-
-    def finish(self, result: RunResult) -> None:
-        """Record the final metrics beside the hyper-parameters, and close files."""
-        for callback in self._callbacks:
-            if isinstance(callback, VisualDLLogger):
-                callback.hparams(
-                    _hyper_parameters(self._job),
-                    {metric.name: result.best.get(metric.name) for metric in self._job.objective.task.metrics},
-                )
-                callback.close()
-
-    def close(self) -> None:
-        """Give back the terminal and open files; also after an error."""
-        for callback in self._callbacks:
-            if isinstance(callback, (Reporter, VisualDLLogger)):
-                callback.close()
+    job: Job
+    folder: RunFolder
+    model: paddle.Model
+    save_best: Callable[[], None]
+    custom: Sequence[Callback]
 
 
 def custom_callbacks(config: Config) -> list[Callback]:
-    """The user's own callbacks.
+    """The user's own callbacks and functions.
 
     Raises:
-        ConfigError: One of them cannot be made.
+        ConfigError: One of them cannot be made, or the token of the remote monitor is missing.
     """
-    return [load_custom(custom.path, custom.args) for custom in config.callbacks.custom]
+    remote = config.callbacks.remote_monitor
+    if remote is not None and remote.token_env:
+        read_token(remote.token_env)  # a missing one is found here as well, before there is a folder
+    functions = {
+        hook: [load_function(path, hook) for path in paths] for hook, paths in config.callbacks.functions.items()
+    }
+    own = [load_custom(custom.path, custom.args) for custom in config.callbacks.custom]
+    return [*own, LambdaCallback(**functions)] if functions else own
 
 
 def build_callbacks(
@@ -133,57 +81,102 @@ def build_callbacks(
     custom: Sequence[Callback] = (),
 ) -> CallbackFan:
     """The callbacks that a config asks for, those that every run has, and the user's own."""
-    config = job.config
-    wanted = config.callbacks
-    callbacks: list[Callback] = [TerminateOnNaN(), Reporter(job.plan.epochs, len(job.data.train), job.objective.task)]
-    if config.log.visualdl:
-        logger = VisualDLLogger(folder.visualdl, config.log.every)
-        _show_samples(logger, job)
-        callbacks.append(logger)
-    callbacks += custom
-    plateau = wanted.reduce_on_plateau or (PlateauConfig() if config.train.schedule == "plateau" else None)
-    if plateau is not None:
-        callbacks.append(ReduceLROnPlateau(**plateau.model_dump()))
-    if wanted.early_stopping is not None:
-        callbacks.append(EarlyStopping(**wanted.early_stopping.model_dump()))
-    checkpoint = wanted.checkpoint.model_dump()
-    checkpoint["monitor"] = checkpoint["monitor"] or f"val/{job.objective.task.main.name}"
-    callbacks.append(Checkpoint(save_best, **checkpoint))
-    return CallbackFan(callbacks, model, job)
+    setting = Setting(job, folder, model, save_best, custom)
+    return CallbackFan([callback for build in BUILDERS for callback in build(setting)], model, job)
 
 
-def _rate_groups(rates: dict[str, float]) -> dict[str, float]:
-    """One curve for stages that learn alike: named after the first and the last of them."""
-    groups: dict[float, list[str]] = {}
-    for stage, rate in rates.items():
-        groups.setdefault(rate, []).append(stage)
-    return {names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}": rate for rate, names in groups.items()}
+def _terminate_on_nan(setting: Setting) -> Iterable[Callback]:
+    yield TerminateOnNaN()
 
 
-def _show_samples(logger: VisualDLLogger, job: Job) -> None:
-    """The first training images of the first epoch, as the network sees them."""
-    count = min(job.config.log.sample_images, len(job.data.train))
-    if count:
-        loader = job.loader(job.data.train, training=True)
-        first = np.concatenate(loader.index_batches())[:count]
-        logger.add_images(np.stack([as_rgb(loader.view(int(index))) for index in first]))
+def _reporter(setting: Setting) -> Iterable[Callback]:
+    job = setting.job
+    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task)
 
 
-def _hyper_parameters(job: Job) -> dict[str, Any]:
-    config, plan = job.config, job.plan
-    last = plan.phases[-1]
-    return {
-        "network": config.model.name,
-        "preset": plan.title,
-        "frozen stages": last.frozen,
-        "epochs": plan.epochs,
-        "learning rate": last.lr,
-        "optimizer": plan.optimizer,
-        "schedule": config.train.schedule,
-        "weight decay": config.train.weight_decay,
-        "batch size": config.data.batch_size,
-        "augment": plan.augment,
-        "image size": job.preprocessing.image_size,
-        "training images": len(job.data.train),
-        "seed": config.seed,
-    }
+def _visualdl(setting: Setting) -> Iterable[Callback]:
+    log = setting.job.config.log
+    if log.visualdl:
+        logger = VisualDLLogger(setting.folder.visualdl, log.every, log.histograms)
+        show_graph(logger, setting.job)
+        show_samples(logger, setting.job)
+        yield logger
+
+
+def _remote_monitor(setting: Setting) -> Iterable[Callback]:
+    wanted = setting.job.config.callbacks.remote_monitor
+    if wanted is not None:
+        yield RemoteMonitor(**wanted.model_dump(), run=setting.folder.path.name)
+
+
+def _weight_averaging(setting: Setting) -> Iterable[Callback]:
+    wanted = setting.job.config.callbacks.weight_averaging
+    if wanted is not None:
+        yield WeightAveraging(**wanted.model_dump())
+
+
+def _log_files(setting: Setting) -> Iterable[Callback]:
+    wanted, folder = setting.job.config.callbacks, setting.folder.path
+    if wanted.csv_logger is not None:
+        yield CSVLogger(full_path(wanted.csv_logger.path or "epochs.csv", folder))
+    if wanted.jsonl_logger is not None:
+        yield JSONLLogger(full_path(wanted.jsonl_logger.path or "epochs.jsonl", folder))
+
+
+def _custom(setting: Setting) -> Iterable[Callback]:
+    return setting.custom
+
+
+def _reduce_on_plateau(setting: Setting) -> Iterable[Callback]:
+    config = setting.job.config
+    wanted = config.callbacks.reduce_on_plateau or (PlateauConfig() if config.train.schedule == "plateau" else None)
+    if wanted is not None:
+        yield ReduceLROnPlateau(**wanted.model_dump())
+
+
+def _early_stopping(setting: Setting) -> Iterable[Callback]:
+    wanted = setting.job.config.callbacks.early_stopping
+    if wanted is not None:
+        yield EarlyStopping(**wanted.model_dump())
+
+
+def _model_checkpoints(setting: Setting) -> Iterable[Callback]:
+    network, model = setting.job.network, setting.model
+
+    def save_weights(path: Path) -> None:
+        write_weights(network.state_dict(), path)
+
+    def save_state(path: Path) -> None:
+        write_weights(optimizer_state(model._optimizer, network), path)
+
+    for section in setting.job.config.callbacks.model_checkpoint:
+        wanted = section.model_dump(exclude={"weights_only"})
+        wanted["monitor"] = wanted["monitor"] or _main_monitor(setting)
+        state = None if section.weights_only else save_state
+        yield ModelCheckpoint(save_weights, setting.folder.path / "models", save_state=state, **wanted)
+
+
+def _main_monitor(setting: Setting) -> str:
+    return f"val/{setting.job.objective.task.main.name}"
+
+
+def _checkpoint(setting: Setting) -> Iterable[Callback]:
+    wanted = setting.job.config.callbacks.deciding.model_dump(include=set(MonitorConfig.model_fields))
+    wanted["monitor"] = wanted["monitor"] or _main_monitor(setting)
+    yield Checkpoint(setting.save_best, **wanted)
+
+
+BUILDERS: tuple[Callable[[Setting], Iterable[Callback]], ...] = (
+    _terminate_on_nan,
+    _reporter,
+    _weight_averaging,
+    _visualdl,
+    _remote_monitor,
+    _log_files,
+    _custom,
+    _reduce_on_plateau,
+    _early_stopping,
+    _model_checkpoints,
+    _checkpoint,
+)
+"""In the order in which the callbacks are called: what watches for damage first, the run's own checkpoint last."""

@@ -3,39 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from toolkit.config import TrainConfig
 from toolkit.data import Batch
+from toolkit.data.views import views_of
+from toolkit.engine.distributed import all_rows
 from toolkit.engine.job import Job
 from toolkit.engine.objective import Objective
+from toolkit.engine.stepper import autocast
+from toolkit.engine.tta import mean_outputs
 
 __all__ = ["evaluate", "evaluate_job", "predict_outputs"]
 
 
-def predict_outputs(model: paddle.Model, batches: Iterable[Batch]) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """The network's outputs ``[N, C]`` and the labels of all batches, in their order."""
-    outputs, labels = [], []
-    for batch in batches:
-        outputs.append(np.asarray(model.predict_batch([batch.inputs])[0]))
-        labels.append(batch.labels)
-    return np.concatenate(outputs), np.concatenate(labels)
+def predict_outputs(
+    model: paddle.Model, batches: Iterable[Batch], train: TrainConfig | None = None, *, shared: bool = False
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """The network's outputs ``[N, C]`` and the labels of all batches.
+
+    Args:
+        model: Holds the network.
+        batches: In any order.
+        train: Says the precision; by default single.
+        shared: Each process has other batches: all get the outputs for all of them, each sample once, by position.
+    """
+    outputs, labels, positions = [], [], []
+    model.network.eval()
+    with paddle.no_grad(), autocast(train or TrainConfig()):
+        for batch in batches:
+            outputs.append(model.network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
+            labels.append(batch.labels)
+            positions.append(batch.indices)
+    if not shared:
+        return np.concatenate(outputs), np.concatenate(labels)
+    found = [all_rows(np.concatenate(each)) for each in (outputs, labels, positions)]
+    _, order = np.unique(found[2], return_index=True)
+    return found[0][order], found[1][order]
 
 
-def evaluate(model: paddle.Model, batches: Iterable[Batch], objective: Objective) -> dict[str, float]:
-    """The task's metrics over all samples."""
-    return objective.metrics(*predict_outputs(model, batches))
+def evaluate(
+    model: paddle.Model,
+    batches: Iterable[Batch],
+    objective: Objective,
+    train: TrainConfig | None = None,
+    *,
+    shared: bool = False,
+) -> dict[str, float]:
+    """The task's metrics over all samples; arguments as for ``predict_outputs``."""
+    return objective.metrics(*predict_outputs(model, batches, train, shared=shared))
 
 
-def evaluate_job(job: Job) -> dict[str, float | str | int]:
+def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
     """Evaluate a job's network on its test images, or on the validation images when there are none.
 
+    Args:
+        job: With trained weights.
+        tta: Views of each image whose outputs are averaged (see ``toolkit.data.views``).
+
     Returns:
-        The metrics, with ``split`` (``test`` or ``val``) and ``images`` (their number).
+        The metrics, with ``split`` (``test`` or ``val``), ``images`` (their number) and, of more than one, ``views``.
     """
     split, images = job.data.evaluation
-    metrics = evaluate(paddle.Model(job.network), job.loader(images, training=False), job.objective)
-    return {**metrics, "split": split, "images": len(images)}
+    views = views_of(job.preprocessing, job.data.flip, tta) if tta > 1 else (job.preprocessing,)
+    found = []
+    for view in views:
+        loader = replace(job, preprocessing=view, pictures=None).loader(images, training=False)
+        found.append(predict_outputs(paddle.Model(job.network), loader, job.config.train))
+    outputs = mean_outputs([outputs for outputs, _ in found], job.objective.task.activation)
+    metrics = job.objective.metrics(outputs, found[0][1])
+    return {**metrics, "split": split, "images": len(images), **({"views": tta} if tta > 1 else {})}

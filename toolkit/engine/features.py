@@ -24,6 +24,7 @@ from toolkit.config import CacheConfig
 from toolkit.console import info, progress
 from toolkit.data import Batch, BatchLoader, Preprocessing
 from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract
+from toolkit.engine.mixing import MixingLoader
 from toolkit.engine.programs import Part, Program, choose_engine, traced
 from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
@@ -231,12 +232,12 @@ def _facts(loader: BatchLoader) -> Mapping[str, Any]:
 class _InOrderOf:
     """Batches in the order of a ``BatchLoader``."""
 
-    def __init__(self, loader: BatchLoader) -> None:
+    def __init__(self, loader: BatchLoader | MixingLoader) -> None:
         self._loader = loader
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch (0-based) whose order comes next."""
-        self._loader.set_epoch(epoch)
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch (0-based) whose order comes next, and its first batch."""
+        self._loader.set_epoch(epoch, start)
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -263,7 +264,7 @@ class FeatureLoader(_InOrderOf):
     def __iter__(self) -> Iterator[Batch]:
         labels = self.labels
         features = self.views[self._loader.epoch % len(self.views)]
-        for rows in self._loader.index_batches():
+        for rows in self._loader.index_batches()[self._loader.start :]:
             yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
 
 
@@ -277,10 +278,12 @@ class EngineLoader(_InOrderOf):
         run: From a batch of images to its features.
     """
 
-    def __init__(self, loader: BatchLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]) -> None:
+    def __init__(
+        self, loader: BatchLoader | MixingLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+    ) -> None:
         super().__init__(loader)
         self._run = run
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._loader:
-            yield Batch(np.asarray(self._run(batch.inputs), np.float32), batch.labels, batch.indices)
+            yield replace(batch, inputs=np.asarray(self._run(batch.inputs), np.float32))

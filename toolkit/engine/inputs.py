@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from toolkit.console import info
+from toolkit.console import info, warn
 from toolkit.data import BatchLoader
 from toolkit.engine.caching import decide
 from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.job import Job
+from toolkit.engine.mixing import MixingLoader
 from toolkit.engine.programs import Part, load_runner
+from toolkit.errors import DataError, Interrupted, ToolkitError
 from toolkit.transfer import PhasePlan
 
 __all__ = ["Batches", "PhaseInputs", "prepare_inputs"]
 
-Batches = BatchLoader | FeatureLoader | EngineLoader
+Batches = BatchLoader | FeatureLoader | EngineLoader | MixingLoader
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,46 @@ def prepare_inputs(
     Raises:
         ToolkitError: The disk is too small or full, or an image cannot be read.
     """
-    training, validation = job.loader(job.data.train, training=True), job.loader(job.data.val, training=False)
+    later = tuple(each for each in later if job.plan.augment_of(each) == job.plan.augment_of(phase))
+    job = job.in_phase(phase)
+    training = job.loader(job.data.train, training=True, shared=True)
+    validation = job.loader(job.data.val, training=False, shared=True)
     decision = decide(job, phase, later)
     if decision.reason:
         info(decision.reason)
     if decision.cached:
-        views = training if decision.views else job.loader(job.data.train, training=False)
-        requests = [Request(views, "training images", decision.views), Request(validation, "validation images")]
+        views = job.loader(job.data.train, training=decision.views > 0)
+        requests = [Request(views, "training images", decision.views), _validation(job)]
         cache = FeatureCache(job.network, job.config.cache, job.device, after_block)
         trained, validated = cache.fill(requests, decision.boundaries)
         return PhaseInputs(FeatureLoader(trained, training), FeatureLoader(validated, validation), phase.frozen)
-    part = Part(job.network, 0, phase.frozen)
-    run = load_runner(part, image_shape(job.preprocessing), decision.engine)
+    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), decision.engine)
+    mixed = job.mixed(training)
     if run is None:
-        return PhaseInputs(training, validation, 0)
-    return PhaseInputs(EngineLoader(training, run), EngineLoader(validation, run), phase.frozen)
+        return PhaseInputs(mixed, validation, 0)
+    computed: Batches = EngineLoader(validation, run)
+    if decision.validation:
+        computed = _kept(job, validation, decision.boundaries, after_block) or computed
+    return PhaseInputs(EngineLoader(mixed, run), computed, phase.frozen)
+
+
+def _validation(job: Job) -> Request:
+    """All validation images; each process reads its part of their features."""
+    return Request(job.loader(job.data.val, training=False), "validation images")
+
+
+def _kept(
+    job: Job, validation: BatchLoader, boundaries: tuple[int, ...], after_block: Callable[[], None]
+) -> FeatureLoader | None:
+    """Validation features computed once; None where they cannot be kept and need not be, which is said."""
+    cache = FeatureCache(job.network, job.config.cache, job.device, after_block)
+    try:
+        (features,) = cache.fill([_validation(job)], boundaries)
+    except (DataError, Interrupted):
+        raise
+    except ToolkitError as error:
+        if job.config.cache.enabled is True:
+            raise
+        warn(f"features of validation images are computed in each epoch, as they cannot be kept: {error.message}")
+        return None
+    return FeatureLoader(features, validation)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -21,18 +22,25 @@ from toolkit.data import (
     build_data,
     normalisation,
 )
+from toolkit.data.sampling import Sampler, make_sampler
 from toolkit.engine.ancestry import ancestry_of
+from toolkit.engine.balance import class_weights
+from toolkit.engine.l2_sp import L2SP
+from toolkit.engine.mixing import Mixing, MixingLoader
 from toolkit.engine.objective import Objective, make_objective
 from toolkit.engine.run_folder import RunFolder
 from toolkit.errors import ConfigError, Interrupted, NetworkError
-from toolkit.runtime import seed_everything, select_device
+from toolkit.runtime import rank, seed_everything, select_device, world_size
 from toolkit.stage import StageInfo
-from toolkit.transfer import Plan, resolve_plan
+from toolkit.transfer import DenseHead, PhasePlan, Plan, resolve_plan
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights
+from toolkit.zoo.head import LinearHead
 
 __all__ = ["Job", "build_job", "source_run"]
 
 _RGB = 3
+_FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best
+_EFFECTIVE_BETA = 0.999  # in the middle of what Cui et al. (arXiv 1901.05555) tried
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,10 @@ class Job:
         objective: Loss and metrics of the task.
         ancestry: The runs that led to these weights, the oldest first (see ``ancestry_of``).
         pictures: Decoded images, kept in memory where the config says so.
+        mixing: How training images are mixed, where they are.
+        l2_sp: What pulls the backbone's weights to the pretrained ones, where something does.
+        lr_search: How the learning rate was found, where ``train.lr`` was ``auto`` (see ``settle_rates``).
+        advice: What the advisor said, where ``transfer.preset`` was ``auto``.
     """
 
     config: Config
@@ -64,11 +76,20 @@ class Job:
     objective: Objective
     ancestry: tuple[dict[str, Any], ...] = ()
     pictures: PictureCache | None = None
+    mixing: Mixing | None = None
+    l2_sp: L2SP | None = None
+    lr_search: Mapping[str, Any] | None = None
+    advice: Mapping[str, Any] | None = None
 
     @property
     def head_parameters(self) -> int:
         """Number of weights of the head."""
         return sum(prod(parameter.shape) for parameter in self.network.head_parameters().values())
+
+    def in_phase(self, phase: PhasePlan) -> Job:
+        """The same job with the augmentation of one phase."""
+        mixing = None if phase.augment == "none" else self.mixing
+        return replace(self, plan=self.plan.with_augment(self.plan.augment_of(phase)), mixing=mixing)
 
     def augmentation(self) -> Augmentation | None:
         """The plan's training augmentation; None when there is none."""
@@ -76,20 +97,45 @@ class Job:
             return None
         return self.data.augmentation(self.plan.augment, self.preprocessing)
 
-    def loader(self, images: ImageSet, *, training: bool) -> BatchLoader:
-        """Batches of images: shuffled and augmented for training, in order and cropped in the centre otherwise."""
+    def loader(
+        self, images: ImageSet, *, training: bool, shared: bool = False, sampler: Sampler | None = None
+    ) -> BatchLoader:
+        """Batches of images: shuffled and augmented for training, in order and cropped in the centre otherwise.
+
+        Args:
+            images: What to read.
+            training: For training.
+            shared: This process's part of them, where several train together; all, where there are too few to share.
+            sampler: Which of them, and in which order; by default all, for training as the config says.
+        """
+        shared = shared and (training or len(images) >= world_size())
         return BatchLoader(
             images,
             self.preprocessing,
-            batch_size=self.config.data.batch_size,
+            batch_size=self._batch_size,
             augmentation=self.augmentation() if training else None,
             shuffle=training,
+            sampler=make_sampler(self.config.data.sampling, images) if training and sampler is None else sampler,
             seed=self.config.seed,
             workers=self.config.data.workers,
             timeout=self.config.data.timeout,
             fast_decoding=self.config.data.fast_decoding,
             cache=self.pictures,
+            rank=rank() if shared else 0,
+            world_size=world_size() if shared else 1,
         )
+
+    @property
+    def _batch_size(self) -> int:
+        """Images a step on one process: a share of the batch where ``train.processes`` splits it."""
+        size = self.config.data.batch_size
+        return size if self.config.train.processes == 1 else -(-size // world_size())
+
+    def mixed(self, batches: BatchLoader) -> BatchLoader | MixingLoader:
+        """Training batches as the config wants them mixed; the same where it does not."""
+        if self.mixing is None:
+            return batches
+        return MixingLoader(batches, self.mixing, self.objective.weights if self.objective.is_weighted else None)
 
 
 def build_job(config: Config, weights: Path | None = None) -> Job:
@@ -115,14 +161,13 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         task=config.task,
     )
     stages = tuple(new().describe(preprocessing.image_size))
-    plan = resolve_plan(config.transfer, config.train, stages, config.task)
-    if config.data.augment != "auto":
-        plan = plan.with_augment(config.data.augment)
+    plan = _plan(config, stages)  # whatever is wrong with it is said before weights are read
     pretrained = _pretrained(config) if plan.pretrained and weights is None else False
     if weights is None:
         _check_start(plan, pretrained)
     seed_everything(config.seed)
     network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
+    plan = _plan(config, stages, _dense_head(network))
     objective = _objective(config, data, network)
     if weights is not None:
         load_weights(network, weights)
@@ -138,7 +183,20 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         objective,
         ancestry_of(weights or pretrained),
         PictureCache() if config.data.cache_images == "memory" else None,
+        _mixing(config, data),
+        L2SP(network, config.train.l2_sp) if config.train.l2_sp and weights is None else None,
     )
+
+
+def _plan(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
+    plan = resolve_plan(config.transfer, config.train, stages, config.task, head)
+    return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
+
+
+def _dense_head(network: StagedNetwork) -> DenseHead | None:
+    """The head, where it is one dense layer that standardises its features."""
+    dense = isinstance(network.standardising_head, LinearHead)
+    return DenseHead(network.feature_width, network.num_classes) if dense else None
 
 
 def _read_data(config: Config, spec: NetworkSpec) -> tuple[DataBundle, Preprocessing]:
@@ -163,12 +221,25 @@ def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Obje
     if config.task == "regression":
         mean, scale = data.target_statistics()
         network.set_target_statistics(mean, scale)
+    train = config.train
+    gamma = _FOCAL_GAMMA if train.focal_gamma is None else train.focal_gamma
+    beta = _EFFECTIVE_BETA if train.effective_beta is None else train.effective_beta
     return make_objective(
         config.task,
-        label_smoothing=config.train.label_smoothing,
+        label_smoothing=train.label_smoothing,
+        focal_gamma=gamma if train.loss == "focal" else 0.0,
+        class_weights=class_weights(train.class_weights, beta, data),
+        image_weights=None if config.data.sampling == "weighted" else data.train.weights,
         scale=scale,
         auxiliary_weights=lambda: network.auxiliary_weights,
     )
+
+
+def _mixing(config: Config, data: DataBundle) -> Mixing | None:
+    if not config.train.mixing:
+        return None
+    classes = len(data.classes) if config.task == "classification" else None
+    return Mixing(config.train.mixup, config.train.cutmix, classes, config.seed)
 
 
 def _origin(pretrained: bool | str | Path) -> str:
@@ -197,7 +268,7 @@ def source_run(config: Config, wanted: SourceConfig) -> RunFolder:
         )
     for path in sorted(config.output_dir.expanduser().glob(f"{glob.escape(source.name)}*/config.yaml")):
         folder = RunFolder(path.parent)
-        if folder.read_record().get("finished") and not folder.differing_key(source):
+        if folder.read_record().get("finished") and not folder.differences(source):
             info(f"source task {source.name}: {folder.path} is there")
             return folder
     from toolkit.engine.trainer import Trainer  # the source is a job like any other

@@ -48,6 +48,8 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
             "sizes": {part: len(images) for part, images in job.data.parts.items()},
         },
         "plan": asdict(job.plan),
+        **({} if job.lr_search is None else {"lr_search": dict(job.lr_search)}),
+        **({} if job.advice is None else {"advice": dict(job.advice)}),
         "ancestry": list(job.ancestry),
     }
 

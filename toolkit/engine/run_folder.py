@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, dump_config, load_config
+from toolkit.console import info
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
+from toolkit.locking import FileLock, try_lock
+from toolkit.runtime import is_main_process
 
 __all__ = ["RunFolder"]
 
@@ -17,15 +20,31 @@ _FREE_ON_RESUME = (
     "name",
     "output_dir",
     "cache",
-    "log.every",
-    "log.sample_images",
+    "log",
+    "callbacks.remote_monitor",
     "export",
     "data.workers",
     "train.device",
     "transfer.compare",
     "transfer.compare_seeds",
+    "data.timeout",
+    "data.cache_images",
+    "train.accumulate",
+    "train.on_nan",
+    "train.resume",
+    "train.tta",
 )
 """What does not decide the weights: another value is welcome when a run goes on."""
+_CHANGEABLE_ON_RESUME = (
+    "train.epochs",
+    "train.lr",
+    "train.scale_lr",
+    "train.schedule",
+    "train.clip_norm",
+    "train.clip_value",
+    "callbacks",
+)
+"""What decides how training goes on, but fits what was trained: another value is allowed, and said."""
 
 
 class RunFolder:
@@ -42,8 +61,15 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.visualdl = path / "vdl"
         self.best = path / "checkpoints" / "best.pdparams"
+        self.best_digest = path / "checkpoints" / "best.json"
         self.last = path / "checkpoints" / "last.safetensors"
+        self.previous = path / "checkpoints" / "previous.safetensors"
         self.inference = path / "inference"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.last.is_file() or self.previous.is_file()
 
     @property
     def resume_command(self) -> str:
@@ -76,38 +102,66 @@ class RunFolder:
     def open(cls, path: Path | str, config: Config) -> RunFolder:
         """The folder of an earlier run of a config, to go on with it.
 
+        Epochs, learning rate and callbacks may be others than at its beginning: that is said, and the run's config
+        becomes the new one.
+
         Raises:
             TrainingError: There is no run in it.
-            ConfigError: Its config is another one, in a key that decides the weights.
+            ConfigError: Its config is another one, in keys that decide what the network or the data are.
         """
         folder = cls(Path(path))
         if not folder.config.is_file():
             raise TrainingError(f"{path}: no run here (config.yaml is missing)", hint="give a folder under runs/")
-        differing = folder.differing_key(config)
-        if differing:
+        differing = folder.differences(config)
+        refused = [words for key, words in differing.items() if not _below(key, _CHANGEABLE_ON_RESUME)]
+        if refused:
             raise ConfigError(
-                f"{path} was begun with another {differing}",
+                f"{path} was begun with another {'; another '.join(refused)}",
                 hint="leave -c and -o out to go on with it, or --resume to begin another run",
             )
+        if differing:
+            info(f"{path} goes on with another {'; another '.join(differing.values())}")
+            if is_main_process():
+                with clear_os_errors(str(folder.config)):
+                    write_text(folder.config, dump_config(config))
         return folder
 
-    def differing_key(self, config: Config) -> str | None:
-        """The first key that decides the weights and has another value in this run's config; None for none."""
+    def differences(self, config: Config) -> dict[str, str]:
+        """Keys that decide the weights and have another value in this run's config, each with words on both."""
         was, wanted = (_flat(each.model_dump(mode="json")) for each in (load_config(self.config), config))
-        for key in sorted(was.keys() | wanted.keys()):
-            free = any(f"{key}.".startswith(f"{each}.") for each in _FREE_ON_RESUME)
-            if was.get(key) != wanted.get(key) and not free:
-                return f"{key}: {was.get(key)}, not {wanted.get(key)}"
-        return None
+        return {
+            key: f"{key}: {was.get(key)}, not {wanted.get(key)}"
+            for key in sorted(was.keys() | wanted.keys())
+            if was.get(key) != wanted.get(key) and not _below(key, _FREE_ON_RESUME)
+        }
+
+    def lock(self) -> FileLock | None:
+        """Keep other processes out until the lock is released; None in all but the main process of a job.
+
+        Raises:
+            TrainingError: Another process trains in this folder.
+        """
+        if not is_main_process():
+            return None
+        with clear_os_errors(str(self.path)):
+            held = try_lock(self.path / ".lock")
+        if held is None:
+            raise TrainingError(
+                f"{self.path} is in use: another process trains in it",
+                hint="wait for its end, or begin another run under another name",
+            )
+        return held
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
+        if not is_main_process():
+            return
         with clear_os_errors(str(self.metrics)), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def keep_metrics_until(self, epoch: int) -> None:
         """Drop the lines after an epoch (1-based); for a resumed run."""
-        if self.metrics.is_file():
+        if self.metrics.is_file() and is_main_process():
             lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
             whole = [line for line in lines if line.endswith("\n")]  # a full disk cuts the last one
             with clear_os_errors(str(self.metrics)):
@@ -115,6 +169,8 @@ class RunFolder:
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write ``run.json``."""
+        if not is_main_process():
+            return
         with clear_os_errors(str(self.record)):
             write_json(self.record, record)
 
@@ -124,6 +180,11 @@ class RunFolder:
             return {}
         record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
         return record
+
+
+def _below(key: str, sections: tuple[str, ...]) -> bool:
+    """Whether a dotted key is one of some keys, or in one of some sections."""
+    return any(f"{key}.".startswith(f"{each}.") for each in sections)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,14 +8,26 @@ from paddle.optimizer import Optimizer
 
 from toolkit.config import TrainConfig
 
-__all__ = ["LearningRate", "schedule_factor"]
+__all__ = ["LearningRate", "scaled_rate", "schedule_factor"]
+
+
+_ROUNDING = 1e-9
+_ONE_CYCLE_START = 1 / 25
+_ONE_CYCLE_END = _ONE_CYCLE_START * 1e-4
 
 
 def schedule_factor(train: TrainConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
     """Factor of the base learning rate at a step.
 
-    Linear warm-up over ``warmup_epochs`` (He et al. 2016 for the practice; step 0 is not 0), then cosine decay to zero
-    (SGDR, Loshchilov & Hutter 2017, eq. 5 without restarts), drops by ``step_gamma``, or a constant.
+    Linear warm-up over ``warmup_epochs`` or ``warmup_steps`` (He et al. 2016 for the practice; step 0 is not 0), then
+    what ``schedule`` says. With ``t`` the share of the steps after the warm-up that are done, and ``e`` the end factor:
+
+    - ``cosine``: e + (1 - e) (1 + cos(pi t)) / 2 (SGDR, Loshchilov & Hutter 2017, eq. 5 without restarts);
+    - ``linear``: e + (1 - e) (1 - t);  ``polynomial``: e + (1 - e) (1 - t)^power;
+    - ``step``, ``multistep``: gamma^(drops so far);  ``exponential``: gamma^(epochs after the warm-up);
+    - ``one_cycle``: from 1/25 up to 1 and down to 1/250,000, both in half a cosine (Smith & Topin 2018, with the shape
+      and the constants of PyTorch's ``OneCycleLR``; momentum is left alone);
+    - ``constant``, ``plateau``: 1.
 
     Args:
         train: Schedule settings.
@@ -26,15 +38,47 @@ def schedule_factor(train: TrainConfig, step: int, steps_per_epoch: int, epochs:
     Returns:
         A number in [0, 1].
     """
-    warmup = min(train.warmup_epochs * steps_per_epoch, epochs * steps_per_epoch)
+    total = epochs * steps_per_epoch
+    warmup = min(train.warmup_steps or train.warmup_epochs * steps_per_epoch, total)
     if step < warmup:
         return (step + 1) / (math.floor(warmup) + 1)
-    done = (step - warmup) / max(1.0, epochs * steps_per_epoch - warmup)
-    if train.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * done))
-    if train.schedule == "step":
-        return float(train.step_gamma ** sum(done >= drop for drop in train.step_epochs))
-    return 1.0
+    done = (step - warmup) / max(1.0, total - warmup)
+    if train.schedule in ("step", "multistep"):
+        return float(train.step_gamma ** _drops(train, step / steps_per_epoch, done))
+    if train.schedule == "exponential":
+        return float(train.exponential_gamma ** ((step - warmup) / steps_per_epoch))
+    if train.schedule == "one_cycle":
+        return _one_cycle(train.one_cycle_rise, done)
+    left = {"cosine": _slope(1.0, 0.0, done), "linear": 1 - done, "polynomial": (1 - done) ** train.polynomial_power}
+    return train.end_factor + (1 - train.end_factor) * left[train.schedule] if train.schedule in left else 1.0
+
+
+def _drops(train: TrainConfig, epoch: float, done: float) -> int:
+    """Drops so far, at an epoch of the phase and a share of the steps after the warm-up."""
+    if train.schedule == "step" and train.step_every is not None:
+        return int((epoch + _ROUNDING) / train.step_every)
+    return sum((done if drop < 1 else epoch) + _ROUNDING >= drop for drop in train.step_epochs)
+
+
+def _one_cycle(rise: float, done: float) -> float:
+    if done < rise:
+        return _slope(_ONE_CYCLE_START, 1.0, done / rise)
+    return _slope(1.0, _ONE_CYCLE_END, (done - rise) / (1 - rise))
+
+
+def _slope(start: float, end: float, done: float) -> float:
+    """Half a cosine from ``start`` to ``end``."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def scaled_rate(rate: float, train: TrainConfig, processes: int) -> float:
+    """The rate for so many processes, as ``train.scale_lr`` wants it.
+
+    ``linear``: Goyal et al. 2017, arXiv:1706.02677, section 2.1; ``sqrt``: Krizhevsky 2014, arXiv:1404.5997, section 5.
+    Processes that share one batch (``train.processes``) change nothing.
+    """
+    count = processes if train.processes == 1 else 1
+    return rate * {"none": 1.0, "linear": float(count), "sqrt": math.sqrt(count)}[train.scale_lr]
 
 
 class LearningRate:

@@ -10,8 +10,21 @@ from types import FrameType
 
 from toolkit.engine.run_folder import RunFolder
 from toolkit.errors import Interrupted
+from toolkit.runtime import world_size
 
-__all__ = ["StopRequest", "resumable", "stop_requests", "undisturbed"]
+__all__ = ["StopRequest", "StopTraining", "resumable", "stop_requests", "undisturbed"]
+
+
+class StopTraining(Exception):
+    """Somebody wants a training to end; whoever runs it saves, and tells.
+
+    Args:
+        signal_name: What asked for it.
+    """
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(signal_name)
+        self.signal_name = signal_name
 
 
 class StopRequest:
@@ -22,6 +35,11 @@ class StopRequest:
     """
 
     signal_name: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether one came."""
+        return self.signal_name is not None
 
 
 @contextmanager
@@ -39,7 +57,8 @@ def stop_requests() -> Iterator[StopRequest]:
     def note(number: int, frame: FrameType | None) -> None:
         request.signal_name = signal.Signals(number).name
         for each, handler in before.items():
-            signal.signal(each, handler)
+            if each == signal.SIGINT or world_size() == 1:  # the launcher sends SIGTERM after a Ctrl-C that all got
+                signal.signal(each, handler)
 
     for number in before:
         signal.signal(number, note)

@@ -9,6 +9,7 @@ import numpy as np
 from toolkit.console import info, show
 from toolkit.engine.features import FeatureLoader
 from toolkit.engine.job import Job
+from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.solvers import (
     LinearSolution,
     StackedViews,
@@ -17,9 +18,9 @@ from toolkit.engine.solvers import (
     install_linear_solution,
     knn_baseline,
 )
-from toolkit.errors import ConfigError
+from toolkit.errors import ConfigError, TrainingError
 
-__all__ = ["check_solver", "solve_head"]
+__all__ = ["check_solver", "solve_head", "solve_phase"]
 
 _MOST_PAIRS = 2 * 10**8
 """Pairs of training and validation images for which nearest neighbours are looked up: some seconds of work."""
@@ -38,11 +39,32 @@ def check_solver(job: Job) -> None:
         check_exact_solver(job.network, phase.frozen)
         if job.config.cache.enabled is False:
             raise ConfigError("train.solver: exact works on kept features", hint="leave cache.enabled out")
-        if job.plan.augment != "none" and job.config.cache.views is None:
+        augment = job.plan.augment_of(phase)
+        if augment != "none" and job.config.cache.views is None:
             raise ConfigError(
-                f"train.solver: exact works on kept features, and augmentation ({job.plan.augment}) changes them",
+                f"train.solver: exact works on kept features, and augmentation ({augment}) changes them",
                 hint="set cache.views: 4 to solve on four views of each image, or data.augment: none",
             )
+
+
+def solve_phase(
+    job: Job, folder: RunFolder, training: object, validation: object, after_fit: Callable[[], None]
+) -> dict[str, float]:
+    """Solve the head in place of an epoch, and record how.
+
+    Returns:
+        Training metrics, with ``lr``.
+
+    Raises:
+        TrainingError: The features were not kept.
+    """
+    if not isinstance(training, FeatureLoader) or not isinstance(validation, FeatureLoader):
+        raise TrainingError(
+            "the features are too large to keep", hint="leave train.solver out, or raise cache.max_size"
+        )
+    solution = solve_head(job, training, validation, after_fit)
+    folder.write_record({**folder.read_record(), "solver": solution.to_json()})
+    return {**{name: solution.best.train[name] for name in ("loss", *job.objective.task.training)}, "lr": 0.0}
 
 
 def solve_head(

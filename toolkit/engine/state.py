@@ -1,15 +1,17 @@
 """All that changes during training, as one object that is saved and restored whole.
 
 Randomness is not part of it: the order of the images, their augmentation and dropout are functions of (seed, epoch,
-step), so the position in the run says it all. The file is a safetensors file: the arrays, and one JSON text for the
-rest; nothing in it can run code.
+step), so the position in the run says it all. The file is a safetensors file: the arrays, one JSON text for the rest,
+and a digest of both, so that a flipped bit is noticed; nothing in it can run code.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,15 @@ __all__ = ["TrainingState"]
 
 @dataclass
 class TrainingState:
-    """Where a run stands, at the end of an epoch.
+    """Where a run stands: at the end of an epoch, or after some of its steps.
 
     Attributes:
         phase: Index of the phase that goes on.
         epoch: Finished epochs, over all phases.
         phase_epoch: Finished epochs of this phase.
+        step: Finished steps of the epoch that goes on; 0 at its beginning.
+        seen: Images that these steps have seen, over all processes.
+        sums: Training metrics of these steps, each summed over the images.
         lr_scale: Factor that callbacks have applied to the learning rate of this phase.
         seconds: Time spent so far.
         best: Metrics of the best epoch so far.
@@ -41,21 +46,34 @@ class TrainingState:
         proof: What was checked of the frozen stages in finished phases.
         weights: Arrays of the network by state-dict key.
         optimizer: Arrays of the optimizer, see ``optimizer_state``.
+        stopping: A callback has ended the phase.
+        planned: Epochs of all phases by the config.
+        epoch_seconds: Time spent in the epoch that goes on.
+        averages: Arrays of callbacks that keep some, such as averaged weights.
+        scaler: Loss scaling of mixed precision, if any.
     """
 
     phase: int = 0
     epoch: int = 0
     phase_epoch: int = 0
+    step: int = 0
+    seen: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
     lr_scale: float = 1.0
     seconds: float = 0.0
+    stopping: bool = False
+    planned: int = 0
+    epoch_seconds: float = 0.0
     best: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
     callbacks: dict[str, Any] = field(default_factory=dict)
     proof: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
     optimizer: dict[str, NDArray[Any]] = field(default_factory=dict)
+    averages: dict[str, NDArray[Any]] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
 
-    _ARRAYS = ("weights", "optimizer")
+    _ARRAYS = ("weights", "optimizer", "averages")
 
     def save(self, path: Path) -> None:
         """Write the state, whole or not at all.
@@ -69,9 +87,10 @@ class TrainingState:
             for key, value in getattr(self, group).items()
         }
         plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in self._ARRAYS}
+        text = json.dumps(plain)
         with clear_os_errors(f"the checkpoint {path}"), atomic_file(path) as temporary:
             _check_space(path, sum(array.nbytes for array in arrays.values()))
-            save_file(arrays, temporary, metadata={"state": json.dumps(plain)})
+            save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
@@ -84,15 +103,29 @@ class TrainingState:
             raise TrainingError(f"no checkpoint to resume from: {path} is missing", hint="start the run anew")
         try:
             with safe_open(path, framework="numpy") as file:
-                plain = json.loads(file.metadata()["state"])
-                groups: dict[str, Any] = {group: {} for group in cls._ARRAYS}
-                for name in file.keys():  # noqa: SIM118 (not a dict)
-                    group, _, key = name.partition("/")
-                    groups[group][key] = file.get_tensor(name)
+                metadata = file.metadata()
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if _digest(metadata["state"], arrays) != metadata["digest"]:
+                raise ValueError("its digest is another one")
+            plain = json.loads(metadata["state"])
+            groups: dict[str, Any] = {group: {} for group in cls._ARRAYS}
+            for name, array in arrays.items():
+                group, _, key = name.partition("/")
+                groups[group][key] = array
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise TrainingError(f"{path} is no checkpoint, or damaged: {error}", hint="start the run anew") from None
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
+
+
+def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the text and all arrays with their names, types and shapes, hex."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.data if array.ndim else array.tobytes())
+    return digest.hexdigest()
 
 
 def _check_space(path: Path, needed: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,30 +14,34 @@ from numpy.typing import NDArray
 from paddle.static import InputSpec
 
 from toolkit.config import Config
-from toolkit.console import info, show
+from toolkit.console import info, show, warn
 from toolkit.data import Batch
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
-from toolkit.engine.evaluate import evaluate
-from toolkit.engine.features import FeatureLoader
+from toolkit.engine.distributed import begin, single_model, sums
 from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
 from toolkit.engine.job import Job, build_job
+from toolkit.engine.keeping import CheckpointKeeper, check_best, load_newest
+from toolkit.engine.lr_search import settle_rates
+from toolkit.engine.opening import open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from toolkit.engine.proof import frozen_digests, prove_unmoved
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
-from toolkit.engine.run_folder import RunFolder
-from toolkit.engine.schedule import LearningRate
-from toolkit.engine.signals import resumable, stop_requests
-from toolkit.engine.solve import check_solver, solve_head
+from toolkit.engine.schedule import LearningRate, scaled_rate
+from toolkit.engine.signals import StopTraining, resumable, stop_requests
+from toolkit.engine.solve import check_solver, solve_phase
+from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
-from toolkit.errors import Interrupted, ToolkitError, TrainingError
-from toolkit.files import clear_os_errors
-from toolkit.transfer import PhasePlan, fingerprint, moved, plan_table, set_multipliers
-from toolkit.zoo import write_weights
+from toolkit.engine.stepper import Stepper
+from toolkit.engine.validate import validate
+from toolkit.errors import DivergedError, Interrupted, ToolkitError
+from toolkit.runtime import seed_everything, world_size
+from toolkit.transfer import PhasePlan, plan_table, set_multipliers
 
 __all__ = ["Trainer"]
 
-_WRITING_SHARE = 10
-"""Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
+_MOST_BACKOFFS = 8
+"""Times that a run goes back after a loss that is no number, in a phase."""
 
 
 class Trainer:
@@ -45,6 +49,7 @@ class Trainer:
 
     Args:
         job: Data, network and plan.
+        callbacks: More of Paddle's callbacks, called after those that the config names.
 
     Example:
         >>> from toolkit import Trainer, load_config
@@ -52,17 +57,21 @@ class Trainer:
         >>> result.best["top1"]  # doctest: +SKIP
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, callbacks: Sequence[paddle.callbacks.Callback] = ()) -> None:
         self.job = job
+        self._more_callbacks = tuple(callbacks)
         network, size = job.network, job.preprocessing.image_size
-        self.model = paddle.Model(
+        self.model = single_model(
             network,
             inputs=[InputSpec([None, job.preprocessing.channels, size, size], "float32", "image")],
             labels=[job.objective.label_spec(network.num_classes)],
         )
         self.state = TrainingState()
-        self._best_weights: dict[str, NDArray[Any]] = {}
-        self._next_write = 0.0
+        self._rate: LearningRate | None = None
+        self._stepper: Stepper | None = None
+        self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+        self._chosen: Mapping[str, NDArray[Any]] | None = None
+        self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
 
     @classmethod
     def from_config(cls, config: Config) -> Trainer:
@@ -77,7 +86,8 @@ class Trainer:
         """Train all phases, keep the best and the last epoch, and prove that frozen stages did not move.
 
         Args:
-            resume: Folder of an interrupted run of the same config, to go on after its last whole epoch.
+            resume: Folder of an interrupted run of the same config, to go on where its newest checkpoint stands;
+                ``auto`` for the newest unfinished one, if there is any.
 
         Returns:
             What came out. The network holds the best epoch's weights.
@@ -85,123 +95,189 @@ class Trainer:
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; the message says how to resume.
             ConfigError: A callback of the user's cannot be made, or the run to resume has another config.
-            TrainingError: The loss became NaN, or frozen weights moved.
+            TrainingError: The loss became NaN, frozen weights moved, or another process trains in the run's folder.
             ToolkitError: The run's folder cannot be written.
         """
-        job = self.job
+        begin()
+        job = self.job = settle_rates(self.job, resume)
         check_solver(job)
-        custom = custom_callbacks(job.config)  # a wrong one leaves no folder behind
-        self.folder = RunFolder.open(resume, job.config) if resume else RunFolder.create(job.config)
-        with stop_requests() as self._request:
-            self._begin(resumed=resume is not None)
-            self._callbacks = build_callbacks(job, self.folder, self.model, self._keep_best, custom)
-            self._callbacks.restore(self.state.callbacks)
-            try:
-                self._run_phases()
-            except Interrupted:
-                raise
-            except Exception:
-                self._keep_after_error()
-                raise
-            finally:
-                self._callbacks.close()
-        with resumable(self.folder):
-            return self._finish()
+        custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong one leaves no folder behind
+        self.folder, resumed, lock = open_run(job.config, resume)
+        try:
+            with stop_requests() as self._request:
+                self._keeper = CheckpointKeeper(self.folder)
+                self._callbacks = build_callbacks(job, self.folder, self.model, self._keep_best, custom)
+                self._begin(resumed=resumed)
+                self._train()
+            with resumable(self.folder):
+                return self._finish()
+        finally:
+            if lock is not None:
+                lock.release()
 
     def _begin(self, *, resumed: bool) -> None:
         job, folder = self.job, self.folder
         if resumed:
-            self.state = TrainingState.load(folder.last)
-            job.network.set_state_dict(self.state.weights)
-            folder.keep_metrics_until(self.state.epoch)
-            done = self.state.phase == len(job.plan.phases)
-            info(f"resuming {folder.path} after epoch {self.state.epoch}{': its training is complete' if done else ''}")
+            state = load_newest(folder)
+            if not check_best(folder, state):
+                warn(f"{folder.best} is damaged or gone; the best epoch is chosen among those that come")
+                state.best = None
+                state.callbacks.pop("Checkpoint", None)
+            if state.phase == len(job.plan.phases) and state.planned < job.plan.epochs:
+                state.phase -= 1  # the config has more epochs now
+            self._keeper.keep(state)
+            self._go_back()
+            info(f"resuming {folder.path} {self._position()}")
         else:
             show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state))
         if not resumed:
-            self._keep_last()
+            self._keep(write=True)
 
-    def _run_phases(self) -> None:
-        self._callbacks.call("on_train_begin")
-        while self.state.phase < len(self.job.plan.phases):
-            self._run_phase(self.job.plan.phases[self.state.phase])
-            self._stop_if_asked()
-        self._callbacks.call("on_train_end")
+    def _position(self) -> str:
+        state, epochs = self.state, self.job.plan.epochs
+        if state.phase == len(self.job.plan.phases):
+            return f"after epoch {state.epoch}: its training is complete"
+        if state.step:
+            return f"in epoch {state.epoch + 1} of {epochs}, after step {state.step}"
+        return f"after epoch {state.epoch} of {epochs}"
+
+    def _go_back(self) -> None:
+        """Make everything what it was when the state that is kept was taken."""
+        self.state = self._keeper.back()
+        self.job.network.set_state_dict(self.state.weights)
+        self.folder.keep_metrics_until(self.state.epoch)
+        self._callbacks.restore(self.state.callbacks, self.state.averages)
+
+    def _train(self) -> None:
+        """Train; whatever ends it, what can be kept is kept."""
+        try:
+            self._callbacks.call("on_train_begin")
+            while self.state.phase < len(self.job.plan.phases):
+                self._run_phase_patiently()
+                self._stop_if_asked(between_steps=False)
+            self._callbacks.call("on_train_end")
+        except StopTraining as stop:
+            self._keep(write=True)
+            raise Interrupted(
+                f"{stop.signal_name}: stopped; {self.folder.last} was written {self._position()}",
+                hint=f"go on with: {self.folder.resume_command}",
+            ) from None
+        except Exception:
+            self._keep_after_error()
+            raise
+        finally:
+            self._callbacks.close()
+
+    def _run_phase_patiently(self) -> None:
+        """Run a phase; after a loss that is no number go back with half the rate, where the config says so."""
+        for left in range(_MOST_BACKOFFS, -1, -1):
+            try:
+                return self._run_phase(self.job.plan.phases[self.state.phase])
+            except DivergedError as error:
+                if self.job.config.train.on_nan == "stop" or not left:
+                    raise
+                self._leave_phase()
+                self._keeper.kept.lr_scale *= 0.5
+                self._go_back()
+                warn(f"{error.message}; going on {self._position()} with half the learning rate")
+                self._callbacks.call("on_train_begin")
 
     def _run_phase(self, phase: PhasePlan) -> None:
         job, state, network = self.job, self.state, self.job.network
         network.freeze(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         inputs = prepare_inputs(job, phase, job.plan.phases[state.phase + 1 :], self._stop_if_asked)
-        optimizer = make_optimizer(job.plan.optimizer, job.config.train, network, phase.lr)
+        resumed = bool(state.phase_epoch or state.step)
+        if not resumed:
+            standardise(job, phase, inputs)
+        train, lr = job.config.train, scaled_rate(phase.lr, job.config.train, world_size())
+        optimizer = make_optimizer(job.plan.optimizer, train, network, lr)
         self.model.prepare(optimizer, job.objective, job.objective.running())
-        rate = LearningRate(optimizer, job.config.train, phase.lr, len(inputs.training), phase.epochs)
-        if state.phase_epoch:
+        self._stepper = Stepper(network, job.objective, optimizer, train, self._pull)
+        self._rate = LearningRate(optimizer, train, lr, len(inputs.training), phase.epochs)
+        if resumed:
             restore_optimizer(optimizer, network, state.optimizer)
-            rate.scale = state.lr_scale
-        before = fingerprint(self._frozen_state(phase))
-        self.model.stop_training = False
-        self._callbacks.start_phase(phase, job.stages, steps=len(inputs.training), resumed=state.phase_epoch > 0)
+            self._stepper.restore(state.scaler)
+        self._rate.scale = state.lr_scale
+        before = frozen_digests(network, phase.frozen)
+        self.model.stop_training = resumed and state.stopping
+        self._callbacks.start_phase(phase, job.stages, steps=len(inputs.training), resumed=resumed)
         with network.entering_at(inputs.entry):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
-                self._run_epoch(inputs, rate, phase)
-        self._prove_unmoved(phase, before)
-        state.phase, state.phase_epoch, state.lr_scale, state.optimizer = state.phase + 1, 0, 1.0, {}
-        self._keep_last(write=True)
+                self._run_epoch(inputs, phase)
+        self._callbacks.end_phase()
+        state.proof.append(prove_unmoved(network, phase, before))
+        self._end_phase()
 
-    def _run_epoch(self, inputs: PhaseInputs, rate: LearningRate, phase: PhasePlan) -> None:
-        state, call, began = self.state, self._callbacks.call, time.monotonic()
+    def _end_phase(self) -> None:
+        """Note that a phase is over; the last one's optimizer is kept, for a run that is given more epochs later."""
+        state = self.state
+        state.phase += 1
+        if state.phase < len(self.job.plan.phases):
+            state.phase_epoch, state.lr_scale, state.optimizer, state.scaler = 0, 1.0, {}, {}
+            self._leave_phase()
+        self._keep(write=True)
+        self._leave_phase()
+
+    def _leave_phase(self) -> None:
+        self._stepper = self._rate = None
+
+    def _run_epoch(self, inputs: PhaseInputs, phase: PhasePlan) -> None:
+        state, call, rate, began = self.state, self._callbacks.call, self._rate, time.monotonic()
+        assert rate is not None
         training, validation = inputs.training, inputs.validation
-        training.set_epoch(state.epoch)
         call("on_epoch_begin", state.epoch)
-        solved = phase.solver == "exact"
-        train = self._solve(training, validation) if solved else self._train_steps(training, rate)
+        if phase.solver == "exact":
+            train = solve_phase(self.job, self.folder, training, validation, self._stop_if_asked)
+        else:
+            train = self._train_steps(training)
+        self._settled = self._callbacks.state(), self._callbacks.arrays()
         call("on_epoch_end", state.epoch, as_paddle_logs(train))
         call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
-        val = evaluate(self.model, self._stoppable(validation), self.job.objective)
+        val, self._chosen = validate(
+            self.job, self.model, lambda: self._callbacks.told(self._stoppable(validation)), self._callbacks.averaging
+        )
         state.last = {**val, "epoch": state.epoch + 1}
         call("on_eval_end", as_paddle_logs(val))
         rate.note_changes()
-        seconds = time.monotonic() - began
+        seconds = state.epoch_seconds + time.monotonic() - began
         self.folder.append_metrics(
             {"epoch": state.epoch + 1, "phase": phase.name, "train": train, "val": val, "seconds": round(seconds, 3)}
         )
         state.epoch, state.phase_epoch = state.epoch + 1, state.phase_epoch + 1
-        state.seconds, state.lr_scale = state.seconds + seconds, rate.scale
-        self._keep_last()
+        state.step, state.seen, state.sums, state.epoch_seconds = 0, 0, {}, 0.0
+        state.seconds, self._settled = state.seconds + seconds, None
+        self._keep(write=self._keeper.due)
+        self._stop_if_asked(between_steps=False)
 
-    def _train_steps(self, training: Batches, rate: LearningRate) -> dict[str, float]:
-        sums, seen = dict.fromkeys(("loss", *self.job.objective.task.training), 0.0), 0
-        first = self.state.phase_epoch * len(training)
-        for step, batch in enumerate(self._stoppable(training)):
+    def _train_steps(self, training: Batches) -> dict[str, float]:
+        state, rate, stepper, began = self.state, self._rate, self._stepper, time.monotonic()
+        assert rate is not None and stepper is not None
+        first = state.phase_epoch * len(training)
+        state.step = min(state.step, len(training))
+        training.set_epoch(state.epoch, state.step)
+        if state.step:
+            rate.before_step(first + state.step - 1)  # what stood on the optimizer when the run was interrupted
+        for batch in training:
+            step = state.step
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
-            paddle.seed(_step_seed(self.job.config.seed, self.state.epoch, step))
-            found = self._step(batch)
-            count = len(batch.labels)
-            sums, seen = {name: sums[name] + value * count for name, value in found.items()}, seen + count
-            means = {name: value / seen for name, value in sums.items()}
-            logs = {**means, "loss": found["loss"], "lr": rate.value, "seen": seen}
+            seed_everything(_step_seed(self.job.config.seed, state.epoch, step))
+            found, count, asked = stepper.step(batch, self._request.asked, self._callbacks.watch(step))
+            state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
+            state.seen += count
+            means = {name: value / state.seen for name, value in state.sums.items()}
+            logs = {**means, "loss": found["loss"], "lr": rate.value, "seen": state.seen}
+            logs.update(step=step, batch_size=count)
             self._callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
-        return {**means, "lr": rate.value}
-
-    def _solve(self, training: Batches, validation: Batches) -> dict[str, float]:
-        if not isinstance(training, FeatureLoader) or not isinstance(validation, FeatureLoader):
-            raise TrainingError(
-                "the features are too large to keep", hint="leave train.solver out, or raise cache.max_size"
-            )
-        solution = solve_head(self.job, training, validation, self._stop_if_asked)
-        self.folder.write_record({**self.folder.read_record(), "solver": solution.to_json()})
-        found = solution.best.train
-        return {**{name: found[name] for name in ("loss", *self.job.objective.task.training)}, "lr": 0.0}
-
-    def _step(self, batch: Batch) -> dict[str, float]:
-        """Loss, and the metrics of training batches."""
-        done = self.model.train_batch([batch.inputs], [batch.labels])
-        losses, metrics = done if self.job.objective.task.training else (done, [])
-        values = [float(np.asarray(value).reshape(-1)[0]) for value in (losses[0], *metrics)]
-        return dict(zip(("loss", *self.job.objective.task.training), values, strict=True))
+            state.step += 1
+            if asked or self._keeper.overdue:
+                state.epoch_seconds, began = state.epoch_seconds + time.monotonic() - began, time.monotonic()
+                self._keep(write=not asked)
+            if asked:
+                raise StopTraining(self._request.signal_name or "another process")
+        return {**{name: value / state.seen for name, value in state.sums.items()}, "lr": rate.value}
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The same batches; after each of them the run may end."""
@@ -209,61 +285,44 @@ class Trainer:
             yield batch
             self._stop_if_asked()
 
-    def _stop_if_asked(self) -> None:
-        if self._request.signal_name:
-            self._write_checkpoints()
-            raise Interrupted(
-                f"{self._request.signal_name}: stopped; {self.folder.last} holds the end of epoch {self.state.epoch} "
-                f"of {self.job.plan.epochs}",
-                hint=f"go on with: {self.folder.resume_command}",
-            )
+    def _stop_if_asked(self, *, between_steps: bool = True) -> None:
+        """End where somebody has asked for it; several processes only where they all come by, between two epochs."""
+        if world_size() == 1:
+            asked = self._request.asked
+        else:
+            asked = not between_steps and sums([float(self._request.asked)])[0] > 0
+        if asked:
+            raise StopTraining(self._request.signal_name or "another process")
 
     def _keep_after_error(self) -> None:
-        """Save the last whole epoch, where that is possible; the error itself is told by who raised it."""
+        """Save the last state that is whole, where that is possible; the error itself is told by who raised it."""
         with suppress(ToolkitError, OSError):
-            self._write_checkpoints()
+            self._keeper.write()
+            self.state = self._keeper.back()
             info(
-                f"{self.folder.last} holds the end of epoch {self.state.epoch}; when the error is mended, go on with: "
+                f"{self.folder.last} was written {self._position()}; when the error is mended, go on with: "
                 f"{self.folder.resume_command}"
-            )
-
-    def _frozen_state(self, phase: PhasePlan) -> Mapping[str, Any]:
-        network = self.job.network
-        return {key: value for i in range(phase.frozen) for key, value in network.stage_state(i).items()}
-
-    def _prove_unmoved(self, phase: PhasePlan, before: Mapping[str, str]) -> None:
-        changed = moved(before, fingerprint(self._frozen_state(phase)))
-        proof = {"phase": phase.name, "frozen_stages": phase.frozen, "arrays_checked": len(before), "moved": changed}
-        self.state.proof.append(proof)
-        if changed:
-            raise TrainingError(
-                f"{len(changed)} arrays of frozen stages moved in phase {phase.name}: {', '.join(changed[:3])}",
-                hint="a callback or custom code must have changed them",
             )
 
     def _keep_best(self) -> None:
         self.state.best = self.state.last
-        self._best_weights = self._weights()
+        self._keeper.keep_best({**self._weights(), **(self._chosen or {})})
 
-    def _keep_last(self, *, write: bool = False) -> None:
-        """Note the state after an epoch; write it too, unless that would take more than a tenth of the time."""
-        state, network = self.state, self.job.network
+    def _keep(self, *, write: bool = False) -> None:
+        """Take everything as it stands now; write it too, if that is due."""
+        state, rate = self.state, self._rate
+        state.planned, state.stopping = self.job.plan.epochs, bool(self.model.stop_training)
         state.weights = self._weights()
-        optimizer = self.model._optimizer
-        state.optimizer = optimizer_state(optimizer, network) if optimizer and state.phase_epoch else {}
-        state.callbacks = self._callbacks.state() if state.epoch else {}
-        if write or time.monotonic() >= self._next_write:
-            self._write_checkpoints()
-
-    def _write_checkpoints(self) -> None:
-        began = time.monotonic()
-        if self._best_weights:
-            with clear_os_errors(f"the checkpoint {self.folder.best}"):
-                write_weights(self._best_weights, self.folder.best)
-            self._best_weights = {}
-        self.state.save(self.folder.last)
-        now = time.monotonic()
-        self._next_write = now + _WRITING_SHARE * (now - began)
+        if rate is not None and self._stepper is not None:
+            rate.note_changes()
+            state.lr_scale = rate.scale
+            state.optimizer = optimizer_state(self.model._optimizer, self.job.network)
+            state.scaler = self._stepper.state()
+        if state.epoch or state.step:
+            state.callbacks, state.averages = self._settled or (self._callbacks.state(), self._callbacks.arrays())
+        self._keeper.keep(state)
+        if write:
+            self._keeper.write()
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {key: value.numpy().copy() for key, value in self.job.network.state_dict().items()}
@@ -276,5 +335,5 @@ class Trainer:
 
 
 def _step_seed(seed: int, epoch: int, step: int) -> int:
-    """Dropout's seed as a function of the position in the run."""
+    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
     return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-__all__ = ["GRAY", "TRAIN", "VAL", "Picture", "data_uri", "drawn", "learning_curve"]
+__all__ = ["GRAY", "STYLE", "TRAIN", "VAL", "Picture", "data_uri", "drawn", "learning_curve"]
 
 TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
 _SHARES = frozenset({"top1", "top5"})
@@ -27,7 +27,7 @@ _FLOORS: Mapping[str, float] = MappingProxyType({"r2": -1.0})
 """Where an axis ends below: R2 has no lower bound, and one bad epoch would flatten the rest."""
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "toolkit",
     "font.family": ["sans-serif"],
@@ -134,7 +134,7 @@ def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Pict
         height: Of the figure, in inches.
     """
     buffer = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.8, height), layout="constrained")
         draw(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)

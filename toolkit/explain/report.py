@@ -10,18 +10,17 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from toolkit.engine import Comparison, Job, RunFolder
+from toolkit.bakeoff import Comparison
+from toolkit.engine import Job, RunFolder
 from toolkit.explain.classification import classification_facts
 from toolkit.explain.figures import learning_curve
 from toolkit.explain.lineage import chain, lineage, origin_words
 from toolkit.explain.multilabel import multilabel_facts
+from toolkit.explain.pages import new_environment, write_page
 from toolkit.explain.regression import regression_facts
 from toolkit.explain.tables import MANY, comparison_rows, parts_of_time, plan_rows
-from toolkit.explain.words import fixed, in_scale, number, percent, span
-from toolkit.files import clear_os_errors, write_text
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
@@ -77,32 +76,8 @@ def write_report(
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
     }
-    page = _environment().get_template(f"{task.name}.html").render(facts)
-    path = folder.path / "report.html"
-    with clear_os_errors(str(path)):
-        write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))  # file names may be no UTF-8
-    return path
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("toolkit.explain"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=percent,
-        fixed=fixed,
-        number=number,
-        in_scale=in_scale,
-        fixed_span=lambda interval: span(interval, fixed),
-        number_span=lambda interval: span(interval, number),
-        grouped=lambda number: f"{number:,}",
-        short=lambda value: "–" if value is None else f"{value:.3g}",
-    )
-    return environment
+    page = new_environment().get_template(f"{task.name}.html").render(facts)
+    return write_page(folder.path / "report.html", page)
 
 
 def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +95,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str,
         "made": _how(job, record, result.get("parameters", {})),
         "chain": chain(record),
         "ancestors": lineage(record),
+        "advice": record.get("advice"),
         "plan": plan_rows(job),
         "phases": job.plan.phases,
         "notes": job.plan.notes,

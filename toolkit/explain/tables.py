@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine import Comparison, Job
+from toolkit.bakeoff import Comparison
+from toolkit.engine import Job
 from toolkit.explain.words import metric_words
 
 __all__ = [

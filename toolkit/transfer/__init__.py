@@ -2,16 +2,19 @@
 
 from toolkit.transfer.freeze import fingerprint, moved
 from toolkit.transfer.groups import set_multipliers
-from toolkit.transfer.plan import PhasePlan, Plan, resolve_cut, resolve_plan
-from toolkit.transfer.presets import PRESETS, PresetSpec, Rates, get_preset
+from toolkit.transfer.plan import DenseHead, PhasePlan, Plan, resolve_cut, resolve_plan
+from toolkit.transfer.presets import PRESETS, SIZES, PresetSpec, Rates, dense_lr, get_preset, spec_of
 from toolkit.transfer.table import plan_table
 
 __all__ = [
     "PRESETS",
+    "SIZES",
+    "DenseHead",
     "PhasePlan",
     "Plan",
     "PresetSpec",
     "Rates",
+    "dense_lr",
     "fingerprint",
     "get_preset",
     "moved",
@@ -19,4 +22,5 @@ __all__ = [
     "resolve_cut",
     "resolve_plan",
     "set_multipliers",
+    "spec_of",
 ]

@@ -5,17 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from toolkit.config import PhaseConfig, TrainConfig, TransferConfig
+from toolkit.config import TrainConfig, TransferConfig
 from toolkit.errors import ConfigError
 from toolkit.stage import StageInfo
 from toolkit.task import TaskName
-from toolkit.transfer.presets import PresetSpec, get_preset
+from toolkit.transfer.notes import plan_notes
+from toolkit.transfer.phases import PhaseWish, wished_phases
+from toolkit.transfer.presets import PresetSpec, dense_lr, spec_of
 from toolkit.transfer.stages import count_of, indices_of, share_of
 
-__all__ = ["PhasePlan", "Plan", "resolve_cut", "resolve_plan"]
+__all__ = ["DenseHead", "PhasePlan", "Plan", "resolve_cut", "resolve_plan"]
 
-_LR_STRETCH = 4
-"""A learning rate above so many times the usual one is worth a note, when the optimizer is the preset's choice."""
+
+@dataclass(frozen=True)
+class DenseHead:
+    """A head that is one dense layer, and standardises its features when it is new and trained alone.
+
+    Attributes:
+        features: Number of features.
+        outputs: Number of classes, labels or targets.
+    """
+
+    features: int
+    outputs: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,8 @@ class PhasePlan:
         lr: Learning rate of the head.
         multipliers: One number a kept stage: its learning rate as a fraction of the head's; 0.0 when frozen.
         solver: ``sgd``: trained by the optimizer; ``exact``: the head's optimum is computed, in one epoch.
+        augment: Augmentation of this phase in place of the plan's; None: the plan's.
+        search: A short search is to find its rate (``train.lr: auto``); ``lr`` is where that begins.
     """
 
     name: str
@@ -37,6 +51,8 @@ class PhasePlan:
     lr: float
     multipliers: tuple[float, ...]
     solver: str = "sgd"
+    augment: str | None = None
+    search: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,8 +94,17 @@ class Plan:
         """Number of stages that never move."""
         return min(phase.frozen for phase in self.phases)
 
+    def augment_of(self, phase: PhasePlan) -> str:
+        """Training augmentation of one of its phases: ``none``, ``standard`` or ``strong``."""
+        return self.augment if phase.augment is None else phase.augment
+
+    def with_rates(self, factor: float) -> Plan:
+        """The same plan, its rates that were to be searched multiplied by a factor, and settled by that."""
+        phases = (replace(each, lr=each.lr * factor, search=False) if each.search else each for each in self.phases)
+        return replace(self, phases=tuple(phases))
+
     def with_augment(self, augment: str) -> Plan:
-        """The same plan with another augmentation: ``none``, ``standard`` or ``strong``."""
+        """The same plan with another augmentation; phases that have one of their own keep it."""
         return replace(self, augment=augment)
 
 
@@ -96,7 +121,7 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     Raises:
         ConfigError: The stage does not exist, or nothing would be left.
     """
-    spec = get_preset(transfer.preset, transfer.variant)
+    spec = spec_of(transfer)
     if transfer.cut is None:
         kept = max(1, share_of(spec.cut, len(stages))) if spec.cut else len(stages)
     elif transfer.cut == "none":
@@ -109,7 +134,11 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
 
 
 def resolve_plan(
-    transfer: TransferConfig, train: TrainConfig, stages: Sequence[StageInfo], task: TaskName = "classification"
+    transfer: TransferConfig,
+    train: TrainConfig,
+    stages: Sequence[StageInfo],
+    task: TaskName = "classification",
+    head: DenseHead | None = None,
 ) -> Plan:
     """Resolve a preset for one network.
 
@@ -124,6 +153,8 @@ def resolve_plan(
         task: Regression takes ``adamw`` for a head alone too: the curvature of a squared error grows with the squared
             norm of the features, so that no one rate of plain descent suits all networks, while that of cross entropy
             is bounded.
+        head: What ``dense_lr`` has to know of the head, for phases before the backbone has moved; None: a head of
+            another kind, or one that is not known yet.
 
     Returns:
         The plan.
@@ -131,18 +162,17 @@ def resolve_plan(
     Raises:
         ConfigError: An unknown stage, or wishes that contradict each other.
     """
-    spec = get_preset(transfer.preset, transfer.variant)
-    _check_wishes(transfer, spec)
+    spec = spec_of(transfer)
     cut = resolve_cut(transfer, stages)
     kept = [stage.name for stage in stages[:cut]]
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
-    wishes = transfer.phases or (None,)
-    frozen = [_frozen(phase, number, spec, transfer, kept) for number, phase in enumerate(wishes, 1)]
-    head_alone = "adamw" if task == "regression" else "momentum"
-    optimizer = train.optimizer or (head_alone if min(frozen) == len(kept) else "adamw")
+    wishes = wished_phases(transfer, train, spec, kept)
+    head_alone = all(wish.frozen == len(kept) for wish in wishes)
+    optimizer = train.optimizer or ("momentum" if head_alone and task != "regression" else "adamw")
+    defaults = _default_rates(wishes, optimizer, spec, len(kept), task, head)
     phases = tuple(
-        _resolve_phase(phase, number, count, optimizer, spec, transfer, train, wanted, len(kept))
-        for number, (phase, count) in enumerate(zip(wishes, frozen, strict=True), 1)
+        _resolve_phase(wish, rate, spec, transfer, train, wanted, len(kept))
+        for wish, rate in zip(wishes, defaults, strict=True)
     )
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
@@ -153,7 +183,7 @@ def resolve_plan(
             f"transfer: preset {spec.name} starts from random weights, and frozen ones would stay random",
             hint="leave freeze out, or take another preset",
         )
-    return replace(plan, notes=_notes(plan, spec, transfer, train))
+    return replace(plan, notes=plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone))
 
 
 def _solved(phases: Sequence[PhasePlan], kept: int) -> tuple[PhasePlan, ...]:
@@ -163,17 +193,9 @@ def _solved(phases: Sequence[PhasePlan], kept: int) -> tuple[PhasePlan, ...]:
             "train.solver: exact is for a head on frozen stages, and this plan moves some in every phase",
             hint="set transfer.preset: linear_probe or transfer.freeze: all, or leave solver out",
         )
-    return tuple(replace(each, epochs=1, solver="exact") if each.frozen == kept else each for each in phases)
-
-
-def _check_wishes(transfer: TransferConfig, spec: PresetSpec) -> None:
-    if transfer.phases is not None and not transfer.phases:
-        raise ConfigError("transfer.phases: is an empty list", hint="give at least one phase, or leave phases out")
-    if transfer.phases and transfer.freeze is not None:
-        raise ConfigError(
-            "transfer.freeze and transfer.phases are both given",
-            hint="say freeze in each phase, and leave transfer.freeze out",
-        )
+    return tuple(
+        replace(each, epochs=1, solver="exact", search=False) if each.frozen == kept else each for each in phases
+    )
 
 
 def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: Sequence[str]) -> dict[int, float]:
@@ -188,38 +210,37 @@ def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: S
     return wanted
 
 
+def _default_rates(
+    wishes: Sequence[PhaseWish], optimizer: str, spec: PresetSpec, kept: int, task: TaskName, head: DenseHead | None
+) -> list[float]:
+    """The head's rate in each phase, as long as nobody gives one."""
+    rates, fresh = [], True
+    for wish in wishes:
+        fresh = fresh and wish.frozen == kept
+        if fresh and head is not None:
+            rates.append(dense_lr(optimizer, task, head.features, head.outputs))
+        else:
+            rates.append((spec.head_lr if wish.frozen == kept else spec.tuning_lr).of(optimizer))
+    return rates
+
+
 def _resolve_phase(
-    phase: PhaseConfig | None,
-    number: int,
-    frozen: int,
-    optimizer: str,
+    wish: PhaseWish,
+    default_lr: float,
     spec: PresetSpec,
     transfer: TransferConfig,
     train: TrainConfig,
     wanted: dict[int, float],
     kept: int,
 ) -> PhasePlan:
-    all_frozen = frozen == kept
-    default_lr = (spec.head_lr if all_frozen else spec.tuning_lr).of(optimizer)
+    phase, given = wish.config, None if wish.own_rate or train.lr == "auto" else train.lr
     top_rate = _first(phase.backbone_lr if phase else None, transfer.backbone_lr, spec.backbone_lr)
-    decay = _first(transfer.lr_decay, spec.lr_decay)
-    multipliers = tuple(0.0 if i < frozen else wanted.get(i, top_rate * decay ** (kept - 1 - i)) for i in range(kept))
-    if phase is None:
-        name = "head" if all_frozen else "fine-tune" if spec.pretrained else "train"
-        return PhasePlan(name, train.epochs or spec.epochs, frozen, train.lr or default_lr, multipliers)
-    return PhasePlan(
-        phase.name or f"phase {number}", phase.epochs, frozen, phase.lr or train.lr or default_lr, multipliers
-    )
-
-
-def _frozen(
-    phase: PhaseConfig | None, number: int, spec: PresetSpec, transfer: TransferConfig, kept: Sequence[str]
-) -> int:
-    if phase is not None:
-        return count_of(phase.freeze, kept, f"transfer.phases.{number - 1}.freeze")
-    if transfer.freeze is not None:
-        return count_of(transfer.freeze, kept, "transfer.freeze")
-    return share_of(spec.freeze, len(kept))
+    decay = _first(phase.lr_decay if phase else None, transfer.lr_decay, spec.lr_decay)
+    by_depth = [top_rate * decay ** (kept - 1 - i) for i in range(kept)]
+    multipliers = tuple(0.0 if i < wish.frozen else wanted.get(i, by_depth[i]) for i in range(kept))
+    lr = _first(phase.lr if phase else None, given, default_lr)
+    search = train.lr == "auto" and not wish.own_rate and (phase is None or phase.lr is None)
+    return PhasePlan(wish.name, wish.epochs, wish.frozen, lr, multipliers, augment=wish.augment, search=search)
 
 
 def _first(*values: float | None) -> float:
@@ -242,19 +263,3 @@ def _check_multipliers(wanted: dict[int, float], plan: Plan, kept: Sequence[str]
                 f"transfer: {still[0]} has learning rate 0 in phase {phase.name!r} but is not frozen",
                 hint="to keep stages as they are, freeze up to the last of them (transfer.freeze)",
             )
-
-
-def _notes(plan: Plan, spec: PresetSpec, transfer: TransferConfig, train: TrainConfig) -> tuple[str, ...]:
-    notes = []
-    if transfer.phases and train.epochs is not None:
-        notes.append("train.epochs has no effect: the phases say how long they are")
-    if all(phase.frozen == len(phase.multipliers) for phase in plan.phases):
-        unused = [key for key in ("backbone_lr", "lr_decay") if getattr(transfer, key) is not None]
-        notes += [f"transfer.{key} has no effect: all stages are frozen" for key in unused]
-    if train.solver == "exact":
-        unused = [key for key in ("lr", "optimizer", "epochs") if getattr(train, key) is not None]
-        notes += [f"train.{key} has no effect on a head that is solved" for key in unused]
-    usual = max(getattr(spec, rates).of(plan.optimizer) for rates in ("head_lr", "tuning_lr"))
-    if train.lr is not None and train.optimizer is None and train.lr > _LR_STRETCH * usual:
-        notes.append(f"train.lr {train.lr:g} is much for {plan.optimizer}, which the preset takes: usual is {usual:g}")
-    return tuple(notes)

@@ -6,11 +6,16 @@ Fractions count stages from the bottom of the network. Learning rates are the he
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
+from toolkit.config import TransferConfig
 from toolkit.errors import ConfigError
+from toolkit.task import TaskName
 
-__all__ = ["PRESETS", "PresetSpec", "Rates", "get_preset"]
+__all__ = ["PRESETS", "SIZES", "PresetSpec", "Rates", "dense_lr", "get_preset", "spec_of"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,42 @@ class Rates:
 
 
 HEAD_LR = Rates(sgd=0.05, momentum=0.01, adam=3e-3, adamw=3e-3)
-"""For a head alone, on features that do not move."""
+"""For a head alone, on features that do not move and are taken as they are."""
 SHALLOW_LR = Rates(sgd=0.2, momentum=0.05, adam=1e-2, adamw=1e-2)
 """The same on features from the middle of a network, which are fewer."""
 TUNING_LR = Rates(sgd=0.05, momentum=0.01, adam=1e-3, adamw=1e-3)
 """For a head whose backbone moves with it."""
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
 """For a network that starts from random weights."""
+_LABELLED = Rates(sgd=50.0, momentum=10.0, adam=0.1, adamw=0.1)
+DENSE_LR: Mapping[TaskName, Rates] = MappingProxyType(
+    {
+        "classification": _LABELLED,
+        "multilabel": _LABELLED,
+        "regression": Rates(sgd=0.5, momentum=0.1, adam=0.03, adamw=0.03),
+    }
+)
+"""For one dense layer alone on standardised features; ``dense_lr`` makes rates of them."""
+
+
+def dense_lr(optimizer: str, task: TaskName, features: int, outputs: int) -> float:
+    """Learning rate of one dense layer that is trained alone on standardised features.
+
+    Their squared norm is the number of features on average, and with it the curvature grows that plain descent meets;
+    losses of several labels or targets are means over them, so that each of them pulls by its share only. The steps of
+    Adam know no scale; what they add up to in an output grows with the square root of the number of features.
+
+    Args:
+        optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
+        task: What the outputs are.
+        features: Their number.
+        outputs: Number of classes, labels or targets.
+    """
+    rate = DENSE_LR[task].of(optimizer)
+    if optimizer.startswith("adam"):
+        return rate / math.sqrt(features)
+    return rate / features * (1 if task == "classification" else outputs)
+
 
 _CS231N = "cs231n notes, Transfer Learning"
 _YOSINSKI = "Yosinski et al. 2014, arXiv:1411.1792"
@@ -58,8 +92,10 @@ class PresetSpec:
         backbone_lr: Learning rate of stages that move, as a fraction of the head's, in (0, 1].
         lr_decay: Factor from each stage to the one below it, in (0, 1].
         pretrained: False for a network that starts from random weights.
-        head_lr: Learning rate of the head while all stages are frozen.
+        head_lr: Learning rate of the head while all stages are frozen, where it does not go by ``dense_lr``.
         tuning_lr: Learning rate of the head while stages move too.
+        head_first: Epochs of the head alone that come before.
+        gradual_unfreezing: Stages that move are unfrozen from the top, a group an epoch.
     """
 
     name: str
@@ -75,6 +111,8 @@ class PresetSpec:
     pretrained: bool = True
     head_lr: Rates = HEAD_LR
     tuning_lr: Rates = TUNING_LR
+    head_first: int = 0
+    gradual_unfreezing: bool = False
 
     @property
     def title(self) -> str:
@@ -162,17 +200,44 @@ PRESETS: tuple[PresetSpec, ...] = (
 """Every preset; the first row of a name is its default variant."""
 
 
+def _by_size(size: str, like: str, description: str) -> PresetSpec:
+    row = next(row for row in PRESETS if row.name == like)
+    return replace(row, name="size", variant=size, description=description, source=_CS231N)
+
+
+SIZES: tuple[PresetSpec, ...] = (
+    _by_size("small", "small_similar", "few images, whatever is on them: freeze everything but the head"),
+    _by_size("medium", "large_similar", "not so few images: freeze most, fine-tune the last stages and the head"),
+    _by_size("large", "large_different", "many images: the pretrained weights are the start, everything is fine-tuned"),
+)
+"""What ``transfer.size`` takes in place of a preset; how similar the data are does not count."""
+
+
+def spec_of(transfer: TransferConfig) -> PresetSpec:
+    """The row that a config asks for, by ``size`` or by ``preset`` and ``variant``.
+
+    Raises:
+        ConfigError: There is no such row, or ``auto`` has not been replaced yet.
+    """
+    if transfer.preset == "auto":
+        raise ConfigError(
+            "transfer.preset: auto is no plan yet: the advisor chooses one from the data",
+            hint="python tools/advise.py -c YAML --out recommended.yaml writes a config with its choice",
+        )
+    return get_preset("size", transfer.size) if transfer.size else get_preset(transfer.preset, transfer.variant)
+
+
 def get_preset(name: str, variant: str | None = None) -> PresetSpec:
     """Find a row.
 
     Args:
-        name: A preset's name.
-        variant: One of its variants; None takes the first.
+        name: A preset's name, or ``size``.
+        variant: One of its variants (of ``size``: which); None takes the first.
 
     Raises:
         ConfigError: There is no such row.
     """
-    rows = [row for row in PRESETS if row.name == name]
+    rows = [row for row in (*PRESETS, *SIZES) if row.name == name]
     if not rows:
         known = sorted({row.name for row in PRESETS})
         near = difflib.get_close_matches(name, known, n=1)

@@ -13,6 +13,9 @@ from toolkit.transfer.plan import Plan
 
 __all__ = ["plan_table"]
 
+_MOST_NAMED = 3
+"""Phases whose names still fit above columns; of more there are numbers, which the caption explains."""
+
 
 def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) -> Table:
     """Stage, output shape, parameters, frozen or not, and learning rate, a line a stage.
@@ -23,38 +26,68 @@ def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) ->
         head_parameters: Number of weights of the head.
 
     Returns:
-        A rich table; the plan's notes are its caption.
+        A rich table; its caption says the rates of head and backbone, and the plan's notes.
     """
-    rates = ["learning rate"] if len(plan.phases) == 1 else [escape(f"lr: {phase.name}") for phase in plan.phases]
+    many, kept = len(plan.phases) > _MOST_NAMED, stages[: len(plan.phases[0].multipliers)]
+    rates = ["learning rate"] if len(plan.phases) == 1 else [escape(f"lr: {name}") for name in _short_names(plan)]
     title = f"plan: {plan.title}{f', cut to {plan.cut} stages' if plan.cut else ''}"
-    numeric = ("output", "parameters", *rates)
-    table = new_table(title, "stage", "output", "parameters", "frozen", *rates, numeric=numeric)
-    kept = stages[: len(plan.phases[0].multipliers)]
+    shape = [] if many else ["output"]
+    table = new_table(title, "stage", *shape, "parameters", "frozen", *rates, numeric=(*shape, "parameters", *rates))
+    table.columns[0].min_width = max(len(stage.name) for stage in kept)
     for index, stage in enumerate(kept):
         table.add_row(
             stage.name,
-            "x".join(str(side) for side in stage.shape),
+            *([] if many else ["x".join(str(side) for side in stage.shape)]),
             f"{stage.parameters:,}",
             _frozen_in(plan, index),
             *(f"{phase.lr * phase.multipliers[index]:.3g}" if index >= phase.frozen else "-" for phase in plan.phases),
             style="dim" if index < plan.frozen else None,
         )
+    empty = [""] * len(shape)
     solved = ("solved" if phase.solver == "exact" else f"{phase.lr:.3g}" for phase in plan.phases)
-    table.add_row("head", "", f"{head_parameters:,}", "no", *solved)
+    table.add_row("head", *empty, f"{head_parameters:,}", "no", *solved)
     frozen = sum(stage.parameters for stage in kept[: plan.frozen])
     total = sum(stage.parameters for stage in kept) + head_parameters
     table.add_section()
-    epochs = (f"{phase.epochs} epoch{'s' if phase.epochs > 1 else ''}" for phase in plan.phases)
-    table.add_row("total", "", f"{total:,}", f"{frozen:,}", *epochs, style="bold")
-    if plan.notes:
-        table.caption = "\n".join(plan.notes)
-        table.caption_justify = "left"
+    epochs = (f"{phase.epochs} {'ep.' if many else 'epochs' if phase.epochs > 1 else 'epoch'}" for phase in plan.phases)
+    table.add_row("total", *empty, f"{total:,}", f"{frozen:,}", *epochs, style="bold")
+    table.caption = escape("\n".join([*_rates(plan, [stage.name for stage in kept]), *plan.notes]))
+    table.caption_justify = "left"
     return table
+
+
+def _rates(plan: Plan, names: Sequence[str]) -> list[str]:
+    """The optimizer, and for each phase how the rate goes from the head down to the lowest stage that moves."""
+    lines = []
+    for short, phase in zip(_short_names(plan), plan.phases, strict=True):
+        moving = range(phase.frozen, len(names))
+        words = "the head is solved" if phase.solver == "exact" else f"{plan.optimizer}, head {phase.lr:.3g}"
+        if moving:
+            top, bottom = phase.multipliers[moving[-1]], phase.multipliers[moving[0]]
+            words += f", backbone {top:.3g} of it at {names[moving[-1]]}"
+            if bottom != top:
+                words += f" to {bottom:.3g} at {names[moving[0]]}"
+            elif len(moving) > 1:
+                words += f" down to {names[moving[0]]}"
+        lines.append(f"{short} ({phase.name}): {words}" if short != phase.name else f"{short}: {words}")
+    return lines
+
+
+def _short_names(plan: Plan) -> list[str]:
+    """What the columns call the phases."""
+    many = len(plan.phases) > _MOST_NAMED
+    return [str(number) if many else phase.name for number, phase in enumerate(plan.phases, 1)]
 
 
 def _frozen_in(plan: Plan, index: int) -> str:
     """``yes``, ``no``, or the phases in which a stage is frozen."""
-    phases = [phase.name for phase in plan.phases if index < phase.frozen]
-    if len(phases) == len(plan.phases):
+    frozen = [index < phase.frozen for phase in plan.phases]
+    if all(frozen):
         return "yes"
-    return escape("in " + ", ".join(phases)) if phases else "no"
+    names, first = _short_names(plan), frozen.index(True) if any(frozen) else 0
+    count = sum(frozen)
+    if count > 2 and all(frozen[first : first + count]) and len(names) > _MOST_NAMED:
+        return f"in {names[first]}-{names[first + count - 1]}"
+    return (
+        escape("in " + ", ".join(name for name, still in zip(names, frozen, strict=True) if still)) if count else "no"
+    )

@@ -12,6 +12,7 @@ from toolkit.console import info
 from toolkit.errors import WeightsError
 from toolkit.zoo.input_layer import adapt_filters
 from toolkit.zoo.network import StagedNetwork
+from toolkit.zoo.standardising import FEATURE_STATISTICS
 from toolkit.zoo.weights import read_weights
 
 __all__ = ["load_weights"]
@@ -25,7 +26,8 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
         path: A ``.pdparams`` or ``.safetensors`` file of the same network: Paddle's, or one of an earlier run. What
             the file holds of stages that were cut off is passed over. Where the network reads images of other
             channels than the original, the original's first convolution is adapted (``adapt_filters``). Auxiliary
-            classifiers that the file does not have stay as they are.
+            classifiers that the file does not have stay as they are; a head without statistics of its features takes
+            them as they are.
         with_head: False leaves the head as it is, whatever the file holds for it.
 
     Returns:
@@ -43,6 +45,8 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
     if auxiliary and not any(k in arrays for k in auxiliary):  # they serve training only
         targets = {k: v for k, v in targets.items() if k not in auxiliary}
         notes.append("auxiliary classifiers are new")
+    plain = _without_statistics(targets, arrays)
+    targets = {k: v for k, v in targets.items() if k not in plain}
     passed = new or tuple(head for head in _heads(network)[1:] if f"{head}weight" in network.left_out)
     foreign = [k for k in arrays if k not in targets and k not in network.left_out and not k.startswith(passed)]
     fitted = {k: _as_type(arrays[k], target) for k, target in targets.items() if k in arrays}
@@ -53,6 +57,8 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
         raise WeightsError(f"{path.name} does not fit {network.spec.name}: {problems}", hint=_cure(network, arrays))
     for key, value in fitted.items():
         targets[key].set_value(value)
+    for target, number in plain.values():
+        target.set_value(np.full(target.shape, number, np.float32))
     if not with_head:
         notes.append(f"head is new ({network.num_classes} outputs)")
     info("; ".join([f"weights: {path.name} loaded ({len(fitted)} arrays)", *notes]))
@@ -62,6 +68,18 @@ def load_weights(network: StagedNetwork, path: str | Path, *, with_head: bool = 
 def _heads(network: StagedNetwork) -> tuple[str, ...]:
     """How keys of the head begin, then those of auxiliary classifiers' last layers: what is new for new classes."""
     return tuple(f"{head}." for head in (network.spec.head, *(one.head for one in network.spec.auxiliary)))
+
+
+def _without_statistics(
+    targets: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]
+) -> dict[str, tuple[Tensor, float]]:
+    """Key -> buffer and value, of a head's statistics of its features, where the file has none of them."""
+    found = {k: (v, FEATURE_STATISTICS[name]) for k, v in targets.items() if (name := _last(k)) in FEATURE_STATISTICS}
+    return {} if any(key in arrays for key in found) else found
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def _input_to_adapt(network: StagedNetwork, fitted: Mapping[str, np.ndarray]) -> str | None:

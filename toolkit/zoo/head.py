@@ -15,6 +15,7 @@ from paddle.nn.initializer import Constant, KaimingNormal, Normal
 from toolkit.config import HeadConfig
 from toolkit.errors import NetworkError
 from toolkit.task import TaskName
+from toolkit.zoo.standardising import StandardisingHead
 from toolkit.zoo.steps import Step
 
 __all__ = ["CosineHead", "LinearHead", "MLPHead", "build_head"]
@@ -27,7 +28,7 @@ def _dropout(x: Tensor, probability: float, training: bool) -> Tensor:
     return F.dropout(x, p=probability, training=training, mode="upscale_in_train") if probability > 0 else x
 
 
-class LinearHead(nn.Linear):
+class LinearHead(StandardisingHead, nn.Linear):
     """Dropout and one dense layer.
 
     Weights start as Normal(0, 0.01) and biases as 0, so that the first predictions are near uniform and the first loss
@@ -42,9 +43,18 @@ class LinearHead(nn.Linear):
         num_classes: Number of outputs.
         dropout: Probability of dropping a feature, in [0, 1).
         regression: Whether outputs are targets in their own units.
+        standardises: Whether it can be told to standardise its features; see ``StandardisingHead``.
     """
 
-    def __init__(self, in_features: int, num_classes: int, dropout: float = 0.0, *, regression: bool = False) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        dropout: float = 0.0,
+        *,
+        regression: bool = False,
+        standardises: bool = False,
+    ) -> None:
         super().__init__(
             in_features,
             num_classes,
@@ -56,9 +66,17 @@ class LinearHead(nn.Linear):
         if regression:
             self.register_buffer("target_mean", paddle.zeros([num_classes]))
             self.register_buffer("target_std", paddle.ones([num_classes]))
+        if standardises:
+            self.keep_feature_statistics(in_features)
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        """Itself."""
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, num_classes]."""
+        x = self.standardised(x)
         y = F.linear(_dropout(x, self.dropout, self.training), self.weight, self.bias)
         return y * self.target_std + self.target_mean if self.regression else y
 
@@ -74,7 +92,7 @@ class LinearHead(nn.Linear):
         self.target_std.set_value(std)
 
 
-class MLPHead(nn.Layer):
+class MLPHead(StandardisingHead):
     """Hidden layers, each with dropout before and an activation behind, and a linear head on top.
 
     Hidden weights start as in He et al., "Delving Deep into Rectifiers" (arXiv 1502.01852), equation 10.
@@ -86,6 +104,7 @@ class MLPHead(nn.Layer):
         activation: ``relu``, ``gelu``, ``tanh`` or ``hardswish``.
         dropout: Probability of dropping a feature before each dense layer, in [0, 1).
         regression: See ``LinearHead``.
+        standardises: See ``LinearHead``.
     """
 
     def __init__(
@@ -97,6 +116,7 @@ class MLPHead(nn.Layer):
         dropout: float = 0.0,
         *,
         regression: bool = False,
+        standardises: bool = False,
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden]
@@ -114,9 +134,18 @@ class MLPHead(nn.Layer):
         self.out = LinearHead(widths[-1], num_classes, dropout, regression=regression)
         self.activation = _ACTIVATIONS[activation]
         self.dropout = dropout
+        if standardises:
+            self.keep_feature_statistics(in_features)
+
+    @property
+    def first_layer(self) -> nn.Linear:
+        """The first hidden layer."""
+        layer: nn.Linear = self.hidden[0]
+        return layer
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_features] -> [N, num_classes]."""
+        x = self.standardised(x)
         for layer in self.hidden:
             x = self.activation(layer(_dropout(x, self.dropout, self.training)))
         return self.out(x)
@@ -165,11 +194,10 @@ def build_head(config: HeadConfig, in_features: int, num_classes: int, task: Tas
     """
     regression = task == "regression"
     if config.type == "mlp":
-        return MLPHead(
-            in_features, num_classes, config.hidden, config.activation, config.dropout, regression=regression
-        )
+        widths = (in_features, num_classes, config.hidden)
+        return MLPHead(*widths, config.activation, config.dropout, regression=regression, standardises=True)
     if config.type == "linear":
-        return LinearHead(in_features, num_classes, config.dropout, regression=regression)
+        return LinearHead(in_features, num_classes, config.dropout, regression=regression, standardises=True)
     if regression:
         raise NetworkError("a cosine head compares directions, which gives no numbers", hint="use linear or mlp")
     return CosineHead(in_features, num_classes, config.dropout)

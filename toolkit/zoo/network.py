@@ -19,6 +19,7 @@ from toolkit.zoo.pooling import Pooling
 from toolkit.zoo.running import evaluating, run
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
+from toolkit.zoo.standardising import StandardisingHead
 from toolkit.zoo.steps import BoundStage
 
 __all__ = ["StagedNetwork"]
@@ -39,6 +40,10 @@ def _switch_tracer(training: bool) -> None:
     """What ``Layer.train`` and ``Layer.eval`` set for the whole process, besides the modes of layers."""
     empty = nn.Layer()
     empty.train() if training else empty.eval()
+
+
+def _layers(part: BoundStage) -> list[nn.Layer]:
+    return [layer for top in part.layers.values() for layer in top.sublayers(include_self=True)]
 
 
 class StagedNetwork(nn.Layer):
@@ -156,6 +161,11 @@ class StagedNetwork(nn.Layer):
         Where it is not (gem, none), features are kept as the last stage gives them.
         """
         return self._pooling.fixed
+
+    @property
+    def feature_width(self) -> int:
+        """Number of features that the head reads, D."""
+        return self._pooling.width
 
     def pooled_after(self, k: int) -> bool:
         """Whether the features kept after the first ``k`` stages are pooled ones, and not the last stage's map."""
@@ -287,10 +297,32 @@ class StagedNetwork(nn.Layer):
         Raises:
             NetworkError: The network is for another task, or the numbers do not fit it.
         """
-        parts = (self._top, *(one.branch for one in self._auxiliary))
-        layers = [layer for part in parts for top in part.layers.values() for layer in top.sublayers(include_self=True)]
+        layers = [layer for part in (self._top, *(one.branch for one in self._auxiliary)) for layer in _layers(part)]
         heads = [layer for layer in layers if isinstance(layer, LinearHead) and layer.regression]
         if not heads:
             raise NetworkError(f"{self.spec.name} was not made for regression", hint="create it with task: regression")
         for head in heads:
             head.set_target_statistics(mean, std)
+
+    @property
+    def standardising_head(self) -> StandardisingHead | None:
+        """The head, where it can standardise its features: new ones with a dense layer."""
+        heads = (layer for layer in _layers(self._top) if isinstance(layer, StandardisingHead) and layer.standardises)
+        return next(heads, None)
+
+    def set_feature_statistics(self, mean: ArrayLike, scale: float) -> None:
+        """Let the head see ``(features - mean) / scale`` from now on; its outputs change where it has learned already.
+
+        Args:
+            mean: Mean of each feature, [D].
+            scale: One number for all of them, above 0.
+
+        Raises:
+            NetworkError: The head takes no statistics, or the numbers do not fit it.
+        """
+        head = self.standardising_head
+        if head is None:
+            raise NetworkError(
+                f"the head of {self.spec.name} does not standardise features", hint="make a new one: linear or mlp"
+            )
+        head.set_feature_statistics(mean, scale)

@@ -8,7 +8,7 @@ import numpy as np
 
 from toolkit.task import TaskName
 
-__all__ = ["PARSERS", "read_flag", "read_number"]
+__all__ = ["PARSERS", "read_flag", "read_number", "read_weight"]
 
 _FLAGS: Mapping[str, float] = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 _LARGEST = float(np.finfo(np.float32).max)
@@ -38,6 +38,18 @@ def read_number(text: str) -> float:
         raise ValueError(f"{text.strip()[:40]!r} is not a number") from None
     if not abs(value) <= _LARGEST:  # NaN compares as false
         raise ValueError(f"{text.strip()[:40]!r} is not a finite number")
+    return value
+
+
+def read_weight(text: str) -> float:
+    """A finite number that is not negative.
+
+    Raises:
+        ValueError: Anything else; the message is a few words.
+    """
+    value = read_number(text)
+    if value < 0:
+        raise ValueError(f"{text.strip()[:40]!r} is negative")
     return value
 
 

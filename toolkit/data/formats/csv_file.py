@@ -9,6 +9,7 @@ from pathlib import Path
 from toolkit import console
 from toolkit.config import DataConfig
 from toolkit.data.decode import IMAGE_EXTENSIONS
+from toolkit.data.formats.cells import read_weight
 from toolkit.data.formats.csv_labels import Record, read_labels
 from toolkit.data.formats.csv_table import Row, Table, read_table
 from toolkit.data.formats.paths import PART_NAMES, part_files, required_folder
@@ -33,6 +34,7 @@ class _Columns:
     image: str
     labels: tuple[str, ...]
     split: str | None
+    weight: str | None
 
 
 def read_csv(config: DataConfig, task: TaskName) -> Source:
@@ -46,6 +48,8 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     - multilabel: several columns of 0 and 1; or one column of names with ``label_separator`` between them, where an
       empty cell says that there is none.
     - regression: columns of numbers.
+
+    With ``weight_column`` each training image counts by a number >= 0; other parts need no such column.
 
     Args:
         config: ``root``, the lists, ``label_file`` and the columns count.
@@ -68,7 +72,7 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
         for row in table.rows:
             own = columns.split if part == "train" else None
             where = _part_of(table, row, own) if own is not None else part
-            records.setdefault(where, []).append(_record(table, row, columns))
+            records.setdefault(where, []).append(_record(table, row, columns, weighted=where == "train"))
         if part != "train" and records[part][0].file != table.file:
             raise DataError(
                 f"{table.file} is there, but {tables['train'].file} has {part} images, too (column {columns.split!r})",
@@ -102,12 +106,18 @@ def _columns(config: DataConfig, table: Table, task: TaskName) -> _Columns:
     if config.split_column != _DEFAULT_SPLIT:
         table.require([config.split_column], "data.split_column")
     split = config.split_column if config.split_column in table.columns else None
-    others = tuple(name for name in table.columns if name not in (image, split))
+    weight = config.weight_column
+    if weight is not None:
+        table.require([weight], "data.weight_column")
+        if weight in (image, split):
+            raise DataError(f"data.weight_column {weight!r} holds no weights", hint="name another column")
+    others = tuple(name for name in table.columns if name not in (image, split, weight))
     labels = config.label_columns or others
     table.require(labels, "data.label_columns")
-    if image in labels or split in labels or len(set(labels)) < len(labels):
+    if {image, split, weight} & set(labels) or len(set(labels)) < len(labels):
+        taken = " and ".join(repr(name) for name in (image, weight) if name is not None)
         raise DataError(
-            f"data.label_columns {listed(labels)}: each must be another column than {image!r}, and be named once",
+            f"data.label_columns {listed(labels)}: each must be another column than {taken}, and be named once",
             hint=f"columns of {table.file.name}: {listed(table.columns, 10)}",
         )
     if not labels:
@@ -117,7 +127,7 @@ def _columns(config: DataConfig, table: Table, task: TaskName) -> _Columns:
             f"{table.file}: a classification needs one column of class names, but there are {listed(labels)}",
             hint=f"say which one: data.label_columns: [{labels[0]}], or set task: multilabel or regression",
         )
-    return _Columns(image, labels, split)
+    return _Columns(image, labels, split, weight)
 
 
 def _part_of(table: Table, row: Row, column: str) -> str:
@@ -131,10 +141,22 @@ def _part_of(table: Table, row: Row, column: str) -> str:
     return part
 
 
-def _record(table: Table, row: Row, columns: _Columns) -> Record:
+def _record(table: Table, row: Row, columns: _Columns, *, weighted: bool) -> Record:
     if not row.cells[columns.image]:
         raise DataError(f"{table.file}:{row.line}: column {columns.image!r} is empty", hint="it names the image")
-    return Record(table.file, row.line, row.cells[columns.image], tuple(row.cells[name] for name in columns.labels))
+    cells = tuple(row.cells[name] for name in columns.labels)
+    weight = _weight(table, row, columns.weight) if weighted and columns.weight is not None else None
+    return Record(table.file, row.line, row.cells[columns.image], cells, weight)
+
+
+def _weight(table: Table, row: Row, column: str) -> float:
+    try:
+        return read_weight(row.cells[column])
+    except ValueError as error:
+        raise DataError(
+            f"{table.file}:{row.line}: column {column!r}: {error}",
+            hint="a weight (data.weight_column) is a number >= 0; 0 leaves the image out",
+        ) from error
 
 
 class _Finder:
@@ -167,12 +189,15 @@ def _images(records: Sequence[Record], labels: Labels, find: _Finder) -> FileIma
             first[path] = (row, record)
             continue
         other_row, other = first[path]
-        if (labels[row] != labels[other_row]).any():
+        if (labels[row] != labels[other_row]).any() or record.weight != other.weight:
+            what = "weight" if record.weight != other.weight else "label"
             raise DataError(
-                f"{record.where}: {record.image} is in line {other.line} already, with another label",
+                f"{record.where}: {record.image} is in line {other.line} already, with another {what}",
                 hint="keep one line for each image; several labels go into one cell, or into columns of 0 and 1",
             )
         again.append(f"{record.image} (line {record.line})")
     if again:
         console.warn(f"{len(again)} line(s) repeat an image and are left out: {listed(again)}")
-    return FileImages(list(first), labels[[row for row, _ in first.values()]])
+    images = FileImages(list(first), labels[[row for row, _ in first.values()]])
+    weights = [record.weight for _, record in first.values() if record.weight is not None]
+    return images.with_weights(weights) if weights else images

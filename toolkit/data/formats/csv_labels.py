@@ -31,12 +31,14 @@ class Record:
         line: Its line there, from 1.
         image: Its name there.
         cells: Text of the label columns.
+        weight: How much it counts in training, >= 0; None where the table does not say.
     """
 
     file: Path
     line: int
     image: str
     cells: tuple[str, ...]
+    weight: float | None = None
 
     @property
     def where(self) -> str:

@@ -52,6 +52,8 @@ def install_linear_solution(network: StagedNetwork, solution: LinearSolution) ->
     if head.regression:
         mean, std = (buffer.numpy().astype(np.float64) for buffer in (head.target_mean, head.target_std))
         weight, bias = weight / std, (bias - mean) / std
+    if head.standardises:
+        head.set_feature_statistics(np.zeros(shape[0]), 1.0)  # the solution is one for features as they are
     head.weight.set_value(weight.astype(np.float32))
     head.bias.set_value(bias.astype(np.float32))
 

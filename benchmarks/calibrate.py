@@ -1,0 +1,168 @@
+"""Where the advisor's numbers come from: measure the calibration's situations, and derive thresholds from results.
+
+    python benchmarks/calibrate.py measure   # of each situation in calibration.jsonl -> calibration_evidence.jsonl
+    python benchmarks/calibrate.py derive    # both -> toolkit/advise/thresholds.json and benchmarks/calibration.md
+
+``calibration.jsonl`` is the table of the bake-off, a JSON object a line: ``set``, ``network``, ``images_per_class``
+(null: all), ``train_images``, ``classes``, ``preset`` (``small_different/shallow_features``), ``seed``, ``score``,
+``seconds``, ``metric``. Both tables stand beside this script; what is measured already is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+HERE = Path(__file__).resolve().parent
+RESULTS, EVIDENCE_ROWS, REPORT = (
+    HERE / "calibration.jsonl",
+    HERE / "calibration_evidence.jsonl",
+    HERE / "calibration.md",
+)
+THRESHOLDS = REPO / "toolkit" / "advise" / "thresholds.json"
+SAMPLE = 250
+"""Images that are looked at in each situation."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One data set of the calibration.
+
+    Attributes:
+        format: As ``data.format``.
+        similar: What its owner would say: pictures like ImageNet's (photographs of things and animals), or not.
+    """
+
+    format: str
+    similar: bool
+
+
+SETS = {
+    "ants_bees": ImageSet("folder", similar=True),
+    "CUB_200_2011_mini": ImageSet("cub200", similar=True),
+    "flower_photos": ImageSet("folder", similar=True),
+    "chest_xray": ImageSet("folder", similar=False),
+    "eurosat_rgb": ImageSet("folder", similar=False),
+}
+WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
+SAME = {"linear_probe": "small_similar"}
+"""Presets that are the same plan under two names."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A set at a size with a network, and what the bake-off found: title of a preset -> scores of its seeds."""
+
+    data: str
+    network: str
+    images_per_class: int | None
+    scores: dict[str, tuple[float, ...]]
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """What makes it."""
+        return self.data, self.network, self.images_per_class
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        size = "all images" if self.images_per_class is None else f"{self.images_per_class} a class"
+        return f"{self.data}, {size}, {self.network}"
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Over the seeds."""
+        return {title: mean(scores) for title, scores in self.scores.items()}
+
+    def spread(self, title: str) -> float:
+        """Standard deviation over the seeds; 0 for one."""
+        scores = self.scores[title]
+        return stdev(scores) if len(scores) > 1 else 0.0
+
+
+def read_results(path: Path = RESULTS) -> list[Situation]:
+    """The bake-off's rows, grouped by situation."""
+    scores: dict[tuple[str, str, int | None], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in read_lines(path):
+        if row.get("score") is not None:
+            title = SAME.get(row["preset"], row["preset"])
+            title = "small_different/shallow_features" if title == "small_different" else title
+            scores[row["set"], row["network"], row["images_per_class"]][title].append(float(row["score"]))
+    return [
+        Situation(*key, {title: tuple(found) for title, found in by_preset.items()})
+        for key, by_preset in scores.items()
+    ]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Objects of a JSON Lines file; none where there is no file."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+
+def measure_all(situations: Iterable[tuple[str, str, int | None]], assets: Path, cache: Path, path: Path) -> None:
+    """Measure what is not in the table yet, and add it, a line each."""
+    import toolkit  # noqa: F401 - sets Paddle's environment
+    from toolkit.advise.measure import measure
+    from toolkit.advise.subject import subject_of
+    from toolkit.config import make_config
+    from toolkit.runtime import import_paddle
+
+    import_paddle()
+    known = {(row["set"], row["network"], row["images_per_class"]) for row in read_lines(path)}
+    for data, network, count in situations:
+        if (data, network, count) in known:
+            continue
+        values = {
+            "name": data,
+            "model": {"name": network, "pretrained": str(assets / "weights" / WEIGHTS[network])},
+            "data": {"format": SETS[data].format, "root": assets / "datasets" / data, "samples_per_class": count},
+            "cache": {"dir": cache},
+        }
+        config = make_config(values)
+        found = measure(subject_of(config), sample=SAMPLE, cache=config.cache)
+        row = {"set": data, "network": network, "images_per_class": count, "measurement": found.model_dump(mode="json")}
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{data} {network} {count}: {found.sample} images, {found.seconds} s", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("measure", "derive"))
+    default = os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets"
+    parser.add_argument("--assets", type=Path, default=Path(default), help="folder with datasets/ and weights/")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/paddle-finetune/features"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--evidence", type=Path, default=EVIDENCE_ROWS)
+    parser.add_argument("--sizes", nargs="+", help="measure these sizes of all sets (numbers, or all), results or not")
+    parser.add_argument("--networks", nargs="+", default=list(WEIGHTS), choices=list(WEIGHTS))
+    parser.add_argument("--output", type=Path, default=THRESHOLDS)
+    parser.add_argument("--report", type=Path, default=REPORT)
+    args = parser.parse_args(arguments)
+    situations = read_results(args.results)
+    if args.action == "measure":
+        wanted = [one.key for one in situations if one.network in args.networks]
+        sizes = [None if size == "all" else int(size) for size in args.sizes or ()]
+        wanted += [(data, network, size) for network in args.networks for data in SETS for size in sizes]
+        measure_all(dict.fromkeys(wanted), args.assets, args.cache, args.evidence)
+        return 0
+    from benchmarks.calibration import derive
+
+    return derive(situations, read_lines(args.evidence), args.output, args.report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,258 @@
+"""The whole way on small real images: measure, judge, recommend, train; and what is given in error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from toolkit.advise import advise, advise_images
+from toolkit.advise.activations import activations
+from toolkit.advise.batchnorm import layer_distance
+from toolkit.advise.subject import subject_of
+from toolkit.config import CacheConfig, Config, load_config
+from toolkit.data import BatchLoader
+from toolkit.engine import RunFolder, build_job
+from toolkit.errors import ConfigError, DataError
+from toolkit.jobs import train
+from toolkit.jobs_advise import give_advice
+from toolkit.zoo import create_network, write_weights
+
+Make = Callable[..., Config]
+
+
+def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
+    """Folders of noise, one a class."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = rng.integers(0, 255, (size, size, 3), np.uint8)
+            cv2.imwrite(str(folder / name / f"{number}.png"), pixels)
+    return folder
+
+
+def test_advice_on_digits(make: Make) -> None:
+    config = make()
+    advice = advise(config)
+    found = json.loads(json.dumps(advice.to_json()))
+    assert found["size"] == "small"
+    assert found["similarity"] in ("similar", "different")
+    assert 0.25 <= found["confidence"] <= 1
+    assert {piece["name"] for piece in found["evidence"]} == {
+        "batchnorm",
+        "confidence",
+        "depth",
+        "knn",
+        "probe",
+        "logme",
+    }
+    assert all(piece["source"] and len(piece["reference"]["similar"]) == 2 for piece in found["evidence"])
+    assert found["data"]["images"] == found["sample"] == 36
+    assert len(found["depth"]) == len(advice.measured.stages)
+    assert found["preset"]
+    assert found["runner_up"]["preset"]
+    assert found["learning_rates"]["head"] > 0
+    assert len(found["why"]) == 3
+    assert advice.table().row_count >= 6
+    assert advice.config is not None
+    job = build_job(advice.config)
+    assert (job.plan.preset, job.plan.variant, job.plan.cut) == (found["preset"], found["variant"], advice.plan.cut)
+    assert job.plan.phases[-1].lr == pytest.approx(found["learning_rates"]["head"])
+    assert job.plan.epochs == found["epochs"]
+
+
+def test_numbers_of_trained_weights_are_those_of_the_jobs(make: Make) -> None:
+    advice = advise(make())
+    for title in ("small_similar", "small_different/shallow_features", "finetune"):
+        preset, _, variant = title.partition("/")
+        cut = advice.cut if advice.plan.title == title else None
+        job = build_job(make(transfer={"preset": preset, "variant": variant or None, "cut": cut}))
+        moving = sum(stage.parameters for stage in job.stages[job.plan.frozen :])
+        if advice.plan.title == title or variant == "":
+            assert advice.trained[title] == moving + job.head_parameters
+
+
+def test_a_second_advice_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = advise(make())
+    monkeypatch.setattr("toolkit.advise.measure.activations", None)
+    assert advise(make()).to_json() == first.to_json()
+    assert advise(make(transfer={"preset": "finetune"})).to_json() == first.to_json()
+    for damage in (make(seed=1), make(data={"samples_per_class": 11})):
+        with pytest.raises(TypeError):  # another sample, other images: measured anew
+            advise(damage)
+
+
+def test_statistics_of_the_source_images_are_no_distance(make: Make) -> None:
+    """A network in training mode has seen these images: their statistics are then those that it keeps."""
+    subject = subject_of(make())
+    network = create_network("resnet18", None, pretrained=subject.pretrained)
+    loader = BatchLoader(subject.images, subject.preprocessing, batch_size=16, workers=0)
+    options = {"title": "x", "statistics": 36, "engine": "dygraph", "device": "cpu"}
+    before = activations(network, loader, **options)
+    first = next(layer for layer in network.sublayers() if type(layer).__name__ == "BatchNorm2D")
+    seen: list[np.ndarray] = []
+    hook = first.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].numpy()))
+    after = activations(network, loader, **{**options, "statistics": 0})
+    hook.remove()
+    rows = np.concatenate(seen[1:]).transpose(1, 0, 2, 3).reshape(seen[0].shape[1], -1)  # the first is the blank image
+    expected = layer_distance(rows.mean(axis=1), rows.var(axis=1), first._mean.numpy(), first._variance.numpy())
+    assert before.distances[0] == pytest.approx(expected, rel=1e-3)
+    assert after.distances == ()
+    first._mean.set_value(rows.mean(axis=1).astype(np.float32))
+    first._variance.set_value(rows.var(axis=1).astype(np.float32))
+    assert activations(network, loader, **options).distances[0] == pytest.approx(0, abs=1e-4)
+
+
+def test_stages_and_outputs_are_the_networks(make: Make) -> None:
+    subject = subject_of(make())
+    network = create_network("resnet18", None, pretrained=subject.pretrained)
+    loader = BatchLoader(subject.images, subject.preprocessing, batch_size=16, workers=0)
+    found = activations(network, loader, title="x", statistics=8, engine="dygraph", device="cpu")
+    import paddle
+
+    x = paddle.to_tensor(loader.read(np.arange(3), 0))
+    assert found.outputs[:3] == pytest.approx(network(x).numpy(), abs=1e-4)
+    middle = network.pool(network.features(x, 4)).numpy()
+    assert found.stages[3][:3] == pytest.approx(middle, abs=1e-4)
+    assert found.seen == 8
+
+
+def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
+    config = make(train={"epochs": 1}, export={"enabled": False, "report": True})
+    outcome = train(config)
+    folder = RunFolder(Path(outcome.json["run_dir"]))
+    record = folder.read_record()
+    assert record["advice"]["preset"] == record["plan"]["preset"] == outcome.json["advice"]["preset"]
+    assert load_config(folder.config).transfer.preset == record["plan"]["preset"]
+    assert record["plan"]["phases"][-1]["epochs"] == 1
+    page = (folder.path / "report.html").read_text(encoding="utf-8")
+    assert "what the advisor said before" in page
+    assert record["advice"]["evidence"][0]["title"] in page
+
+
+def test_the_users_wishes_stay(make: Make) -> None:
+    advice = advise(make(train={"epochs": 3, "lr": 0.02}, transfer={"preset": "auto", "compare": ("scratch",)}))
+    assert advice.config is not None
+    assert (advice.config.train.epochs, advice.config.train.lr) == (3, 0.02)
+    assert advice.config.transfer.compare == ("scratch",)
+
+
+def test_one_class(make: Make, tmp_path: Path) -> None:
+    root = images_in(tmp_path / "one", {"only": 10})
+    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    assert advice.plan is None
+    assert advice.config is None
+    assert advice.to_json()["preset"] is None
+    assert {"batchnorm", "confidence"} == {piece.name for piece in advice.evidence}
+    assert "one class only" in advice.measured.missing["probe"]
+    assert any("at least 2 classes" in note for note in advice.notes)
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        train(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+
+
+def test_two_images(make: Make, tmp_path: Path) -> None:
+    root = images_in(tmp_path / "two", {"a": 1, "b": 1})
+    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    assert advice.plan is None
+    assert advice.place.size == "small"
+    assert "too few" in advice.measured.missing["depth"]
+    assert any("cannot be trained on" in note for note in advice.notes)
+
+
+def test_classes_with_one_image(make: Make, tmp_path: Path) -> None:
+    root = images_in(tmp_path / "some", {"a": 8, "b": 8, "c": 2, "d": 2})  # one of c and of d is for validation
+    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    assert advice.plan is not None
+    assert advice.measured.size.least == 1
+    assert any("2 classes have one image" in note for note in advice.notes)
+    assert advice.measured.depth.images == 14
+
+
+def test_a_network_without_batchnorm(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "squeezenet.pdparams"
+    write_weights(create_network("squeezenet1_1", None).state_dict(), path)
+    advice = advise(make(model={"name": "squeezenet1_1", "pretrained": str(path)}, data={"image_size": 64}))
+    assert "no BatchNorm" in advice.measured.missing["batchnorm"]
+    assert any("no BatchNorm" in note for note in advice.notes)
+    assert len(advice.evidence) == 5
+
+
+def test_gray_images_and_numbers(make: Make) -> None:
+    gray = advise(make(model={"name": "resnet18", "pretrained": make().model.pretrained, "in_channels": 1}))
+    assert len(gray.evidence) == 6
+    numbers = advise(make(task="regression", data={"classes": None, "samples_per_class": None, "val_fraction": 0.9}))
+    assert numbers.measured.size.classes == 1
+    assert numbers.measured.depth.chance == 0
+    assert numbers.plan is not None
+
+
+def test_labels(make: Make, tmp_path: Path) -> None:
+    root = images_in(tmp_path / "several", {"images": 24})
+    lines = [f"images/{number}.png {number % 2},{number % 3 and 1}" for number in range(24)]
+    (root / "train_list.txt").write_text("\n".join(lines), encoding="utf-8")
+    data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
+    advice = advise(make(task="multilabel", data=data))
+    assert advice.measured.codes is not None
+    assert advice.plan is not None
+
+
+def test_weights_with_other_classes(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "own.pdparams"
+    write_weights(create_network("resnet18", 7).state_dict(), path)
+    advice = advise(make(model={"name": "resnet18", "pretrained": str(path)}))
+    assert "no classifier" in advice.measured.missing["confidence"]
+
+
+def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
+    root = images_in(tmp_path / "photos", {"x": 5})
+    (root / "broken.jpg").write_bytes(b"no image")
+    outcome = give_advice(None, [str(root)], "resnet18", str(backbone), page=tmp_path / "page.html")
+    assert outcome.json["similarity"] in ("similar", "different")
+    assert outcome.json["preset"] is not None
+    assert outcome.json["data"]["images"] == 5
+    assert {piece["name"] for piece in outcome.json["evidence"]} == {"batchnorm", "confidence"}
+    assert outcome.json["missing"]["probe"] == "the images have no labels"
+    assert "data:image/svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError):
+        give_advice(None, [str(tmp_path / "empty")], "resnet18", str(backbone))
+    assert advise_images([root / "x" / "0.png"], "resnet18", backbone, cache=CacheConfig(dir=tmp_path / "c")).notes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"config": None}, "nothing to advise on"),
+        ({"config": None, "images": ["x"]}, "needs a network"),
+        ({"network": "resnet18"}, "goes with --images"),
+        ({"images": ["x"], "output": Path("y")}, "have none"),
+        ({"sample": 0}, "expected 1 or more"),
+    ],
+)
+def test_wrong_arguments(make: Make, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        give_advice(**{"config": make(), **arguments})
+
+
+def test_no_pretrained_weights_no_advice(make: Make) -> None:
+    with pytest.raises(ConfigError, match="pretrained"):
+        advise(make(model={"name": "resnet18", "pretrained": False}))
+
+
+def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
+    output, page = tmp_path / "new" / "recommended.yaml", tmp_path / "new" / "advice.html"
+    outcome = give_advice(make(name="<b>digits"), output=output, page=page)
+    config = load_config(output)
+    assert config.transfer.preset == outcome.json["preset"]
+    assert build_job(config).plan.epochs == outcome.json["epochs"]
+    text = page.read_text(encoding="utf-8")
+    assert text.count("data:image/svg+xml") == 2
+    assert "&lt;b&gt;digits" in text
+    assert "<b>digits" not in text
+    assert "http" not in text.replace("http://www.w3.org", "")

@@ -1,0 +1,88 @@
+"""A small real task for bake-offs, and results that no training is needed for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import paddle
+import pytest
+
+from toolkit.bakeoff import BakeOff, Comparison, LeftOut, Trial
+from toolkit.bakeoff.comparison import ranked
+from toolkit.config import Config, make_config
+from toolkit.task import TASKS
+from toolkit.zoo import create_network, write_weights
+
+MAIN = TASKS["classification"].main
+
+
+@pytest.fixture(scope="session")
+def squeeze_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a SqueezeNet that has seen nothing, as a file."""
+    path = tmp_path_factory.mktemp("weights") / "squeezenet1_1.pdparams"
+    paddle.seed(7)
+    write_weights(create_network("squeezenet1_1", 5).state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def make(tmp_path: Path, squeeze_weights: Path) -> Callable[..., Config]:
+    """``make(train={...}, ...)`` is a config for a quick job on digits; sections are merged into its own."""
+
+    def build(**sections: Any) -> Config:
+        values: dict[str, Any] = {
+            "name": "job",
+            "output_dir": tmp_path / "runs",
+            "model": {"name": "squeezenet1_1", "pretrained": str(squeeze_weights)},
+            "data": {
+                "format": "digits", "classes": ["0", "1"], "samples_per_class": 4, "image_size": 32, "batch_size": 8,
+                "val_fraction": 0.05, "workers": 1,
+            },
+            "transfer": {"preset": "large_similar"},
+            "train": {"epochs": 1, "device": "cpu"},
+            "cache": {"dir": tmp_path / "cache"},
+            "log": {"visualdl": False},
+            "export": {"enabled": False},
+        }  # fmt: skip
+        for key, value in sections.items():
+            both = isinstance(values.get(key), dict) and isinstance(value, dict)
+            values[key] = {**values[key], **value} if both else value
+        return make_config(values)
+
+    return build
+
+
+def trial(candidate: str, seed: int, score: float, **facts: Any) -> Trial:
+    """A finished run that climbs evenly to its score, a second an epoch."""
+    planned = facts.pop("planned", 4)
+    epochs = facts.pop("epochs", planned)
+    pace = facts.pop("pace", 1.0)
+    curve = tuple((epoch, pace * epoch, score * epoch / epochs) for epoch in range(1, epochs + 1))
+    values: dict[str, Any] = {
+        "folder": Path(f"runs/{candidate}-seed{seed}"), "value": score, "best_epoch": epochs, "epochs": epochs,
+        "planned": planned, "seconds": pace * epochs, "memory": 5 * 10**8, "exported": 9 * 10**6, "curve": curve,
+        "parameters": {"total": 1000, "trainable": 100, "frozen": 900},
+    }  # fmt: skip
+    return Trial(candidate, seed, score=score, **{**values, **facts})
+
+
+def row(candidate: str, scores: Sequence[float], **facts: Any) -> Comparison:
+    """A row with a run for each score."""
+    trials = tuple(trial(candidate, seed, score, **facts) for seed, score in enumerate(scores))
+    seconds = tuple(each.seconds for each in trials)
+    return Comparison(
+        candidate, MAIN, tuple(scores), seconds, 100, "squeezenet1_1", trials[0].memory, trials[0].exported, trials
+    )
+
+
+@pytest.fixture
+def found(tmp_path: Path, make: Callable[..., Config]) -> Callable[..., BakeOff]:
+    """``found(rows, left_out)`` is the bake-off of these rows, the best first."""
+
+    def build(rows: Sequence[Comparison], left_out: Sequence[LeftOut] = (), seeds: int = 3) -> BakeOff:
+        folder = tmp_path / "job-compare"
+        return BakeOff(folder, make(), MAIN, "val", 150, seeds, tuple(ranked(rows)), tuple(left_out), None, 60.0)
+
+    return build

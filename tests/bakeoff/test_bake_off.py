@@ -1,0 +1,212 @@
+"""The bake-off: order, interruptions, budgets and failures on pretended trainings, and the whole of it on real ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import toolkit.bakeoff.session
+from toolkit.bakeoff import BakeOff, bake_off
+from toolkit.bakeoff.runner import Answer, Order, train_quietly
+from toolkit.config import Config, dump_config
+from toolkit.engine import RunFolder
+from toolkit.errors import ConfigError, Interrupted, TrainingError
+from toolkit.files import write_json, write_text
+
+Make = Callable[..., Config]
+FOUR = ["linear_probe", "large_similar", "usual_recipe", "scratch"]
+
+
+def pretend(order: Order, score: float = 0.9, epochs: int = 4) -> Answer:
+    """Leave behind what a finished training leaves."""
+    folder = RunFolder.create(order.config)
+    lines = [{"epoch": i + 1, "val": {"top1": score * (i + 1) / epochs}, "seconds": 1.0} for i in range(epochs)]
+    write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+    best = {"top1": score, "epoch": epochs}
+    result = {"best": best, "seconds": 4.0, "parameters": {"total": 9, "trainable": 3, "frozen": 6}}
+    folder.write_record({"finished": "now", "result": result, "plan": {"phases": [{"epochs": epochs}]}})
+    write_json(folder.path / "trial.json", {"clock": [1.0, 2.0, 3.0, 4.0][:epochs], "memory": 7, "halted": None})
+    return Answer("done")
+
+
+class Stage:
+    """Stands in for training: notes orders, and answers as ``act`` says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.orders: list[Order] = []
+        self.act: Callable[[Order], Answer] = pretend
+        monkeypatch.setattr(toolkit.bakeoff.session, "train_quietly", self.train)
+
+    def train(self, order: Order) -> Answer:
+        self.orders.append(order)
+        return self.act(order)
+
+    @property
+    def names(self) -> list[str]:
+        return [order.config.name for order in self.orders]
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch)
+
+
+def run(config: Config, *arguments: Any, **options: Any) -> BakeOff:
+    return bake_off(config, *(arguments or ([],)), **{"seeds": 2, "apart": False, **options})
+
+
+def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage) -> None:
+    found = run(make())
+    assert stage.names == [f"{name}-seed{seed}" for seed in (0, 1) for name in FOUR]
+    assert {(order.config.seed, order.config.data.split_seed) for order in stage.orders[4:]} == {(1, 1)}
+    assert all(len(row.scores) == 2 for row in found.rows)
+    written = json.loads((found.folder / "comparison.json").read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(found.to_json()))
+    assert written["best"]["preset"] == found.winner.preset
+
+
+def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None:
+    first = run(make())
+    stage.orders.clear()
+    again = run(make(), [], seeds=2)
+    assert stage.orders == []
+    assert [row.to_json() for row in again.rows] == [row.to_json() for row in first.rows]
+    run(make(), ["finetune"], seeds=3)
+    assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"finetune-seed{i}" for i in range(3)])
+
+
+def test_records_stand_side_by_side(make: Make, stage: Stage) -> None:
+    def recorded(order: Order) -> Answer:
+        answer = pretend(order)
+        write_text(order.config.output_dir / order.config.name / "vdl" / "vdlrecords.run.log", order.config.name)
+        return answer
+
+    stage.act = recorded
+    found = run(make(), seeds=1)
+    for name in FOUR:
+        assert (found.folder / "vdl" / f"{name}-seed0" / "vdlrecords.run.log").read_text() == f"{name}-seed0"
+        link = found.folder / "runs" / f"{name}-seed0" / "vdl"
+        assert (link.is_symlink(), (link / "vdlrecords.run.log").read_text()) == (True, f"{name}-seed0")
+    assert len(list(found.folder.rglob("vdlrecords.*"))) == 4
+    run(make(), seeds=1)
+
+
+def test_another_config_is_another_comparison(make: Make, stage: Stage) -> None:
+    first, second = run(make(), seeds=1), run(make(train={"epochs": 2}), seeds=1)
+    assert (first.folder.name, second.folder.name) == ("job-compare", "job-compare-2")
+    assert run(make(train={"epochs": 2}), seeds=1).folder == second.folder
+
+
+def test_an_interruption_keeps_what_is_finished(make: Make, stage: Stage) -> None:
+    def stop(order: Order) -> Answer:
+        if order.config.name == "usual_recipe-seed0":
+            raise Interrupted("SIGINT")
+        return pretend(order)
+
+    stage.act = stop
+    with pytest.raises(Interrupted, match=r"2 of 8 runs.*same command"):
+        run(make())
+    stage.orders.clear()
+    stage.act = pretend
+    run(make())
+    assert stage.names[:2] == ["usual_recipe-seed0", "scratch-seed0"]
+
+
+def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
+    stage.act = lambda order: Answer("failed", "NaN") if order.config.name.startswith("usual") else pretend(order)
+    found = run(make())
+    assert [row.preset for row in found.rows].count("usual_recipe") == 0
+    assert [(item.candidate, item.seed, item.why, item.words) for item in found.left_out] == [
+        ("usual_recipe", 0, "failed", "NaN"), ("usual_recipe", 1, "failed", "another seed of it failed"),
+    ]  # fmt: skip
+    assert stage.names.count("usual_recipe-seed1") == 0
+
+
+def test_nothing_but_failures_is_an_error(make: Make, stage: Stage) -> None:
+    stage.act = lambda order: Answer("failed", "no memory")
+    with pytest.raises(TrainingError, match="linear_probe: no memory"):
+        run(make())
+
+
+def test_what_does_not_fit_the_budget_is_left_out(make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
+
+    def takes_four_seconds(order: Order) -> Answer:
+        clock[0] += 4.0
+        return pretend(order)
+
+    stage.act = takes_four_seconds
+    found = run(make(), budget=21.0)
+    assert stage.names == [f"{name}-seed0" for name in FOUR] + ["linear_probe-seed1"]
+    assert [order.seconds for order in stage.orders] == [21.0, 17.0, 13.0, 9.0, 5.0]
+    assert [(item.candidate, item.seed, item.why) for item in found.left_out] == [
+        (name, 1, "budget") for name in FOUR[1:]
+    ]
+    assert "1 s were left" in found.left_out[0].words
+    stage.orders.clear()
+    clock[0] = 100.0  # another sitting: the time of the first one counts
+    assert len(run(make(), budget=21.0).left_out) == 3
+    assert stage.orders == []
+    assert not run(make(), budget=100.0).left_out
+
+
+def test_a_budget_for_nothing_is_an_error(make: Make, stage: Stage) -> None:
+    stage.act = lambda order: Answer("paused")
+    with pytest.raises(TrainingError, match=r"budget of 3 s is too small for one run: linear_probe.*same command"):
+        run(make(), budget=3.0)
+
+
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_a_seed_at_least(make: Make, seeds: int) -> None:
+    with pytest.raises(ConfigError, match="expected 1 or more"):
+        run(make(), seeds=seeds)
+
+
+def test_rungs_come_from_the_others_of_the_same_seed(make: Make, stage: Stage) -> None:
+    run(make(train={"epochs": 12}))
+    assert stage.orders[0].rungs == stage.orders[2].rungs == ()
+    assert stage.names[2] == "usual_recipe-seed0"
+    assert [(rung.epoch, rung.leader, rung.value) for rung in stage.orders[3].rungs] == [
+        (3, "linear_probe", 0.225), (6, "linear_probe", 0.45),
+    ]  # fmt: skip
+    assert stage.orders[4].rungs == ()
+    stage.orders.clear()
+    run(make(name="whole", train={"epochs": 12}), halving=False)
+    assert not any(order.rungs for order in stage.orders)
+
+
+def test_orders_survive_the_way_to_another_process(make: Make, stage: Stage) -> None:
+    run(make(train={"epochs": 12}), seeds=1)
+    for order in stage.orders:
+        again = Order.from_json(json.loads(json.dumps(order.to_json())))
+        assert dump_config(again.config) == dump_config(order.config)
+        assert again.rungs == order.rungs
+
+
+def test_real_runs_are_paused_by_the_budget_and_go_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = make(train={"epochs": 4}, transfer={"preset": "finetune"})
+    seen: list[Answer] = []
+
+    def hurried(order: Order) -> Answer:
+        seen.append(train_quietly(Order(order.config, order.rungs, 0.0, False, order.resume)))
+        return seen[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toolkit.bakeoff.session, "train_quietly", hurried)
+        with pytest.raises(TrainingError, match="too small"):
+            run(config, seeds=1, budget=1e6)
+    assert {answer.status for answer in seen} == {"paused"}
+    found = run(config, seeds=1, halving=False)
+    assert {row.preset for row in found.rows} == {"finetune", *FOUR} - {"large_similar"}
+    for row in found.rows:
+        (trial,) = row.trials
+        assert [epoch for epoch, _, _ in trial.curve] == [1, 2, 3, 4]
+        assert trial.folder.name == f"{row.preset}-seed0"
+        assert (trial.memory, trial.exported) == (None, None)
+        assert trial.curve[-1][1] == trial.seconds > 0
+    assert found.best.folder == Path(found.to_json()["best"]["run_dir"])

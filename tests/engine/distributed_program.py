@@ -1,0 +1,72 @@
+"""Run by several processes: what they tell each other, and a training they share; the answer goes to a file each."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle.callbacks import Callback
+
+import toolkit  # noqa: F401 - before Paddle
+from toolkit.config import load_config
+from toolkit.engine import Trainer, build_job
+from toolkit.engine.distributed import all_rows, begin, from_main, sums
+from toolkit.engine.evaluate import evaluate
+from toolkit.errors import ToolkitError
+from toolkit.runtime import rank, world_size
+
+
+class Notes(Callback):
+    """Remembers the losses; the last process may die after so many steps."""
+
+    def __init__(self, dies_after: int = 0) -> None:
+        super().__init__()
+        self.losses: list[float] = []
+        self._dies_after = dies_after
+
+    def on_train_batch_end(self, step: int, logs: Any = None) -> None:
+        """Note the loss."""
+        self.losses.append(float(logs["loss"]))
+        if len(self.losses) == self._dies_after and rank() == world_size() - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def talk() -> dict[str, Any]:
+    """One value of each kind."""
+    begin()
+    mine = np.arange(rank() * 10, rank() * 10 + 3 * rank(), dtype=np.float32).reshape(-1, 1)
+    main = from_main({"path": "ä"} if rank() == 0 else None)
+    return {"sums": sums([1.0, float(rank())]), "rows": all_rows(mine).ravel().tolist(), "main": main}
+
+
+def train(config: str, dies_after: str = "0", resume: str = "") -> dict[str, Any]:
+    """Losses of all steps, and what came out."""
+    notes = Notes(int(dies_after))
+    result = Trainer(build_job(load_config(config)), [notes]).fit(resume=resume or None)
+    return {"losses": notes.losses, "best": result.best, "last": result.last, "run": str(result.folder.path)}
+
+
+def exact(config: str) -> dict[str, Any]:
+    """Metrics of the first 13, 17 and 33 images: shared by all, and by this process alone."""
+    begin()
+    job = build_job(load_config(config))
+    model, found = Trainer(job).model, {}
+    for count in (13, 17, 33):
+        images = job.data.train.take(np.arange(count))
+        shared = evaluate(model, job.loader(images, training=False, shared=True), job.objective, shared=True)
+        found[str(count)] = [shared, evaluate(model, job.loader(images, training=False), job.objective)]
+    return found
+
+
+if __name__ == "__main__":
+    out, what, *words = sys.argv[1:]
+    try:
+        answer = {"talk": talk, "train": train, "exact": exact}[what](*words)
+    except ToolkitError as error:
+        sys.exit(str(error))
+    Path(f"{out}.{rank()}").write_text(json.dumps(answer), encoding="utf-8")

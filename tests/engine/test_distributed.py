@@ -1,0 +1,91 @@
+"""Several processes on one machine: they agree on everything, and do what one process does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolkit.config import Config, dump_config
+from toolkit.engine import RunFolder
+from toolkit.engine.state import TrainingState
+
+Make = Callable[..., Config]
+PROGRAM = Path(__file__).with_name("distributed_program.py")
+LAUNCH = "import sys; from toolkit.launching import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"
+NO_BATCH_NORM = {
+    "model": {"name": "squeezenet1_1", "pretrained": False},
+    "data": {"samples_per_class": 16, "batch_size": 12, "image_size": 35, "classes": ["5", "6", "7"]},
+    "transfer": {"preset": "scratch"},
+    "train": {"epochs": 13, "optimizer": "momentum", "lr": 0.002},
+}
+"""BatchNorm's statistics are those of a process's part of the batch; a network without it does not depend on parts."""
+
+
+def run(folder: Path, processes: int, *words: object, expect: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """The answers of all processes, and what was said."""
+    out = folder / f"answer-{processes}"
+    command = [sys.executable, "-c", LAUNCH, processes, sys.executable, PROGRAM, out, *words]
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    assert done.returncode == expect, done.stderr[-3000:]
+    return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{out.name}.*"))], done.stderr
+
+
+def written(config: Config, path: Path) -> Path:
+    path.write_text(dump_config(config), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_what_they_tell_each_other(tmp_path: Path, processes: int) -> None:
+    answers, _ = run(tmp_path, processes, "talk")
+    ranks = range(processes)
+    rows = [float(10 * rank + i) for rank in ranks for i in range(3 * rank)]
+    assert answers == [{"sums": [processes, sum(ranks)], "rows": rows, "main": {"path": "ä"}}] * processes
+
+
+def test_two_processes_train_as_one(make: Make, tmp_path: Path) -> None:
+    one = written(make(**NO_BATCH_NORM), tmp_path / "one.yaml")
+    shared = {**NO_BATCH_NORM, "train": {**NO_BATCH_NORM["train"], "processes": 2}}
+    two = written(make(name="two", **shared), tmp_path / "two.yaml")
+    (alone,), _ = run(tmp_path, 1, "train", one)
+    together, _ = run(tmp_path, 2, "train", two)
+    assert together[0] == together[1]
+    assert len(alone["losses"]) == 52
+    assert together[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    assert together[0]["last"] == pytest.approx(alone["last"], rel=1e-4)
+
+
+def test_evaluation_is_exact_for_sizes_that_do_not_divide(make: Make, tmp_path: Path) -> None:
+    answers, _ = run(tmp_path, 2, "exact", written(make(**NO_BATCH_NORM), tmp_path / "job.yaml"))
+    assert answers[0] == answers[1]
+    for count, (shared, alone) in answers[0].items():
+        assert shared == pytest.approx(alone, rel=1e-6), count
+        assert all(shared[name] == alone[name] for name in ("top1", "top5", "macro_f1")), count
+
+
+def test_features_are_computed_by_one_and_read_by_both(make: Make, tmp_path: Path) -> None:
+    probe = {"transfer": {"preset": "linear_probe"}, "data": {"batch_size": 6}}
+    (alone,), _ = run(tmp_path, 1, "train", written(make(**probe), tmp_path / "one.yaml"))
+    both = make(name="two", **probe, train={"processes": 2})
+    together, said = run(tmp_path, 2, "train", written(both, tmp_path / "two.yaml"))
+    assert together[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    assert said.count("feature cache: on") == 1
+
+
+def test_a_process_that_dies_ends_the_job_and_another_number_goes_on(make: Make, tmp_path: Path) -> None:
+    config = make(**{**NO_BATCH_NORM, "train": {**NO_BATCH_NORM["train"], "epochs": 4, "processes": 2}})
+    job = written(config, tmp_path / "job.yaml")
+    _, said = run(tmp_path, 2, "train", job, 6, expect=1)
+    folder = RunFolder(config.output_dir / "job")
+    assert TrainingState.load(folder.last).epoch == 1
+    assert "--resume" in said
+    assert "has lost the others" in said
+    assert "Traceback" not in said
+    (resumed,), _ = run(tmp_path, 1, "train", job, 0, folder.path)
+    assert resumed["last"]["epoch"] == 4

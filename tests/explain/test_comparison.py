@@ -1,0 +1,114 @@
+"""The page and the sentences of a bake-off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.bakeoff.conftest import found, make, row, squeeze_weights, trial  # noqa: F401 (fixtures)
+from tests.explain.page import Page
+from toolkit.bakeoff import BakeOff, LeftOut
+from toolkit.explain import comparison_statements, write_comparison
+from toolkit.explain.comparison_words import gap_words, score_words
+from toolkit.task import TASKS
+
+Found = Callable[..., BakeOff]
+HALTED = {"epoch": 2, "least": 0.5, "leader": "linear_probe", "value": 0.8, "reached": 0.3}
+
+
+@pytest.fixture
+def usual(found: Found) -> BakeOff:  # noqa: F811
+    """Three ways, one of them far behind and stopped."""
+    rows = [
+        row("large_similar", (0.95, 0.94, 0.96)),
+        row("usual_recipe", (0.90, 0.91, 0.92), pace=3.0),
+        row("linear_probe", (0.95, 0.93, 0.97), pace=0.1),
+        row("scratch", (0.3, 0.35, 0.4), epochs=2, planned=8, pace=5.0, halted=HALTED),
+    ]
+    return found(
+        rows,
+        [LeftOut("finetune", seed, "budget", "the time was over") for seed in (0, 1)]
+        + [LeftOut("x", 1, "failed", "NaN")],
+    )
+
+
+def test_what_is_said(usual: BakeOff) -> None:
+    said = comparison_statements(usual)
+    assert said[0] == "Best: linear_probe, top-1 95.0\u00a0% ± 2.0 (3 seeds, 150 validation images each)."
+    text = " ".join(said)
+    for words in (
+        "larger than the spread over the seeds against scratch (60.0 points, 95 % interval",
+        "cannot be told apart from large_similar (0.0 points, 95 % interval −2.5 to 2.5)",
+        "With 3 seeds intervals are wide",
+        "(everything fine-tuned at one rate: 91.0\u00a0% ± 1.0), linear_probe is 4.0 points better.",
+        "the best that scratch had before it was stopped (35.0\u00a0%) after 2 epochs and 0.2 s; ",
+        "; scratch took 2 epochs and 10.0 s",
+        "scratch (after epoch 2 of 8)",
+        "--to-the-end",
+        "Left out for want of time: finetune, seeds 0, 1 (the time was over).",
+        "Could not be trained: x, seed 1 (NaN).",
+    ):
+        assert words in text, (words, text)
+
+
+def test_one_seed_is_said_to_say_nothing(found: Found) -> None:  # noqa: F811
+    said = " ".join(comparison_statements(found([row("a", (0.9,)), row("b", (0.8,))], seeds=1)))
+    assert "its lead over b is more than chance cannot be said" in said
+    assert "±" not in said
+
+
+def test_numbers_have_the_metric_s_unit() -> None:
+    regression = TASKS["regression"]
+    assert gap_words(TASKS["classification"].main, -0.0123) == "−1.2 points"
+    assert gap_words(regression.main, 0.0123) == "0.012"
+    assert gap_words(regression.metric("mae"), 12.3) == "12.3"
+    assert score_words(row("a", (0.9,))) == "90.0\u00a0%"
+
+
+def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
+    path = write_comparison(usual)
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.sections == ["said", "table", "curves", "made", "again"]
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.tags}
+    assert all((of["src"] or "").startswith("data:image/svg+xml;base64,") for of in page.having("img"))
+    assert len(page.having("img")) == 3
+    assert not [words for words in ("http:", "https:", "@import", "url(") if words in text]
+    for words in (
+        "linear_probe is best: top-1 95.0 % ± 2.0 on 150 validation images, mean and standard deviation of 3 seeds",
+        "1 linear_probe 95.0 % ± 2.0 3 4 0.4 s 500.0 MB 100 9.0 MB",
+        "4 scratch stopped early 35.0 % ± 5.0 3 2 of 8 10.0 s",
+        "hollow dots",
+        "python tools/predict.py --model",
+        "--seeds 5",
+        "successive halving",
+    ):
+        assert words in page.text, words
+    assert len(page.having("tr", **{"class": "best"})) == 1
+
+
+def test_what_was_not_measured_has_no_column(found: Found) -> None:  # noqa: F811
+    page = Page(write_comparison(found([row("a", (0.9, 0.8), memory=None, exported=None)])).read_text(encoding="utf-8"))
+    assert "not measured" in page.text
+    assert "peak memory</th>" not in page.text
+    assert "There is one candidate only" in page.text
+
+
+def test_names_are_text(found: Found) -> None:  # noqa: F811
+    one = found([row("<b>a</b>", (0.9,)), row("b", (0.8,))], [LeftOut("<i>x</i>", 0, "failed", "<script>1</script>")])
+    one = replace(one, config=one.config.model_copy(update={"name": "<u>n</u>"}))
+    page = Page(write_comparison(one).read_text(encoding="utf-8"))
+    assert not {"b", "i", "u", "script"} & {tag for tag, of in page.tags if not of}
+    assert "<u>n</u>" in page.text
+
+
+def test_many_candidates_keep_scratch_among_the_drawn(found: Found) -> None:  # noqa: F811
+    rows = [row(f"net{number}: finetune", (0.9 - number / 100,)) for number in range(14)]
+    page = Page(write_comparison(found([*rows, row("scratch", (0.1,))])).read_text(encoding="utf-8"))
+    assert "10 scratch" in page.text
+    assert "net9: finetune" in page.text
+    alt = page.having("img")[0]["alt"] or ""
+    assert "scratch" in alt
+    assert "net9: finetune" not in alt

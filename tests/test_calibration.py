@@ -1,0 +1,116 @@
+"""The calibration of the advisor: thresholds out of results, on situations made by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import calibrate
+from benchmarks.calibration import Case, derive, derive_evidence, derive_size, fitted, judged
+from tests.advise.made import measurement, strange
+from toolkit.advise.measurement import Distances, Size
+from toolkit.advise.thresholds import Thresholds
+
+COUNTS = {10: 40, 100: 400, None: 4000}
+
+
+def evidence_rows() -> list[dict[str, Any]]:
+    rows = []
+    for number, (data, facts) in enumerate(calibrate.SETS.items()):
+        for network in calibrate.WEIGHTS:
+            for count, images in COUNTS.items():
+                a_class = images // 4
+                size = Size(images=images, classes=4, least=a_class, median=a_class, most=a_class)
+                make = measurement if facts.similar else strange
+                base = (0.01 if facts.similar else 0.2) * (1 + 0.1 * number)
+                found = make(network=network, size=size, batchnorm=Distances(images=9, layers=(base,)))
+                row = {"set": data, "network": network, "images_per_class": count}
+                rows.append({**row, "measurement": found.model_dump(mode="json")})
+    return rows
+
+
+def result_rows() -> list[dict[str, Any]]:
+    """With few images, and on similar sets, a head alone is best; with many a moving backbone."""
+    rows = []
+    for data, facts in calibrate.SETS.items():
+        for network in calibrate.WEIGHTS:
+            for count, images in COUNTS.items():
+                large = images >= 400
+                scores = {"linear_probe": 0.85, "finetune": 0.9 if large else 0.7, "large_similar": 0.8}
+                scores["large_different"] = 0.95 if large and not facts.similar else 0.6
+                for preset, score in scores.items():
+                    for seed in (0, 1):
+                        row = {"set": data, "network": network, "images_per_class": count, "preset": preset}
+                        rows.append({**row, "seed": seed, "score": score + 0.002 * seed, "metric": "top1"})
+    return rows
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> list[calibrate.Situation]:
+    path = tmp_path / "calibration.jsonl"
+    path.write_text("\n".join(map(json.dumps, result_rows())) + "\n\n", encoding="utf-8")
+    return calibrate.read_results(path)
+
+
+def test_results_are_grouped(results: list[calibrate.Situation]) -> None:
+    assert len(results) == 5 * 2 * 3
+    first = results[0]
+    assert first.scores["small_similar"] == (0.85, 0.852)  # linear_probe is the same plan
+    assert first.means["small_similar"] == pytest.approx(0.851)
+    assert first.spread("small_similar") == pytest.approx(0.002 / 2**0.5)
+    assert calibrate.read_results(Path("nowhere.jsonl")) == []
+
+
+def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path) -> None:
+    output, report = tmp_path / "thresholds.json", tmp_path / "calibration.md"
+    assert derive(results, evidence_rows(), output, report) == 0
+    found = Thresholds.model_validate_json(output.read_bytes())
+    assert not found.provisional
+    assert found.sets == tuple(sorted(calibrate.SETS))
+    assert 0.012 < found.evidence["batchnorm"].threshold < 0.2
+    assert found.evidence["batchnorm"].weight == 1
+    assert found.rule.kind == "nearest"
+    assert len(found.rule.situations) == 30
+    text = report.read_text(encoding="utf-8")
+    assert "Mean regret 0.00 points" in text
+    assert "| wrong |" not in text
+
+
+def test_without_results_the_similarity_is_derived_and_the_rest_is_provisional(tmp_path: Path) -> None:
+    output = tmp_path / "thresholds.json"
+    assert derive([], evidence_rows(), output, tmp_path / "calibration.md") == 0
+    found = Thresholds.model_validate_json(output.read_bytes())
+    assert found.provisional
+    assert found.rule.kind == "matrix"
+    assert derive([], [], output, tmp_path / "calibration.md") == 1
+
+
+def test_evidence_that_tells_nothing_has_no_weight() -> None:
+    rows = [row for row in evidence_rows() if row["images_per_class"] is None]
+    rows = [{**row, "measurement": {**row["measurement"], "batchnorm": {"images": 9, "layers": [0.1]}}} for row in rows]
+    assert derive_evidence(cases_of(rows))["batchnorm"].weight == 0
+
+
+def test_sizes_and_verdicts(results: list[calibrate.Situation]) -> None:
+    cases = cases_of(evidence_rows(), results)
+    rule = derive_size(cases)
+    assert 10 < rule.per_class <= 100
+    assert 40 < rule.images <= 400
+    thresholds = fitted(cases, "nearest", 0.3)
+    verdicts = [judged(case, thresholds) for case in cases]
+    assert all(verdict.right for verdict in verdicts)
+    blind = thresholds.model_copy(update={"rule": thresholds.rule.model_copy(update={"situations": ()})})
+    assert any(not judged(case, blind).right for case in cases)
+
+
+def cases_of(rows: list[dict[str, Any]], results: list[calibrate.Situation] | None = None) -> list[Case]:
+    known = {one.key: one for one in results or ()}
+    found = []
+    for row in rows:
+        key = (row["set"], row["network"], row["images_per_class"])
+        measured = measurement().model_validate(row["measurement"])
+        found.append(Case(known.get(key, calibrate.Situation(*key, {})), measured))
+    return found

@@ -1,0 +1,50 @@
+"""``tools/advise.py``: arguments, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import paddle
+import pytest
+
+from toolkit.config import load_config
+from toolkit.zoo import create_network, write_weights
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pdparams"
+    paddle.seed(7)
+    write_weights(create_network("resnet18", None).state_dict(), path)
+    return path
+
+
+def call(repo: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(repo / "tools" / "advise.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+
+
+def test_json_is_the_only_output(repo: Path, tmp_path: Path, backbone: Path) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_text(
+        f"model: {{name: resnet18, pretrained: {backbone}}}\n"
+        "data: {format: digits, classes: ['0', '1'], samples_per_class: 8, image_size: 32}\n"
+        f"transfer: auto\ntrain: {{device: cpu}}\ncache: {{dir: {tmp_path / 'cache'}, engine: dygraph}}\n",
+        encoding="utf-8",
+    )
+    done = call(repo, "-c", config, "--json", "--sample", 10, "--out", tmp_path / "recommended.yaml")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {"size", "similarity", "confidence", "preset", "cut", "evidence", "runner_up"} <= set(found)
+    assert found["sample"] == 10
+    assert load_config(tmp_path / "recommended.yaml").transfer.preset == found["preset"]
+
+
+def test_nothing_to_look_at(repo: Path) -> None:
+    done = call(repo)
+    assert done.returncode == 2
+    assert "nothing to advise on" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,23 @@
+"""The advisor: which cell of the matrix some images are in, which preset suits them, and the evidence for it."""
+
+from toolkit.advise.advice import Advice
+from toolkit.advise.advisor import advise, advise_images
+from toolkit.advise.evidence import Evidence
+from toolkit.advise.logme import logme
+from toolkit.advise.measurement import Measurement
+from toolkit.advise.tables import advice_text
+from toolkit.advise.thresholds import Thresholds, load_thresholds
+from toolkit.advise.training import settle_preset
+
+__all__ = [
+    "Advice",
+    "Evidence",
+    "Measurement",
+    "Thresholds",
+    "advice_text",
+    "advise",
+    "advise_images",
+    "load_thresholds",
+    "logme",
+    "settle_preset",
+]

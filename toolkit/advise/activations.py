@@ -1,0 +1,188 @@
+"""What a network makes of some images: pooled features of every stage, its own predictions, statistics of BatchNorm.
+
+One pass over the images. The first ones go through dygraph, where hooks see what each BatchNorm layer reads; the rest
+through an inference engine where there is one, as for the feature cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle import Tensor, nn
+
+from toolkit.advise.batchnorm import Moments, layer_distance
+from toolkit.console import progress
+from toolkit.data import BatchLoader
+from toolkit.engine.extraction import ImageRows, extract
+from toolkit.engine.features import image_shape
+from toolkit.engine.programs import Part, choose_engine, traced
+from toolkit.zoo import StagedNetwork
+
+__all__ = ["Activations", "StageCodes", "activations"]
+
+_BATCH = 16
+_LEAST_FOR_ENGINE = 192
+"""With fewer images left, tracing the network and optimising the program take longer than they save."""
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What came out, a row an image.
+
+    Attributes:
+        stages: Pooled features after each stage, float32 ``[N, D]`` each, in forward order.
+        outputs: Of the network's head, ``[N, K]``.
+        distances: For each BatchNorm layer in forward order ``layer_distance`` between these images and the source.
+        seen: Images that the distances were measured on.
+    """
+
+    stages: tuple[NDArray[np.float32], ...]
+    outputs: NDArray[np.float32]
+    distances: tuple[float, ...]
+    seen: int
+
+
+class StageCodes(Part):
+    """Pooled features of all stages and the head's outputs, side by side in one row an image.
+
+    Args:
+        network: The network.
+        first: Stage (from 0) whose features are the first in the row; those below are left out.
+    """
+
+    def __init__(self, network: StagedNetwork, first: int = 0) -> None:
+        super().__init__(network, 0, len(network.stage_names))
+        self._first = first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From images [N, C, S, S] to rows [N, sum of widths + K]."""
+        network, found = self.network, []
+        for stage in range(len(network.stage_names)):
+            x = network.features(x, stage + 1, stage)
+            if stage >= self._first:
+                found.append(network.pool(x))
+        found.append(network.forward_from(x, len(network.stage_names)))
+        return paddle.concat(found, axis=1)
+
+    def widths(self, shape: tuple[int, ...]) -> list[int]:
+        """Widths of the parts of a row.
+
+        Args:
+            shape: Of one image.
+        """
+        network, widths = self.network, []
+        self.eval()
+        with paddle.no_grad():
+            x = paddle.zeros([1, *shape])
+            for stage in range(len(network.stage_names)):
+                x = network.features(x, stage + 1, stage)
+                widths += [int(network.pool(x).shape[1])] if stage >= self._first else []
+            return [*widths, int(network.forward_from(x, len(network.stage_names)).shape[1])]
+
+
+def activations(
+    network: StagedNetwork,
+    loader: BatchLoader,
+    *,
+    title: str,
+    statistics: int,
+    engine: str,
+    device: str,
+    first: int = 0,
+) -> Activations:
+    """Send all images of a loader through a network.
+
+    Args:
+        network: The network; it stays in evaluation mode.
+        loader: Images, without augmentation, in their order.
+        title: What is shown meanwhile.
+        statistics: Number of images, from the first, on which BatchNorm's inputs are measured; 0: none.
+        engine: As ``cache.engine``: what computes the rest.
+        device: Paddle's name of the device.
+        first: Stages below this one (from 0) are left out of the result.
+
+    Raises:
+        ToolkitError: An image cannot be read.
+    """
+    codes, count = StageCodes(network, first), len(loader.images)
+    shape = image_shape(loader.preprocessing)
+    codes.eval()
+    widths = codes.widths(shape)
+    plain = min(count, statistics)
+    if count - plain < _LEAST_FOR_ENGINE:
+        engine, plain = "dygraph", count
+    rows: list[NDArray[np.floating[Any]]] = []
+    source = ImageRows(loader)
+    with progress() as bar:
+        task = bar.add_task(title, total=count)
+        with _statistics(network, enabled=statistics > 0) as layers:
+            for start in range(0, plain, _BATCH):
+                if start >= statistics:
+                    layers.pause()
+                batch = paddle.to_tensor(source(np.arange(start, min(start + _BATCH, plain))))
+                with paddle.no_grad():
+                    rows.append(codes(batch).numpy())
+                bar.advance(task, len(rows[-1]))
+        if plain < count:
+            with traced(codes, shape, choose_engine(engine, device, count - plain)) as program:
+                for block in extract(codes, program, source, range(plain, count)):
+                    rows.append(block)
+                    bar.advance(task, len(block))
+    parts = np.split(np.concatenate(rows).astype(np.float32), np.cumsum(widths)[:-1], axis=1)
+    return Activations(tuple(parts[:-1]), parts[-1], layers.distances(), min(count, statistics))
+
+
+class _Layers:
+    """What BatchNorm layers have read, in the order in which they ran."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[nn.Layer, Moments]] = {}
+        self._hooks: list[Any] = []
+
+    def listen(self, network: nn.Layer) -> None:
+        for layer in network.sublayers():
+            if _has_statistics(layer):
+                self._hooks.append(layer.register_forward_pre_hook(self._note))
+
+    def pause(self) -> None:
+        """No more, please."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def _note(self, layer: nn.Layer, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        axes = [0, *range(2, x.ndim)]
+        mean = paddle.mean(x, axis=axes, keepdim=True)
+        variance = paddle.mean(paddle.square(x - mean), axis=axes)
+        moments = self._found.setdefault(id(layer), (layer, Moments()))[1]
+        count = int(np.prod(x.shape)) // x.shape[1]
+        moments.add(count, mean.numpy().reshape(-1), variance.numpy())
+
+    def distances(self) -> tuple[float, ...]:
+        return tuple(
+            layer_distance(moments.mean, moments.variance, layer._mean.numpy(), layer._variance.numpy())
+            for layer, moments in self._found.values()
+        )
+
+
+def _has_statistics(layer: nn.Layer) -> bool:
+    """A BatchNorm layer, of whichever of Paddle's classes."""
+    return isinstance(getattr(layer, "_mean", None), Tensor) and isinstance(getattr(layer, "_variance", None), Tensor)
+
+
+@contextmanager
+def _statistics(network: nn.Layer, *, enabled: bool) -> Iterator[_Layers]:
+    layers = _Layers()
+    if enabled:
+        layers.listen(network)
+    try:
+        yield layers
+    finally:
+        layers.pause()

@@ -1,0 +1,206 @@
+"""From a config, or a folder of images, to advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from toolkit.advise.advice import Advice
+from toolkit.advise.choose import ADVISED, Choice, best_stage, rank_presets
+from toolkit.advise.evidence import Evidence, evidence_of
+from toolkit.advise.measure import measure
+from toolkit.advise.measurement import Measurement
+from toolkit.advise.place import Place, place_of
+from toolkit.advise.probe import skill
+from toolkit.advise.sample import MOST_IMAGES
+from toolkit.advise.subject import Subject, subject_of, unlabelled
+from toolkit.advise.thresholds import Situation, Thresholds, load_thresholds
+from toolkit.advise.words import MISSING, why_sentences
+from toolkit.config import CacheConfig, Config, TrainConfig, TransferConfig, with_overrides
+from toolkit.runtime import select_device
+from toolkit.transfer import Plan, resolve_plan
+
+__all__ = ["advise", "advise_images", "judge", "recommend", "situation_of"]
+
+_NO_SKILL = 0.5
+"""Taken for the skill of a probe that could not be measured."""
+_SHALLOW = "small_different/shallow_features"
+
+
+def advise(config: Config, *, sample: int = MOST_IMAGES) -> Advice:
+    """Measure a config's training images with its network, and recommend a preset.
+
+    Args:
+        config: The job; its ``transfer.preset`` does not count, and what else it says of the plan is kept.
+        sample: Images to look at, at most.
+
+    Returns:
+        The advice; ``Advice.config`` is the same job with the recommended plan.
+
+    Raises:
+        ToolkitError: The data, the network or its weights cannot be used.
+
+    Example:
+        >>> advice = advise(load_config("configs/cub200.yaml"))  # doctest: +SKIP
+        >>> Trainer.from_config(advice.config).fit()  # doctest: +SKIP
+    """
+    device = select_device(config.train.device)
+    subject = subject_of(config)
+    measured = measure(
+        subject, sample=sample, seed=config.seed, cache=config.cache, device=device, workers=config.data.workers
+    )
+    return judge(subject, measured, load_thresholds(), config)
+
+
+def advise_images(
+    images: Sequence[Path],
+    network: str,
+    pretrained: bool | str | Path = True,
+    *,
+    sample: int = MOST_IMAGES,
+    device: str = "auto",
+    cache: CacheConfig | None = None,
+    image_size: int | None = None,
+) -> Advice:
+    """The same for images without labels: what needs labels is left out.
+
+    Args:
+        images: Files.
+        network: Name of a network.
+        pretrained: Where its weights come from: True, a file or a URL.
+        sample: Images to look at, at most.
+        device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
+        cache: Where the measurement is kept.
+        image_size: Side of the square input, pixels; by default the network's own.
+    """
+    chosen = select_device(device)
+    subject = unlabelled(images, network, pretrained, image_size)
+    measured = measure(subject, sample=sample, cache=cache or CacheConfig(), device=chosen)
+    return judge(subject, measured, load_thresholds(), None)
+
+
+def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, config: Config | None) -> Advice:
+    """From what was measured to advice.
+
+    Args:
+        subject: What was measured.
+        measured: The numbers.
+        thresholds: What decides.
+        config: The job; None where there is none.
+    """
+    evidence, place, choices = recommend(measured, thresholds, subject.name)
+    transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
+    plan = None if subject.obstacle else _plan(choices[0], measured, transfer, train)
+    return Advice(
+        name=subject.name,
+        measured=measured,
+        evidence=evidence,
+        place=place,
+        choices=tuple(choices),
+        plan=plan,
+        trained=_trained(measured, transfer, train) if measured.size.classes else {},
+        config=_config(config, choices[0], measured, plan) if config and plan else None,
+        why=why_sentences(measured, evidence, place, choices),
+        notes=_notes(subject, measured, place, thresholds),
+    )
+
+
+def recommend(
+    measured: Measurement, thresholds: Thresholds, name: str = ""
+) -> tuple[tuple[Evidence, ...], Place, list[Choice]]:
+    """Evidence, place in the matrix, and presets, the recommended one first.
+
+    Args:
+        measured: The numbers.
+        thresholds: What decides.
+        name: What a person calls the data.
+    """
+    evidence = evidence_of(measured, thresholds)
+    place = place_of(measured.size, evidence, thresholds.size)
+    choices = rank_presets(situation_of(measured, place, name), place, thresholds.rule)
+    return evidence, place, _possible(choices, measured)
+
+
+def situation_of(measured: Measurement, place: Place, name: str) -> Situation:
+    """What rules for presets look at."""
+    size, depth = measured.size, measured.depth
+    return Situation(
+        name=name,
+        data=name,
+        network=measured.network,
+        train_images=size.images,
+        per_class=size.median,
+        similar=place.similar,
+        skill=_NO_SKILL if depth is None else skill(depth.scores[-1], depth.chance),
+        scores={},
+    )
+
+
+def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
+    """Shallow features make sense where some stage is better than the last; else the head goes on top."""
+    if measured.depth is None or best_stage(measured.depth) < len(measured.stages):
+        return list(choices)
+    titles: dict[str, Choice] = {}
+    for choice in choices:
+        title = "small_similar" if choice.title == _SHALLOW else choice.title
+        titles.setdefault(title, replace(choice, title=title))
+    rest = [Choice(title) for title in ("small_similar", "finetune") if title not in titles]
+    return [*titles.values(), *(rest if len(titles) < 2 else ())]
+
+
+def _wishes(title: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:
+    """The user's wishes with a preset, and with the cut where the classes separate best."""
+    preset, _, variant = title.partition("/")
+    values = {**transfer.model_dump(exclude={"size"}), "preset": preset, "variant": variant or None}
+    if title == _SHALLOW and transfer.cut is None and measured.depth is not None:
+        kept = best_stage(measured.depth)
+        values["cut"] = measured.stages[kept - 1].name if kept < len(measured.stages) else None
+    return TransferConfig.model_validate(values)
+
+
+def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> Plan:
+    stages = [stage.info for stage in measured.stages]
+    return resolve_plan(_wishes(choice.title, measured, transfer), train, stages, measured.task)
+
+
+def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
+    """The job with the recommended plan, its epochs and rate in figures where the user has not said them."""
+    train = {}
+    if config.transfer.phases is None and len(plan.phases) == 1 and config.train.solver != "exact":
+        train = {"epochs": config.train.epochs or plan.epochs, "lr": config.train.lr or plan.phases[-1].lr}
+    wishes = _wishes(choice.title, measured, config.transfer).model_dump()
+    return with_overrides(config, transfer=wishes, train=train)
+
+
+def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> dict[str, int]:
+    """Preset -> weights that it trains, its head included."""
+    del transfer  # what the user wants of one plan says nothing of the others
+    found = {}
+    for title in ADVISED:
+        plan = _plan(Choice(title), measured, TransferConfig(), train.model_copy(update={"solver": "sgd"}))
+        kept = measured.stages[: plan.cut]
+        head = (kept[-1].width + 1) * measured.size.classes
+        found[title] = head + sum(stage.parameters for stage in kept[plan.frozen :])
+    return found
+
+
+def _notes(subject: Subject, measured: Measurement, place: Place, thresholds: Thresholds) -> tuple[str, ...]:
+    notes = []
+    if subject.obstacle:
+        notes.append(f"these images cannot be trained on as they are: {subject.obstacle}")
+    if not subject.labelled:
+        notes.append("the images have no labels: the preset follows from their number and their similarity alone")
+    notes += measured.notes
+    reasons: dict[str, list[str]] = {}
+    for name, why in measured.missing.items():
+        reasons.setdefault(why, []).append(MISSING.get(name, name))
+    notes += [f"left out, as {why}: {', '.join(names)}" for why, names in reasons.items()]
+    if place.dissenting:
+        names = ", ".join(MISSING[name] for name in place.dissenting)
+        notes.append(f"the evidence disagrees ({names}): try the runner-up too (tools/compare.py)")
+    if thresholds.provisional:
+        notes.append(
+            "the preset is that of the matrix, and small or large is a rule of thumb: no bake-off stands behind them"
+        )
+    return tuple(notes)

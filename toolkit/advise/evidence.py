@@ -1,0 +1,191 @@
+"""Evidence for or against similarity to the source task: each piece with its number, its reference and its source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from toolkit.advise.measurement import Measurement
+from toolkit.advise.probe import skill
+from toolkit.advise.thresholds import Thresholds
+
+__all__ = ["EVIDENCE", "Evidence", "EvidenceSpec", "evidence_of", "top_gain"]
+
+_LOWER = 0.5
+
+
+@dataclass(frozen=True)
+class EvidenceSpec:
+    """One kind of evidence.
+
+    Attributes:
+        name: Key in JSON and in ``thresholds.json``.
+        title: For tables.
+        meaning: What it measures, and what not.
+        source: Where it comes from.
+        value: Its number, from what was measured; None where that is missing.
+        error: Standard error of the number, where few images make it uncertain; 0 where there are values enough.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    source: str
+    value: Callable[[Measurement], float | None]
+    error: Callable[[Measurement], float] = lambda measured: 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One piece of evidence for one data set.
+
+    Attributes:
+        name: Its key.
+        title: For tables.
+        value: Its number.
+        similar: What it says by itself: probability of similar, in (0, 1).
+        weight: Its share in the whole: that of its kind, less where few images make it uncertain.
+        error: Standard error of the number.
+        reference: Values of the calibration's sets: similar from, to; different from, to.
+        meaning: What it measures.
+        source: Where it comes from.
+        images: On how many images.
+    """
+
+    name: str
+    title: str
+    value: float
+    similar: float
+    weight: float
+    error: float
+    reference: tuple[tuple[float, float], tuple[float, float]]
+    meaning: str
+    source: str
+    images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        low, high = self.reference
+        return {**asdict(self), "reference": {"similar": list(low), "different": list(high)}}
+
+
+def top_gain(measured: Measurement) -> float | None:
+    """By how much the classes separate better at the top than at the best stage of the lower half, in skill."""
+    depth = measured.depth
+    if depth is None or len(depth.scores) < 2:
+        return None
+    below = depth.scores[: max(1, int(_LOWER * len(depth.scores)))]
+    return skill(depth.scores[-1], depth.chance) - skill(max(below), depth.chance)
+
+
+def _gain(measured: Measurement, which: Literal["knn", "probe"]) -> float | None:
+    """By how much the network's features tell more of the labels than a random network's, in skill."""
+    codes = measured.codes
+    if codes is None:
+        return None
+    pair = codes.knn if which == "knn" else codes.probe
+    return skill(pair.pretrained, codes.chance) - skill(pair.random, codes.chance)
+
+
+def _gain_error(measured: Measurement, which: Literal["knn", "probe"]) -> float:
+    """Standard error of ``_gain``: of two shares of as many images."""
+    codes = measured.codes
+    if codes is None:
+        return 0.0
+    pair = codes.knn if which == "knn" else codes.probe
+    variance = sum(max(0.0, score * (1 - score)) for score in (pair.pretrained, pair.random)) / codes.images
+    return math.sqrt(variance) / max(1e-6, 1 - codes.chance)
+
+
+def _top_error(measured: Measurement) -> float:
+    depth = measured.depth
+    return math.sqrt(2) * depth.errors[-1] / max(1e-6, 1 - depth.chance) if depth else 0.0
+
+
+EVIDENCE: tuple[EvidenceSpec, ...] = (
+    EvidenceSpec(
+        "batchnorm",
+        "distance of activation statistics",
+        "nats between this data's mean and variance in each BatchNorm layer and those of pretraining (median over "
+        "channels, mean over layers): colours, edges, texture, blur; not what the images show",
+        "Li et al. 2016, arXiv:1603.04779",
+        lambda measured: measured.batchnorm.mean if measured.batchnorm else None,
+    ),
+    EvidenceSpec(
+        "confidence",
+        "confidence in its own classes",
+        "mean largest probability of the network's own predictions: how much the images look like something it knows",
+        "Hendrycks & Gimpel 2016, arXiv:1610.02136",
+        lambda measured: measured.own.confidence if measured.own else None,
+    ),
+    EvidenceSpec(
+        "depth",
+        "gain of the upper half",
+        "linear probe at the top minus the best one in the lower half, from chance (0) to perfection (1): whether the "
+        "late, specialised stages help here",
+        "Alain & Bengio 2016, arXiv:1610.01644; Yosinski et al. 2014, arXiv:1411.1792",
+        top_gain,
+        _top_error,
+    ),
+    EvidenceSpec(
+        "knn",
+        "nearest neighbours, gain over random",
+        "5 nearest neighbours on the network's features minus the same on a random network's, from 0 to 1",
+        "Wu et al. 2018, arXiv:1805.01978",
+        lambda measured: _gain(measured, "knn"),
+        lambda measured: _gain_error(measured, "knn"),
+    ),
+    EvidenceSpec(
+        "probe",
+        "linear probe, gain over random",
+        "cross-validated linear probe on the network's features minus the same on a random network's, from 0 to 1",
+        "Alain & Bengio 2016, arXiv:1610.01644",
+        lambda measured: _gain(measured, "probe"),
+        lambda measured: _gain_error(measured, "probe"),
+    ),
+    EvidenceSpec(
+        "logme",
+        "LogME, gain over random",
+        "log evidence of a linear model on the features minus the same on a random network's, nats an image",
+        "You et al. 2021, arXiv:2102.11005",
+        lambda measured: measured.codes.logme.pretrained - measured.codes.logme.random if measured.codes else None,
+        lambda measured: 1 / math.sqrt(measured.codes.images) if measured.codes else 0.0,  # log densities vary by 0.7
+    ),
+)
+"""All kinds, in the order of tables."""
+
+
+def evidence_of(measured: Measurement, thresholds: Thresholds) -> tuple[Evidence, ...]:
+    """What the measurement says, piece by piece; what is missing is left out.
+
+    Args:
+        measured: The measurement.
+        thresholds: How numbers are judged.
+    """
+    found = []
+    for spec in EVIDENCE:
+        value = spec.value(measured)
+        if value is None or not math.isfinite(value):
+            continue
+        rule = thresholds.evidence[spec.name]
+        own = {"batchnorm": measured.batchnorm, "confidence": measured.own, "depth": measured.depth}
+        where = own.get(spec.name) or measured.codes
+        error = spec.error(measured)
+        similar = 1 / (1 + math.exp(-rule.log_odds(value, error)))
+        found.append(
+            Evidence(
+                spec.name,
+                spec.title,
+                float(value),
+                similar,
+                rule.weight * rule.reliability(error),
+                error,
+                (rule.range_similar, rule.range_different),
+                spec.meaning,
+                spec.source,
+                where.images if where else 0,
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,246 @@
+"""Measuring: one pass of the pretrained network over a sample of the images, and a short one of a random network."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from toolkit.advise.activations import Activations, activations
+from toolkit.advise.certainty import certainty
+from toolkit.advise.keep import Keeper
+from toolkit.advise.logme import logme
+from toolkit.advise.measurement import Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
+from toolkit.advise.probe import chance_of, knn_score, linear_score, usable_rows
+from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
+from toolkit.advise.subject import Subject
+from toolkit.config import CacheConfig
+from toolkit.console import info, quietly
+from toolkit.data import BatchLoader, ImageSet
+from toolkit.errors import WeightsError
+from toolkit.task import TaskName
+from toolkit.zoo import StagedNetwork, create_network
+
+__all__ = ["measure", "size_of"]
+
+STATISTICS_IMAGES = 128
+"""Images on which BatchNorm's inputs are measured: each gives thousands of values a channel."""
+RANDOM_IMAGES = 200
+"""Images that the random network sees."""
+DEPTH_IMAGES = 500
+"""Images of the linear probes at each stage."""
+_IMAGES_A_CLASS = 5
+"""Of more classes than there is room for, the probes take some, each with about so many images."""
+_LEAST_IMAGES = 8
+"""With fewer, nothing is said of labels."""
+
+
+def measure(
+    subject: Subject,
+    *,
+    sample: int = MOST_IMAGES,
+    seed: int = 0,
+    cache: CacheConfig | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+) -> Measurement:
+    """Measure a subject, or read what was measured of it before.
+
+    Args:
+        subject: Images, labels, network.
+        sample: Images to look at, at most.
+        seed: Of the sample, the folds and the random network.
+        cache: Where the result is kept (``cache.dir``, folder ``advice``), and which engine computes; None: it is not
+            kept.
+        device: Paddle's name of the device.
+        workers: Threads that read images, as ``data.workers``.
+
+    Raises:
+        ToolkitError: The network, its weights or an image cannot be used.
+    """
+    began = time.monotonic()
+    network, own = _pretrained(subject)
+    keeper = Keeper(cache) if cache is not None and cache.enabled is not False else None
+    key = keeper.key(subject, network, own, sample=sample, seed=seed) if keeper else ""
+    kept = keeper.read(key) if keeper else None
+    if kept is not None:
+        info(f"advice: measured before, on {kept.sample} images ({cache.dir if cache else ''})")
+        return kept
+    found = _Measuring(subject, network, own, sample, seed, cache or CacheConfig(), device, workers).run(began)
+    if keeper:
+        keeper.write(key, found)
+    return found
+
+
+def size_of(labels: NDArray[Any] | None, count: int, classes: int, task: TaskName) -> Size:
+    """How much data there is.
+
+    Args:
+        labels: Of all training images, or None.
+        count: Number of training images.
+        classes: Number of classes, labels or targets.
+        task: What the labels are.
+    """
+    if labels is None or task == "regression":
+        return Size(images=count, classes=classes if labels is not None else 0, least=count, median=count, most=count)
+    counts = np.bincount(labels, minlength=classes) if task == "classification" else labels.sum(axis=0)
+    counts = np.asarray(counts, np.int64)
+    return Size(
+        images=count,
+        classes=classes,
+        least=int(counts.min()),
+        median=float(np.median(counts)),
+        most=int(counts.max()),
+    )
+
+
+def _pretrained(subject: Subject) -> tuple[StagedNetwork, bool]:
+    """The network, and whether it has its own classifier; weights of a run with other classes have none."""
+    options: dict[str, Any] = {"pretrained": subject.pretrained, "in_channels": subject.in_channels}
+    options["image_size"] = subject.preprocessing.image_size
+    try:
+        return create_network(subject.network, None, **options), True
+    except WeightsError:
+        return create_network(subject.network, max(2, len(subject.classes)), **options), False
+
+
+class _Measuring:
+    """One measurement under way."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        network: StagedNetwork,
+        own: bool,
+        sample: int,
+        seed: int,
+        cache: CacheConfig,
+        device: str,
+        workers: int | None,
+    ) -> None:
+        self.subject, self.network, self.own, self.seed = subject, network, own, seed
+        self.engine, self.device, self.workers = cache.engine, device, workers
+        strata = strata_of(subject.labels, len(subject.images))
+        self.images = subject.images.take(sample_rows(strata, sample, seed))
+        self.missing: dict[str, str] = {}
+        self.notes: list[str] = []
+
+    def run(self, began: float) -> Measurement:
+        subject, network = self.subject, self.network
+        stages = network.describe(subject.preprocessing.image_size)
+        seen = self._look(network, self.images, STATISTICS_IMAGES, f"{network.spec.name} looks at the images")
+        rows = self._rows()
+        return Measurement(
+            network=network.spec.name,
+            task=subject.task,
+            size=size_of(subject.labels, len(subject.images), len(subject.classes), subject.task),
+            sample=len(self.images),
+            stages=tuple(
+                StageFacts(name=one.name, shape=one.shape, parameters=one.parameters, width=codes.shape[1])
+                for one, codes in zip(stages, seen.stages, strict=True)
+            ),
+            depth=self._depth(seen, rows),
+            codes=self._codes(seen, rows),
+            batchnorm=self._batchnorm(seen),
+            own=self._own(seen),
+            missing=self.missing,
+            notes=tuple(self.notes),
+            seconds=round(time.monotonic() - began, 1),
+        )
+
+    def _look(
+        self, network: StagedNetwork, images: ImageSet, statistics: int, title: str, first: int = 0
+    ) -> Activations:
+        loader = BatchLoader(images, self.subject.preprocessing, batch_size=16, workers=self.workers)
+        return activations(
+            network, loader, title=title, statistics=statistics, engine=self.engine, device=self.device, first=first
+        )
+
+    def _rows(self) -> NDArray[np.int64] | None:
+        """Images with labels that a probe can use; None where there are too few."""
+        why = None
+        labels = self.images.labels
+        if not self.subject.labelled:
+            why = "the images have no labels"
+        else:
+            rows = usable_rows(labels, self.subject.task)
+            alone = len(labels) - len(rows)
+            if self.subject.task == "classification" and len(np.unique(labels)) < 2:
+                why = "there is one class only"
+            elif len(rows) < _LEAST_IMAGES or len(np.unique(labels[rows], axis=0)) < 2:
+                why = f"{len(rows)} images of classes with two or more are too few"
+            elif alone:
+                self.notes.append(
+                    f"{alone} {'classes have' if alone > 1 else 'class has'} one image in the sample: "
+                    "how well they can be told apart cannot be estimated, and the probes leave them out"
+                )
+        if why is not None:
+            self.missing.update(dict.fromkeys(("knn", "probe", "logme", "depth"), why))
+            return None
+        return rows
+
+    def _depth(self, seen: Activations, rows: NDArray[np.int64] | None) -> Depth | None:
+        if rows is None:
+            return None
+        rows, labels = self._some(rows, DEPTH_IMAGES)
+        found = [linear_score(codes[rows], labels, self.subject.task, self.seed) for codes in seen.stages]
+        return Depth(
+            images=len(rows),
+            chance=chance_of(labels, self.subject.task),
+            scores=tuple(probe.score for probe in found),
+            errors=tuple(probe.error for probe in found),
+        )
+
+    def _codes(self, seen: Activations, rows: NDArray[np.int64] | None) -> Codes | None:
+        if rows is None:
+            return None
+        task = self.subject.task
+        paddle.seed(self.seed)
+        spec = self.network.spec
+        with quietly():
+            random = create_network(spec.name, None, in_channels=self.subject.in_channels)
+        rows, labels = self._some(rows, RANDOM_IMAGES)
+        title = "a random network looks at some, for comparison"
+        blind = self._look(random, self.images.take(rows), 0, title, first=len(seen.stages) - 1)
+        both = [seen.stages[-1][rows], blind.stages[-1]]
+        if not all(np.isfinite(codes).all() for codes in both):
+            self.missing.update(dict.fromkeys(("knn", "probe", "logme"), "a random network gives no finite numbers"))
+            return None
+        knn, probe = ([score(codes, labels, task).score for codes in both] for score in (knn_score, linear_score))
+        evidence = [logme(codes, labels, task) for codes in both]
+        return Codes(
+            images=len(rows),
+            chance=chance_of(labels, task),
+            knn=Pair(pretrained=knn[0], random=knn[1]),
+            probe=Pair(pretrained=probe[0], random=probe[1]),
+            logme=Pair(pretrained=evidence[0], random=evidence[1]),
+        )
+
+    def _some(self, rows: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Some of the rows, with two images at least of every class that is among them, and their labels from 0."""
+        task = self.subject.task
+        labels = self.images.labels[rows]
+        if task == "classification" and len(rows) > most:
+            kinds = np.random.default_rng((4, self.seed)).permutation(np.unique(labels))
+            rows = rows[np.isin(labels, kinds[: max(2, most // _IMAGES_A_CLASS)])]
+        rows = rows[:most]
+        rows = rows[usable_rows(self.images.labels[rows], task)]
+        labels = self.images.labels[rows]
+        return rows, np.unique(labels, return_inverse=True)[1] if task == "classification" else labels
+
+    def _batchnorm(self, seen: Activations) -> Distances | None:
+        if not seen.distances:
+            self.missing["batchnorm"] = f"{self.network.spec.name} has no BatchNorm layers"
+            return None
+        return Distances(images=seen.seen, layers=seen.distances)
+
+    def _own(self, seen: Activations) -> Own | None:
+        if not self.own:
+            self.missing["confidence"] = "the weights bring no classifier of their own"
+            return None
+        found = certainty(seen.outputs)
+        classes = seen.outputs.shape[1]
+        return Own(images=len(seen.outputs), classes=classes, confidence=found.confidence, entropy=found.entropy)

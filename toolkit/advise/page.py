@@ -1,0 +1,91 @@
+"""``--html``: the advice on one page that needs nothing else, in the style of the training report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, PackageLoader
+
+from toolkit.advise.advice import Advice
+from toolkit.advise.figures import depth_figure, distance_figure
+from toolkit.advise.tables import CELLS, IDEAS
+from toolkit.advise.thresholds import load_thresholds
+from toolkit.advise.words import MISSING, number, says, tuning_words
+from toolkit.explain.pages import new_environment
+from toolkit.explain.pages import write_page as save_page
+from toolkit.files import clear_os_errors
+from toolkit.task import TASKS
+from toolkit.transfer import get_preset
+
+__all__ = ["write_page"]
+
+
+def write_page(advice: Advice, path: Path) -> Path:
+    """Write the page.
+
+    Args:
+        advice: What to say.
+        path: Where; its folder is made.
+
+    Returns:
+        The path.
+
+    Raises:
+        ToolkitError: It cannot be written.
+    """
+    environment = new_environment()
+    environment.loader = ChoiceLoader([PackageLoader("toolkit.advise"), PackageLoader("toolkit.explain")])
+    environment.filters.update(brief=number, says=says, grouped=lambda value: f"{value:,.0f}")
+    page = environment.get_template("advice.html").render(_facts(advice))
+    with clear_os_errors(str(path), place="--html"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return save_page(path, page)
+
+
+def _facts(advice: Advice) -> dict[str, Any]:
+    measured, place, plan = advice.measured, advice.place, advice.plan
+    metric, rules = TASKS[measured.task].main, load_thresholds().evidence
+    return {
+        "advice": advice,
+        "place": place,
+        "plan": plan,
+        "size": measured.size,
+        "measured": measured,
+        "rows": [
+            (name, share, cells) for (name, cells), share in zip(CELLS, (1 - place.large, place.large), strict=True)
+        ],
+        "ideas": IDEAS,
+        "evidence": advice.evidence,
+        "missing": [(MISSING.get(name, name), why) for name, why in measured.missing.items()],
+        "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
+        "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
+        "metric": metric,
+        "recommended": _recommended(advice),
+        "choices": [
+            (choice, *_preset_words(choice.title), advice.trained.get(choice.title)) for choice in advice.choices
+        ],
+        "stages": [stage.name for stage in measured.stages],
+    }
+
+
+def _preset_words(title: str) -> tuple[str, str]:
+    name, _, variant = title.partition("/")
+    spec = get_preset(name, variant or None)
+    return spec.description, spec.source
+
+
+def _recommended(advice: Advice) -> list[tuple[str, str]]:
+    plan = advice.plan
+    if plan is None:
+        return [("preset", f"none yet; for data of this cell it would be {advice.choices[0].title}")]
+    rows = [
+        ("preset", f"{plan.title}: {_preset_words(advice.choices[0].title)[0]}"),
+        ("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept"),
+        ("learning rates", tuning_words(advice)),
+        ("epochs", str(plan.epochs)),
+        ("augmentation", plan.augment),
+    ]
+    if plan.title in advice.trained:
+        rows.append(("weights trained", f"{advice.trained[plan.title]:,}"))
+    return [*rows, ("runner-up", advice.choices[1].title)]

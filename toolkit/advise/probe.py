@@ -1,0 +1,142 @@
+"""How well the labels can be read off some features: nearest neighbours, and a cross-validated linear probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.preprocessing import StandardScaler
+
+from toolkit.task import TaskName
+
+__all__ = ["Probe", "chance_of", "knn_score", "linear_score", "skill", "usable_rows"]
+
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_MOST_FOLDS = 5
+_NEIGHBOURS, _TEMPERATURE = 5, 0.1
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One number, and how exact it is.
+
+    Attributes:
+        score: Accuracy (classification), mean average precision (multilabel) or R2 (regression).
+        error: Its standard error over the images.
+    """
+
+    score: float
+    error: float
+
+
+def usable_rows(labels: NDArray[Any], task: TaskName) -> NDArray[np.int64]:
+    """Images that a probe can use: those of classes with one image have nothing to be compared with."""
+    if task != "classification":
+        return np.arange(len(labels))
+    return np.flatnonzero(np.bincount(labels)[labels] > 1)
+
+
+def chance_of(labels: NDArray[Any], task: TaskName) -> float:
+    """The score without looking at the images: share of the largest class, mean share of the labels, or 0."""
+    if task == "classification":
+        return float(np.bincount(labels).max() / len(labels))
+    return float(labels.mean()) if task == "multilabel" else 0.0
+
+
+def skill(score: float, chance: float) -> float:
+    """A score as the part of the way from chance (0) to perfection (1); not below 0."""
+    return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
+
+
+def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "classification", seed: int = 0) -> Probe:
+    """Score of a linear model on images that it has not seen: ridge regression on 0 and 1 (scikit-learn's ``RidgeCV``).
+
+    Up to five folds, stratified; the strength of the penalty is chosen inside of each by generalised cross-validation.
+    Linear probes: Alain & Bengio 2016, arXiv:1610.01644.
+
+    Args:
+        features: ``[N, D]``, N >= 2.
+        labels: Class numbers ``[N]``, at least two images of each class; 0/1 ``[N, C]``; or targets ``[N, T]``.
+        task: What the labels are.
+        seed: Of the folds.
+    """
+    targets = _as_targets(labels, task)
+    outputs = np.zeros_like(targets)
+    for train, test in _folds(labels, task, seed):
+        scaler = StandardScaler().fit(features[train])
+        known, asked = scaler.transform(features[train]), scaler.transform(features[test])
+        strengths = [strength * features.shape[1] for strength in _STRENGTHS]
+        model = RidgeCV(alphas=strengths).fit(known, targets[train])
+        outputs[test] = model.predict(asked).reshape(len(test), -1)
+    return _SCORES[task](outputs, labels)
+
+
+def knn_score(features: Floats, labels: NDArray[Any], task: TaskName = "classification") -> Probe:
+    """Score of the five nearest of all other images, by the cosine of standardised features, weighted by nearness.
+
+    The weights are those of Wu et al. 2018, arXiv:1805.01978, section 3.4.
+
+    Args:
+        features: ``[N, D]``, N >= 2.
+        labels: As for ``linear_score``.
+        task: What the labels are.
+    """
+    rows = StandardScaler().fit_transform(np.asarray(features, np.float64))
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    near = rows @ rows.T
+    np.fill_diagonal(near, -np.inf)
+    k = min(_NEIGHBOURS, len(rows) - 1)
+    found = np.argpartition(-near, k - 1, axis=1)[:, :k]
+    closeness = np.take_along_axis(near, found, axis=1)
+    votes = np.exp((closeness - closeness.max(axis=1, keepdims=True)) / _TEMPERATURE)
+    votes /= votes.sum(axis=1, keepdims=True)
+    return _SCORES[task]((votes[..., None] * _as_targets(labels, task)[found]).sum(axis=1), labels)
+
+
+def _as_targets(labels: NDArray[Any], task: TaskName) -> NDArray[np.float64]:
+    if task == "classification":
+        return (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float64)
+    return labels.astype(np.float64)
+
+
+def _folds(labels: NDArray[Any], task: TaskName, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    if task == "classification":
+        counts = np.bincount(labels)
+        folds = int(min(_MOST_FOLDS, counts[counts > 0].min()))
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
+    return list(KFold(min(_MOST_FOLDS, len(labels)), shuffle=True, random_state=seed).split(labels))
+
+
+def _accuracy(outputs: Floats, labels: NDArray[Any]) -> Probe:
+    right = float((outputs.argmax(axis=1) == labels).mean())
+    return Probe(right, float(np.sqrt(right * (1 - right) / len(labels))))
+
+
+def _precision(outputs: Floats, labels: NDArray[Any]) -> Probe:
+    some = [column for column in range(labels.shape[1]) if 0 < labels[:, column].sum() < len(labels)]
+    found = [float(average_precision_score(labels[:, column], outputs[:, column])) for column in some]
+    score = float(np.mean(found)) if found else float(labels.mean())
+    return Probe(score, float(np.sqrt(max(0.0, score * (1 - score)) / len(labels))))
+
+
+def _explained(outputs: Floats, labels: NDArray[Any]) -> Probe:
+    truth = labels.astype(np.float64)
+    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    some = spread > 0
+    if not some.any():
+        return Probe(0.0, 0.0)
+    score = float(np.mean(1 - ((outputs - truth) ** 2).sum(axis=0)[some] / spread[some]))
+    return Probe(score, float(max(0.0, 1 - score) * np.sqrt(2 / len(labels))))
+
+
+_SCORES: Mapping[TaskName, Callable[[Floats, NDArray[Any]], Probe]] = MappingProxyType(
+    {"classification": _accuracy, "multilabel": _precision, "regression": _explained}
+)

@@ -1,0 +1,134 @@
+"""What advice is about: images, their labels where there are some, and a network to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.config import Config, DataConfig, SourceConfig
+from toolkit.data import FileImages, ImageSet, Preprocessing, build_data, normalisation
+from toolkit.data.checks import drop_or_refuse_bad_files
+from toolkit.data.facts import FORMATS
+from toolkit.engine.job import source_run
+from toolkit.errors import ConfigError, DataError
+from toolkit.task import TaskName
+from toolkit.zoo import get_spec
+
+__all__ = ["Subject", "subject_of", "unlabelled"]
+
+_RGB = 3
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Images that a network is to learn.
+
+    Attributes:
+        name: What a person calls it.
+        network: Name of a network.
+        pretrained: Where its weights come from: True, a file or a URL.
+        images: The training images.
+        labelled: False where there are no labels; those of ``images`` then mean nothing.
+        task: What the labels are.
+        classes: Names of the classes, labels or targets.
+        preprocessing: From an image to the network's input.
+        in_channels: As in the config.
+        obstacle: Why it cannot be trained on as it is; None when it can.
+    """
+
+    name: str
+    network: str
+    pretrained: bool | str | Path
+    images: ImageSet
+    labelled: bool
+    task: TaskName
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    in_channels: int | None = None
+    obstacle: str | None = None
+
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """Labels of all images, or None."""
+        return self.images.labels if self.labelled else None
+
+
+def subject_of(config: Config) -> Subject:
+    """What a config is about: its training images.
+
+    Images that cannot be trained on, as there are too few of them or of one class only, can still be looked at.
+
+    Raises:
+        ConfigError: The config starts from random weights.
+        ToolkitError: Anything else in the config that does not fit the data or the network.
+    """
+    if config.model.pretrained is False:
+        raise ConfigError(
+            "advice is about how to use pretrained weights, but model.pretrained is false",
+            hint="set model.pretrained, or train with transfer.preset: scratch",
+        )
+    spec = get_spec(config.model.name)
+    channels = config.model.in_channels or _RGB
+    images, classes, crop, obstacle = _read(config.data, config.task, channels)
+    mean, std = normalisation(config.data, spec.mean, spec.std, channels)
+    size = config.data.image_size or spec.input_size
+    wanted = config.model.pretrained
+    return Subject(
+        name=config.name,
+        network=spec.name,
+        pretrained=source_run(config, wanted).best if isinstance(wanted, SourceConfig) else wanted,
+        images=images,
+        labelled=True,
+        task=config.task,
+        classes=classes,
+        preprocessing=Preprocessing(size, crop, mean, std),
+        in_channels=config.model.in_channels,
+        obstacle=obstacle,
+    )
+
+
+def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tuple[str, ...], float, str | None]:
+    """Training images, classes, crop, and why they cannot be trained on."""
+    try:
+        bundle = build_data(data, task, channels)
+    except DataError as error:
+        facts = FORMATS[data.format]
+        source = facts.readers[task](data)
+        source = source.only(data.classes) if data.classes is not None else source
+        parts = drop_or_refuse_bad_files(
+            {"train": source.parts["train"].with_channels(channels)}, data.on_bad_image == "skip", data.timeout
+        )
+        if not len(parts["train"]):
+            raise
+        return parts["train"], source.classes, data.crop_ratio or facts.crop_ratio, error.message
+    return bundle.train, bundle.classes, bundle.crop_ratio, None
+
+
+def unlabelled(
+    paths: Sequence[Path], network: str, pretrained: bool | str | Path = True, image_size: int | None = None
+) -> Subject:
+    """Images without labels.
+
+    Args:
+        paths: The files; those that cannot be read are left out, with a warning.
+        network: Name of a network.
+        pretrained: Where its weights come from.
+        image_size: Side of the square input, pixels; by default the network's own.
+
+    Raises:
+        DataError: No image can be read.
+    """
+    spec = get_spec(network)
+    images = FileImages([str(path) for path in paths], np.zeros(len(paths), np.int64))
+    sound = drop_or_refuse_bad_files({"train": images}, skip=True)["train"]
+    if not len(sound):
+        raise DataError(f"none of the {len(paths)} images can be read", hint="give .jpg, .png, ... files")
+    crop = DataConfig().crop_ratio or FORMATS["folder"].crop_ratio
+    preprocessing = Preprocessing(image_size or spec.input_size, crop, tuple(spec.mean), tuple(spec.std))
+    name = paths[0].parent.name or "images"
+    return Subject(name, spec.name, pretrained, sound, False, "classification", (), preprocessing)

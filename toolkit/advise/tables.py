@@ -1,0 +1,104 @@
+"""Advice for people: the matrix, the evidence and the recommendation in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from toolkit.advise.evidence import Evidence
+from toolkit.advise.words import MISSING, number, says, tuning_words
+from toolkit.console import new_table
+
+if TYPE_CHECKING:
+    from toolkit.advise.advice import Advice
+
+__all__ = ["CELLS", "IDEAS", "advice_text", "evidence_table", "matrix_table", "recommendation_table"]
+
+CELLS = (
+    ("small", ("small_similar", "small_different")),
+    ("large", ("large_similar", "large_different")),
+)
+IDEAS = {
+    "small_similar": "freeze the backbone,\ntrain a head on its features",
+    "small_different": "shallow features, or\nfine-tune most",
+    "large_similar": "freeze most, fine-tune\nthe last stages",
+    "large_different": "start from the weights,\nfine-tune everything",
+}
+
+
+def advice_text(advice: Advice) -> list[RenderableType]:
+    """Everything, from the matrix to the notes."""
+    text: list[RenderableType] = [matrix_table(advice), evidence_table(advice), recommendation_table(advice)]
+    text += advice.why
+    text += [f"note: {note}" for note in advice.notes]
+    return text
+
+
+def matrix_table(advice: Advice) -> Table:
+    """Small or large, similar or different, with the data's place."""
+    place = advice.place
+    title = f"{escape(advice.name)}: {place.size} and {place.similarity} ({place.confidence:.0%} sure of both)"
+    table = new_table(title, "", "similar to ImageNet", "different from ImageNet")
+    table.show_lines = True
+    for size, cells in CELLS:
+        words = []
+        for cell in cells:
+            here = cell == place.cell
+            mark = f"[bold reverse] YOUR DATA [/] {number(place.confidence)}\n" if here else ""
+            words.append(f"{mark}{'[bold]' if here else ''}{IDEAS[cell]}{'[/]' if here else ''}")
+        sure = place.large if size == "large" else 1 - place.large
+        table.add_row(f"{size}\n{sure:.0%}", *words)
+    table.columns[1].header = f"similar to ImageNet {place.similar:.0%}"
+    table.columns[2].header = f"different from it {1 - place.similar:.0%}"
+    return table
+
+
+def evidence_table(advice: Advice) -> Table:
+    """What was measured, and what it says."""
+    size = advice.measured.size
+    table = new_table(
+        f"evidence, on {advice.measured.sample} images", "", "value", "similar", "different", "says", "source",
+        numeric=("value",),
+    )  # fmt: skip
+    table.add_row("training images", f"{size.images:,}", "", "", advice.place.size, "")
+    if size.classes and advice.measured.task != "regression":
+        words = f"least {size.least:,}, median {size.median:,.0f}, most {size.most:,} (1 to {size.imbalance:.1f})"
+        table.add_row(f"images of each of {size.classes} classes", words, "", "", "", "")
+    for piece in advice.evidence:
+        table.add_row(piece.title, number(piece.value), *map(_span, piece.reference), _says(piece), piece.source)
+    for name, why in advice.measured.missing.items():
+        table.add_row(MISSING.get(name, name), "–", "", "", f"not measured: {escape(why)}", "", style="dim")
+    table.caption = "similar, different: least and largest value of the sets of the calibration"
+    table.caption_justify = "left"
+    return table
+
+
+def recommendation_table(advice: Advice) -> Table:
+    """What to do, and what else."""
+    table = new_table("recommendation", "", "")
+    table.show_header = False
+    plan = advice.plan
+    if plan is None:
+        table.add_row("preset", f"none yet; for data of this cell it would be {advice.choices[0].title}")
+        return table
+    table.add_row("preset", f"[bold]{plan.title}[/]")
+    table.add_row("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept")
+    table.add_row("learning rates", tuning_words(advice))
+    table.add_row("epochs", str(plan.epochs))
+    table.add_row("augmentation", plan.augment)
+    table.add_row("weights trained", f"{advice.trained[plan.title]:,}" if plan.title in advice.trained else "")
+    table.add_row("runner-up", advice.choices[1].title)
+    others = ", ".join(f"{title} {count:,}" for title, count in advice.trained.items() if title != plan.title)
+    table.add_row("others would train", others)
+    return table
+
+
+def _says(piece: Evidence) -> str:
+    return says(piece.similar)
+
+
+def _span(limits: tuple[float, float]) -> str:
+    return f"{number(limits[0])} to {number(limits[1])}"

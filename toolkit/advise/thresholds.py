@@ -1,0 +1,142 @@
+"""The numbers that decide: one file, ``thresholds.json``, that ``benchmarks/calibrate.py derive`` writes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Cell", "EvidenceRule", "PresetRule", "Situation", "SizeRule", "Thresholds", "load_thresholds"]
+
+_FILE = Path(__file__).with_name("thresholds.json")
+_MOST = 3.0
+Cell = Literal["small_similar", "small_different", "large_similar", "large_different"]
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EvidenceRule(_Numbers):
+    """How one number speaks for or against similarity.
+
+    Attributes:
+        threshold: Where it says nothing.
+        scale: So far from there (in natural logarithms where ``log``) it says e to 1.
+        log: The number is compared by ratio.
+        similar: Which side of the threshold is similar to the source task.
+        weight: Its share in the mean of all.
+        range_similar: Least and largest value of the calibration's similar sets.
+        range_different: The same of the different ones.
+    """
+
+    threshold: float
+    scale: float = Field(gt=0)
+    log: bool = False
+    similar: Literal["above", "below"] = "above"
+    weight: float = Field(ge=0)
+    range_similar: tuple[float, float]
+    range_different: tuple[float, float]
+
+    def log_odds(self, value: float, error: float = 0.0) -> float:
+        """Natural logarithm of the odds for similar, in [-3, 3].
+
+        Args:
+            value: What was measured.
+            error: Its standard error, which widens the scale.
+        """
+        distance = math.log(max(value, 1e-12) / self.threshold) if self.log else value - self.threshold
+        sign = 1.0 if self.similar == "above" else -1.0
+        return max(-_MOST, min(_MOST, sign * distance / math.hypot(self.scale, error)))
+
+    def reliability(self, error: float) -> float:
+        """Share of the weight that a number with this standard error keeps, in (0, 1] (inverse variances)."""
+        return self.scale**2 / (self.scale**2 + error**2)
+
+
+class SizeRule(_Numbers):
+    """From when on a data set is large.
+
+    Attributes:
+        images: Training images, at least.
+        per_class: Images of the median class, at least.
+        scale: A factor of 10 to the power of this from there makes the odds e to 1.
+    """
+
+    images: float = Field(gt=0)
+    per_class: float = Field(gt=0)
+    scale: float = Field(gt=0)
+
+
+class Situation(_Numbers):
+    """One place of the calibration: what was measured there, and how each preset did.
+
+    Attributes:
+        name: Data set, network and size, for people.
+        data: The data set.
+        network: The network.
+        train_images: Training images.
+        per_class: Images of the median class.
+        similar: How similar to the source task the evidence is, in [0, 1].
+        skill: Of the linear probe on the last stage, from chance (0) to perfection (1).
+        scores: Title of a preset (``small_different/shallow_features``) -> mean of the task's main metric.
+    """
+
+    name: str
+    data: str
+    network: str
+    train_images: int
+    per_class: float
+    similar: float
+    skill: float
+    scores: dict[str, float]
+
+
+class PresetRule(_Numbers):
+    """How a preset follows from all that.
+
+    Attributes:
+        kind: ``matrix``: the cell's own; ``nearest``: the one that lost least in the calibration's situations, those
+            near by counting most.
+        bandwidth: Of ``nearest``: at this distance a situation counts 0.6 times as much as at none.
+        tie: Presets that are expected to lose so little more than the best count as equal; the cheapest is taken.
+        situations: The calibration's.
+        validation: What the calibration said of the rule on sets that it had not seen: name -> number.
+    """
+
+    kind: Literal["matrix", "nearest"]
+    bandwidth: float = Field(gt=0)
+    tie: float = Field(ge=0)
+    situations: tuple[Situation, ...] = ()
+    validation: dict[str, float] = {}
+
+
+class Thresholds(_Numbers):
+    """All of it.
+
+    Attributes:
+        version: Of the format.
+        provisional: No results stand behind size and preset: they are set by hand.
+        rows: Results that it was derived from.
+        sets: Data sets that it was derived from.
+        size: Small or large.
+        evidence: Similar or different: one rule a piece of evidence.
+        rule: Which preset.
+    """
+
+    version: Literal[1]
+    provisional: bool
+    rows: int
+    sets: tuple[str, ...]
+    size: SizeRule
+    evidence: dict[str, EvidenceRule]
+    rule: PresetRule
+
+
+@lru_cache(maxsize=1)
+def load_thresholds() -> Thresholds:
+    """The installed numbers."""
+    return Thresholds.model_validate_json(_FILE.read_bytes())

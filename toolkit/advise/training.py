@@ -1,0 +1,62 @@
+"""``transfer.preset: auto``: training asks the advisor first, and remembers what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from toolkit.advise.advisor import advise
+from toolkit.advise.tables import evidence_table, matrix_table
+from toolkit.config import Config, make_config
+from toolkit.console import info, show
+from toolkit.engine.distributed import begin, from_main
+from toolkit.engine.run_folder import RunFolder
+from toolkit.errors import ConfigError, ToolkitError
+from toolkit.runtime import is_main_process
+
+__all__ = ["settle_preset"]
+
+
+def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Config, Mapping[str, Any] | None]:
+    """The config with a preset in place of ``auto``, and the advice for ``run.json``.
+
+    The main process asks; all processes get its answer.
+
+    Args:
+        config: The job.
+        resume: Folder of a run that goes on: its advice stays.
+
+    Returns:
+        The same config and the run's earlier advice, if any, where a preset was named.
+
+    Raises:
+        ToolkitError: The advisor cannot measure the images, or nothing can be trained on them.
+    """
+    if config.transfer.preset != "auto":
+        earlier = resume is not None and resume != "auto"
+        return config, RunFolder(Path(str(resume))).read_record().get("advice") if earlier else None
+    begin()
+    found: tuple[dict[str, Any], dict[str, Any]] | ToolkitError | None = None
+    if is_main_process():
+        try:
+            found = _ask(config)
+        except ToolkitError as error:
+            found = error
+    found = from_main(found)
+    if isinstance(found, ToolkitError):
+        raise found
+    assert found is not None
+    return make_config(found[0], where=config.name), found[1]
+
+
+def _ask(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
+    advice = advise(config)
+    show(matrix_table(advice))
+    show(evidence_table(advice))
+    for sentence in (*advice.why, *(f"note: {note}" for note in advice.notes)):
+        info(sentence)
+    if advice.config is None or advice.plan is None:
+        raise ConfigError("transfer.preset: auto: there is nothing to train on", hint="see the notes above")
+    info(f"transfer.preset: auto is {advice.plan.title} here{f', cut after {advice.cut}' if advice.cut else ''}")
+    return advice.config.model_dump(), advice.to_json()

@@ -1,0 +1,207 @@
+"""The bake-off: candidates, networks and seeds on the same splits, one run after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.bakeoff.candidates import check_candidates, make_candidates
+from toolkit.bakeoff.comparison import Comparison, ranked, winner
+from toolkit.bakeoff.session import LeftOut, Session
+from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences
+from toolkit.bakeoff.trial import Trial
+from toolkit.config import Config, dump_config
+from toolkit.console import info
+from toolkit.engine import RunFolder, RunResult
+from toolkit.errors import ConfigError, TrainingError
+from toolkit.files import clear_os_errors, write_json, write_text
+from toolkit.locking import locked
+from toolkit.task import Metric
+
+__all__ = ["BakeOff", "bake_off", "compare_presets"]
+
+
+@dataclass(frozen=True)
+class BakeOff:
+    """What came out.
+
+    Attributes:
+        folder: Everything about it; the runs are in ``runs/``, their VisualDL records side by side in ``vdl/``.
+        config: What was compared around.
+        metric: The task's main metric.
+        part: Part of the data that the scores are measured on: ``test`` or ``val``.
+        images: Number of its images.
+        seeds: Seeds that were asked for.
+        rows: The candidates, the best first.
+        left_out: Runs that were not finished.
+        budget: Seconds that were asked for, or None.
+        seconds: Seconds of training of all runs.
+    """
+
+    folder: Path
+    config: Config
+    metric: Metric
+    part: str
+    images: int
+    seeds: int
+    rows: tuple[Comparison, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    budget: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def winner(self) -> Comparison:
+        """The best candidate."""
+        return winner(self.rows)
+
+    @property
+    def best(self) -> Trial:
+        """The best candidate's run with the best validation value."""
+        sign = 1 if self.metric.better == "max" else -1
+        return max(self.winner.trials, key=lambda trial: sign * trial.value)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """The best candidate against the others."""
+        return differences(self.rows, self.images)
+
+    @property
+    def convergence(self) -> Convergence | None:
+        """How soon transfer was where random weights came to."""
+        return convergence(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``--json`` and ``comparison.json``."""
+        arrival = self.convergence
+        return {
+            "folder": str(self.folder),
+            "metric": self.metric.name,
+            "part": self.part,
+            "images": self.images,
+            "seeds": self.seeds,
+            "rows": [row.to_json() for row in self.rows],
+            "differences": [difference.to_json() for difference in self.differences],
+            "convergence": arrival.to_json() if arrival else None,
+            "left_out": [item.to_json() for item in self.left_out],
+            "best": {"preset": self.winner.preset, "network": self.winner.network, **self.best.to_json()},
+            "budget": self.budget,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def bake_off(
+    config: Config,
+    candidates: Sequence[str] | None = None,
+    seeds: int = 3,
+    networks: Sequence[str] = (),
+    budget: float | None = None,
+    *,
+    apart: bool = True,
+    halving: bool = True,
+) -> BakeOff:
+    """Train candidates beside each other, and say which is best.
+
+    Seed i changes the split of the data and everything random in training together, for all candidates alike. Every
+    candidate is trained with one seed before any is with a second, the quickest first. What is finished already is not
+    trained again, and what was begun goes on: call it again after an interruption, or with more seeds, candidates or
+    time.
+
+    Args:
+        config: What is compared around: its data, network and training, and its own plan as a candidate.
+        candidates: Names of presets (with their variants), or ``usual_recipe``; None takes all. A linear probe, the
+            usual recipe and training from scratch always take part.
+        seeds: Number of seeds, >= 1.
+        networks: Names in the zoo, alone or as ``name=weights``; none takes the config's.
+        budget: Seconds for all of it; what does not fit is left out.
+        apart: Give every run a process of its own: peak memory is then the run's, and a crash costs that run only.
+        halving: Stop a run at a quarter or half of its epochs when it is far behind the best other one there;
+            the usual recipe is always trained to its end.
+
+    Returns:
+        The results. Its folder is ``output_dir/<name>-compare``.
+
+    Raises:
+        ToolkitError: Something is wrong with the data, a network, its weights or a name; the budget is too small for
+            one run; or every run failed.
+        Interrupted: Ctrl-C or SIGTERM came. What is finished is kept.
+    """
+    if seeds < 1:
+        raise ConfigError(f"seeds: expected 1 or more (found {seeds})")
+    found, job = check_candidates(config, make_candidates(config, candidates, networks))
+    part, images = job.data.evaluation[0], len(job.data.evaluation[1])
+    judged_on = len(job.data.val) if halving else 0
+    del job
+    folder = _folder(config)
+    runs = folder / "runs"
+    session = Session(
+        config, found, seeds, runs, budget=budget, apart=apart, judged_on=judged_on, records=folder / "vdl"
+    )
+    with clear_os_errors(str(folder)):
+        runs.mkdir(exist_ok=True)
+    with locked(folder / ".lock", f"another process compares in {folder}; waiting for it"):
+        info(f"{len(found)} candidates, {seeds} seed{'s' if seeds > 1 else ''} each, in {folder}")
+        session.run()
+        rows, left_out = ranked(session.rows()), session.left_out
+        if not rows:
+            raise _nothing(left_out, budget)
+        done = BakeOff(
+            folder, config, session.metric, part, images, seeds, tuple(rows), tuple(left_out), budget, session.spent
+        )
+        with clear_os_errors(str(folder)):
+            write_json(folder / "comparison.json", done.to_json())
+    return done
+
+
+def _nothing(left_out: Sequence[LeftOut], budget: float | None) -> TrainingError:
+    """The error of a bake-off that has no finished run."""
+    failed = next((item for item in left_out if item.why == "failed"), None)
+    if failed is not None:
+        return TrainingError(f"no candidate could be trained; {failed.candidate}: {failed.words}")
+    return TrainingError(
+        f"a budget of {budget:g} s is too small for one run: {left_out[0].candidate} was not finished",
+        hint="give it more; what was begun goes on with the same command",
+    )
+
+
+def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
+    """Train ``transfer.compare`` beside a finished run of the config's own preset: a small bake-off in this process.
+
+    Args:
+        config: The config of the finished run.
+        done: Its result; it counts as the first seed of its preset.
+
+    Returns:
+        One row a preset, the config's own first.
+
+    Raises:
+        TrainingError: A preset cannot be trained.
+        Interrupted: Ctrl-C or SIGTERM came.
+    """
+    candidates = make_candidates(config, config.transfer.compare, extra=())
+    seeds = config.transfer.compare_seeds
+    info(f"beside it: {', '.join(each.title for each in candidates)}; {seeds} seed(s) each")
+    session = Session(config, candidates, seeds, done.folder.path / "compare", done=done)
+    session.run()
+    failed = next((item for item in session.left_out if item.why == "failed"), None)
+    if failed is not None:
+        raise TrainingError(f"{failed.candidate}, seed {failed.seed}: {failed.words}")
+    return session.rows()
+
+
+def _folder(config: Config) -> Path:
+    """``<name>-compare``, or ``-2``, ... where another config had taken that name."""
+    number = 1
+    while True:
+        end = "" if number == 1 else f"-{number}"
+        folder = RunFolder(config.output_dir.expanduser() / f"{config.name}-compare{end}")
+        with clear_os_errors(str(folder.path)):
+            if not folder.config.is_file():
+                if folder.path.is_dir() and any(folder.path.iterdir()):
+                    number += 1
+                    continue
+                write_text(folder.config, dump_config(config))
+        if not folder.differences(config):
+            return folder.path
+        number += 1

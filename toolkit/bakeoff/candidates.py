@@ -1,0 +1,215 @@
+"""Who takes part: presets, the usual recipe and the config's own plan, for each network."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit.config import Config, SourceConfig, make_config
+from toolkit.engine.job import Job, build_job, source_run
+from toolkit.errors import ConfigError
+from toolkit.transfer import PRESETS, Plan, resolve_plan
+from toolkit.zoo import get_spec
+
+__all__ = ["ALWAYS", "USUAL_RECIPE", "Candidate", "candidate_names", "check_candidates", "make_candidates"]
+
+USUAL_RECIPE = "usual_recipe"
+ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")
+"""Part of every bake-off: what the features are worth as they stand, what others do, and no transfer at all."""
+_USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0}
+_USUAL_TRAIN = {"optimizer": "momentum", "lr": 0.01}
+"""Fine-tune everything with one rate, as the tutorials of PyTorch (S. Chilamkurthy, "Transfer Learning for Computer
+Vision": SGD with momentum 0.9, rate 0.001 at 4 images a step, which is 0.01 at about 32) and many others do."""
+_OF_THE_PLAN = {"lr", "solver"}
+"""Keys of ``train`` that belong to the config's own preset, and not to the others."""
+_NOT_FROM_SCRATCH = {"l2_sp"}
+"""Keys of ``train`` that a network of random weights has no use for."""
+_NOT_USUAL = {"l2_sp", "mixup", "cutmix", "label_smoothing"}
+"""Keys of ``train`` that the usual recipe does not have."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way of training one network.
+
+    Attributes:
+        name: Preset with its variant, or ``usual_recipe``.
+        network: Name in the zoo.
+        pretrained: Value of ``model.pretrained``.
+        transfer: The ``transfer`` section.
+        train: The ``train`` section.
+        main: The network is the config's own.
+        plan: What the preset means for this network, once ``check_candidates`` has resolved it.
+        also: Other presets that mean the same here.
+    """
+
+    name: str
+    network: str
+    pretrained: bool | str
+    transfer: Mapping[str, Any]
+    train: Mapping[str, Any]
+    main: bool = True
+    plan: Plan | None = field(default=None, compare=False)
+    also: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How runs and tables call it: the network is said where it is not the config's own."""
+        return self.name if self.main else f"{self.network}: {self.name}"
+
+    @property
+    def cost(self) -> tuple[bool, float]:
+        """For the order of runs: what is sooner done first, and random weights last."""
+        if self.plan is None:
+            return False, 0.0
+        moving = [phase.epochs * (1 - phase.frozen / len(phase.multipliers)) for phase in self.plan.phases]
+        return not self.plan.pretrained, sum(moving)
+
+    def config(self, base: Config, seed: int, folder: Path) -> Config:
+        """The config of one run.
+
+        Args:
+            base: The config that is compared around.
+            seed: 0, 1, ...: added to ``seed`` and to ``data.split_seed``, so that all candidates have the same split.
+            folder: Folder of the runs.
+        """
+        values = base.model_dump()
+        stem = self.title.replace(": ", "-").replace("/", "-")
+        values.update(
+            name=f"{stem}-seed{base.seed + seed}",
+            seed=base.seed + seed,
+            output_dir=folder,
+            model={**values["model"], "name": self.network, "pretrained": self.pretrained},
+            transfer=dict(self.transfer),
+            train=dict(self.train),
+            log={**values["log"], "sample_images": 0},
+            export={"enabled": False, "report": False},
+        )
+        values["data"]["split_seed"] = base.data.split_seed + seed
+        return make_config(values)
+
+
+def candidate_names() -> tuple[str, ...]:
+    """All that can be asked for by name, beside the config's own plan."""
+    return (*(spec.title for spec in PRESETS if spec.name != "custom"), USUAL_RECIPE)
+
+
+def make_candidates(
+    config: Config, names: Sequence[str] | None, networks: Sequence[str] = (), *, extra: Sequence[str] = ALWAYS
+) -> list[Candidate]:
+    """The config's own plan, the named candidates and ``extra``, for each network, nothing twice.
+
+    Args:
+        config: The config that is compared around.
+        names: From ``candidate_names``, where a preset's first variant may be left out; None takes all.
+        networks: Names in the zoo, each alone or as ``name=FILE`` with its weights; none takes the config's own.
+        extra: Candidates that always take part.
+
+    Raises:
+        ToolkitError: An unknown name, or a network whose weights nobody has said.
+    """
+    own = _own_name(config)
+    wanted = [_full_name(name) for name in (candidate_names() if names is None else names)]
+    others = [name for name in dict.fromkeys((*map(_full_name, extra), *wanted)) if name != own]
+    found = []
+    for network, pretrained in _networks(config, networks):
+        main = network == config.model.name
+        for name in (own, *others) if own else others:
+            transfer, train = _sections(config, name, name == own)
+            found.append(Candidate(name, network, pretrained, transfer, train, main))
+    return found
+
+
+def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[list[Candidate], Job]:
+    """Resolve every plan before anything is trained; plans that are the same on this network become one candidate.
+
+    Raises:
+        ToolkitError: Data, weights or a plan that would fail later.
+    """
+    checked: list[Candidate] = []
+    job: Job | None = None
+    for network in dict.fromkeys(candidate.network for candidate in candidates):
+        mine = [candidate for candidate in candidates if candidate.network == network]
+        plain = replace(mine[0], transfer={"preset": "linear_probe"}, train={"device": config.train.device})
+        built = build_job(plain.config(config, 0, config.output_dir))
+        job = job or built
+        checked += _merged([_resolved(candidate, config, built) for candidate in mine])
+    assert job is not None
+    return checked, job
+
+
+def _own_name(config: Config) -> str:
+    preset = config.transfer.preset
+    if preset in ("custom", "auto"):
+        return "custom" if preset == "custom" else ""
+    return _full_name(f"{preset}/{config.transfer.variant}" if config.transfer.variant else preset)
+
+
+def _full_name(name: str) -> str:
+    """A preset's title: with its variant, where it has any."""
+    titles = [spec.title for spec in PRESETS if name in (spec.name, spec.title)]
+    if not titles and name != USUAL_RECIPE:
+        known = (*candidate_names(), "small_different")
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"unknown preset {name!r}; known are {', '.join(candidate_names())}",
+            hint=f"did you mean {near[0]}?" if near else None,
+        )
+    return titles[0] if titles else name
+
+
+def _networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool | str]]:
+    own, wanted = config.model.pretrained, config.model.pretrained
+    if isinstance(wanted, SourceConfig):
+        own = str(source_run(config, wanted).best)
+    found: dict[str, bool | str] = {}
+    for text in networks or (config.model.name,):
+        name, equals, weights = text.partition("=")
+        spec = get_spec(name.strip())
+        foreign = spec.name != config.model.name and not isinstance(own, bool)
+        if foreign and not equals:
+            raise ConfigError(
+                f"--networks: no weights for {spec.name}: model.pretrained is those of {config.model.name}",
+                hint=f"say which: --networks {spec.name}=FILE, or {spec.name}=true for Paddle's own",
+            )
+        said = {"true": True, "false": False}.get(weights.strip(), weights.strip())
+        assert not isinstance(own, SourceConfig)
+        found[spec.name] = said if equals else own
+    return list(found.items())
+
+
+def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The sections ``transfer`` and ``train`` of a candidate."""
+    if own:
+        return config.transfer.model_dump(exclude={"compare", "compare_seeds"}), config.train.model_dump()
+    without = {USUAL_RECIPE: _NOT_USUAL, "scratch": _NOT_FROM_SCRATCH}.get(name, set())
+    train = config.train.model_dump(exclude=_OF_THE_PLAN | without)
+    if name == USUAL_RECIPE:
+        return dict(_USUAL_TRANSFER), {**train, **_USUAL_TRAIN}
+    preset, _, variant = name.partition("/")
+    return {"preset": preset, **({"variant": variant} if variant else {})}, train
+
+
+def _resolved(candidate: Candidate, config: Config, job: Job) -> Candidate:
+    made = candidate.config(config, 0, config.output_dir)
+    plan = resolve_plan(made.transfer, made.train, job.stages, made.task)
+    return replace(candidate, plan=plan if made.data.augment == "auto" else plan.with_augment(made.data.augment))
+
+
+def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Candidates of one network, those of the same plan as one; the first of them gives its name."""
+    found: list[Candidate] = []
+    for candidate in candidates:
+        assert candidate.plan is not None
+        plan = replace(candidate.plan, preset="", variant=None, notes=())
+        for index, other in enumerate(found):
+            assert other.plan is not None
+            if plan == replace(other.plan, preset="", variant=None, notes=()) and candidate.train == other.train:
+                found[index] = replace(other, also=(*other.also, candidate.name))
+                break
+        else:
+            found.append(candidate)
+    return found

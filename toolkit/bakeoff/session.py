@@ -1,0 +1,214 @@
+"""One sitting of a bake-off: which run comes next, and what became of each."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate
+from toolkit.bakeoff.comparison import Comparison, row_of
+from toolkit.bakeoff.runner import Answer, Order, train_apart, train_quietly
+from toolkit.bakeoff.trial import Trial, begun_run, finished_trial, gather_record, time_spent, trial_of
+from toolkit.bakeoff.watch import FRACTIONS, Rung, least_value, rung_epoch
+from toolkit.config import Config
+from toolkit.console import console, info, warn
+from toolkit.engine import RunFolder, RunResult
+from toolkit.errors import Interrupted
+from toolkit.task import TASKS
+
+__all__ = ["LeftOut", "Session"]
+
+_SAFETY = 1.1
+"""A further seed is begun when so many times what the earlier ones took is left of the budget."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that the bake-off did not finish.
+
+    Attributes:
+        candidate: Its title.
+        seed: Its seed.
+        why: ``budget``: there was no time; ``failed``: it cannot be trained.
+        words: More of it, for people.
+    """
+
+    candidate: str
+    seed: int
+    why: str
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"preset": self.candidate, "seed": self.seed, "why": self.why, "words": self.words}
+
+
+class Session:
+    """Trains what is not trained yet, run after run.
+
+    Args:
+        config: What is compared around.
+        candidates: Who takes part.
+        seeds: Seeds of each.
+        folder: Folder of the runs.
+        done: A finished run that counts as the first seed of the first candidate.
+        budget: Seconds for everything, earlier sittings included; None: as long as it takes.
+        apart: A process a run.
+        judged_on: Number of validation images on which hopeless runs are stopped; 0: none is stopped.
+        records: Folder that VisualDL's records of all runs are gathered in; None leaves them in the runs.
+
+    Attributes:
+        trials: Finished runs, by the title of the candidate.
+        left_out: The others.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        candidates: Sequence[Candidate],
+        seeds: int,
+        folder: Path,
+        *,
+        done: RunResult | None = None,
+        budget: float | None = None,
+        apart: bool = False,
+        judged_on: int = 0,
+        records: Path | None = None,
+    ) -> None:
+        self.metric = TASKS[config.task].main
+        self.trials: dict[str, list[Trial]] = {}
+        self.left_out: list[LeftOut] = []
+        self._config, self._seeds, self._folder, self._budget = config, seeds, folder, budget
+        self._candidates, self._judged_on, self._apart = tuple(candidates), judged_on, apart
+        self._train: Callable[[Order], Answer] = train_apart if apart else train_quietly
+        self._done, self._records = done, records
+        self._began, self._earlier, self._number = time.monotonic(), 0.0, 0
+
+    @property
+    def spent(self) -> float:
+        """Seconds so far, over all sittings."""
+        return self._earlier + time.monotonic() - self._began
+
+    def run(self) -> None:
+        """Train.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came; what is finished stays, and what was begun can go on.
+        """
+        self._began, self._earlier = time.monotonic(), sum(map(time_spent, self._configs()))
+        try:
+            for seed in range(self._seeds):
+                for candidate in sorted(self._candidates, key=lambda each: each.cost):
+                    self._take(candidate, seed)
+        except (KeyboardInterrupt, Interrupted):
+            finished = sum(map(len, self.trials.values()))
+            raise Interrupted(
+                f"stopped after {finished} of {len(self._candidates) * self._seeds} runs; {self._folder} keeps them",
+                hint="the same command goes on where it stopped",
+            ) from None
+
+    def rows(self) -> list[Comparison]:
+        """The candidates that have a finished run, in the order that they were given."""
+        return [
+            row_of(each, self.trials[each.title], self.metric) for each in self._candidates if each.title in self.trials
+        ]
+
+    def _configs(self) -> Iterator[Config]:
+        for candidate in self._candidates:
+            for seed in range(self._seeds):
+                yield candidate.config(self._config, seed, self._folder)
+
+    def _take(self, candidate: Candidate, seed: int) -> None:
+        """One run: read it, train it, or leave it out."""
+        self._number += 1
+        config = candidate.config(self._config, seed, self._folder)
+        trial = self._known(candidate, seed, config)
+        if trial is None:
+            why = self._reason_against(candidate)
+            if why is not None:
+                self.left_out.append(LeftOut(candidate.title, config.seed, *why))
+                return
+            answer = self._trained(candidate, seed, config)
+            trial = finished_trial(config, candidate, self.metric) if answer.status == "done" else None
+            if trial is None:
+                self._note_unfinished(candidate, config, answer)
+                return
+            stopped = f", stopped after epoch {trial.epochs} of {trial.planned}" if trial.halted else ""
+            score = f"{self.metric.title} {trial.score:.3f} ({trial.seconds:.1f} s{stopped})"
+            info(f"  {self._place(candidate, config)}: {score}")
+        if self._records is not None:
+            gather_record(trial.folder, self._records)
+        self.trials.setdefault(candidate.title, []).append(trial)
+
+    def _known(self, candidate: Candidate, seed: int, config: Config) -> Trial | None:
+        """A run that is finished already."""
+        if self._done is not None and candidate is self._candidates[0] and seed == 0:
+            return trial_of(RunFolder(self._done.folder.path), candidate, config.seed, self.metric)
+        return finished_trial(config, candidate, self.metric)
+
+    def _place(self, candidate: Candidate, config: Config) -> str:
+        return f"{self._number}/{len(self._candidates) * self._seeds} {candidate.title}, seed {config.seed}"
+
+    def _reason_against(self, candidate: Candidate) -> tuple[str, str] | None:
+        """Why a run is not begun, or None."""
+        if any(item.candidate == candidate.title and item.why == "failed" for item in self.left_out):
+            return "failed", "another seed of it failed"
+        if self._budget is None:
+            return None
+        left = self._budget - self.spent
+        if left <= 0:
+            return "budget", "the time was over"
+        earlier = self.trials.get(candidate.title)
+        needed = mean(trial.seconds for trial in earlier) if earlier else 0.0
+        if _SAFETY * needed > left:
+            return "budget", f"it takes about {needed:.0f} s, and {left:.0f} s were left"
+        return None
+
+    def _trained(self, candidate: Candidate, seed: int, config: Config) -> Answer:
+        left = None if self._budget is None else self._budget - self.spent
+        first = candidate.title not in self.trials
+        order = Order(config, self._rungs(candidate, config.seed), left, self._apart and first, begun_run(config))
+        with self._shown(f"{self._place(candidate, config)} ..."):
+            answer = self._train(order)
+        gc.collect()  # a trainer and its parts refer to each other, and hold memory of which Python knows nothing
+        return answer
+
+    def _shown(self, words: str) -> AbstractContextManager[Any]:
+        return console.status(words) if console.is_terminal and self._apart else nullcontext()
+
+    def _note_unfinished(self, candidate: Candidate, config: Config, answer: Answer) -> None:
+        place = self._place(candidate, config)
+        if answer.status == "paused":
+            info(f"  {place}: the time is over; it goes on with a larger budget")
+            words = "the time was over before it was finished"
+            self.left_out.append(LeftOut(candidate.title, config.seed, "budget", words))
+        else:
+            warn(f"{place} failed: {answer.message}")
+            self.left_out.append(LeftOut(candidate.title, config.seed, "failed", answer.message))
+
+    def _rungs(self, candidate: Candidate, seed: int) -> tuple[Rung, ...]:
+        """Where a run is stopped when it is far behind what others of the same seed had reached there.
+
+        The usual recipe is never stopped: the others are measured against what it comes to.
+        """
+        if not self._judged_on or candidate.plan is None or candidate.name == USUAL_RECIPE:
+            return ()
+        others = [trial for trials in self.trials.values() for trial in trials if trial.seed == seed]
+        rungs = []
+        for fraction in FRACTIONS:
+            epoch = rung_epoch(fraction, candidate.plan.epochs)
+            known = [(trial.best_until(math.ceil(fraction * trial.planned), self.metric), trial) for trial in others]
+            known = [(value, trial) for value, trial in known if math.isfinite(value)]
+            if epoch is not None and known:
+                choose = max if self.metric.better == "max" else min
+                value, leader = choose(known, key=lambda pair: pair[0])
+                least = least_value(fraction, value, self._judged_on, self.metric)
+                rungs.append(Rung(epoch, least, leader.candidate, value))
+        return tuple(rungs)

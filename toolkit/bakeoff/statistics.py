@@ -1,0 +1,147 @@
+"""Which differences are larger than the spread, and how much sooner transfer arrives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean, stdev
+from typing import Any, Literal
+
+from toolkit.bakeoff.comparison import Comparison, winner
+from toolkit.bakeoff.trial import Trial
+from toolkit.task import Metric
+
+__all__ = ["Convergence", "Difference", "convergence", "differences"]
+
+_LEVEL = 0.95
+_SHARES = frozenset({"top1"})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The best candidate against another one, over the seeds that both have.
+
+    Seeds are paired: both candidates saw the same split with the same seed, so that a hard split counts for neither.
+    The interval is Student's for the mean of the paired differences.
+
+    Attributes:
+        best: The best candidate.
+        other: The other one.
+        seeds: Number of seeds in common.
+        mean: How much better the best one is, in the metric's unit; > 0 when it is better.
+        low: Lower end of the 95 % interval, or None with fewer than two seeds.
+        high: Upper end.
+        stopped: The other one was stopped early: the difference at its end is not known.
+        verdict: ``clear``: the interval leaves out 0; ``within``: it does not; ``unknown``: fewer than two seeds.
+    """
+
+    best: str
+    other: str
+    seeds: int
+    mean: float
+    low: float | None
+    high: float | None
+    stopped: bool
+    verdict: Literal["clear", "within", "unknown"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How soon a pretrained candidate reached what random weights reached at their best; means over the seeds.
+
+    Attributes:
+        candidate: The pretrained candidate.
+        scratch: The other one.
+        level: Best value of ``scratch`` on the validation images.
+        epochs: After so many epochs the candidate had it.
+        seconds: After so many seconds.
+        scratch_epochs: After so many epochs ``scratch`` had it.
+        scratch_seconds: After so many seconds.
+        stopped: ``scratch`` was stopped early, so that this is no level of its end.
+    """
+
+    candidate: str
+    scratch: str
+    level: float
+    epochs: float
+    seconds: float
+    scratch_epochs: float
+    scratch_seconds: float
+    stopped: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def differences(rows: Sequence[Comparison], images: int) -> list[Difference]:
+    """The best row against each other one, the nearest first.
+
+    Args:
+        rows: At least one.
+        images: Number of images that the scores are measured on: the spread of a share is never taken for less than
+            one image of them, however alike a few seeds happen to be.
+    """
+    best = winner(rows)
+    found = [_difference(best, row, images) for row in rows if row is not best]
+    return sorted(found, key=lambda difference: difference.mean)
+
+
+def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
+    sign = 1 if best.metric.better == "max" else -1
+    theirs = {trial.seed: trial.score for trial in other.trials}
+    paired = [sign * (trial.score - theirs[trial.seed]) for trial in best.trials if trial.seed in theirs]
+    gap = mean(paired) if paired else sign * (best.mean - other.mean)
+    words = (best.preset, other.preset, len(paired), gap)
+    if len(paired) < 2:
+        return Difference(*words, None, None, bool(other.halted), "unknown")
+    from scipy.stats import t  # takes time to import
+
+    floor = 1 / max(1, images) if best.metric.name in _SHARES else 0.0
+    width = float(t.ppf((1 + _LEVEL) / 2, len(paired) - 1)) * max(stdev(paired), floor) / math.sqrt(len(paired))
+    verdict: Literal["clear", "within"] = "clear" if gap - width > 0 else "within"
+    return Difference(*words, gap - width, gap + width, bool(other.halted), verdict)
+
+
+def convergence(rows: Sequence[Comparison], scratch: str = "scratch") -> Convergence | None:
+    """How soon the best pretrained candidate of the same network was where ``scratch`` came to.
+
+    Returns:
+        None where there is no scratch, nothing else, or the other one never got there.
+    """
+    base = next((row for row in rows if row.preset == scratch), None)
+    others = [row for row in rows if base is not None and row is not base and row.network == base.network]
+    if base is None or not others:
+        return None
+    best, metric = winner(others), base.metric
+    theirs = {trial.seed: trial for trial in base.trials}
+    pairs = [(trial, theirs[trial.seed]) for trial in best.trials if trial.seed in theirs]
+    levels = [other.best_until(other.epochs, metric) for _, other in pairs]
+    arrivals = [
+        (_arrival(trial, level, metric), _arrival(other, level, metric))
+        for (trial, other), level in zip(pairs, levels, strict=True)
+    ]
+    if not arrivals or any(mine is None or its is None for mine, its in arrivals):
+        return None
+    ours, its = ([point for point in points if point] for points in zip(*arrivals, strict=True))
+    return Convergence(
+        best.preset,
+        base.preset,
+        mean(levels),
+        mean(epoch for epoch, _ in ours),
+        mean(seconds for _, seconds in ours),
+        mean(epoch for epoch, _ in its),
+        mean(seconds for _, seconds in its),
+        bool(base.halted),
+    )
+
+
+def _arrival(trial: Trial, level: float, metric: Metric) -> tuple[int, float] | None:
+    """Epoch and second at which a run first was at a level."""
+    sign = 1 if metric.better == "max" else -1
+    return next(((epoch, seconds) for epoch, seconds, value in trial.curve if sign * (value - level) >= 0), None)

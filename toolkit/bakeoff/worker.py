@@ -1,0 +1,50 @@
+"""The process of one run: it reads an order from stdin, trains, writes its answer to a file, and ends with its parent.
+
+python -m toolkit.bakeoff.worker ANSWER < ORDER
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+from toolkit.errors import Interrupted
+from toolkit.files import write_json
+from toolkit.locking import locked
+from toolkit.runtime import import_paddle
+
+
+def _end_with_parent() -> None:
+    """Nothing is written to stdin after the order: when it ends, the parent has gone."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main(answer: Path) -> int:
+    """Train one order.
+
+    Returns:
+        Exit code.
+    """
+    line = os.fsdecode(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    import_paddle()
+    from toolkit.bakeoff.runner import Order, train_here
+
+    order = Order.from_json(json.loads(line))
+    try:
+        with locked(order.config.output_dir / ".lock", "another process trains here; waiting for it"):
+            write_json(answer, asdict(train_here(order, apart=True)))
+    except (Interrupted, KeyboardInterrupt):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

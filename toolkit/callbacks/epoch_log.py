@@ -1,0 +1,114 @@
+"""The one base of callbacks that write a line an epoch into a text file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from paddle.callbacks import Callback
+
+from toolkit.callbacks.base import as_float
+from toolkit.callbacks.numbers import metrics_of
+from toolkit.files import clear_os_errors
+from toolkit.runtime import is_main_process
+
+__all__ = ["EpochLog"]
+
+
+class EpochLog(Callback, ABC):
+    """A line an epoch: its number from 1, the learning rate, and the metrics of training and validation.
+
+    Written by the main process only, after the evaluation of an epoch (or before the next epoch where there is none).
+    When a state was restored, the lines after it are cut off, a line that was cut short by a kill or a full disk too,
+    and the file goes on. When a training starts anew, an older file is renamed to ``<name>.earlier.<k>``.
+
+    Args:
+        path: The file. Its folder is made.
+
+    Attributes:
+        epochs: Number of the last epoch that was written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.epochs = 0
+        self._pending: dict[str, float] | None = None
+        self._training = False
+        self._restored = False
+
+    @abstractmethod
+    def keep_until(self, epoch: int) -> None:
+        """Cut off the lines after an epoch, and what is not a whole line; see that the rest is a log of this kind.
+
+        Raises:
+            ConfigError: It is another file.
+        """
+
+    @abstractmethod
+    def append(self, values: Mapping[str, float]) -> None:
+        """Write a line: ``epoch``, ``lr``, ``train/...``, ``val/...``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of the last epoch that was written."""
+        return {"epochs": self.epochs}
+
+    def set_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a state; the training that begins next continues the file from there."""
+        self.epochs = state["epochs"]
+        self._restored = True
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Begin a file, or go on with it.
+
+        Raises:
+            ConfigError: The file to go on with is another one.
+            ToolkitError: The folder cannot be written.
+        """
+        if not self._restored:
+            self.epochs = 0
+        self._restored, self._training, self._pending = False, True, None
+        if is_main_process():
+            with clear_os_errors(str(self.path)):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                if self.epochs and self.path.exists():
+                    self.keep_until(self.epochs)
+                else:
+                    self._set_aside()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the line of an epoch that was not evaluated."""
+        self._flush({})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Keep the training metrics for the line."""
+        found = metrics_of(logs)
+        rate = {"lr": as_float(found.pop("lr"))} if "lr" in found else {}
+        train = {f"train/{name}": as_float(value) for name, value in found.items()}
+        self._pending = {"epoch": epoch + 1, **rate, **train}
+
+    def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the line."""
+        if self._training:
+            self._flush({f"val/{name}": as_float(value) for name, value in metrics_of(logs).items()})
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the line of a last epoch that was not evaluated."""
+        self._flush({})
+        self._training = False
+
+    def _flush(self, val: Mapping[str, float]) -> None:
+        line, self._pending = self._pending, None
+        if line is None:
+            return
+        self.epochs = int(line["epoch"])
+        if is_main_process():
+            with clear_os_errors(str(self.path)):
+                self.append({**line, **val})
+
+    def _set_aside(self) -> None:
+        if self.path.exists():
+            taken = len(list(self.path.parent.glob(f"{self.path.stem}.earlier.*{self.path.suffix}")))
+            self.path.rename(self.path.with_name(f"{self.path.stem}.earlier.{taken + 1}{self.path.suffix}"))

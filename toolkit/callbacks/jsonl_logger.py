@@ -1,0 +1,49 @@
+"""A line of JSON an epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+
+from toolkit.callbacks.epoch_log import EpochLog
+from toolkit.errors import ConfigError
+from toolkit.files import write_text
+
+__all__ = ["JSONLLogger"]
+
+
+class JSONLLogger(EpochLog):
+    """Writes ``{"epoch": 1, "lr": ..., "train/loss": ..., "val/loss": ...}``; numbers that are not finite are null.
+
+    Args:
+        path: The file. Its folder is made.
+    """
+
+    def keep_until(self, epoch: int) -> None:
+        """Cut off the lines after an epoch.
+
+        Raises:
+            ConfigError: The file is another one.
+        """
+        kept: list[str] = []
+        for line in self.path.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                number = int(json.loads(line)["epoch"])
+            except (ValueError, KeyError, TypeError):
+                raise ConfigError(
+                    f"JSONLLogger: {self.path} is not its file: line {len(kept) + 1} is no epoch",
+                    hint="move it away, or give another path",
+                ) from None
+            if number > epoch:
+                break
+            kept.append(line.decode())
+        write_text(self.path, "".join(kept))
+
+    def append(self, values: Mapping[str, float]) -> None:
+        """Write a line."""
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        with self.path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(finite) + "\n")

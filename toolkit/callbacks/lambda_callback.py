@@ -1,0 +1,56 @@
+"""Functions as a callback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from paddle.callbacks import Callback
+
+from toolkit.errors import ConfigError
+
+__all__ = ["LambdaCallback"]
+
+_HOOKS = tuple(sorted(name for name in dir(Callback) if name.startswith("on_")))
+
+
+class LambdaCallback(Callback):
+    """Calls functions at hooks of Paddle's protocol, with the hook's own arguments.
+
+    Args:
+        functions: Name of a hook (``on_epoch_end``, ``on_train_batch_end``, ``on_eval_end``, ...) -> a function, or
+            several to be called in their order. ``on_epoch_*`` get ``(epoch, logs)``, ``on_*_batch_*`` get ``(step,
+            logs)``, the others ``(logs)``; epochs and steps count from 0.
+
+    Raises:
+        ConfigError: There is no such hook, or something is not a function.
+
+    Example:
+        >>> told = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs["loss"]))
+        >>> told.on_epoch_end(0, {"loss": 0.5})
+        1 0.5
+    """
+
+    def __init__(self, **functions: Callable[..., Any] | Sequence[Callable[..., Any]]) -> None:
+        super().__init__()
+        for hook, given in functions.items():
+            if hook not in _HOOKS:
+                near = difflib.get_close_matches(hook, _HOOKS, n=1)
+                raise ConfigError(
+                    f"LambdaCallback: there is no hook {hook}; known are {', '.join(_HOOKS)}",
+                    hint=f"did you mean {near[0]}?" if near else None,
+                )
+            each = tuple(given) if isinstance(given, Sequence) else (given,)
+            for function in each:
+                if not callable(function):
+                    raise ConfigError(f"LambdaCallback: {hook} is {function!r}; expected a function")
+            setattr(self, hook, _in_order(each))
+
+
+def _in_order(functions: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+    def call(*args: Any) -> None:
+        for function in functions:
+            function(*args)
+
+    return call

@@ -1,0 +1,177 @@
+"""Keep models of several epochs or steps, beside the run's own best and last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from toolkit.callbacks.base import MonitorCallback, as_float
+from toolkit.callbacks.numbers import metrics_of
+from toolkit.config.file_pattern import fill, full_path, model_pattern
+from toolkit.errors import ConfigError
+from toolkit.files import clear_os_errors
+from toolkit.runtime import is_main_process
+
+__all__ = ["ModelCheckpoint"]
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Saves the network by a pattern of file names, and deletes what is no longer wanted.
+
+    A file is kept while it is among the last ``keep_last`` or among the best ``keep_best`` of those that were saved;
+    with neither, all are kept. A file that would not be kept is not written, and old ones are deleted only when the new
+    one is whole. What is looked at are the epochs of ``every_epochs``, for ``best_only`` and ``keep_best`` too. Files
+    are written by the main process only.
+
+    A file that an interrupted run had saved after its last checkpoint is written again under the same name when the run
+    goes on. The run's own ``best`` and ``last`` (``Checkpoint``) are not touched by any of this.
+
+    Args:
+        save_weights: Called with a path; writes the network's weights, whole or not at all.
+        folder: Where relative patterns begin.
+        path: Pattern: ``{epoch}`` (from 1), ``{step}`` (steps of the run), and metrics such as ``{val/loss:.3f}``; with
+            ``every_steps`` only those of ``train/``. ``.pdparams`` is added where no known ending stands. By default
+            the epoch or the step.
+        monitor: Metric that decides which is best.
+        mode: ``min``, ``max`` or ``auto``.
+        min_delta: Smaller changes do not count as better for ``best_only``.
+        best_only: Save only what is better than everything before.
+        save_state: Called with ``<name>.optimizer.safetensors`` beside the weights; writes what is needed to train on.
+            None: weights only.
+        every_epochs: Save every so many epochs, after the evaluation.
+        every_steps: Save every so many steps of the run, in place of epochs.
+        keep_last: Number of latest files to keep.
+        keep_best: Number of best files to keep.
+
+    Attributes:
+        step: Steps of this training so far.
+        saved: ``[path, value]`` of each file that is kept, in the order of saving.
+
+    Raises:
+        ConfigError: The pattern, or what is asked for together, cannot work.
+    """
+
+    state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "step", "saved")
+
+    def __init__(
+        self,
+        save_weights: Callable[[Path], None],
+        folder: Path | str,
+        path: str | None = None,
+        monitor: str = "val/loss",
+        mode: str = "auto",
+        min_delta: float = 0.0,
+        *,
+        best_only: bool = False,
+        save_state: Callable[[Path], None] | None = None,
+        every_epochs: int = 1,
+        every_steps: int | None = None,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+    ) -> None:
+        self._save_weights, self._save_state = save_weights, save_state
+        self._folder = Path(folder)
+        self._best_only = best_only
+        self._every_epochs, self._every_steps = every_epochs, every_steps
+        self._keep_last, self._keep_best = keep_last, keep_best
+        try:
+            self.path = model_pattern(
+                path,
+                self.known_monitors,
+                best_only=best_only,
+                every_steps=every_steps,
+                keep_last=keep_last,
+                keep_best=keep_best,
+            )
+        except ValueError as error:
+            raise ConfigError(f"ModelCheckpoint: {error}") from None
+        super().__init__(monitor, mode, min_delta)
+
+    def reset(self) -> None:
+        """Forget what was seen and saved; the files stay."""
+        super().reset()
+        self.step = 0
+        self.saved: list[list[Any]] = []
+        self._logs: Mapping[str, Any] = {}
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Start anew; or go on with those of the restored files that are still there."""
+        super().on_train_begin(logs)
+        if is_main_process():
+            self.saved = [entry for entry in self.saved if full_path(entry[0], self._folder).is_file()]
+
+    def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Count, and save every so many steps."""
+        self.step += 1
+        if self._every_steps and self.step % self._every_steps == 0:
+            self._save({f"train/{name}": value for name, value in metrics_of(logs).items()}, None)
+
+    def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Compare, and save every so many epochs."""
+        if self._training and not self._every_steps and (self.epoch + 1) % self._every_epochs == 0:
+            self._logs = logs or {}
+            super().on_eval_end(logs)
+
+    def decide(self, value: float, better: bool) -> None:
+        """Save what shall be kept."""
+        if better or not self._best_only:
+            train = {f"train/{name}": number for name, number in metrics_of(self._train_logs).items()}
+            self._save({**train, **{f"val/{name}": number for name, number in metrics_of(self._logs).items()}}, value)
+
+    def _save(self, metrics: Mapping[str, Any], value: float | None) -> None:
+        name = self._name(metrics)
+        others = [entry for entry in self.saved if entry[0] != name]
+        wanted = [*others, [name, value]]
+        keep = self._kept(wanted)
+        if wanted[-1] not in keep:
+            return
+        if is_main_process():
+            self._write(full_path(name, self._folder))
+        self.saved = keep
+        for path, _ in wanted:
+            if is_main_process() and path not in [entry[0] for entry in keep]:
+                self._delete(full_path(path, self._folder))
+
+    def _name(self, metrics: Mapping[str, Any]) -> str:
+        known = {name: as_float(value) for name, value in metrics.items()}
+        try:
+            return fill(self.path, {**known, "epoch": self.epoch + 1, "step": self.step})
+        except KeyError as error:
+            raise ConfigError(
+                f"ModelCheckpoint: {error.args[0]} of {self.path!r} is not among what this training measures "
+                f"({', '.join(known)})"
+            ) from None
+
+    def _kept(self, entries: list[list[Any]]) -> list[list[Any]]:
+        """Those of the entries that stay, in their order."""
+        if self._keep_last is None and self._keep_best is None:
+            return entries
+        last = entries[-self._keep_last :] if self._keep_last else []
+        ranked = sorted((entry for entry in entries if _is_finite(entry[1])), key=lambda entry: self._rank(entry[1]))
+        best = ranked[: self._keep_best or 0]
+        return [entry for entry in entries if entry in last or entry in best]
+
+    def _rank(self, value: float) -> float:
+        return value if self.mode == "min" else -value
+
+    def _write(self, path: Path) -> None:
+        """The weights last: where they are, everything is."""
+        with clear_os_errors(f"the checkpoint {path}"):
+            if self._save_state is not None:
+                self._save_state(_beside(path))
+            self._save_weights(path)
+
+    def _delete(self, path: Path) -> None:
+        with clear_os_errors(f"the checkpoint {path}"):
+            path.unlink(missing_ok=True)
+            _beside(path).unlink(missing_ok=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.optimizer.safetensors")
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

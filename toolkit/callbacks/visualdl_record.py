@@ -1,0 +1,135 @@
+"""One VisualDL record file, that a resumed run continues."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.errors import ConfigError
+from toolkit.files import clear_os_errors
+
+__all__ = ["VisualDLRecord", "as_tag"]
+
+_BUCKETS = 40
+_MOST_VALUES = 100_000
+
+
+class VisualDLRecord:
+    """A record with a fixed name: VisualDL reads one file a folder, and shows points in the order of the file.
+
+    Nothing is written before the first point, or ``open``. A ``%`` in a tag becomes ``_``, as VisualDL wants it.
+
+    Args:
+        path: The file; its name contains ``vdlrecords``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writer: Any = None
+        self._keep: int | None = 0
+
+    def begin(self, keep: int = 0) -> None:
+        """Say what the next point continues.
+
+        Args:
+            keep: Bytes of the file that stay, what comes after them is cut off; 0 sets an older file aside, as
+                ``earlier.<k>.log``.
+        """
+        self.close()
+        self._keep = keep
+
+    def size(self) -> int:
+        """Bytes of this record so far; 0 before its first point."""
+        self.flush()
+        return self.path.stat().st_size if self._keep is None and self.path.exists() else 0
+
+    def scalar(self, tag: str, value: float, step: int) -> None:
+        """One point of a curve."""
+        self.open().add_scalar(as_tag(tag), value, step)
+
+    def image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
+        """An image ``[H, W, 3]``, uint8, RGB."""
+        if image.max(initial=0) <= 1:
+            image = np.zeros_like(image)  # VisualDL takes 0 and 1 for black and white
+        self.open().add_image(as_tag(tag), image, step)
+
+    def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
+        """How the finite ones among some numbers are distributed; of many, every k-th is looked at."""
+        flat = np.asarray(values).reshape(-1)
+        flat = flat[:: max(1, flat.size // _MOST_VALUES)].astype(np.float64)
+        flat = flat[np.isfinite(flat)]
+        if flat.size:
+            self.open().add_histogram(as_tag(tag), flat, step, buckets=_BUCKETS)
+
+    def embeddings(
+        self, tag: str, features: NDArray[np.floating], labels: Sequence[Sequence[str]], header: Sequence[str]
+    ) -> None:
+        """Points ``[N, D]`` to look at in two or three dimensions.
+
+        Args:
+            tag: Title.
+            features: Their coordinates.
+            labels: Columns of N texts each.
+            header: Name of each column.
+        """
+        columns = [[text.replace("\t", " ") for text in column] for column in labels]
+        matrix = features.astype(np.float64).tolist()
+        self.open().add_embeddings(as_tag(tag), mat=matrix, metadata=columns, metadata_header=list(header))
+
+    def hparams(self, parameters: Mapping[str, int | float | str], metrics: Sequence[str]) -> None:
+        """A row of the page of hyper-parameters; the metrics are scalars of these tags."""
+        self.open().add_hparams(dict(parameters), list(metrics))
+
+    def flush(self) -> None:
+        """Write out everything."""
+        if self._writer is not None:
+            with clear_os_errors(str(self.path)):
+                self._writer.flush()
+
+    def close(self) -> None:
+        """Write out everything; a later point opens the file again."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def open(self) -> Any:
+        """VisualDL's writer, made when it is first needed.
+
+        Raises:
+            ConfigError: VisualDL is not installed.
+            ToolkitError: The folder cannot be written.
+        """
+        if self._writer is None:
+            try:
+                from visualdl import LogWriter  # heavy, and not needed without a record
+            except ImportError as error:
+                raise ConfigError(
+                    "log.visualdl is on, but VisualDL is not installed", hint="pip install visualdl"
+                ) from error
+            with clear_os_errors(str(self.path)), redirect_stdout(io.StringIO()):  # it greets old records on stdout
+                self._cut()
+                self._writer = LogWriter(logdir=str(self.path.parent), file_name=self.path.name)
+        return self._writer
+
+    def _cut(self) -> None:
+        """Leave in the file what belongs to this training."""
+        keep, self._keep = self._keep, None
+        if keep is None or not self.path.exists():
+            return
+        if keep:
+            os.truncate(self.path, min(keep, self.path.stat().st_size))
+        else:
+            taken = len(list(self.path.parent.glob("earlier.*.log")))
+            self.path.rename(self.path.parent / f"earlier.{taken + 1}.log")
+
+
+def as_tag(text: str) -> str:
+    """A text as VisualDL's tag; a slash in it makes a group."""
+    return text.replace("%", "_")

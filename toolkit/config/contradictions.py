@@ -1,0 +1,86 @@
+"""Options of different sections that do not go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toolkit.config.schema import Config
+
+__all__ = ["contradictions"]
+
+
+def contradictions(config: Config) -> list[str]:
+    """What a config asks for that does not fit its task, its solver, its start, or itself.
+
+    Args:
+        config: All of it; every section is valid by itself.
+
+    Returns:
+        A line each; empty when there are none.
+    """
+    return [*_of_task(config), *_of_solver(config), *_of_weights(config), *_of_mixing(config), *_of_options(config)]
+
+
+def _of_task(config: Config) -> list[str]:
+    train, data, task = config.train, config.data, config.task
+    found = []
+    if data.sampling == "balanced" and task != "classification":
+        cure = "; train.class_weights: balanced weighs labels" if task == "multilabel" else ""
+        found.append(f"data.sampling: balanced shows each class equally often, and {task} has no classes{cure}")
+    if task != "regression":
+        return found
+    for asked, key in ((train.loss, f"loss: {train.loss}"), (train.class_weights, "class_weights")):
+        if asked is not None:
+            found.append(f"train.{key} is for classes and labels, and regression has none")
+    if train.cutmix:
+        found.append("train.cutmix mixes labels by area, which says nothing of numbers: use train.mixup for regression")
+    return found
+
+
+def _of_solver(config: Config) -> list[str]:
+    train, data = config.train, config.data
+    if train.solver != "exact":
+        return []
+    ignored = {
+        "train.loss: focal": train.loss == "focal",
+        "train.class_weights": train.class_weights is not None,
+        "data.weight_column": data.weight_column is not None,
+        f"data.sampling: {data.sampling}": data.sampling != "natural",
+        **{f"train.{name}": True for name in train.mixing},
+    }
+    asked = [key for key, is_asked in ignored.items() if is_asked]
+    return [f"train.solver: exact fits the plain loss of all images: leave {' and '.join(asked)} out"] if asked else []
+
+
+def _of_weights(config: Config) -> list[str]:
+    train = config.train
+    found = []
+    if config.data.sampling == "balanced" and isinstance(train.class_weights, str):
+        found.append(
+            f"data.sampling: balanced makes up for small classes already: leave train.class_weights: "
+            f"{train.class_weights} out"
+        )
+    if train.l2_sp and (config.transfer.preset == "scratch" or config.model.pretrained is False):
+        why = "preset scratch" if config.transfer.preset == "scratch" else "model.pretrained: false"
+        found.append(f"train.l2_sp pulls towards the pretrained weights, and {why} has none")
+    return found
+
+
+def _of_mixing(config: Config) -> list[str]:
+    names = config.train.mixing
+    if not names or config.cache.views is None:
+        return []
+    return [f"train.{names[0]} mixes images anew in every step, so that no features can be kept: leave cache.views out"]
+
+
+def _of_options(config: Config) -> list[str]:
+    train = config.train
+    found = []
+    if train.clip_norm is not None and train.clip_value is not None:
+        found.append("train.clip_norm and train.clip_value both clip the gradients: use one of them")
+    if train.focal_gamma is not None and train.loss != "focal":
+        found.append("train.focal_gamma belongs to train.loss: focal")
+    if train.effective_beta is not None and train.class_weights != "effective":
+        found.append("train.effective_beta belongs to train.class_weights: effective")
+    return found

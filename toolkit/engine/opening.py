@@ -1,0 +1,79 @@
+"""The folder that a training works in, new or that of a run to go on with: locked, and the same for all processes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from toolkit.config import Config
+from toolkit.console import info
+from toolkit.engine.distributed import from_main
+from toolkit.engine.run_folder import RunFolder
+from toolkit.errors import ToolkitError, TrainingError
+from toolkit.locking import FileLock
+from toolkit.runtime import is_main_process
+
+__all__ = ["open_run", "unfinished_run"]
+
+
+def open_run(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool, FileLock | None]:
+    """Make or open the folder of a run, and keep other processes out.
+
+    Args:
+        config: The job.
+        resume: Folder of a run to go on with; ``auto`` (or ``train.resume: auto`` in the config) for the newest
+            unfinished run of this config, if there is one; None for a new one.
+
+    Returns:
+        The folder, whether a run goes on in it, and the lock, which the main process holds.
+
+    Raises:
+        ToolkitError: The folder cannot be written, is in use, or holds no run of this config; on all processes alike.
+    """
+    found: tuple[str, bool] | ToolkitError | None = None
+    lock = None
+    if is_main_process():
+        try:
+            folder, resumed = _choose(config, resume)
+            lock = folder.lock()
+            found = str(folder.path), resumed
+        except ToolkitError as error:
+            found = error
+    found = from_main(found)
+    if isinstance(found, ToolkitError):
+        raise found
+    assert found is not None
+    return RunFolder(Path(found[0])), found[1], lock
+
+
+def _choose(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool]:
+    wanted = resume if resume is not None else config.train.resume
+    if wanted == "auto":
+        begun = unfinished_run(config)
+        if begun is None:
+            info("resume: auto: no unfinished run of this config is there; a new one begins")
+        wanted = None if begun is None else begun.path
+    if wanted is None:
+        return RunFolder.create(config), False
+    folder = RunFolder.open(wanted, config)
+    if not folder.has_checkpoint:
+        if folder.read_record().get("finished"):
+            raise TrainingError(f"{folder.path} has no checkpoint any more", hint="begin another run")
+        info(f"{folder.path} has no checkpoint yet; it begins anew")
+        folder.keep_metrics_until(0)
+    return folder, folder.has_checkpoint
+
+
+def unfinished_run(config: Config) -> RunFolder | None:
+    """The newest run of a config that has no end; None when there is none."""
+    output = config.output_dir.expanduser()
+    numbered = re.compile(rf"{re.escape(config.name)}(?:-(\d+))?")
+    found = []
+    for path in output.iterdir() if output.is_dir() else ():
+        match = numbered.fullmatch(path.name)
+        if match and (path / "config.yaml").is_file():
+            found.append((int(match[1] or 1), RunFolder(path)))
+    for _, folder in sorted(found, key=lambda item: item[0], reverse=True):
+        if not folder.read_record().get("finished") and not folder.differences(config):
+            return folder
+    return None

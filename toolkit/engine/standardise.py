@@ -1,0 +1,120 @@
+"""Before a head is trained alone: the statistics by which it standardises its features."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from math import prod
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from toolkit.data import Batch
+from toolkit.engine.distributed import sums
+from toolkit.engine.features import FeatureLoader
+from toolkit.engine.inputs import Batches, PhaseInputs
+from toolkit.engine.job import Job
+from toolkit.engine.solvers.rows import StackedViews, chunks_of
+from toolkit.errors import TrainingError
+from toolkit.transfer import PhasePlan
+from toolkit.zoo import StagedNetwork
+from toolkit.zoo.running import evaluating
+
+__all__ = ["feature_statistics", "standardise", "standardise_as_planned"]
+
+_SAMPLE = 512
+"""Images that are enough, where features are not kept."""
+_CONSTANT = 1e-10
+"""A variance below this share of the mean square is rounding."""
+
+
+def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
+    """Tell a new head the statistics of its features, where it is trained alone and by gradients.
+
+    The features' scale differs by orders of magnitude between networks; standardised, one learning rate suits them all.
+    A head that has learned keeps what it has, and so does one that takes no statistics.
+
+    Args:
+        job: The job.
+        phase: The phase that begins.
+        inputs: What it trains on; where that is no cache of features, the first images of epoch 0 are looked at.
+
+    Raises:
+        TrainingError: Features are not finite.
+    """
+    head = job.network.standardising_head
+    alone = phase.frozen == len(job.stages) and phase.solver == "sgd"
+    if head is not None and alone and head.is_fresh:
+        head.set_feature_statistics(*feature_statistics(job.network, inputs.training, inputs.entry))
+
+
+def standardise_as_planned(job: Job, phase: PhasePlan, batches: Batches, entry: int) -> None:
+    """The same for a training beside the run: where the plan begins with a head alone, so that its features are such.
+
+    Args:
+        job: The job.
+        phase: What is tried.
+        batches: What it learns from.
+        entry: Number of stages that they have behind them.
+    """
+    if job.plan.phases[0].frozen == len(job.stages):
+        standardise(job, phase, PhaseInputs(batches, batches, entry))
+
+
+def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> tuple[NDArray[np.float64], float]:
+    """Mean of each feature that the head reads, and one scale for all: the root of the mean variance of a feature.
+
+    Args:
+        network: The network.
+        batches: Of kept features all rows count; of others the first ones of epoch 0, of all processes.
+        entry: Number of stages that the batches have behind them.
+
+    Returns:
+        ``[D]``, and a number above 0: 1 where all features are constant. The same on all processes.
+
+    Raises:
+        TrainingError: Features are not finite.
+    """
+    count, squares, total = 0, 0.0, np.zeros(network.feature_width)
+    with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches, entry)) as blocks:
+        for block in blocks:
+            rows = block.astype(np.float64)
+            count, squares, total = count + len(rows), squares + float((rows * rows).sum()), total + rows.sum(axis=0)
+    if not isinstance(batches, FeatureLoader):  # kept features are the same everywhere
+        squares, *whole = sums([squares, float(count), *total])
+        count, total = int(whole[0]), np.array(whole[1:])
+    if not np.isfinite(squares):
+        raise TrainingError(
+            "features of training images hold NaN or infinite numbers", hint="the network's weights may be damaged"
+        )
+    mean = total / count
+    variance = (squares / count - float(mean @ mean)) / len(mean)
+    constant = variance <= _CONSTANT * squares / count / len(mean)
+    return mean, 1.0 if constant else float(np.sqrt(variance))
+
+
+def _blocks(network: StagedNetwork, batches: Batches, entry: int) -> Generator[NDArray[np.float32], None, None]:
+    """What the head reads, ``[N, D]``, a block at a time."""
+    stages = len(network.stage_names)
+    for block in _kept(batches) if isinstance(batches, FeatureLoader) else _first(batches):
+        yield network.pool(network.features(paddle.to_tensor(block), stages, entry)).numpy()
+
+
+def _kept(batches: FeatureLoader) -> Iterator[NDArray[np.float32]]:
+    rows = StackedViews(batches.views)
+    for _, chunk in chunks_of(rows, prod(rows.shape[1:])):
+        yield chunk
+
+
+def _first(batches: Batches) -> Iterator[NDArray[np.float32]]:
+    seen = 0
+    batches.set_epoch(0)
+    stream: Iterator[Batch] = iter(batches)
+    for batch in stream:
+        yield batch.inputs
+        seen += len(batch)
+        if seen >= _SAMPLE:
+            break
+    if hasattr(stream, "close"):
+        stream.close()

@@ -1,0 +1,123 @@
+"""``report.html`` of a bake-off: one page that needs nothing else."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from toolkit.bakeoff import BakeOff, Comparison
+from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
+from toolkit.explain.comparison_words import PARTS, comparison_statements, score_words
+from toolkit.explain.pages import new_environment, write_page
+from toolkit.explain.tables import parts_of_time
+
+__all__ = ["write_comparison"]
+
+_DRAWN = 10
+"""Most candidates that are drawn: the best, and training from scratch."""
+
+
+def write_comparison(found: BakeOff) -> Path:
+    """Write ``report.html`` into a bake-off's folder.
+
+    Args:
+        found: With at least one finished run.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ToolkitError: The folder cannot be written.
+    """
+    drawn = _drawn(found.rows)
+    facts: dict[str, Any] = {
+        "name": found.config.name,
+        "metric": found.metric,
+        "part": PARTS[found.part],
+        "images": found.images,
+        "seeds": found.seeds,
+        "winner": found.winner,
+        "score": score_words(found.winner),
+        "runs": sum(len(row.trials) for row in found.rows),
+        "seconds": parts_of_time(sum(sum(row.seconds) for row in found.rows)),
+        "statements": comparison_statements(found)[1:],
+        "rows": [_row(row, found, drawn) for row in found.rows],
+        "has": {key: any(getattr(row, key) for row in found.rows) for key in ("memory", "exported", "halted")},
+        "key": [(COLORS[number % len(COLORS)], row) for number, row in enumerate(drawn)],
+        "figures": [curves_over_epochs(drawn), curves_over_seconds(drawn)],
+        "dots": scores_of_seeds(drawn),
+        "made": _made(found),
+        "left_out": found.left_out,
+        "commands": _commands(found),
+    }
+    page = new_environment().get_template("comparison.html").render(facts)
+    return write_page(found.folder / "report.html", page)
+
+
+def _drawn(rows: Sequence[Comparison]) -> list[Comparison]:
+    drawn = list(rows[:_DRAWN])
+    scratch = next((row for row in rows[_DRAWN:] if row.preset == "scratch"), None)
+    return [*drawn[:-1], scratch] if scratch else drawn
+
+
+def _row(row: Comparison, found: BakeOff, drawn: Sequence[Comparison]) -> dict[str, Any]:
+    return {
+        "number": drawn.index(row) + 1 if row in drawn else "",
+        "name": row.preset,
+        "also": row.also,
+        "score": score_words(row),
+        "count": len(row.scores),
+        "epochs": _span([trial.epochs for trial in row.trials]),
+        "planned": row.trials[0].planned,
+        "seconds": parts_of_time(mean(row.seconds)),
+        "memory": _bytes(row.memory),
+        "trainable": row.trainable,
+        "exported": _bytes(row.exported),
+        "halted": bool(row.halted),
+        "best": row is found.winner,
+    }
+
+
+def _span(values: Sequence[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else f"{min(values)} to {max(values)}"
+
+
+def _bytes(size: int | None) -> str:
+    return "–" if size is None else f"{size / 1e6:,.1f}\u00a0MB" if size < 1e9 else f"{size / 1e9:,.2f}\u00a0GB"
+
+
+def _made(found: BakeOff) -> list[tuple[str, str]]:
+    config, row = found.config, found.winner
+    seeds = f"{found.seeds}: {config.seed}" + (f" to {config.seed + found.seeds - 1}" if found.seeds > 1 else "")
+    networks = sorted({each.network for each in found.rows})
+    rows = [
+        ("data", str(config.data.root or config.data.format)),
+        ("networks", ", ".join(networks)),
+        ("seeds", f"{seeds}. A seed is one split of the data, and one draw of new weights, order and augmentation; all "
+                  "candidates have the same splits"),
+        ("epochs", str(config.train.epochs) if config.train.epochs else "as each preset has them"),
+        ("batches", f"{config.data.batch_size} images"),
+    ]  # fmt: skip
+    if found.budget:
+        rows.append(("budget", parts_of_time(found.budget)))
+    memory = "the most of the run's own process" if row.memory else "not measured: the runs shared one process"
+    return [*rows, ("peak memory", memory)]
+
+
+def _commands(found: BakeOff) -> list[tuple[str, str]]:
+    folder, best = shlex.quote(str(found.folder)), shlex.quote(str(found.best.folder))
+    go_on = f"python tools/compare.py -c {folder}/config.yaml --seeds {found.seeds + 2}"
+    rows = [
+        ("predict with the best run", f"python tools/predict.py --model {folder}/inference IMAGE"),
+        (
+            "train it again, with a report of its own",
+            f"python tools/train.py -c {best}/config.yaml -o export.report=true",
+        ),
+        ("go on, with more seeds or time", go_on),
+    ]
+    if (found.folder / "vdl").is_dir():
+        rows.append(("all curves and hyper-parameters", f"python tools/dashboard.py {folder}/vdl"))
+    return rows

@@ -1,0 +1,145 @@
+"""What a bake-off says, in sentences: which differences are larger than the spread, and what cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolkit.bakeoff import USUAL_RECIPE, BakeOff, Comparison, Difference
+from toolkit.bakeoff.comparison import winner
+from toolkit.explain.tables import parts_of_time
+from toolkit.explain.words import fixed, metric_words, number, percent
+from toolkit.task import Metric
+
+__all__ = ["PARTS", "comparison_statements", "gap_words", "score_words"]
+
+PARTS = {"val": "validation", "test": "test"}
+_FEW_SEEDS = 3
+
+
+def comparison_statements(found: BakeOff) -> list[str]:
+    """The sentences under the table, the most important first."""
+    said = [_best(found), *_differences(found), *_usual_recipe(found), *_convergence(found), *_halted(found)]
+    return [*said, *_left_out(found)]
+
+
+def score_words(row: Comparison) -> str:
+    """Mean and spread: ``95.2 % ± 0.7``."""
+    words = metric_words(row.metric.name, row.mean)
+    if len(row.scores) < 2:
+        return words
+    return f"{words} ± {metric_words(row.metric.name, row.spread).removesuffix(chr(160) + '%')}"
+
+
+def gap_words(metric: Metric, gap: float) -> str:
+    """A difference of two values: accuracies in points."""
+    if metric_words(metric.name, 0.5) == percent(0.5):
+        words = f"{100 * gap:.1f}"
+        return f"{'0.0' if words == '-0.0' else words.replace('-', '−')} points"
+    return (number if metric_words(metric.name, 0.5) == number(0.5) else fixed)(gap)
+
+
+def _best(found: BakeOff) -> str:
+    row = found.winner
+    seeds = len(row.scores)
+    where = f"{found.images:,} {PARTS[found.part]} image{'s' if found.images != 1 else ''}"
+    return (
+        f"Best: {row.preset}, {row.metric.title} {score_words(row)} "
+        f"({seeds} seed{'s' if seeds != 1 else ''}, {where} each)."
+    )
+
+
+def _differences(found: BakeOff) -> list[str]:
+    groups: dict[str, list[Difference]] = {"clear": [], "within": [], "unknown": []}
+    for difference in found.differences:
+        groups[difference.verdict].append(difference)
+    said = []
+    if groups["clear"]:
+        listed = _listed(found, groups["clear"])
+        said.append(f"Its lead is larger than the spread over the seeds against {listed}.")
+    if groups["within"]:
+        listed = _listed(found, groups["within"])
+        said.append(f"It cannot be told apart from {listed}: the interval of the difference holds 0.")
+    if groups["unknown"]:
+        names = ", ".join(difference.other for difference in groups["unknown"])
+        said.append(
+            f"Whether its lead over {names} is more than chance cannot be said: a spread takes two seeds or more."
+        )
+    fewest = min((difference.seeds for difference in found.differences if difference.seeds > 1), default=0)
+    if 0 < fewest <= _FEW_SEEDS:
+        said.append(f"With {fewest} seeds intervals are wide: a small difference may be real and not seen.")
+    return said
+
+
+def _listed(found: BakeOff, differences: Sequence[Difference]) -> str:
+    return ", ".join(
+        f"{each.other} ({gap_words(found.metric, each.mean)}, 95 % interval {_interval(found.metric, each)})"
+        for each in differences
+    )
+
+
+def _interval(metric: Metric, difference: Difference) -> str:
+    low, high = (gap_words(metric, end or 0.0) for end in (difference.low, difference.high))
+    return f"{low.removesuffix(' points')} to {high.removesuffix(' points')}"
+
+
+def _usual_recipe(found: BakeOff) -> list[str]:
+    """The best plan of ours against what others do."""
+    row = next((row for row in found.rows if row.preset == USUAL_RECIPE), None)
+    others = [each for each in found.rows if each is not row]
+    if row is None or not others:
+        return []
+    ours = winner(others)
+    gap = (ours.mean - row.mean) * (1 if found.metric.better == "max" else -1)
+    verdict = "better" if gap > 0 else "worse" if gap < 0 else "the same"
+    stopped = ", which was stopped early" if row.halted else ""
+    return [
+        f"Against the usual recipe (everything fine-tuned at one rate{stopped}: {score_words(row)}), {ours.preset} is "
+        + (verdict if gap == 0 else f"{gap_words(found.metric, abs(gap))} {verdict}")
+        + "."
+    ]
+
+
+def _convergence(found: BakeOff) -> list[str]:
+    arrival = found.convergence
+    if arrival is None:
+        return []
+    level = metric_words(found.metric.name, arrival.level)
+    ours = f"{_epochs(arrival.epochs)} and {parts_of_time(arrival.seconds)}"
+    theirs = f"{_epochs(arrival.scratch_epochs)} and {parts_of_time(arrival.scratch_seconds)}"
+    held = "had before it was stopped" if arrival.stopped else "ever had"
+    return [
+        f"{arrival.candidate} had on the validation images the best that {arrival.scratch} {held} ({level}) after "
+        f"{ours}; {arrival.scratch} took {theirs}."
+    ]
+
+
+def _epochs(count: float) -> str:
+    return f"{count:.3g} epoch{'s' if count != 1 else ''}"
+
+
+def _halted(found: BakeOff) -> list[str]:
+    rows = [row for row in found.rows if row.halted]
+    if not rows:
+        return []
+    words = []
+    for row in rows:
+        epochs = sorted({trial.epochs for trial in row.halted})
+        after = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
+        words.append(f"{row.preset} (after {after} of {row.halted[0].planned})")
+    return [
+        f"Stopped early, as they were far behind: {', '.join(words)}. What they would have reached at their end is not "
+        "known; --to-the-end trains them whole."
+    ]
+
+
+def _left_out(found: BakeOff) -> list[str]:
+    said = []
+    for why, words in (("budget", "Left out for want of time"), ("failed", "Could not be trained")):
+        items = [item for item in found.left_out if item.why == why]
+        listed = []
+        for name in dict.fromkeys(item.candidate for item in items):
+            mine = [item for item in items if item.candidate == name]
+            seeds = ", ".join(str(item.seed) for item in mine)
+            listed.append(f"{name}, seed{'s' if len(mine) > 1 else ''} {seeds} ({mine[0].words})")
+        said += [f"{words}: {'; '.join(listed)}."] if listed else []
+    return said

@@ -1,0 +1,45 @@
+"""Pages that need nothing else: from a template to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from toolkit.explain.words import fixed, in_scale, number, percent, span
+from toolkit.files import clear_os_errors, write_text
+
+__all__ = ["new_environment", "write_page"]
+
+
+def new_environment() -> Environment:
+    """What fills templates: ``toolkit/explain/templates``, with everything escaped, and filters for numbers."""
+    environment = Environment(
+        loader=PackageLoader("toolkit.explain"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        fixed=fixed,
+        number=number,
+        in_scale=in_scale,
+        fixed_span=lambda interval: span(interval, fixed),
+        number_span=lambda interval: span(interval, number),
+        grouped=lambda number: f"{number:,}",
+        short=lambda value: "–" if value is None else f"{value:.3g}",
+    )
+    return environment
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page, whole or not at all; file names in it may be no UTF-8.
+
+    Raises:
+        ToolkitError: The folder cannot be written.
+    """
+    with clear_os_errors(str(path)):
+        write_text(path, page.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return path

@@ -1,0 +1,153 @@
+"""Several processes on this machine's CPU that share one training: started, watched and ended together.
+
+For GPUs, and for several machines, Paddle's own ``python -m paddle.distributed.launch`` does this.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from toolkit.config import Config
+from toolkit.console import console, info
+from toolkit.errors import ConfigError
+from toolkit.runtime import available_cores, cpu_settings, world_size
+
+__all__ = ["launch", "share"]
+
+_PAUSE = 0.1  # seconds between two looks
+_PATIENCE = 20.0  # seconds that processes get to save and end
+_TOLD_LINES = 5
+
+
+def share(config: Config) -> int | None:
+    """Start the processes that a config wants, and wait for them.
+
+    Returns:
+        Their exit code; None where this process is to train itself, alone or as one of them.
+
+    Raises:
+        ConfigError: A GPU was asked for.
+    """
+    if config.train.processes == 1 or world_size() > 1:
+        return None
+    if config.train.device.startswith("gpu"):
+        raise ConfigError(
+            "train.processes is for the CPU",
+            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 tools/train.py -c ...",
+        )
+    return launch(config.train.processes)
+
+
+def launch(count: int, command: Sequence[str] | None = None) -> int:
+    """Run a command in several processes that find each other, and wait for all.
+
+    The first one speaks to the terminal; of the others only the last words are shown, when they fail. When one fails,
+    the others are ended; SIGTERM is passed on to all (Ctrl-C reaches them by itself).
+
+    Args:
+        count: Number of processes.
+        command: What to run; by default this program with its arguments.
+
+    Returns:
+        0, or the exit code of the first process that failed.
+    """
+    words = list(command or [sys.executable, *sys.argv])
+    info(f"{count} processes share the training, {_threads(count)} thread(s) each")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-ranks-")))
+        logs: list[IO[bytes] | None] = [None]
+        logs += [stack.enter_context((folder / f"{rank}.log").open("wb+")) for rank in range(1, count)]
+        environments = _environments(count)
+        processes = [
+            subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT if log else None)
+            for environment, log in zip(environments, logs, strict=True)
+        ]
+        code = _wait(processes)
+        if code not in (0, 130):
+            _tell(processes, logs)
+        return code
+
+
+def _threads(count: int) -> str:
+    """Threads of each process: the user's own number, or an even share of the cores."""
+    settings = cpu_settings()
+    return settings.threads if settings.threads_from == "environment" else str(max(1, available_cores() // count))
+
+
+def _environments(count: int) -> list[dict[str, str]]:
+    with ExitStack() as stack:  # held together, so that all are different
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count + 1)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        master, *ports = (each.getsockname()[1] for each in sockets)
+    endpoints = [f"127.0.0.1:{port}" for port in ports]
+    return [
+        {
+            **os.environ,
+            "OMP_NUM_THREADS": _threads(count),
+            "PADDLE_MASTER": f"127.0.0.1:{master}",
+            "PADDLE_TRAINER_ID": str(rank),
+            "PADDLE_TRAINERS_NUM": str(count),
+            "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
+            "PADDLE_CURRENT_ENDPOINT": endpoint,
+            "PADDLE_DISTRI_BACKEND": "gloo",
+        }
+        for rank, endpoint in enumerate(endpoints)
+    ]
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
+    def pass_on(number: int, frame: object) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+    }
+    try:
+        failed = 0
+        while any(process.poll() is None for process in processes) and not failed:
+            time.sleep(_PAUSE)
+            failed = next((process.returncode for process in processes if process.returncode), 0)
+        if failed:
+            _end(processes)
+        codes = [process.wait() for process in processes]
+        said = [code for code in codes if code > 0]  # a process that was ended by a signal has said nothing itself
+        return said[0] if said else 1 if any(codes) else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let the others end by themselves, as they hear of the failure; then make them."""
+    for act in (None, "terminate", "kill"):
+        for process in processes:
+            if act and process.poll() is None:
+                getattr(process, act)()
+        until = time.monotonic() + (_PATIENCE if act else _PATIENCE / 4)
+        while time.monotonic() < until and any(process.poll() is None for process in processes):
+            time.sleep(_PAUSE)
+
+
+def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:
+    """The last words of the processes that the terminal does not hear."""
+    for rank, (process, log) in enumerate(zip(processes, logs, strict=True)):
+        if log is None or not process.returncode:
+            continue
+        log.seek(0)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+        console.print(f"process {rank} ended with {process.returncode}; its last words:", style="red", markup=False)
+        for line in lines[-_TOLD_LINES:]:
+            console.print(f"  {line}", markup=False)

@@ -1,0 +1,139 @@
+"""Which phases a preset and the user's wishes make: what is frozen in each, for how long, with rates still to come.
+
+Two options put phases before the preset's own:
+
+- ``head_first``: linear probing, then fine-tuning. A new head sends large gradients through the backbone and distorts
+  features that were good; a head that fits them already does not (Kumar et al. 2022, arXiv:2202.10054).
+- ``gradual_unfreezing``: from the top, one more group of stages an epoch (Howard & Ruder 2018, arXiv:1801.06146,
+  section 3.3).
+
+In both the head's own epochs see images without augmentation, so that their features are computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from toolkit.config import PhaseConfig, TrainConfig, TransferConfig
+from toolkit.errors import ConfigError
+from toolkit.transfer.presets import PresetSpec
+from toolkit.transfer.stages import count_of, share_of
+
+__all__ = ["PhaseWish", "head_first_of", "unfreezes_gradually", "wished_phases"]
+
+_MOST_GROUPS = 4
+"""Groups of stages that gradual unfreezing tells apart; Howard & Ruder's network has four layers."""
+
+
+@dataclass(frozen=True)
+class PhaseWish:
+    """A phase before its rates are known.
+
+    Attributes:
+        name: Name shown in tables.
+        epochs: Number of epochs.
+        frozen: Number of stages that do not move.
+        config: What the user said of it, where he did.
+        own_rate: It has the preset's rate, whatever ``train.lr`` says.
+        augment: Augmentation in place of the plan's; None: the plan's.
+    """
+
+    name: str
+    epochs: int
+    frozen: int
+    config: PhaseConfig | None = None
+    own_rate: bool = False
+    augment: str | None = None
+
+
+def head_first_of(transfer: TransferConfig, spec: PresetSpec) -> int:
+    """Epochs of the head alone that are put first."""
+    return spec.head_first if transfer.head_first is None else transfer.head_first
+
+
+def unfreezes_gradually(transfer: TransferConfig, spec: PresetSpec) -> bool:
+    """Whether stages are unfrozen one group after the other; the user's own phases go before a preset's wish."""
+    if transfer.gradual_unfreezing is None:
+        return spec.gradual_unfreezing and not transfer.phases
+    return transfer.gradual_unfreezing
+
+
+def wished_phases(
+    transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]
+) -> tuple[PhaseWish, ...]:
+    """The phases of a plan, in their order.
+
+    Args:
+        transfer: What to keep and what to train.
+        train: ``epochs``, where given, are those of the preset's own phase.
+        spec: The preset.
+        kept: Names of the stages that are kept.
+
+    Raises:
+        ConfigError: Wishes that contradict each other.
+    """
+    _check(transfer, spec)
+    if transfer.phases:
+        wishes = tuple(_configured(phase, number, kept) for number, phase in enumerate(transfer.phases, 1))
+    else:
+        wishes = (_single(transfer, train, spec, kept),)
+    first = head_first_of(transfer, spec)
+    if all(wish.frozen == len(kept) for wish in wishes):
+        return wishes
+    if unfreezes_gradually(transfer, spec):
+        wishes = _gradually(wishes[-1], len(kept), with_head=not first)
+    return (_head(first, len(kept)), *wishes) if first else wishes
+
+
+def _configured(phase: PhaseConfig, number: int, kept: Sequence[str]) -> PhaseWish:
+    frozen = count_of(phase.freeze, kept, f"transfer.phases.{number - 1}.freeze")
+    return PhaseWish(phase.name or f"phase {number}", phase.epochs, frozen, phase)
+
+
+def _single(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]) -> PhaseWish:
+    if transfer.freeze is not None:
+        frozen = count_of(transfer.freeze, kept, "transfer.freeze")
+    else:
+        frozen = share_of(spec.freeze, len(kept))
+    name = "head" if frozen == len(kept) else "fine-tune" if spec.pretrained else "train"
+    return PhaseWish(name, train.epochs or spec.epochs, frozen)
+
+
+def _head(epochs: int, kept: int) -> PhaseWish:
+    return PhaseWish("head", epochs, kept, own_rate=True, augment="none")
+
+
+def _gradually(last: PhaseWish, kept: int, *, with_head: bool) -> tuple[PhaseWish, ...]:
+    """The same number of epochs, the first ones with fewer stages that move; the groups are of equal size."""
+    moving, single = kept - last.frozen, int(with_head)
+    groups = min(_MOST_GROUPS, moving, last.epochs - single)
+    if groups + single < 2 or groups < 1:
+        raise ConfigError(
+            f"transfer.gradual_unfreezing: {last.epochs} epoch(s) and {moving} stage(s) that move leave no phases",
+            hint="train for more epochs, freeze fewer stages, or leave it out",
+        )
+    phases = [PhaseWish(f"unfreeze {group}", 1, kept - round(moving * group / groups)) for group in range(1, groups)]
+    rest = replace(last, epochs=last.epochs - single - len(phases))
+    return (*([_head(1, kept)] if with_head else []), *phases, rest)
+
+
+def _check(transfer: TransferConfig, spec: PresetSpec) -> None:
+    if transfer.phases is not None and not transfer.phases:
+        raise ConfigError("transfer.phases: is an empty list", hint="give at least one phase, or leave phases out")
+    if transfer.phases and transfer.freeze is not None:
+        raise ConfigError(
+            "transfer.freeze and transfer.phases are both given",
+            hint="say freeze in each phase, and leave transfer.freeze out",
+        )
+    if transfer.phases and transfer.gradual_unfreezing:
+        raise ConfigError(
+            "transfer.gradual_unfreezing and transfer.phases are both given, and both say what is frozen when",
+            hint="leave one of them out",
+        )
+    wanted = [key for key in ("head_first", "gradual_unfreezing") if getattr(transfer, key)]
+    if wanted and not spec.pretrained:
+        raise ConfigError(
+            f"transfer.{wanted[0]}: preset {spec.name} starts from random weights, which are not worth keeping still",
+            hint="leave it out, or take another preset",
+        )

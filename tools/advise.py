@@ -1,0 +1,30 @@
+"""Measure your images, and say what to freeze: size, similarity, preset, learning rates, and why.
+
+Example:
+    python tools/advise.py -c configs/folder.yaml -o data.root=my_images --out recommended.yaml --html advice.html
+    python tools/advise.py --images photos/ --network mobilenet_v2
+"""
+
+import argparse
+from pathlib import Path
+
+from toolkit import cli
+
+
+def main(args: argparse.Namespace) -> cli.Outcome:
+    """Advise."""
+    from toolkit.jobs_advise import give_advice
+
+    config = cli.read_config(args) if args.config else None
+    return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
+
+
+if __name__ == "__main__":
+    parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("--images", nargs="+", default=(), metavar="FOLDER", help="images without labels")
+    parser.add_argument("--network", metavar="NAME", help="with --images: the network to start from")
+    parser.add_argument("--weights", metavar="FILE", help="with --images: its weights, a file or URL")
+    parser.add_argument("--sample", type=int, metavar="N", help="look at so many images at most (default 2000)")
+    parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    cli.run(parser, main)

@@ -1,0 +1,26 @@
+"""Find learning rates with a range test: of the head, and of the backbone where the plan moves it.
+
+Example:
+    python tools/find_lr.py -c configs/cub200.yaml
+    python tools/find_lr.py -c configs/cub200.yaml -o transfer.preset=finetune --out lr/ --json
+"""
+
+import argparse
+from pathlib import Path
+
+from toolkit import cli
+
+
+def main(args: argparse.Namespace) -> cli.Outcome:
+    """Test, plot and suggest."""
+    config = cli.read_config(args)
+    from toolkit.jobs_find_lr import find_lr
+
+    return find_lr(config, args.out, args.steps)
+
+
+if __name__ == "__main__":
+    parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the plot goes (output_dir/name-find_lr)")
+    parser.add_argument("--steps", type=int, metavar="N", help="most steps of each test (100 head, 60 backbone)")
+    cli.run(parser, main)
