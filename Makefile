@@ -16,7 +16,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 CODE := toolkit tools tests docs benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test slow clas check lint style types format bench clean
+.PHONY: help quickstart install dev test slow zoo clas check lint style types format bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ test: $(INSTALLED_DEV) ## the fast tests
 	$(PY) -m pytest $(ARGS)
 
 slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they are at hand
-	$(PY) -m pytest -m "slow and not gpu" $(ARGS)
+	$(PY) -m pytest -m "slow and not zoo and not gpu" $(ARGS)
+
+zoo: $(INSTALLED_DEV) ## the contract of every network of Paddle's zoo (a quarter of an hour)
+	$(PY) -m pytest -m "zoo and not gpu" $(ARGS)
 
 clas: $(INSTALLED_CLAS) ## install PaddleClas and test its networks, a small one of every family
 	$(PY) -m pytest tests/zoo/test_clas.py $(ARGS)

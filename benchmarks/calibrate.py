@@ -5,7 +5,8 @@
 
 ``calibration.jsonl`` is the table of the bake-off, a JSON object a line: ``set``, ``network``, ``images_per_class``
 (null: all), ``train_images``, ``classes``, ``preset`` (``small_different/shallow_features``), ``seed``, ``score``,
-``seconds``, ``metric``. Both tables stand beside this script; what is measured already is not measured again.
+``seconds``, ``metric``, and ``image_size`` where it is not the network's own. Both tables stand beside this script;
+what is measured already is not measured again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -33,6 +34,8 @@ RESULTS, EVIDENCE_ROWS, REPORT = (
 THRESHOLDS = REPO / "toolkit" / "advise" / "thresholds.json"
 SAMPLE = 250
 """Images that are looked at in each situation."""
+Key = tuple[str, str, "int | None", "int | None"]
+"""Set, network, images of a class, side of the image (None: the network's own)."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,20 @@ class Situation:
     data: str
     network: str
     images_per_class: int | None
+    image_size: int | None
     scores: dict[str, tuple[float, ...]]
 
     @property
-    def key(self) -> tuple[str, str, int | None]:
+    def key(self) -> Key:
         """What makes it."""
-        return self.data, self.network, self.images_per_class
+        return self.data, self.network, self.images_per_class, self.image_size
 
     @property
     def name(self) -> str:
         """For people."""
         size = "all images" if self.images_per_class is None else f"{self.images_per_class} a class"
-        return f"{self.data}, {size}, {self.network}"
+        pixels = f", {self.image_size} px" if self.image_size else ""
+        return f"{self.data}, {size}, {self.network}{pixels}"
 
     @property
     def means(self) -> dict[str, float]:
@@ -93,16 +98,21 @@ class Situation:
 
 def read_results(path: Path = RESULTS) -> list[Situation]:
     """The bake-off's rows, grouped by situation."""
-    scores: dict[tuple[str, str, int | None], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in read_lines(path):
         if row.get("score") is not None:
             title = SAME.get(row["preset"], row["preset"])
             title = "small_different/shallow_features" if title == "small_different" else title
-            scores[row["set"], row["network"], row["images_per_class"]][title].append(float(row["score"]))
+            scores[key_of(row)][title].append(float(row["score"]))
     return [
         Situation(*key, {title: tuple(found) for title, found in by_preset.items()})
         for key, by_preset in scores.items()
     ]
+
+
+def key_of(row: Mapping[str, Any]) -> Key:
+    """Which situation a line is about."""
+    return row["set"], row["network"], row["images_per_class"], row.get("image_size")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -111,7 +121,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def measure_all(situations: Iterable[tuple[str, str, int | None]], assets: Path, cache: Path, path: Path) -> None:
+def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path) -> None:
     """Measure what is not in the table yet, and add it, a line each."""
     import toolkit  # noqa: F401 - sets Paddle's environment
     from toolkit.advise.measure import measure
@@ -120,22 +130,28 @@ def measure_all(situations: Iterable[tuple[str, str, int | None]], assets: Path,
     from toolkit.runtime import import_paddle
 
     import_paddle()
-    known = {(row["set"], row["network"], row["images_per_class"]) for row in read_lines(path)}
-    for data, network, count in situations:
-        if (data, network, count) in known:
+    known = {key_of(row) for row in read_lines(path)}
+    for data, network, count, pixels in situations:
+        if (data, network, count, pixels) in known:
             continue
         values = {
             "name": data,
             "model": {"name": network, "pretrained": str(assets / "weights" / WEIGHTS[network])},
-            "data": {"format": SETS[data].format, "root": assets / "datasets" / data, "samples_per_class": count},
+            "data": {
+                "format": SETS[data].format,
+                "root": assets / "datasets" / data,
+                "samples_per_class": count,
+                "image_size": pixels,
+            },
             "cache": {"dir": cache},
         }
         config = make_config(values)
         found = measure(subject_of(config), sample=SAMPLE, cache=config.cache)
-        row = {"set": data, "network": network, "images_per_class": count, "measurement": found.model_dump(mode="json")}
+        row = {"set": data, "network": network, "images_per_class": count, "image_size": pixels}
+        row["measurement"] = found.model_dump(mode="json")
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        print(f"{data} {network} {count}: {found.sample} images, {found.seconds} s", flush=True)
+        print(f"{data} {network} {count} {pixels or ''}: {found.sample} images, {found.seconds} s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--evidence", type=Path, default=EVIDENCE_ROWS)
     parser.add_argument("--sizes", nargs="+", help="measure these sizes of all sets (numbers, or all), results or not")
+    parser.add_argument("--image-size", type=int, help="with --sizes: side of the image, pixels")
     parser.add_argument("--networks", nargs="+", default=list(WEIGHTS), choices=list(WEIGHTS))
     parser.add_argument("--output", type=Path, default=THRESHOLDS)
     parser.add_argument("--report", type=Path, default=REPORT)
@@ -156,7 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.action == "measure":
         wanted = [one.key for one in situations if one.network in args.networks]
         sizes = [None if size == "all" else int(size) for size in args.sizes or ()]
-        wanted += [(data, network, size) for network in args.networks for data in SETS for size in sizes]
+        pixels = args.image_size
+        wanted += [(data, network, size, pixels) for network in args.networks for data in SETS for size in sizes]
         measure_all(dict.fromkeys(wanted), args.assets, args.cache, args.evidence)
         return 0
     from benchmarks.calibration import derive

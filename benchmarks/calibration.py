@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.calibrate import SETS, WEIGHTS, Situation
+from benchmarks.calibrate import SETS, WEIGHTS, Situation, key_of
 from toolkit.advise.advisor import recommend, situation_of
 from toolkit.advise.choose import ADVISED
 from toolkit.advise.evidence import EVIDENCE, evidence_of
@@ -64,7 +64,7 @@ def derive(situations: Sequence[Situation], evidence: Sequence[dict[str, Any]], 
     results = {one.key: one for one in situations}
     cases = []
     for row in evidence:
-        key = (row["set"], row["network"], row["images_per_class"])
+        key = key_of(row)
         measured = Measurement.model_validate(row["measurement"])
         cases.append(Case(results.get(key, Situation(*key, {})), measured))
     if not cases:
@@ -119,17 +119,19 @@ def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
     """For each piece of evidence the middle between the two kinds of sets, and how well it tells them apart.
 
     The middle is that between the most alike of both kinds; at the means of both the log-odds are 4 apart.
-    A set and network count once, at the largest size, where the numbers are surest. The weight is ``2 AUC - 1`` over
-    them: 1 where all similar ones are on one side, 0 where it tells nothing.
+    A set, network and image size count once, with the most images, where the numbers are surest. The weight is
+    ``2 AUC - 1`` over them: 1 where all similar ones are on one side, 0 where it tells nothing.
     """
     cases, rules = list(cases), {}
     for spec in EVIDENCE:
         groups: dict[bool, list[float]] = {True: [], False: []}
         for data, network in product(SETS, WEIGHTS):
-            these = [case.measured for case in cases if (case.data, case.situation.network) == (data, network)]
-            value = spec.value(max(these, key=lambda measured: measured.size.images)) if these else None
-            if value is not None and math.isfinite(value):
-                groups[SETS[data].similar].append(value)
+            these = [case for case in cases if (case.data, case.situation.network) == (data, network)]
+            for pixels in {case.situation.image_size for case in these}:
+                sizes = [case.measured for case in these if case.situation.image_size == pixels]
+                value = spec.value(max(sizes, key=lambda measured: measured.size.images))
+                if value is not None and math.isfinite(value):
+                    groups[SETS[data].similar].append(value)
         similar, different = groups[True], groups[False]
         if not similar or not different:
             rules[spec.name] = load_thresholds().evidence[spec.name].model_copy(update={"weight": 0.0})
@@ -188,6 +190,7 @@ def _known(case: Case, thresholds: Thresholds) -> Known:
     here = situation_of(case.measured, place, case.situation.name)
     scores = {title: round(score, 5) for title, score in _known_scores(case).items()}
     changes = {"data": case.data, "scores": scores, "similar": round(here.similar, 4), "skill": round(here.skill, 4)}
+    changes["gain"] = round(here.gain, 4)
     return here.model_copy(update=changes)
 
 

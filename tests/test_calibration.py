@@ -110,7 +110,7 @@ def cases_of(rows: list[dict[str, Any]], results: list[calibrate.Situation] | No
     known = {one.key: one for one in results or ()}
     found = []
     for row in rows:
-        key = (row["set"], row["network"], row["images_per_class"])
+        key = calibrate.key_of(row)
         measured = measurement().model_validate(row["measurement"])
         found.append(Case(known.get(key, calibrate.Situation(*key, {})), measured))
     return found

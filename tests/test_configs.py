@@ -41,7 +41,7 @@ def stages_of(network: str, image_size: int | None) -> list[StageInfo]:
 
 
 def test_the_promised_configs_are_there() -> None:
-    promised = {"quickstart", "quickstart_source", "cub200", "flowers102", "cifar10", "folder", *MATRIX}
+    promised = {"quickstart", "quickstart_source", "cub200", "flowers102", "cifar10", "folder", "auto", *MATRIX}
     assert promised <= set(CONFIGS)
 
 
@@ -83,7 +83,9 @@ def test_its_plan_resolves(name: str) -> None:
 
     config = load_config(CONFIGS[name])
     stages = stages_of(config.model.name, config.data.image_size)
-    for wishes in (config.transfer, *(TransferConfig(preset=preset) for preset in config.transfer.compare)):
+    beside = MATRIX if config.transfer.preset == "auto" else config.transfer.compare
+    own = () if config.transfer.preset == "auto" else (config.transfer,)
+    for wishes in (*own, *(TransferConfig(preset=preset) for preset in beside)):
         plan = resolve_plan(wishes, config.train, stages)
         assert plan.epochs >= 1
         assert plan.frozen <= (plan.cut or len(stages))

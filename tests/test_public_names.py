@@ -95,6 +95,7 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "PlateauConfig",
         "Preset",
         "RemoteMonitorConfig",
+        "ScheduleConfig",
         "SourceConfig",
         "TrainConfig",
         "TransferConfig",

@@ -131,6 +131,7 @@ def run(
         if outcome.exit_code:
             sys.exit(outcome.exit_code)
     except ToolkitError as error:
+        console.quiet = False  # of all processes of a job, this one may be the one that knows
         console.print(f"error: {error.message}", style="red", markup=False)
         if error.hint:
             console.print(f"  {error.hint}", markup=False)

@@ -36,9 +36,10 @@ from toolkit.engine import (
     evaluate_job,
     predict_outputs,
 )
+from toolkit.engine.precision import check_device
 from toolkit.engine.signals import resumable
 from toolkit.errors import ConfigError, TrainingError
-from toolkit.runtime import cpu_settings, is_main_process, select_device
+from toolkit.runtime import cpu_settings, is_main_process, select_device, world_size
 from toolkit.task import Task
 
 __all__ = ["evaluate", "export", "predict", "train"]
@@ -56,6 +57,7 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     """
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
+    check_device(config.train, world_size())
     config, advice = settle_preset(config, resume)
     trainer = Trainer.from_config(config)
     trainer.job = replace(trainer.job, advice=advice)

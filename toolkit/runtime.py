@@ -101,6 +101,11 @@ def _keep_freed_memory() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, _MOST_INT))
 
 
+def _local_processes() -> int:
+    """Processes of the job that share this machine's cores, as ``paddle.distributed.launch`` says."""
+    return max(1, int(os.environ.get("PADDLE_LOCAL_SIZE", "1") or 1))
+
+
 def configure_cpu() -> CpuSettings:
     """Set threads and the AMD setting in the environment, unless the user has; called when ``toolkit`` is imported."""
     global _settings
@@ -108,7 +113,7 @@ def configure_cpu() -> CpuSettings:
         in_time = "paddle" not in sys.modules
         threads_from = "environment" if "OMP_NUM_THREADS" in os.environ else "toolkit"
         if in_time:
-            os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+            os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // _local_processes())))
             if _is_amd_with_avx2():
                 os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
         _settings = CpuSettings(

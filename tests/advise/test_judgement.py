@@ -88,7 +88,7 @@ def test_few_images_say_less(thresholds: Thresholds) -> None:
 
 
 def situation(data: str, per_class: float, similar: float, **scores: float) -> Situation:
-    values: dict[str, Any] = {"network": "n", "train_images": int(4 * per_class), "skill": 0.8}
+    values: dict[str, Any] = {"network": "n", "train_images": int(4 * per_class), "skill": 0.8, "gain": 0.1}
     return Situation(name=data, data=data, per_class=per_class, similar=similar, scores=scores, **values)
 
 

@@ -9,6 +9,8 @@ which training is smooth.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from tests.conftest import REPO
 from toolkit.config import make_config
 from toolkit.engine import Trainer
 from toolkit.engine.features import FeatureLoader
@@ -87,9 +90,8 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> T
 
 def starting_weights(network: str, folder: Path) -> Path:
     """Real ones where they are at hand, else random ones."""
-    from tests.conftest import REPO
-
-    real = sorted((REPO.parent / "shared" / "assets" / "weights").glob(f"{network}*.pdparams"))
+    assets = Path(os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets")
+    real = sorted((assets / "weights").glob(f"{network}*.pdparams"))
     path = real[0] if real else folder / f"{network}.pdparams"
     if not path.exists():
         paddle.seed(7)
@@ -102,8 +104,9 @@ def starting_weights(network: str, folder: Path) -> Path:
 
 
 def outcome(trainer: Trainer) -> Run:
-    metrics = trainer.fit().folder.metrics.read_text(encoding="utf-8").splitlines()
-    lines = [json.loads(line) for line in metrics]
+    folder = trainer.fit().folder
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    shutil.rmtree(folder.path)  # checkpoints
     job = trainer.job
     job.network.eval()
     with paddle.no_grad():
@@ -118,7 +121,7 @@ def assert_same(found: Run, expected: Run, rtol: float) -> None:
     assert np.ptp(expected.train) > 100 * rtol * expected.train[0], "training changed too little to tell"
     np.testing.assert_allclose(found.train, expected.train, rtol=rtol)
     np.testing.assert_allclose(found.val, expected.val, rtol=rtol)
-    np.testing.assert_allclose(found.outputs, expected.outputs, rtol=100 * rtol, atol=100 * rtol)
+    np.testing.assert_allclose(found.outputs, expected.outputs, rtol=300 * rtol, atol=300 * rtol)
     np.testing.assert_array_equal(found.outputs.argmax(1), expected.outputs.argmax(1))
 
 

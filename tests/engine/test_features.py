@@ -15,6 +15,7 @@ import pytest
 
 import toolkit.engine.features
 from toolkit.config import Config
+from toolkit.data import BatchLoader
 from toolkit.engine import Trainer, build_job
 from toolkit.engine.caching import decide
 from toolkit.engine.extraction import FeatureRows, ImageRows, extract
@@ -175,6 +176,48 @@ def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: 
         # rounding differs, and training on a dozen images carries it on
         assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
         assert computed_["val"]["loss"] == pytest.approx(plain["val"]["loss"], rel=2e-2)
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_beside_augmented_images_those_for_validation_are_computed_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, engine: Any, capsys: Any
+) -> None:
+    read: list[tuple[bool, int]] = []
+    whole = BatchLoader._fill
+
+    def spy(self: BatchLoader, batch: Any, *arguments: Any) -> None:
+        read.append((self.augmentation is None, len(batch)))
+        whole(self, batch, *arguments)
+
+    monkeypatch.setattr(BatchLoader, "_fill", spy)
+    runs = []
+    for cache in ({"engine": engine}, {"engine": engine, "max_size": 1000}):
+        read.clear()
+        sections: dict[str, Any] = {"data": {"augment": "standard"}, "train": {"epochs": 4}, "cache": cache}
+        folder = Trainer.from_config(make(**sections)).fit().folder
+        said = capsys.readouterr().err
+        once = "max_size" not in cache
+        seen = sum(count for centre, count in read if centre)
+        assert seen - 54 * (1 if once else 4) in (0, 1)  # Paddle Inference begins with one image to prepare itself
+        assert ("9 frozen stages are computed by " + engine + "; those of validation images once" in said) is once
+        assert said.count("features of validation images: 54 computed once at layer4.1") == once
+        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+    for kept, computed_anew in zip(*runs, strict=True):
+        assert kept["train"] == computed_anew["train"]
+        assert kept["val"]["top1"] == computed_anew["val"]["top1"]
+        assert kept["val"]["loss"] == pytest.approx(computed_anew["val"]["loss"], rel=1e-4)
+
+
+def test_validation_features_that_cannot_be_kept_are_computed_as_they_come(
+    make: Make, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = {"engine": "paddle", "dir": tmp_path / "file"}
+    result = Trainer.from_config(make(data={"augment": "standard"}, train={"epochs": 4}, cache=cache)).fit()
+    assert result.last["epoch"] == 4
+    assert "as they cannot be kept: cannot write the feature cache" in capsys.readouterr().err
+    with pytest.raises(ToolkitError, match="a file stands where a folder is needed"):
+        Trainer.from_config(make(cache={**cache, "enabled": True})).fit()
 
 
 @pytest.mark.slow

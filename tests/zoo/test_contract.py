@@ -34,7 +34,7 @@ SHALLOW = ("lenet", "mobilenet_v1_x0_25", "resnet18", "squeezenet1_1")
 
 
 def rows(quick: tuple[str, ...]) -> list[object]:
-    return [pytest.param(name, marks=() if name in quick else pytest.mark.slow) for name in NAMES]
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.zoo) for name in NAMES]
 
 
 ROWS = rows(QUICK)

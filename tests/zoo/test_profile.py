@@ -74,7 +74,7 @@ def test_every_row_has_been_measured_at_its_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in list_networks()]
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.zoo) for name in list_networks()]
 )
 def test_what_is_written_is_what_is_measured(name: str) -> None:
     if get_spec(name).library == "paddleclas" and find_spec("paddleclas") is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from toolkit.advise.advice import Advice
 from toolkit.advise.choose import ADVISED, Choice, best_stage, rank_presets
-from toolkit.advise.evidence import Evidence, evidence_of
+from toolkit.advise.evidence import Evidence, evidence_of, top_gain
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place, place_of
@@ -19,7 +20,7 @@ from toolkit.advise.thresholds import Situation, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, why_sentences
 from toolkit.config import CacheConfig, Config, TrainConfig, TransferConfig, with_overrides
 from toolkit.runtime import select_device
-from toolkit.transfer import Plan, resolve_plan
+from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
 __all__ = ["advise", "advise_images", "judge", "recommend", "situation_of"]
 
@@ -133,6 +134,7 @@ def situation_of(measured: Measurement, place: Place, name: str) -> Situation:
         per_class=size.median,
         similar=place.similar,
         skill=_NO_SKILL if depth is None else skill(depth.scores[-1], depth.chance),
+        gain=top_gain(measured) or 0.0,
         scores={},
     )
 
@@ -160,15 +162,19 @@ def _wishes(title: str, measured: Measurement, transfer: TransferConfig) -> Tran
 
 
 def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> Plan:
-    stages = [stage.info for stage in measured.stages]
-    return resolve_plan(_wishes(choice.title, measured, transfer), train, stages, measured.task)
+    stages, wishes = [stage.info for stage in measured.stages], _wishes(choice.title, measured, transfer)
+    width = measured.stages[: resolve_cut(wishes, stages)][-1].width
+    head = DenseHead(width, measured.size.classes)  # the default one; the job resolves its own again
+    return resolve_plan(wishes, train, stages, measured.task, head)
 
 
 def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
     """The job with the recommended plan, its epochs and rate in figures where the user has not said them."""
-    train = {}
+    train: dict[str, Any] = {}
     if config.transfer.phases is None and len(plan.phases) == 1 and config.train.solver != "exact":
-        train = {"epochs": config.train.epochs or plan.epochs, "lr": config.train.lr or plan.phases[-1].lr}
+        train = {"epochs": config.train.epochs or plan.epochs}
+        if config.model.head.type == "linear":  # rates of other heads are the job's to know
+            train["lr"] = config.train.lr or plan.phases[-1].lr
     wishes = _wishes(choice.title, measured, config.transfer).model_dump()
     return with_overrides(config, transfer=wishes, train=train)
 

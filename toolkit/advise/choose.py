@@ -48,14 +48,15 @@ class Choice:
 def nearness(one: Situation, other: Situation, bandwidth: float) -> float:
     """How much one situation tells of another, in [0, 1]: a Gaussian kernel.
 
-    A factor of ten in images of a class, or in all images, is a distance of 1; so are the whole ranges of similarity
-    and of what a linear probe can do, doubled.
+    A factor of ten in images of a class, or in all images, is a distance of 1. Similarity, the skill of a linear probe
+    and what the upper half of the network adds to it go from 0 to 1, and count doubly.
     """
     square = (
         math.log10(max(1.0, one.per_class) / max(1.0, other.per_class)) ** 2
         + math.log10(max(1, one.train_images) / max(1, other.train_images)) ** 2
         + (2 * (one.similar - other.similar)) ** 2
         + (2 * (one.skill - other.skill)) ** 2
+        + (2 * (one.gain - other.gain)) ** 2
     )
     return math.exp(-square / (2 * bandwidth**2))
 

@@ -14,6 +14,9 @@ from toolkit.advise.thresholds import Thresholds
 __all__ = ["EVIDENCE", "Evidence", "EvidenceSpec", "evidence_of", "top_gain"]
 
 _LOWER = 0.5
+"""Share of the stages that are the lower half."""
+_SPREAD, _OF_ZOOM = 0.3, 0.2
+"""Standard deviation of confidence over images; and how far half the side moves it (0.05 to 0.4 were seen)."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,12 @@ def top_gain(measured: Measurement) -> float | None:
     return skill(depth.scores[-1], depth.chance) - skill(max(below), depth.chance)
 
 
+def _confidence_error(measured: Measurement) -> float:
+    """Standard error of the mean, and what another image size does: networks are too sure on smaller maps."""
+    own = measured.own
+    return math.hypot(_SPREAD / math.sqrt(own.images), _OF_ZOOM * math.log2(own.zoom)) if own else 0.0
+
+
 def _gain(measured: Measurement, which: Literal["knn", "probe"]) -> float | None:
     """By how much the network's features tell more of the labels than a random network's, in skill."""
     codes = measured.codes
@@ -119,6 +128,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "mean largest probability of the network's own predictions: how much the images look like something it knows",
         "Hendrycks & Gimpel 2016, arXiv:1610.02136",
         lambda measured: measured.own.confidence if measured.own else None,
+        _confidence_error,
     ),
     EvidenceSpec(
         "depth",

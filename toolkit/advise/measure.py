@@ -243,4 +243,7 @@ class _Measuring:
             return None
         found = certainty(seen.outputs)
         classes = seen.outputs.shape[1]
-        return Own(images=len(seen.outputs), classes=classes, confidence=found.confidence, entropy=found.entropy)
+        zoom = self.subject.preprocessing.image_size / self.network.spec.input_size
+        return Own(
+            images=len(seen.outputs), classes=classes, confidence=found.confidence, entropy=found.entropy, zoom=zoom
+        )

@@ -129,12 +129,14 @@ class Own(_Facts):
         classes: How many classes the network knows.
         confidence: Mean largest probability.
         entropy: Mean entropy over that of no idea.
+        zoom: Side of the images over the side of those that the network was trained on.
     """
 
     images: int
     classes: int
     confidence: float
     entropy: float
+    zoom: float = 1.0
 
 
 class Measurement(_Facts):

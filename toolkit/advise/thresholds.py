@@ -82,6 +82,7 @@ class Situation(_Numbers):
         per_class: Images of the median class.
         similar: How similar to the source task the evidence is, in [0, 1].
         skill: Of the linear probe on the last stage, from chance (0) to perfection (1).
+        gain: How much of that the upper half of the network adds.
         scores: Title of a preset (``small_different/shallow_features``) -> mean of the task's main metric.
     """
 
@@ -92,6 +93,7 @@ class Situation(_Numbers):
     per_class: float
     similar: float
     skill: float
+    gain: float
     scores: dict[str, float]
 
 

@@ -128,7 +128,7 @@ def read_index(folder: Path) -> Index | None:
     """
     try:
         data = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter is told by who writes
         if any((folder / name).exists() for name in _OLD):
             raise DamagedIndexError("of another version of the toolkit (format 1)") from None
         return None

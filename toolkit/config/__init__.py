@@ -13,6 +13,7 @@ from toolkit.config.callbacks import (
 from toolkit.config.data import DataConfig
 from toolkit.config.load import dump_config, load_config, make_config, with_overrides
 from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
+from toolkit.config.schedule import ScheduleConfig
 from toolkit.config.schema import Config
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
 from toolkit.config.transfer import PhaseConfig, Preset, TransferConfig
@@ -37,6 +38,7 @@ __all__ = [
     "PlateauConfig",
     "Preset",
     "RemoteMonitorConfig",
+    "ScheduleConfig",
     "SourceConfig",
     "TrainConfig",
     "TransferConfig",

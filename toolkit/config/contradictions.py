@@ -81,6 +81,10 @@ def _of_options(config: Config) -> list[str]:
         found.append("train.clip_norm and train.clip_value both clip the gradients: use one of them")
     if train.focal_gamma is not None and train.loss != "focal":
         found.append("train.focal_gamma belongs to train.loss: focal")
+    if train.sync_batch_norm and train.processes > 1:
+        found.append(
+            "train.sync_batch_norm is for several GPUs, and train.processes shares the CPU: leave one of them out"
+        )
     if train.effective_beta is not None and train.class_weights != "effective":
         found.append("train.effective_beta belongs to train.class_weights: effective")
     return found

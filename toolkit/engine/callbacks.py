@@ -33,6 +33,7 @@ from toolkit.engine.optimizer import optimizer_state
 from toolkit.engine.reporter import Reporter
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.showing import show_graph, show_samples
+from toolkit.engine.time_left import TimeLeft
 from toolkit.zoo import write_weights
 
 __all__ = ["CallbackFan", "as_paddle_logs", "build_callbacks", "custom_callbacks", "metric_names"]
@@ -91,7 +92,8 @@ def _terminate_on_nan(setting: Setting) -> Iterable[Callback]:
 
 def _reporter(setting: Setting) -> Iterable[Callback]:
     job = setting.job
-    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task)
+    left = TimeLeft(job.plan.phases, len(job.stages))
+    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task, left)
 
 
 def _visualdl(setting: Setting) -> Iterable[Callback]:

@@ -16,7 +16,7 @@ from toolkit.data.views import views_of
 from toolkit.engine.distributed import all_rows
 from toolkit.engine.job import Job
 from toolkit.engine.objective import Objective
-from toolkit.engine.stepper import autocast
+from toolkit.engine.precision import autocast
 from toolkit.engine.tta import mean_outputs
 
 __all__ = ["evaluate", "evaluate_job", "predict_outputs"]

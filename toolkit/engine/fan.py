@@ -19,7 +19,6 @@ from toolkit.engine.result import RunResult
 from toolkit.engine.showing import show_findings
 from toolkit.errors import ToolkitError, TrainingError
 from toolkit.stage import StageInfo
-from toolkit.transfer import PhasePlan
 
 __all__ = ["CallbackFan", "as_paddle_logs", "metric_names"]
 
@@ -58,8 +57,9 @@ class CallbackFan:
 
     Beside Paddle's protocol, callbacks of the toolkit may have these, all optional: ``start_phase()`` and
     ``resume_phase()`` (a phase begins, or goes on in a resumed run), ``end_phase()`` (it is over),
-    ``set_groups(multipliers)`` (who learns at which rate) and ``close()`` (give back files and threads, also after an
-    error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)`` (plain JSON values), and
+    ``set_groups(multipliers)`` (who learns at which rate), ``place_phase(number, done, entry)`` (which one it is, how
+    many of its epochs are done, and above how many stages its inputs enter) and ``close()`` (give back files and
+    threads, also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)`` (plain JSON values), and
     ``arrays()`` and ``set_arrays(arrays)``.
 
     Args:
@@ -133,12 +133,16 @@ class CallbackFan:
 
         return show
 
-    def start_phase(self, phase: PhasePlan, stages: Sequence[StageInfo], *, steps: int, resumed: bool) -> None:
-        """Tell what comes: steps an epoch, who learns at which rate, and whether the phase goes on where it was."""
+    def start_phase(
+        self, number: int, stages: Sequence[StageInfo], *, steps: int, done: int, entry: int, resumed: bool
+    ) -> None:
+        """Tell what comes: which phase, steps an epoch, who learns at which rate, and whether the phase goes on."""
+        phase = self._job.plan.phases[number]
         rates = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
         self._set_params(steps)
         self._optional("resume_phase" if resumed else "start_phase")
         self._optional("set_groups", {"head": 1.0, **_rate_groups(rates)})
+        self._optional("place_phase", number, done, entry)
 
     def end_phase(self) -> None:
         """Tell that a phase is over, before its last state is saved and its optimizer goes."""

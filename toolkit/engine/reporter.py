@@ -10,6 +10,7 @@ from paddle.callbacks import Callback
 from rich.progress import Progress, TaskID
 
 from toolkit.console import info, progress
+from toolkit.engine.time_left import TimeLeft
 from toolkit.task import Metric, Task
 
 __all__ = ["Reporter"]
@@ -22,14 +23,16 @@ class Reporter(Callback):
         epochs: Epochs of all phases together.
         samples: Training images an epoch.
         task: Whose metrics are shown.
+        left: Estimates the time that the run still takes.
     """
 
-    def __init__(self, epochs: int, samples: int, task: Task) -> None:
+    def __init__(self, epochs: int, samples: int, task: Task, left: TimeLeft) -> None:
         super().__init__()
         self._training = [task.metric("loss"), *(task.metric(name) for name in task.training)]
         self._validation = [task.metric("loss"), *(metric for metric in task.metrics if metric.name != "loss")]
         self._epochs = epochs
         self._samples = samples
+        self._left = left
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._epoch = 0
@@ -37,10 +40,16 @@ class Reporter(Callback):
         self._trained = 0.0
         self._train: Mapping[str, Any] = {}
         self._said_header = False
+        self._steps = 0
+
+    def place_phase(self, number: int, done: int, entry: int) -> None:
+        """A phase begins or goes on; see ``TimeLeft``."""
+        self._left.start_phase(number, done, entry)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Start the epoch's bar."""
-        self._epoch, self._began = epoch, time.monotonic()
+        self._epoch, self._began, self._steps = epoch, time.monotonic(), 0
+        self._left.start_epoch()
         self._bar = progress("numbers")
         self._bar.start()
         self._task = self._bar.add_task(
@@ -49,6 +58,7 @@ class Reporter(Callback):
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
         """Move the bar."""
+        self._steps += 1
         if self._bar is None or self._task is None:
             return
         logs = logs or {}
@@ -67,6 +77,8 @@ class Reporter(Callback):
         """Print the epoch's line."""
         self.close()
         logs, train, now = logs or {}, self._train, time.monotonic()
+        steps = self.params.get("steps") or 0
+        self._left.end_epoch(self._steps / steps if self._steps and steps else 1.0)
         if not self._said_header:
             info(self._header())
             self._said_header = True
@@ -74,12 +86,13 @@ class Reporter(Callback):
         info(
             f"{self._epoch + 1:3d}/{self._epochs:<3d} {_numbers(self._training, train)}  |"
             f"{_numbers(self._validation, logs)}{train['lr']:10.2g} {speed:10.0f} {now - self._began:5.1f}s"
+            f"  {self._left.words()}".rstrip()
         )
 
     def _header(self) -> str:
         train = " ".join(f"{_title(metric, 'train'):>{_width(metric)}}" for metric in self._training)
         val = " ".join(f"{_title(metric, 'val'):>{_width(metric)}}" for metric in self._validation)
-        return f" epoch  {train}  |{val}        lr   images/s   time"
+        return f" epoch  {train}  |{val}        lr   images/s   time  left"
 
     def close(self) -> None:
         """Take the bar away; also after an error."""

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import Config, dump_config, load_config
+from toolkit.config import Config, ScheduleConfig, dump_config, load_config
 from toolkit.console import info
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
@@ -31,6 +31,7 @@ _FREE_ON_RESUME = (
     "data.cache_images",
     "train.accumulate",
     "train.on_nan",
+    "train.processes",
     "train.resume",
     "train.tta",
 )
@@ -39,7 +40,9 @@ _CHANGEABLE_ON_RESUME = (
     "train.epochs",
     "train.lr",
     "train.scale_lr",
-    "train.schedule",
+    *(f"train.{name}" for name in ScheduleConfig.model_fields),
+    "train.amp",
+    "train.amp_dtype",
     "train.clip_norm",
     "train.clip_value",
     "callbacks",

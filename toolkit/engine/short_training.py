@@ -18,8 +18,9 @@ from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, R
 from toolkit.engine.inputs import Batches
 from toolkit.engine.job import Job
 from toolkit.engine.optimizer import make_optimizer
+from toolkit.engine.precision import autocast
 from toolkit.engine.programs import Part, choose_engine, load_runner
-from toolkit.engine.stepper import Stepper, autocast
+from toolkit.engine.stepper import Stepper
 from toolkit.runtime import seed_everything
 from toolkit.transfer import PhasePlan, set_multipliers
 

@@ -102,7 +102,7 @@ def _blocks(network: StagedNetwork, batches: Batches, entry: int) -> Generator[N
 
 
 def _kept(batches: FeatureLoader) -> Iterator[NDArray[np.float32]]:
-    rows = StackedViews(batches.views)
+    rows = StackedViews(batches.views[:1])  # the augmentation of epoch 0, as where features are not kept
     for _, chunk in chunks_of(rows, prod(rows.shape[1:])):
         yield chunk
 

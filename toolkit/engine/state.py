@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -90,7 +91,11 @@ class TrainingState:
         text = json.dumps(plain)
         with clear_os_errors(f"the checkpoint {path}"), atomic_file(path) as temporary:
             _check_space(path, sum(array.nbytes for array in arrays.values()))
-            save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
+            try:
+                save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
+            except SafetensorError as error:  # which tells of the system's errors in words only
+                found = re.search(r"\(os error (\d+)\)", str(error))
+                raise OSError(int(found[1]) if found else errno.EIO, str(error), str(path)) from error
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
@@ -129,6 +134,6 @@ def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _check_space(path: Path, needed: int) -> None:
-    """The safetensors library does not report a full disk as an ``OSError``; look before."""
+    """A file that will not fit is not begun."""
     if shutil.disk_usage(path.parent).free < needed:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

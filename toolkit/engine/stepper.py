@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import paddle
 from numpy.typing import NDArray
-from paddle import Tensor, nn
+from paddle import Tensor
 from paddle.optimizer import Optimizer
 
 from toolkit.config import TrainConfig
@@ -17,17 +16,12 @@ from toolkit.console import info
 from toolkit.data import Batch
 from toolkit.engine.distributed import average_gradients, sums
 from toolkit.engine.objective import Objective
+from toolkit.engine.precision import autocast, make_scaler
 from toolkit.errors import TrainingError
-from toolkit.runtime import world_size
+from toolkit.runtime import rank, world_size
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["Stepper", "autocast"]
-
-
-def autocast(train: TrainConfig) -> AbstractContextManager[Any]:
-    """Mixed precision, where the config asks for it, for what is computed inside."""
-    on = train.amp != "off"
-    return paddle.amp.auto_cast(enable=on, level=train.amp if on else "O1", dtype=train.amp_dtype)
+__all__ = ["Stepper"]
 
 
 class Stepper:
@@ -62,7 +56,7 @@ class Stepper:
         self._names = ("loss", *objective.task.training)
         self._moving = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
         self.parts = train.accumulate
-        self.scaler = paddle.amp.GradScaler(enable=train.amp != "off" and train.amp_dtype == "float16")
+        self.scaler = make_scaler(train)
 
     def step(
         self, batch: Batch, stop: bool = False, watch: Callable[[Mapping[str, Tensor]], None] | None = None
@@ -111,7 +105,8 @@ class Stepper:
     def _gradients(self, batch: Batch) -> list[float]:
         """Compute this process's gradients; loss (its share of the mean) and training metrics (summed)."""
         weights = self._objective.batch_weights(batch)
-        (total,) = sums([float(weights.sum(dtype=np.float64))])
+        sizes = [float(len(batch)) if each == rank() else 0.0 for each in range(world_size())]
+        total, *sizes = sums([float(weights.sum(dtype=np.float64)), *sizes])
         if total <= 0:
             raise TrainingError(
                 "all images of a batch have weight 0", hint="give some of them more, or sample them less"
@@ -119,7 +114,7 @@ class Stepper:
         shares = (weights / total).astype(np.float32)
         found = np.zeros(len(self._names))
         self._network.train()
-        for rows in np.array_split(np.arange(len(batch)), min(self.parts, len(batch))):
+        for rows in np.array_split(np.arange(len(batch)), int(min(self.parts, *sizes))):
             found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
         return [float(value) for value in found]
 
@@ -161,9 +156,3 @@ class Stepper:
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, MemoryError) or "ResourceExhausted" in text or "ut of memory" in text
-
-
-def convert_batch_norm(network: StagedNetwork) -> None:
-    """Let BatchNorm take its statistics over the batches of all GPUs; weights and statistics stay as they are."""
-    nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    network.freeze(network.frozen)

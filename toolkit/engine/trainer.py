@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from toolkit.engine.keeping import CheckpointKeeper, check_best, load_newest
 from toolkit.engine.lr_search import settle_rates
 from toolkit.engine.opening import open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from toolkit.engine.precision import check_device
 from toolkit.engine.proof import frozen_digests, prove_unmoved
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
@@ -98,9 +98,12 @@ class Trainer:
             TrainingError: The loss became NaN, frozen weights moved, or another process trains in the run's folder.
             ToolkitError: The run's folder cannot be written.
         """
+        check_device(self.job.config.train, world_size())
         begin()
         job = self.job = settle_rates(self.job, resume)
         check_solver(job)
+        if job.config.train.sync_batch_norm and world_size() > 1:
+            job.network.synchronise_batch_norm()
         custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong one leaves no folder behind
         self.folder, resumed, lock = open_run(job.config, resume)
         try:
@@ -202,7 +205,8 @@ class Trainer:
         self._rate.scale = state.lr_scale
         before = frozen_digests(network, phase.frozen)
         self.model.stop_training = resumed and state.stopping
-        self._callbacks.start_phase(phase, job.stages, steps=len(inputs.training), resumed=resumed)
+        begun = {"steps": len(inputs.training), "done": state.phase_epoch, "entry": inputs.entry}
+        self._callbacks.start_phase(state.phase, job.stages, **begun, resumed=resumed)
         with network.entering_at(inputs.entry):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(inputs, phase)
@@ -296,13 +300,15 @@ class Trainer:
 
     def _keep_after_error(self) -> None:
         """Save the last state that is whole, where that is possible; the error itself is told by who raised it."""
-        with suppress(ToolkitError, OSError):
+        try:
             self._keeper.write()
+        except (ToolkitError, OSError):
+            where = f"{self.folder.last} could not be written once more" if self.folder.has_checkpoint else ""
+        else:
             self.state = self._keeper.back()
-            info(
-                f"{self.folder.last} was written {self._position()}; when the error is mended, go on with: "
-                f"{self.folder.resume_command}"
-            )
+            where = f"{self.folder.last} was written {self._position()}"
+        if where:
+            info(f"{where}; when the error is mended, go on with: {self.folder.resume_command}")
 
     def _keep_best(self) -> None:
         self.state.best = self.state.last

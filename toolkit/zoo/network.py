@@ -21,6 +21,7 @@ from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.standardising import StandardisingHead
 from toolkit.zoo.steps import BoundStage
+from toolkit.zoo.sync_batch_norm import synchronise
 
 __all__ = ["StagedNetwork"]
 
@@ -199,6 +200,14 @@ class StagedNetwork(nn.Layer):
                 parameter.stop_gradient = frozen
             part.set_training(self.training and not frozen)
         self._modes = None
+
+    def synchronise_batch_norm(self) -> int:
+        """Let BatchNorm layers in training take their statistics over the batches of all GPUs that train together.
+
+        Returns:
+            Number of BatchNorm layers.
+        """
+        return synchronise(self)
 
     def _parts(self) -> Iterator[tuple[BoundStage, bool]]:
         """Stages and auxiliary classifiers, and whether each is frozen."""
