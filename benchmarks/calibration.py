@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -34,7 +35,9 @@ CLOSE = 0.01
 TIE = 0.003
 LOGARITHMIC = frozenset({"batchnorm"})
 BELOW = frozenset({"batchnorm"})
-BANDWIDTHS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0)
+BANDWIDTHS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 10.0)
+"""The last one is hardly more than the preset that is best on average."""
+SPREADS = (0.0, 0.1, 0.2)
 _SURE = 2.0
 """Log-odds that the mean of the similar (different) sets is given."""
 
@@ -85,19 +88,21 @@ def derive(situations: Sequence[Situation], evidence: Sequence[dict[str, Any]], 
 
 def _kinds(tried: Sequence[Case]) -> dict[str, Callable[[Sequence[Case]], Thresholds]]:
     """Rules to choose from: name -> from cases to thresholds."""
-    kinds: dict[str, Callable[[Sequence[Case]], Thresholds]] = {"matrix": lambda cases: fitted(cases, "matrix", 0.5)}
-    for width in BANDWIDTHS if tried else ():
-        kinds[f"nearest, bandwidth {width:g}"] = lambda cases, width=width: fitted(cases, "nearest", width)  # type: ignore[misc]
+    kinds: dict[str, Callable[[Sequence[Case]], Thresholds]] = {"matrix": partial(fitted, kind="matrix")}
+    for width, spread in product(BANDWIDTHS, SPREADS) if tried else ():
+        name = f"nearest, bandwidth {width:g}{f', probes {spread:g}' if spread else ''}"
+        kinds[name] = partial(fitted, kind="nearest", bandwidth=width, spread=spread)
     return kinds
 
 
-def fitted(cases: Sequence[Case], kind: Any, bandwidth: float) -> Thresholds:
+def fitted(cases: Sequence[Case], kind: Any, bandwidth: float = 0.5, spread: float = 0.0) -> Thresholds:
     """Thresholds of some cases.
 
     Args:
         cases: What they are derived from.
         kind: ``matrix`` or ``nearest``.
         bandwidth: Of ``nearest``.
+        spread: Of ``nearest``.
     """
     tried = [case for case in cases if _known_scores(case)]
     rules = derive_evidence(cases)
@@ -112,26 +117,29 @@ def fitted(cases: Sequence[Case], kind: Any, bandwidth: float) -> Thresholds:
         rule=PresetRule(kind="matrix", bandwidth=bandwidth, tie=TIE),
     )
     known = tuple(_known(case, draft) for case in tried)
-    return draft.model_copy(update={"rule": PresetRule(kind=kind, bandwidth=bandwidth, tie=TIE, situations=known)})
+    rule = PresetRule(kind=kind, bandwidth=bandwidth, spread=spread, tie=TIE, situations=known)
+    return draft.model_copy(update={"rule": rule})
 
 
 def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
     """For each piece of evidence the middle between the two kinds of sets, and how well it tells them apart.
 
     The middle is that between the most alike of both kinds; at the means of both the log-odds are 4 apart.
-    A set, network and image size count once, with the most images, where the numbers are surest. The weight is
-    ``2 AUC - 1`` over them: 1 where all similar ones are on one side, 0 where it tells nothing.
+    A set and network count once, with the most images and at the network's own image size, where the numbers are
+    surest. The weight is ``2 AUC - 1`` over them: 1 where all similar ones are on one side, 0 where it tells nothing.
     """
     cases, rules = list(cases), {}
     for spec in EVIDENCE:
         groups: dict[bool, list[float]] = {True: [], False: []}
         for data, network in product(SETS, WEIGHTS):
-            these = [case for case in cases if (case.data, case.situation.network) == (data, network)]
-            for pixels in {case.situation.image_size for case in these}:
-                sizes = [case.measured for case in these if case.situation.image_size == pixels]
-                value = spec.value(max(sizes, key=lambda measured: measured.size.images))
-                if value is not None and math.isfinite(value):
-                    groups[SETS[data].similar].append(value)
+            these = [
+                case.measured
+                for case in cases
+                if (case.data, case.situation.network, case.situation.image_size) == (data, network, None)
+            ]
+            value = spec.value(max(these, key=lambda measured: measured.size.images)) if these else None
+            if value is not None and math.isfinite(value):
+                groups[SETS[data].similar].append(value)
         similar, different = groups[True], groups[False]
         if not similar or not different:
             rules[spec.name] = load_thresholds().evidence[spec.name].model_copy(update={"weight": 0.0})
@@ -190,7 +198,7 @@ def _known(case: Case, thresholds: Thresholds) -> Known:
     here = situation_of(case.measured, place, case.situation.name)
     scores = {title: round(score, 5) for title, score in _known_scores(case).items()}
     changes = {"data": case.data, "scores": scores, "similar": round(here.similar, 4), "skill": round(here.skill, 4)}
-    changes["gain"] = round(here.gain, 4)
+    changes |= {name: round(getattr(here, name) or 0.0, 4) for name in ("gain", "ahead")}
     return here.model_copy(update=changes)
 
 

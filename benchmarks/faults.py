@@ -199,6 +199,9 @@ def strike(fault: Fault, folder: Path, seconds: float) -> tuple[bool, str]:
 
         return wait(forked(doomed, log)) == -signal.SIGKILL, ""
     process = forked(lambda: fit(config), log)
+    if fault.kind == "flipped byte":
+        wait_for(checkpoint_in(folder), 10 * seconds)
+        seconds /= 2
     time.sleep(rng.uniform(0.0, seconds))
     number = signal.SIGTERM if fault.kind == "SIGTERM" else signal.SIGKILL
     os.kill(process, number)
@@ -209,9 +212,21 @@ def strike(fault: Fault, folder: Path, seconds: float) -> tuple[bool, str]:
     return code == -signal.SIGKILL, ""
 
 
+def checkpoint_in(folder: Path) -> Path:
+    """The newest checkpoint of the run in a folder."""
+    return folder / "job" / "checkpoints" / "last.safetensors"
+
+
+def wait_for(path: Path, seconds: float) -> None:
+    """Wait until a file is there, or the time is over."""
+    until = time.monotonic() + seconds
+    while not path.is_file() and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def flip(folder: Path, seed: int) -> bool:
     """Flip a bit of the newest checkpoint; whether there is one."""
-    path = folder / "job" / "checkpoints" / "last.safetensors"
+    path = checkpoint_in(folder)
     if not path.is_file():
         return False
     rng, data = random.Random(seed), bytearray(path.read_bytes())
@@ -270,13 +285,12 @@ def disturbed_run(fault: Fault, seconds: float, size: int, expected: dict[str, A
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         folder = Path(place)
         if fault.kind == "full disk":
-            disturbed, problem = fill_up(folder, fault.seed, size)
+            unfinished, problem = fill_up(folder, fault.seed, size)
         else:
-            disturbed, problem = strike(fault, folder, seconds)
-        if fault.kind == "flipped byte":
-            disturbed = flip(folder, fault.seed)
+            unfinished, problem = strike(fault, folder, seconds)
+        disturbed = unfinished and (fault.kind != "flipped byte" or flip(folder, fault.seed))
         for _ in range(_RETRIES):
-            if problem or wait(forked(lambda: fit(config_for(folder)), folder / "log.txt")) == 0:
+            if problem or not unfinished or wait(forked(lambda: fit(config_for(folder)), folder / "log.txt")) == 0:
                 break
         else:
             tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-3:]

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,12 @@ def _sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, ready: Callable[[], None] | None = None) -> Iterator[Path]:
     """Give a temporary path beside ``path``; what was written there takes its place at the end, or vanishes on error.
 
     Args:
         path: Where the file shall stand. Its folder is made.
+        ready: Called when the new file is whole, before it takes its place.
 
     Yields:
         The path to write to.
@@ -52,6 +53,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
+        if ready is not None:
+            ready()
         os.replace(temporary, path)
         _sync_folder(path.parent)
     finally:

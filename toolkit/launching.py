@@ -142,12 +142,24 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:
-    """The last words of the processes that the terminal does not hear."""
+    """The last words of the processes that the terminal does not hear; not when all end alike, as the first one did."""
+    ends: dict[tuple[int, tuple[str, ...]], list[int]] = {}
     for rank, (process, log) in enumerate(zip(processes, logs, strict=True)):
-        if log is None or not process.returncode:
-            continue
-        log.seek(0)
-        lines = log.read().decode(errors="replace").strip().splitlines()
-        console.print(f"process {rank} ended with {process.returncode}; its last words:", style="red", markup=False)
-        for line in lines[-_TOLD_LINES:]:
+        if log is not None and process.returncode:
+            ends.setdefault((process.returncode, _last_words(log)), []).append(rank)
+    if [(code, len(ranks)) for (code, _), ranks in ends.items()] == [(processes[0].returncode, len(processes) - 1)]:
+        return
+    for (code, words), ranks in ends.items():
+        who, whose = ("process", "its") if len(ranks) == 1 else ("processes", "their")
+        who += f" {', '.join(map(str, ranks))}"
+        console.print(f"{who} ended with {code}; {whose} last words:", style="red", markup=False)
+        for line in words:
             console.print(f"  {line}", markup=False)
+
+
+def _last_words(log: IO[bytes]) -> tuple[str, ...]:
+    """The error and its hint, where it is one of ours; else a few lines."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    return tuple(lines[errors[-1] :] if errors else lines[-_TOLD_LINES:])

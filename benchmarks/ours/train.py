@@ -6,7 +6,8 @@ import argparse
 import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
-from toolkit import cli
+from toolkit import cli, launching
+from toolkit.runtime import world_size
 
 
 def main(args: argparse.Namespace) -> cli.Outcome:
@@ -16,8 +17,10 @@ def main(args: argparse.Namespace) -> cli.Outcome:
 
     wall, cpu = time.perf_counter(), _cpu()
     done = jobs.train(config)
-    section = {"seconds": time.perf_counter() - wall, "cpu_seconds": _cpu() - cpu}
-    return cli.Outcome({**done.json, **section})
+    seconds, cpu_seconds = time.perf_counter() - wall, _cpu() - cpu
+    if world_size() > 1:  # of the others this process knows nothing: at most all of the time
+        cpu_seconds = seconds * world_size()
+    return cli.Outcome({**(done.json or {}), "seconds": seconds, "cpu_seconds": cpu_seconds})
 
 
 def _cpu() -> float:
@@ -26,4 +29,4 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    cli.run(cli.make_parser(__doc__, config=True), main)
+    cli.run(cli.make_parser(__doc__, config=True), main, others=lambda args: launching.share(cli.read_config(args)))

@@ -116,6 +116,33 @@ def test_among_equals_the_cheapest(thresholds: Thresholds) -> None:
     assert rank_presets(situation("x", 10, 0.9), place, rule)[0].title == "small_similar"
 
 
+def test_what_the_probes_say_counts_by_its_error(thresholds: Thresholds) -> None:
+    known = (situation("a", 10, 0.9, small_similar=0.9, **{"small_different/shallow_features": 0.8}),)
+    place = place_of(BIG, (), thresholds.size)
+    rule = PresetRule(kind="nearest", bandwidth=1, tie=0.003, spread=0.1, situations=known)
+    here = situation("x", 10, 0.9)
+    for error, first in ((None, "small_similar"), (0.5, "small_similar"), (0.03, "small_different/shallow_features")):
+        measured = here.model_copy(update={"ahead": -0.2, "ahead_error": error})
+        assert rank_presets(measured, place, rule)[0].title == first
+    blind = rule.model_copy(update={"spread": 0.0})
+    sure = here.model_copy(update={"ahead": -0.2, "ahead_error": 0.03})
+    assert rank_presets(sure, place, blind)[0].title == "small_similar"
+    losses = expected_losses(sure, rule)
+    assert min(losses.values()) == 0
+    assert losses["small_similar"] == pytest.approx(0.2 * (1 - 0.0826) - 0.1 * 0.0826, abs=1e-3)
+
+
+def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> None:
+    rule = PresetRule(
+        kind="nearest", bandwidth=1, tie=0.003, situations=(situation("a", 10, 0.9, finetune=0.8, small_similar=0.9),)
+    )
+    place = place_of(BIG, (), thresholds.size)
+    assert rank_presets(situation("x", 60, 0.9), place, rule)[0].title == "small_similar"
+    far = rank_presets(situation("y", 600, 0.9), place, rule)[0]
+    assert far.title == f"{place.cell}"
+    assert far.loss is None
+
+
 def test_without_situations_the_matrix_holds(thresholds: Thresholds) -> None:
     rule = PresetRule(kind="nearest", bandwidth=1, tie=0.003)
     place = place_of(BIG, (), thresholds.size)

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from toolkit.data.sharding import shard
+from toolkit.data.sharding import shard, steps_behind
 
 CASES = list(itertools.product([0, 1, 2, 5, 16, 31, 32, 33, 34, 64, 65, 97], [1, 2, 16, 32], [1, 2, 3, 4]))
 
@@ -35,3 +35,20 @@ def test_training_ranks_make_equally_many_batches(total: int, batch: int, world:
         assert all(size == batch for rank in per_rank for size in rank)
     elif batch > 1 and total >= world:
         assert sum(map(sum, per_rank)) == total
+
+
+@pytest.mark.parametrize(("total", "batch", "world"), [case for case in CASES if case[0] >= case[2]])
+def test_steps_behind_are_those_whose_samples_were_seen(total: int, batch: int, world: int) -> None:
+    per_rank = [sizes(shard(total, batch, rank=rank, world_size=world, equal=True)) for rank in range(world)]
+    seen = 0
+    for step, together in enumerate(zip(*per_rank, strict=True)):
+        assert steps_behind(seen, total, batch, world_size=world) == step
+        seen += sum(together)
+        assert steps_behind(seen - 1, total, batch, world_size=world) == step
+    assert steps_behind(seen, total, batch, world_size=world) == len(per_rank[0])
+
+
+def test_steps_of_another_number_of_processes() -> None:
+    assert steps_behind(36, 100, 12, world_size=2) == 1
+    assert steps_behind(48, 100, 12, world_size=2) == 2
+    assert steps_behind(48, 100, 6, world_size=2) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests.engine.test_resume import Stops
 from toolkit.config import Config, dump_config
-from toolkit.engine import RunFolder
+from toolkit.engine import RunFolder, Trainer, build_job
 from toolkit.engine.state import TrainingState
+from toolkit.errors import Interrupted
 
 Make = Callable[..., Config]
 PROGRAM = Path(__file__).with_name("distributed_program.py")
@@ -89,3 +92,29 @@ def test_a_process_that_dies_ends_the_job_and_another_number_goes_on(make: Make,
     assert "Traceback" not in said
     (resumed,), _ = run(tmp_path, 1, "train", job, 0, folder.path)
     assert resumed["last"]["epoch"] == 4
+
+
+def test_another_number_goes_on_in_the_middle_of_an_epoch(make: Make, tmp_path: Path) -> None:
+    values = {**NO_BATCH_NORM, "train": {**NO_BATCH_NORM["train"], "epochs": 2}}
+    (alone,), _ = run(tmp_path, 1, "train", written(make(name="whole", **values), tmp_path / "whole.yaml"))
+    config = make(**values)
+    with pytest.raises(Interrupted):
+        Trainer(build_job(config), [Stops(2)]).fit()
+    begun = config.output_dir / "job"
+    assert (TrainingState.load(RunFolder(begun).last).step, len(alone["losses"])) == (3, 8)
+    for folder, processes, said_of_it, losses in (
+        ("shared", 2, "resuming", alone["losses"][3:]),  # the same batches, shared
+        ("own", 1, "36 images of this epoch were seen in 3 steps; in batches of 24 that is step 1", None),
+    ):
+        shutil.copytree(begun, config.output_dir / folder)
+        going_on = make(**{**values, "train": {**values["train"], "processes": processes}})
+        job = written(going_on, tmp_path / f"{folder}.yaml")
+        found, said = run(tmp_path, 2, "train", job, 0, config.output_dir / folder)
+        assert said_of_it in said
+        assert found[0]["losses"] == found[1]["losses"]
+        if losses is None:
+            assert len(found[0]["losses"]) == 3
+        else:
+            assert found[0]["losses"] == pytest.approx(losses, rel=1e-5)
+            assert "images of this epoch" not in said
+        assert found[0]["last"]["epoch"] == 2

@@ -1,4 +1,4 @@
-"""Three launch groups on loopback ports, as on three machines: they train together, and a death ends all with a word."""
+"""Three launch groups on loopback ports, as on three machines: they train together, and end together with a word."""
 
 from __future__ import annotations
 
@@ -36,16 +36,9 @@ def launched(repo: Path, config: Path, folder: Path) -> list[subprocess.Popen[by
         subprocess.Popen(
             [
                 *words,
-                "--rank",
-                str(node),
-                "--nproc_per_node",
-                "1",
-                "--job_id",
-                "job",
-                "--log_dir",
-                str(folder / f"{node}"),
-            ]
-            + [str(repo / "tools/train.py"), "-c", str(config)],
+                *("--rank", str(node), "--nproc_per_node", "1", "--job_id", "job"),
+                *("--log_dir", str(folder / f"{node}"), str(repo / "tools/train.py"), "-c", str(config)),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -18,7 +18,7 @@ from paddle.amp.auto_cast import amp_global_state
 import toolkit.engine.stepper as stepper_module
 from tests.engine.test_resume import Stops, assert_same, finetune, weights_of
 from toolkit.config import Config, TrainConfig
-from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job
+from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job, predict_outputs
 from toolkit.engine.keeping import load_newest
 from toolkit.engine.precision import autocast, check_device, make_scaler
 from toolkit.errors import ConfigError, Interrupted
@@ -69,6 +69,18 @@ def test_a_run_in_mixed_precision_is_evaluated_on_a_cpu(make: Make) -> None:
         assert not make_scaler(config.train).is_enable()
     found = evaluate_job(build_job(config, weights=result.folder.best))
     assert all(found[name] == result.best[name] for name in ("loss", "top1"))
+
+
+def test_outputs_in_half_precision_are_measured_in_single(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = build_job(make())
+    real = job.network.forward
+    monkeypatch.setattr(job.network, "forward", lambda x: real(x).astype("float16"))
+    loader = job.loader(job.data.val, training=False)
+    outputs, labels = predict_outputs(Trainer(job).model, loader)
+    assert outputs.dtype == np.float32
+    metrics = job.objective.metrics(outputs, labels)
+    assert all(isinstance(value, float) for value in metrics.values())
+    assert np.isfinite(metrics["loss"])
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 import toolkit.engine.keeping
 from toolkit.config import Config, load_config
 from toolkit.engine import RunFolder, RunResult, Trainer, build_job
-from toolkit.engine.keeping import load_newest
+from toolkit.engine.keeping import CheckpointKeeper, load_newest
 from toolkit.engine.state import TrainingState
 from toolkit.errors import DivergedError, Interrupted, TrainingError
 
@@ -119,6 +119,58 @@ def test_a_damaged_newest_checkpoint_falls_back(make: Make, capsys: pytest.Captu
     folder.last.write_bytes(data)
     result = Trainer.from_config(config).fit(resume=folder.path)
     assert "going on from previous.safetensors" in capsys.readouterr().err
+    assert_same(whole, result)
+
+
+@pytest.mark.parametrize("operation", ["fsync", "link", "replace"])
+def test_two_whole_checkpoints_stay_while_another_is_written(
+    make: Make, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    config = finetune(make)
+    with pytest.raises(Interrupted):
+        Trainer(build_job(config), [Stops(5)]).fit()
+    folder = RunFolder(config.output_dir / "job")
+    before = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
+    keeper, left = CheckpointKeeper(folder), {"link": 1, "fsync": 1, "replace": 2}[operation]
+    keeper.keep(TrainingState.load(folder.last))
+    real = getattr(os, operation)
+
+    def dies(*arguments: Any, **words: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise SystemExit
+        return real(*arguments, **words)
+
+    monkeypatch.setattr(os, operation, dies)
+    with pytest.raises(SystemExit):
+        keeper.write()
+    stayed = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
+    assert stayed == (before if operation != "replace" else [before[1], before[1]])
+
+
+def test_what_a_killed_process_left_is_taken_away(make: Make) -> None:
+    config = finetune(make)
+    with pytest.raises(Interrupted):
+        Trainer(build_job(config), [Stops(2)]).fit()
+    folder = RunFolder(config.output_dir / "job")
+    for name in (".last.safetensors.0123abcd.tmp", ".new-best.pdparams", ".previous.safetensors.link"):
+        (folder.last.parent / name).write_bytes(b"half")
+    Trainer.from_config(config).fit(resume=folder.path)
+    assert not list(folder.last.parent.glob(".*"))
+
+
+def test_a_damaged_first_checkpoint_begins_anew(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = Trainer.from_config(finetune(make, "whole")).fit()
+    config = finetune(make)
+    with pytest.raises(SystemExit):
+        Trainer(build_job(config), [Dies(2)]).fit()
+    folder = RunFolder(config.output_dir / "job")
+    folder.last.write_bytes(folder.last.read_bytes()[:-1])
+    result = Trainer.from_config(config).fit(resume=folder.path)
+    said = capsys.readouterr().err
+    assert "last.safetensors is no checkpoint, or damaged" in said
+    assert "it begins anew" in said
     assert_same(whole, result)
 
 

@@ -12,9 +12,11 @@ from toolkit.errors import ConfigError
 from toolkit.stage import StageInfo
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan, spec_of
 from toolkit.transfer.phases import wished_phases
+from toolkit.transfer.presets import HEAD_FIRST
 
 STAGES = [StageInfo(f"features.{i}", (32, 8, 8), 10) for i in range(19)]
 NAMES = [stage.name for stage in STAGES]
+MOVING = ("large_similar", "large_different", "finetune")
 
 
 def plan(train: dict[str, Any] | None = None, **transfer: Any) -> Plan:
@@ -29,11 +31,51 @@ def test_head_first_puts_a_phase_before_the_presets_own() -> None:
     found = plan(preset="large_similar", head_first=4)
     assert shape(found) == [("head", 4, 19), ("fine-tune", 15, 14)]
     head, tuned = found.phases
-    assert tuned == plan(preset="large_similar").phases[0]
+    assert tuned == plan(preset="large_similar", head_first=0).phases[0]
     assert head.lr > tuned.lr
     assert (found.augment_of(head), found.augment_of(tuned)) == ("none", "standard")
     assert "2202.10054" in found.notes[0]
     assert (found.augment, found.optimizer) == ("standard", "adamw")
+
+
+@pytest.mark.parametrize("wish", [{"preset": name} for name in MOVING] + [{"size": "medium"}, {"size": "large"}])
+def test_presets_that_move_stages_begin_with_the_head(wish: dict[str, str]) -> None:
+    head, tuned = plan(**wish).phases
+    assert (head.name, head.epochs, head.frozen) == ("head", HEAD_FIRST, 19)
+    assert (tuned,) == plan(**wish, head_first=0).phases
+    assert plan(**wish) == plan(**wish, head_first=HEAD_FIRST)
+
+
+def test_presets_that_do_not_move_pretrained_stages_do_not() -> None:
+    own = [spec for spec in PRESETS if spec.head_first]
+    assert {spec.title for spec in own} == {*MOVING, "small_different/finetune_most"}
+    assert shape(plan(preset="small_different", variant="finetune_most"))[0] == ("head", HEAD_FIRST, 19)
+    for name in ("small_similar", "small_different", "linear_probe", "scratch", "custom"):
+        assert len(plan(preset=name).phases) == 1
+
+
+@pytest.mark.parametrize(
+    ("train", "transfer", "names"),
+    [
+        ({"epochs": 4}, {}, ["fine-tune"]),
+        ({}, {"phases": [{"epochs": 2, "freeze": 3}]}, ["phase 1"]),
+        ({"epochs": 2}, {"gradual_unfreezing": True}, ["head", "fine-tune"]),
+        ({"epochs": 4}, {"head_first": HEAD_FIRST}, ["head", "fine-tune"]),
+        ({}, {"gradual_unfreezing": False}, ["head", "fine-tune"]),
+        ({"lr": 0.01, "optimizer": "momentum"}, {"backbone_lr": 0.5}, ["head", "fine-tune"]),
+    ],
+)
+def test_who_says_how_long_to_train_gets_no_more(
+    train: dict[str, Any], transfer: dict[str, Any], names: list[str]
+) -> None:
+    assert [phase.name for phase in plan(train, preset="large_different", **transfer).phases] == names
+
+
+def test_a_network_without_weights_has_no_head_first() -> None:
+    transfer = TransferConfig(preset="finetune")
+    found = resolve_plan(transfer, TrainConfig(), STAGES, pretrained=False)
+    assert shape(found) == [("fine-tune", 15, 0)]
+    assert found.notes == ()
 
 
 def test_another_augmentation_leaves_the_heads_own() -> None:
@@ -71,8 +113,9 @@ def test_gradual_unfreezing_takes_as_many_epochs_and_ends_where_the_preset_does(
         ("unfreeze 3", 1, 5),
         ("fine-tune", 11, 0),
     ]
-    assert found.epochs == plan(preset="finetune").epochs
-    assert found.phases[-1].multipliers == plan(preset="finetune").phases[0].multipliers
+    (alone,) = plan(preset="finetune", head_first=0).phases
+    assert found.epochs == alone.epochs
+    assert found.phases[-1].multipliers == alone.multipliers
     assert any("1801.06146" in note for note in found.notes)
 
 
@@ -145,7 +188,7 @@ def test_zero_and_false_turn_a_presets_wish_off() -> None:
     off = wished_phases(TransferConfig(head_first=0, gradual_unfreezing=False), TrainConfig(), spec, NAMES)
     assert [wish.name for wish in off] == ["fine-tune"]
     own = wished_phases(TransferConfig(phases=({"epochs": 1},)), TrainConfig(), spec, NAMES)
-    assert [wish.name for wish in own] == ["head", "phase 1"]
+    assert [wish.name for wish in own] == ["phase 1"]
 
 
 # by size alone

@@ -10,6 +10,7 @@ from toolkit.config import TrainConfig, TransferConfig
 from toolkit.errors import ConfigError
 from toolkit.stage import StageInfo
 from toolkit.transfer import PRESETS, Plan, PresetSpec, get_preset, resolve_cut, resolve_plan
+from toolkit.transfer.presets import HEAD_FIRST
 
 RESNET50 = [
     StageInfo(name, (64, 8, 8), 100)
@@ -23,25 +24,33 @@ def plan(stages: list[StageInfo], train: dict[str, Any] | None = None, **transfe
 
 
 @pytest.mark.parametrize(
-    ("preset", "variant", "cut", "frozen", "top_rate", "augment", "epochs"),
+    ("preset", "variant", "cut", "frozen", "top_rate", "augment", "head_first", "epochs"),
     [
-        ("small_similar", None, None, 19, 0.0, "none", 30),
-        ("linear_probe", None, None, 19, 0.0, "none", 30),
-        ("small_different", None, 8, 8, 0.0, "none", 30),
-        ("small_different", "shallow_features", 8, 8, 0.0, "none", 30),
-        ("small_different", "finetune_most", None, 5, 0.1, "strong", 25),
-        ("large_similar", None, None, 14, 0.1, "standard", 15),
-        ("large_different", None, None, 0, 0.3, "standard", 15),
-        ("finetune", None, None, 0, 0.1, "standard", 15),
-        ("scratch", None, None, 0, 1.0, "standard", 40),
-        ("custom", None, None, 0, 0.1, "standard", 15),
+        ("small_similar", None, None, 19, 0.0, "none", False, 30),
+        ("linear_probe", None, None, 19, 0.0, "none", False, 30),
+        ("small_different", None, 8, 8, 0.0, "none", False, 30),
+        ("small_different", "shallow_features", 8, 8, 0.0, "none", False, 30),
+        ("small_different", "finetune_most", None, 5, 0.1, "strong", True, 25),
+        ("large_similar", None, None, 14, 0.1, "standard", True, 15),
+        ("large_different", None, None, 0, 0.3, "standard", True, 15),
+        ("finetune", None, None, 0, 0.1, "standard", True, 15),
+        ("scratch", None, None, 0, 1.0, "standard", False, 40),
+        ("custom", None, None, 0, 0.1, "standard", False, 15),
     ],
 )
 def test_presets_on_mobilenet_v2(
-    preset: str, variant: str | None, cut: int | None, frozen: int, top_rate: float, augment: str, epochs: int
+    preset: str,
+    variant: str | None,
+    cut: int | None,
+    frozen: int,
+    top_rate: float,
+    augment: str,
+    head_first: bool,
+    epochs: int,
 ) -> None:
     found = plan(MOBILENET_V2, preset=preset, variant=variant)
-    (phase,) = found.phases
+    *before, phase = found.phases
+    assert [(each.frozen, each.epochs) for each in before] == [(19, HEAD_FIRST)] * head_first
     assert (found.cut, phase.frozen, found.augment, phase.epochs) == (cut, frozen, augment, epochs)
     assert len(phase.multipliers) == (cut or 19)
     assert phase.multipliers[:frozen] == (0.0,) * frozen
@@ -75,7 +84,7 @@ def test_every_row_is_sound(spec: PresetSpec) -> None:
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
 def test_every_optimizer_has_a_rate_and_heads_alone_learn_faster(optimizer: str) -> None:
     head = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="small_similar").phases[0].lr
-    tuned = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="finetune").phases[0].lr
+    tuned = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="finetune").phases[-1].lr
     assert 0 < tuned <= head
 
 
@@ -153,7 +162,7 @@ def test_multiplier_of_a_frozen_stage_is_a_contradiction() -> None:
     with pytest.raises(ConfigError, match=r"layer1\.0 has 0\.5, but the plan freezes it"):
         plan(RESNET50, preset="large_similar", lr_multipliers={"layer1.0": 0.5})
     found = plan(RESNET50, preset="large_similar", lr_multipliers={"layer1.0": 0.0})
-    assert found.phases[0].multipliers[1] == 0.0
+    assert found.phases[-1].multipliers[1] == 0.0
 
 
 def test_multiplier_of_a_stage_that_moves_in_a_later_phase_is_fine() -> None:
@@ -199,7 +208,7 @@ def test_a_rate_for_a_frozen_backbone_is_noted() -> None:
     assert plan(RESNET50, preset="small_similar", backbone_lr=0.1).notes == (
         "transfer.backbone_lr has no effect: all stages are frozen",
     )
-    assert plan(RESNET50, preset="finetune", backbone_lr=0.1).notes == ()
+    assert plan(RESNET50, preset="finetune", backbone_lr=0.1, head_first=0).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -226,6 +235,36 @@ def test_another_augmentation_leaves_the_rest() -> None:
     assert other.with_augment("standard") == found
 
 
+@pytest.mark.parametrize(
+    ("wish", "expected"),
+    [
+        ({"preset": "finetune"}, "frozen"),
+        ({"preset": "custom", "freeze": 3}, "frozen"),
+        ({"size": "large"}, "frozen"),
+        ({"preset": "scratch"}, "train"),
+        ({"preset": "finetune", "batch_norm": "train"}, "train"),
+        ({"preset": "large_similar", "batch_norm": "frozen"}, "frozen"),
+    ],
+)
+def test_batch_norm_keeps_its_statistics_where_they_come_from_pretraining(wish: dict[str, Any], expected: str) -> None:
+    assert plan(RESNET50, **wish).batch_norm == expected
+
+
+def test_random_weights_have_no_statistics_to_keep() -> None:
+    with pytest.raises(ConfigError, match=r"batch_norm: preset scratch starts from random weights") as caught:
+        plan(RESNET50, preset="scratch", batch_norm="frozen")
+    assert caught.value.hint == "leave batch_norm out, or take another preset"
+    assert plan(RESNET50, preset="scratch", batch_norm="train") == plan(RESNET50, preset="scratch")
+
+
+def test_nor_has_a_network_that_comes_without_weights() -> None:
+    wish = TransferConfig(preset="finetune")
+    assert resolve_plan(wish, TrainConfig(), RESNET50, pretrained=False).batch_norm == "train"
+    with pytest.raises(ConfigError, match=r"batch_norm: model\.pretrained: false starts from random") as caught:
+        resolve_plan(wish.model_copy(update={"batch_norm": "frozen"}), TrainConfig(), RESNET50, pretrained=False)
+    assert caught.value.hint == "leave batch_norm out, or set model.pretrained"
+
+
 def test_unknown_preset_and_variant() -> None:
     with pytest.raises(ConfigError, match="unknown preset 'finetuen'") as caught:
         get_preset("finetuen")
@@ -242,7 +281,7 @@ def test_the_optimizer_follows_what_moves() -> None:
 
 def test_a_rate_that_is_much_for_the_chosen_optimizer_is_noted() -> None:
     assert any("usual is" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
-    assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune").notes == ()
+    assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune", head_first=0).notes == ()
 
 
 def test_regression_takes_adamw_for_a_head_alone() -> None:

@@ -27,12 +27,21 @@ def _row(lines: list[str], stage: str) -> list[str]:
 
 
 def test_one_phase() -> None:
-    lines = _lines(preset="large_similar")
+    lines = _lines(preset="large_similar", head_first=0)
     assert lines[0].strip() == "plan: large_similar"
     assert _row(lines, "block0") == ["block0", "8x16x16", "1,000", "yes", "-"]
     assert _row(lines, "block3") == ["block3", "32x16x16", "4,000", "no", "0.0001"]
     assert _row(lines, "head") == ["head", "", "42", "no", "0.001"]
     assert _row(lines, "total") == ["total", "", "10,042", "6,000", "15 epochs"]
+
+
+def test_the_head_first() -> None:
+    lines = _lines(preset="large_similar")
+    assert any("lr: head" in line and "lr: fine-tune" in line for line in lines)
+    assert _row(lines, "block0")[3:] == ["yes", "-", "-"]
+    assert _row(lines, "block3")[3:] == ["in head", "-", "0.0001"]
+    assert _row(lines, "total")[3:] == ["6,000", "10 epochs", "15 epochs"]
+    assert any("head first, 10 epoch(s) without augmentation" in line for line in lines)
 
 
 def test_two_phases_and_names_with_brackets() -> None:
@@ -59,6 +68,17 @@ def test_rates_of_head_and_backbone_stand_below() -> None:
     decaying, flat = (" ".join(map(str.strip, _lines(preset="finetune", lr_decay=decay))) for decay in (0.5, None))
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 to 0.0125 at block0" in decaying
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 down to block0" in flat
+
+
+def test_what_batch_norm_does_is_said_where_stages_move() -> None:
+    said = "BatchNorm keeps the statistics of pretraining"
+    for wish, expected in [
+        ({"preset": "finetune"}, True),
+        ({"preset": "finetune", "batch_norm": "train"}, False),
+        ({"preset": "linear_probe"}, False),
+        ({"preset": "scratch"}, False),
+    ]:
+        assert any(said in line for line in _lines(**wish)) is expected
 
 
 def test_many_phases_are_numbered_and_named_below() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -135,8 +136,15 @@ def situation_of(measured: Measurement, place: Place, name: str) -> Situation:
         similar=place.similar,
         skill=_NO_SKILL if depth is None else skill(depth.scores[-1], depth.chance),
         gain=top_gain(measured) or 0.0,
+        ahead=0.0 if depth is None else depth.scores[-1] - depth.scores[_usual_cut(measured) - 1],
+        ahead_error=None if depth is None else math.hypot(depth.errors[-1], depth.errors[_usual_cut(measured) - 1]),
         scores={},
     )
+
+
+def _usual_cut(measured: Measurement) -> int:
+    """Number of stages that ``shallow_features`` keeps by itself."""
+    return resolve_cut(TransferConfig(preset="small_different"), [one.info for one in measured.stages]) or 1
 
 
 def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
@@ -171,11 +179,14 @@ def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train
 def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
     """The job with the recommended plan, its epochs and rate in figures where the user has not said them."""
     train: dict[str, Any] = {}
-    if config.transfer.phases is None and len(plan.phases) == 1 and config.train.solver != "exact":
-        train = {"epochs": config.train.epochs or plan.epochs}
-        if config.model.head.type == "linear":  # rates of other heads are the job's to know
-            train["lr"] = config.train.lr or plan.phases[-1].lr
     wishes = _wishes(choice.title, measured, config.transfer).model_dump()
+    if not config.transfer.phases and not config.transfer.gradual_unfreezing and config.train.solver != "exact":
+        *head, last = plan.phases
+        train = {"epochs": config.train.epochs or last.epochs}
+        if head:
+            wishes["head_first"] = sum(phase.epochs for phase in head)
+        if config.model.head.type == "linear":  # rates of other heads are the job's to know
+            train["lr"] = config.train.lr or last.lr
     return with_overrides(config, transfer=wishes, train=train)
 
 

@@ -21,6 +21,9 @@ ADVISED = (
     "small_different/finetune_most",
 )
 """Presets that advice may name, the cheapest first."""
+_REACH = 8
+"""What was found with so many images holds for so many times as many; for more the matrix holds."""
+_ALL, _SHALLOW = "small_similar", "small_different/shallow_features"
 _OF_CELL: dict[Cell, tuple[str, str]] = {
     "small_similar": ("small_similar", "large_similar"),
     "small_different": ("small_different/finetune_most", "small_different/shallow_features"),
@@ -82,7 +85,20 @@ def expected_losses(here: Situation, rule: PresetRule) -> dict[str, float]:
             total = sums.setdefault(title, [0.0, 0.0])
             total[0] += weight * (best - score)
             total[1] += weight
-    return {title: loss / weight for title, (loss, weight) in sums.items()}
+    return _corrected(here, rule, {title: loss / weight for title, (loss, weight) in sums.items()})
+
+
+def _corrected(here: Situation, rule: PresetRule, losses: dict[str, float]) -> dict[str, float]:
+    """Losses with what the probes of this very data say of all features against shallow ones.
+
+    The lead that situations like it have and the lead that was measured are weighted by their variances.
+    """
+    if not rule.spread or here.ahead_error is None or not {_ALL, _SHALLOW} <= set(losses):
+        return losses
+    usual, trust = losses[_SHALLOW] - losses[_ALL], rule.spread**2 / (rule.spread**2 + here.ahead_error**2)
+    changed = {**losses, _SHALLOW: losses[_ALL] + trust * here.ahead + (1 - trust) * usual}
+    least = min(changed.values())
+    return {title: loss - least for title, loss in changed.items()}
 
 
 def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice]:
@@ -94,7 +110,7 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
         rule: What decides.
     """
     own = [Choice(title) for title in _OF_CELL[place.cell]]
-    losses = expected_losses(here, rule) if rule.kind == "nearest" else {}
+    losses = expected_losses(here, rule) if rule.kind == "nearest" and _within(here, rule) else {}
     if len(losses) < len(own):
         return own
     least = min(losses.values())
@@ -103,6 +119,14 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
     near = sorted(rule.situations, key=lambda there: -nearness(here, there, rule.bandwidth))
     like = tuple(there.name for there in near[:3])
     return [Choice(title, losses[title], like) for title in (tied[0], *rest)]
+
+
+def _within(here: Situation, rule: PresetRule) -> bool:
+    """Whether some situation has nearly as many images: beyond all of them the calibration says nothing."""
+    return any(
+        there.train_images * _REACH >= here.train_images and there.per_class * _REACH >= here.per_class
+        for there in rule.situations
+    )
 
 
 def best_stage(depth: Depth, allowed: Sequence[int] | None = None) -> int:

@@ -83,6 +83,8 @@ class Situation(_Numbers):
         similar: How similar to the source task the evidence is, in [0, 1].
         skill: Of the linear probe on the last stage, from chance (0) to perfection (1).
         gain: How much of that the upper half of the network adds.
+        ahead: Score of the probe on the last stage minus that where ``shallow_features`` cuts.
+        ahead_error: Its standard error; None where nothing was measured.
         scores: Title of a preset (``small_different/shallow_features``) -> mean of the task's main metric.
     """
 
@@ -94,6 +96,8 @@ class Situation(_Numbers):
     similar: float
     skill: float
     gain: float
+    ahead: float = 0.0
+    ahead_error: float | None = None
     scores: dict[str, float]
 
 
@@ -104,6 +108,8 @@ class PresetRule(_Numbers):
         kind: ``matrix``: the cell's own; ``nearest``: the one that lost least in the calibration's situations, those
             near by counting most.
         bandwidth: Of ``nearest``: at this distance a situation counts 0.6 times as much as at none.
+        spread: Of ``nearest``: how much the lead of all features over shallow ones varies between sets; the larger, the
+            more counts what the probes of this very data say of it (0: nothing).
         tie: Presets that are expected to lose so little more than the best count as equal; the cheapest is taken.
         situations: The calibration's.
         validation: What the calibration said of the rule on sets that it had not seen: name -> number.
@@ -111,6 +117,7 @@ class PresetRule(_Numbers):
 
     kind: Literal["matrix", "nearest"]
     bandwidth: float = Field(gt=0)
+    spread: float = Field(default=0.0, ge=0)
     tie: float = Field(ge=0)
     situations: tuple[Situation, ...] = ()
     validation: dict[str, float] = {}

@@ -19,10 +19,11 @@ __all__ = ["ALWAYS", "USUAL_RECIPE", "Candidate", "candidate_names", "check_cand
 USUAL_RECIPE = "usual_recipe"
 ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")
 """Part of every bake-off: what the features are worth as they stand, what others do, and no transfer at all."""
-_USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0}
+_USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0, "head_first": 0, "batch_norm": "train"}
 _USUAL_TRAIN = {"optimizer": "momentum", "lr": 0.01}
-"""Fine-tune everything with one rate, as the tutorials of PyTorch (S. Chilamkurthy, "Transfer Learning for Computer
-Vision": SGD with momentum 0.9, rate 0.001 at 4 images a step, which is 0.01 at about 32) and many others do."""
+"""Fine-tune everything at once with one rate, BatchNorm's statistics too, as the tutorials of PyTorch (S. Chilamkurthy,
+"Transfer Learning for Computer Vision": SGD with momentum 0.9, rate 0.001 at 4 images a step, which is 0.01 at about
+32) and many others do."""
 _OF_THE_PLAN = {"lr", "solver"}
 """Keys of ``train`` that belong to the config's own preset, and not to the others."""
 _NOT_FROM_SCRATCH = {"l2_sp"}
@@ -195,7 +196,8 @@ def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dic
 
 def _resolved(candidate: Candidate, config: Config, job: Job) -> Candidate:
     made = candidate.config(config, 0, config.output_dir)
-    plan = resolve_plan(made.transfer, made.train, job.stages, made.task)
+    random = made.model.pretrained is False
+    plan = resolve_plan(made.transfer, made.train, job.stages, made.task, pretrained=not random)
     return replace(candidate, plan=plan if made.data.augment == "auto" else plan.with_augment(made.data.augment))
 
 

@@ -67,6 +67,9 @@ class TransferConfig(Section):
     """So many epochs of the head alone, on features, before the rest (linear probing, then fine-tuning)."""
     gradual_unfreezing: bool | None = None
     """Unfreeze from the top, a group of stages an epoch, until all stages move that the preset moves."""
+    batch_norm: Literal["frozen", "train"] | None = None
+    """BatchNorm statistics of stages that move: those of pretraining (`frozen`), or of the new images; by default the
+    preset's."""
     compare: tuple[Preset, ...] = ()
     """Presets that are trained beside this one on the same data, for a table at the end."""
     compare_seeds: int = Field(default=1, ge=1)

@@ -63,7 +63,6 @@ RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
 )
 _ERASED_AREA = (0.02, 0.15)
 _CROP_TRIES = 10
-_IDENTITY = np.eye(3)
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -149,8 +148,8 @@ class Augmentation:
 
 def _random_crop(height: int, width: int, recipe: Recipe, rng: np.random.Generator) -> Box:
     for _ in range(_CROP_TRIES):
-        area = rng.uniform(recipe.area, 1.0) * height * width
-        ratio = math.exp(rng.uniform(-1.0, 1.0) * math.log(recipe.ratio))
+        area = (recipe.area + (1.0 - recipe.area) * rng.random()) * height * width
+        ratio = math.exp(_around(1.0, rng) * math.log(recipe.ratio))
         crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < crop_width <= width and 0 < crop_height <= height:
             break
@@ -186,15 +185,21 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
         return image
     if image.shape[2] == GRAY:
         return _random_light(image, recipe, rng)
-    saturation = 1 + rng.uniform(-recipe.colour, recipe.colour)
-    brightness, contrast = 1 + rng.uniform(-recipe.light, recipe.light, 2)
-    gains = brightness * (1 + rng.uniform(-recipe.colour / 2, recipe.colour / 2, 3))
-    mean_luma = float(_LUMA @ np.array(cv2.mean(image)[:3]))
-    change = np.empty((3, 4))
-    change[:, :3] = contrast * (saturation * _IDENTITY + (1 - saturation) * _LUMA)
-    change[:, 3] = mean_luma * (1 - contrast)
-    change *= gains[:, None]
-    return np.asarray(cv2.transform(image, change), np.uint8)
+    saturation = 1 + _around(recipe.colour, rng)
+    brightness, contrast = 1 + _around(recipe.light, rng), 1 + _around(recipe.light, rng)
+    gains = [brightness * (1 + _around(recipe.colour / 2, rng)) for _ in range(RGB)]
+    offset = float(_LUMA @ np.array(cv2.mean(image)[:RGB])) * (1 - contrast)
+    gray = [(1 - saturation) * weight for weight in _LUMA.tolist()]
+    change = [
+        [gain * (contrast * (saturation * (row == column) + gray[column])) for column in range(RGB)] + [gain * offset]
+        for row, gain in enumerate(gains)
+    ]
+    return np.asarray(cv2.transform(image, np.array(change)), np.uint8)
+
+
+def _around(most: float, rng: np.random.Generator) -> float:
+    """The number that ``rng.uniform(-most, most)`` gives, in a quarter of the time."""
+    return -most + 2 * most * rng.random()
 
 
 def _random_light(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:

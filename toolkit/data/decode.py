@@ -79,7 +79,9 @@ def decode_file(path: str | Path, decode: Callable[[bytes], Pixels]) -> Pixels:
         DataError: The file cannot be read or decoded.
     """
     try:
-        return decode(Path(path).read_bytes())
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - half the time of Path.read_bytes
+            data = file.readall()
+        return decode(data)
     except OSError as error:
         raise DataError(f"cannot read image {path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["shard"]
+from bisect import bisect_right
+
+__all__ = ["shard", "steps_behind"]
 
 
 def shard(
@@ -30,3 +32,21 @@ def shard(
         return [step * batch_size for step in range(fewest // batch_size + 1)]
     count = min(-(-most // batch_size), fewest if equal else mine)
     return [min(step * batch_size, mine - (count - step)) for step in range(count)] + [min(count * batch_size, mine)]
+
+
+def steps_behind(seen: int, total: int, batch_size: int, *, world_size: int = 1) -> int:
+    """Steps of an epoch that are done once so many of its samples were seen, by however many processes until now.
+
+    A step takes the next samples of the common order, whoever computes which of them.
+
+    Args:
+        seen: Samples seen by all of them.
+        total: Number of samples over all processes.
+        batch_size: Samples a batch of each of the processes that go on.
+        world_size: Number of these.
+
+    Returns:
+        Number of steps; the samples of a step that was done in part are seen again.
+    """
+    bounds = [shard(total, batch_size, rank=rank, world_size=world_size, equal=True) for rank in range(world_size)]
+    return bisect_right([sum(ends) for ends in zip(*bounds, strict=True)], seen) - 1

@@ -6,8 +6,9 @@ the time when it is made, and another phase moves others. All of it does nothing
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ def begin() -> None:
     if world_size() == 1 or dist.is_initialized():
         return
     try:
-        dist.init_parallel_env()
+        with redirect_stderr(io.StringIO()):  # a list of flags
+            dist.init_parallel_env()
     except Exception as error:  # whatever Paddle's store or NCCL raise
         raise TrainingError(
             f"process {rank()} of {world_size()} cannot reach the others: {str(error).strip().splitlines()[-1]}",
@@ -85,11 +87,10 @@ def from_main(value: Any) -> Any:
 
 
 def all_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """The rows of all processes, ``[N_0 + N_1 + ..., ...]``, in the order of the processes; each may have another
-    number.
+    """The rows of all processes, ``[N_0 + N_1 + ..., ...]``, in the order of the processes.
 
     Args:
-        rows: ``[N, ...]``, numbers; N may be 0.
+        rows: ``[N, ...]``, numbers; N may be 0, and another one on each process.
     """
     if world_size() == 1:
         return rows

@@ -59,8 +59,8 @@ class CallbackFan:
     ``resume_phase()`` (a phase begins, or goes on in a resumed run), ``end_phase()`` (it is over),
     ``set_groups(multipliers)`` (who learns at which rate), ``place_phase(number, done, entry)`` (which one it is, how
     many of its epochs are done, and above how many stages its inputs enter) and ``close()`` (give back files and
-    threads, also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)`` (plain JSON values), and
-    ``arrays()`` and ``set_arrays(arrays)``.
+    threads, also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)``
+    (plain JSON values), and ``arrays()`` and ``set_arrays(arrays)``.
 
     Args:
         callbacks: Any callbacks of Paddle's protocol.
@@ -74,7 +74,7 @@ class CallbackFan:
         self._epoch: int | None = None
         self._paddles_states: dict[str, dict[str, Any]] = {}
         self.set_model(model)
-        self._set_params(len(job.loader(job.data.train, training=True)))
+        self._set_params(len(job.loader(job.data.train, training=True, shared=True)))
 
     def set_model(self, model: paddle.Model) -> None:
         """Give the callbacks the model that they act on from now on."""

@@ -168,6 +168,7 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
     seed_everything(config.seed)
     network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
     plan = _plan(config, stages, _dense_head(network))
+    network.keep_statistics(plan.batch_norm == "frozen")
     objective = _objective(config, data, network)
     if weights is not None:
         load_weights(network, weights)
@@ -189,7 +190,8 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
 
 
 def _plan(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
-    plan = resolve_plan(config.transfer, config.train, stages, config.task, head)
+    random = config.model.pretrained is False
+    plan = resolve_plan(config.transfer, config.train, stages, config.task, head, pretrained=not random)
     return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
 
 

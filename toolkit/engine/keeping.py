@@ -39,6 +39,8 @@ class CheckpointKeeper:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
+        if is_main_process():
+            _sweep(folder)
         self._best: dict[str, NDArray[Any]] = {}
         self._next_write = 0.0
         self.kept = TrainingState()
@@ -76,10 +78,17 @@ class CheckpointKeeper:
             if self._best:
                 _write_best(self._folder, self._best)
                 self._best = {}
-            _keep_previous(self._folder)
-            self.kept.save(self._folder.last)
+            self.kept.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
         now = time.monotonic()
         self._next_write = now + _WRITING_SHARE * (now - began)
+
+
+def _sweep(folder: RunFolder) -> None:
+    """Take away what a process left that was killed while it wrote."""
+    with clear_os_errors(str(folder.last.parent)):
+        for pattern in (".*.tmp", ".*.link", ".new-*"):
+            for path in folder.last.parent.glob(pattern):
+                path.unlink(missing_ok=True)
 
 
 def _copied(state: TrainingState) -> TrainingState:

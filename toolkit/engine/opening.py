@@ -6,14 +6,17 @@ import re
 from pathlib import Path
 
 from toolkit.config import Config
-from toolkit.console import info
+from toolkit.console import info, warn
+from toolkit.data.sharding import steps_behind
 from toolkit.engine.distributed import from_main
+from toolkit.engine.job import Job
 from toolkit.engine.run_folder import RunFolder
+from toolkit.engine.state import TrainingState
 from toolkit.errors import ToolkitError, TrainingError
 from toolkit.locking import FileLock
-from toolkit.runtime import is_main_process
+from toolkit.runtime import is_main_process, world_size
 
-__all__ = ["open_run", "unfinished_run"]
+__all__ = ["first_step", "open_run", "unfinished_run"]
 
 
 def open_run(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool, FileLock | None]:
@@ -56,12 +59,25 @@ def _choose(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool]
     if wanted is None:
         return RunFolder.create(config), False
     folder = RunFolder.open(wanted, config)
-    if not folder.has_checkpoint:
+    usable = folder.has_checkpoint and not _first_is_damaged(folder)
+    if not usable:
         if folder.read_record().get("finished"):
             raise TrainingError(f"{folder.path} has no checkpoint any more", hint="begin another run")
-        info(f"{folder.path} has no checkpoint yet; it begins anew")
+        info(f"{folder.path} has no checkpoint to go on from yet; it begins anew")
         folder.keep_metrics_until(0)
-    return folder, folder.has_checkpoint
+    return folder, usable
+
+
+def _first_is_damaged(folder: RunFolder) -> bool:
+    """Whether the only checkpoint, of the run's beginning, cannot be read: no epoch is lost with it."""
+    if folder.previous.is_file() or folder.best.is_file():
+        return False
+    try:
+        TrainingState.load(folder.last)
+    except TrainingError as error:
+        warn(error.message)
+        return True
+    return False
 
 
 def unfinished_run(config: Config) -> RunFolder | None:
@@ -77,3 +93,26 @@ def unfinished_run(config: Config) -> RunFolder | None:
         if not folder.read_record().get("finished") and not folder.differences(config):
             return folder
     return None
+
+
+def first_step(job: Job, state: TrainingState) -> int:
+    """The step with which an epoch that was begun goes on; 0 for a new one.
+
+    Where other processes began it, with another batch in all, the images that were seen decide; a line says so.
+
+    Args:
+        job: The job.
+        state: Where the run stands.
+    """
+    if not state.step:
+        return 0
+    loader = job.loader(job.data.train, training=True, shared=True)
+    total = len(job.data.train) if loader.sampler is None else len(loader.sampler)
+    done = steps_behind(state.seen, total, loader.batch_size, world_size=world_size())
+    if done != state.step:
+        batch = loader.batch_size * world_size()
+        info(
+            f"{state.seen} images of this epoch were seen in {state.step} steps; "
+            f"in batches of {batch} that is step {done}"
+        )
+    return done

@@ -54,6 +54,10 @@ def autocast(train: TrainConfig) -> AbstractContextManager[Any]:
 class _LossScaling(paddle.amp.GradScaler):
     """Paddle's own, but quiet: that prints at each overflow, and fails there with numpy 2.4 and newer."""
 
+    _scale: paddle.Tensor
+    _incr_count: int
+    _decr_count: int
+
     def _update(self) -> None:
         if not self._enable:
             return

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -76,8 +76,12 @@ class TrainingState:
 
     _ARRAYS = ("weights", "optimizer", "averages")
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, ready: Callable[[], None] | None = None) -> None:
         """Write the state, whole or not at all.
+
+        Args:
+            path: Where to.
+            ready: Called when the new file is whole, before it takes its place.
 
         Raises:
             ToolkitError: The disk is full or not writable.
@@ -89,7 +93,7 @@ class TrainingState:
         }
         plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in self._ARRAYS}
         text = json.dumps(plain)
-        with clear_os_errors(f"the checkpoint {path}"), atomic_file(path) as temporary:
+        with clear_os_errors(f"the checkpoint {path}"), atomic_file(path, ready) as temporary:
             _check_space(path, sum(array.nbytes for array in arrays.values()))
             try:
                 save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})

@@ -21,7 +21,7 @@ from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.keeping import CheckpointKeeper, check_best, load_newest
 from toolkit.engine.lr_search import settle_rates
-from toolkit.engine.opening import open_run
+from toolkit.engine.opening import first_step, open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
 from toolkit.engine.proof import frozen_digests, prove_unmoved
@@ -104,7 +104,8 @@ class Trainer:
         check_solver(job)
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
-        custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong one leaves no folder behind
+        job.loader(job.data.train, training=True, shared=True)  # too few images, and
+        custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong callback leave no folder behind
         self.folder, resumed, lock = open_run(job.config, resume)
         try:
             with stop_requests() as self._request:
@@ -257,9 +258,10 @@ class Trainer:
 
     def _train_steps(self, training: Batches) -> dict[str, float]:
         state, rate, stepper, began = self.state, self._rate, self._stepper, time.monotonic()
-        assert rate is not None and stepper is not None
+        assert rate is not None
+        assert stepper is not None
         first = state.phase_epoch * len(training)
-        state.step = min(state.step, len(training))
+        state.step = first_step(self.job, state)
         training.set_epoch(state.epoch, state.step)
         if state.step:
             rate.before_step(first + state.step - 1)  # what stood on the optimizer when the run was interrupted

@@ -31,7 +31,7 @@ def plan_notes(
         default_lr: The head's largest rate, if nobody gives one.
         head_alone: All stages are frozen in all phases.
     """
-    notes = _options(transfer, spec, head_alone=head_alone)
+    notes = _options(transfer, train, spec, head_alone=head_alone)
     if transfer.phases and train.epochs is not None:
         notes.append("train.epochs has no effect: the phases say how long they are")
     if head_alone:
@@ -48,11 +48,11 @@ def plan_notes(
     return tuple(notes)
 
 
-def _options(transfer: TransferConfig, spec: PresetSpec, *, head_alone: bool) -> list[str]:
+def _options(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, *, head_alone: bool) -> list[str]:
     """The options that put phases before the preset's own."""
     if head_alone:
         return []
-    notes, first = [], head_first_of(transfer, spec)
+    notes, first = [], head_first_of(transfer, train, spec)
     if first:
         notes.append(f"head first, {first} epoch(s) without augmentation: Kumar et al. 2022, arXiv:2202.10054")
     if unfreezes_gradually(transfer, spec):

@@ -47,9 +47,12 @@ class PhaseWish:
     augment: str | None = None
 
 
-def head_first_of(transfer: TransferConfig, spec: PresetSpec) -> int:
-    """Epochs of the head alone that are put first."""
-    return spec.head_first if transfer.head_first is None else transfer.head_first
+def head_first_of(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec) -> int:
+    """Epochs of the head alone that are put first; a config that says how long to train gets no more than that."""
+    if transfer.head_first is not None:
+        return transfer.head_first
+    own_length = train.epochs is not None or transfer.phases or transfer.gradual_unfreezing
+    return 0 if own_length or train.solver == "exact" else spec.head_first
 
 
 def unfreezes_gradually(transfer: TransferConfig, spec: PresetSpec) -> bool:
@@ -78,7 +81,7 @@ def wished_phases(
         wishes = tuple(_configured(phase, number, kept) for number, phase in enumerate(transfer.phases, 1))
     else:
         wishes = (_single(transfer, train, spec, kept),)
-    first = head_first_of(transfer, spec)
+    first = head_first_of(transfer, train, spec)
     if all(wish.frozen == len(kept) for wish in wishes):
         return wishes
     if unfreezes_gradually(transfer, spec):

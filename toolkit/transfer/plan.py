@@ -67,6 +67,7 @@ class Plan:
         phases: At least one phase.
         pretrained: False when the network is to start from random weights.
         optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
+        batch_norm: BatchNorm statistics of stages that move: ``frozen`` or ``train``.
         notes: Lines worth telling the user, for instance a setting that has no effect.
     """
 
@@ -77,6 +78,7 @@ class Plan:
     phases: tuple[PhasePlan, ...]
     pretrained: bool
     optimizer: str
+    batch_norm: str = "train"
     notes: tuple[str, ...] = ()
 
     @property
@@ -139,6 +141,8 @@ def resolve_plan(
     stages: Sequence[StageInfo],
     task: TaskName = "classification",
     head: DenseHead | None = None,
+    *,
+    pretrained: bool = True,
 ) -> Plan:
     """Resolve a preset for one network.
 
@@ -155,6 +159,8 @@ def resolve_plan(
             is bounded.
         head: What ``dense_lr`` has to know of the head, for phases before the backbone has moved; None: a head of
             another kind, or one that is not known yet.
+        pretrained: False for a network that comes without weights (``model.pretrained: false``): a preset's head is not
+            trained first then, and its BatchNorm has no statistics to keep.
 
     Returns:
         The plan.
@@ -162,7 +168,7 @@ def resolve_plan(
     Raises:
         ConfigError: An unknown stage, or wishes that contradict each other.
     """
-    spec = spec_of(transfer)
+    spec = spec_of(transfer) if pretrained else replace(spec_of(transfer), head_first=0, batch_norm="train")
     cut = resolve_cut(transfer, stages)
     kept = [stage.name for stage in stages[:cut]]
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
@@ -176,7 +182,8 @@ def resolve_plan(
     )
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
-    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, optimizer)
+    batch_norm = _batch_norm(transfer, spec, pretrained=pretrained)
+    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, optimizer, batch_norm)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
         raise ConfigError(
@@ -184,6 +191,21 @@ def resolve_plan(
             hint="leave freeze out, or take another preset",
         )
     return replace(plan, notes=plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone))
+
+
+def _batch_norm(transfer: TransferConfig, spec: PresetSpec, *, pretrained: bool) -> str:
+    """What BatchNorm does in stages that move; only a network with weights has statistics that are worth keeping."""
+    if transfer.batch_norm != "frozen" or (pretrained and spec.pretrained):
+        return transfer.batch_norm or spec.batch_norm
+    why, cure = (
+        ("model.pretrained: false", "set model.pretrained")
+        if spec.pretrained
+        else (f"preset {spec.name}", "take another preset")
+    )
+    raise ConfigError(
+        f"transfer.batch_norm: {why} starts from random weights, which have no statistics to keep",
+        hint=f"leave batch_norm out, or {cure}",
+    )
 
 
 def _solved(phases: Sequence[PhasePlan], kept: int) -> tuple[PhasePlan, ...]:

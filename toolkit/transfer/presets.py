@@ -39,6 +39,8 @@ SHALLOW_LR = Rates(sgd=0.2, momentum=0.05, adam=1e-2, adamw=1e-2)
 """The same on features from the middle of a network, which are fewer."""
 TUNING_LR = Rates(sgd=0.05, momentum=0.01, adam=1e-3, adamw=1e-3)
 """For a head whose backbone moves with it."""
+HEAD_FIRST = 10
+"""Epochs of the head alone before fine-tuning: on kept features they cost next to nothing."""
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
 """For a network that starts from random weights."""
 _LABELLED = Rates(sgd=50.0, momentum=10.0, adam=0.1, adamw=0.1)
@@ -94,8 +96,9 @@ class PresetSpec:
         pretrained: False for a network that starts from random weights.
         head_lr: Learning rate of the head while all stages are frozen, where it does not go by ``dense_lr``.
         tuning_lr: Learning rate of the head while stages move too.
-        head_first: Epochs of the head alone that come before.
+        head_first: Epochs of the head alone that come before, where the config does not say how long to train.
         gradual_unfreezing: Stages that move are unfrozen from the top, a group an epoch.
+        batch_norm: BatchNorm statistics of stages that move: ``frozen``, as pretraining left them, or ``train``.
     """
 
     name: str
@@ -113,6 +116,7 @@ class PresetSpec:
     tuning_lr: Rates = TUNING_LR
     head_first: int = 0
     gradual_unfreezing: bool = False
+    batch_norm: str = "frozen"
 
     @property
     def title(self) -> str:
@@ -148,6 +152,7 @@ PRESETS: tuple[PresetSpec, ...] = (
         freeze=0.25,
         epochs=25,
         augment="strong",
+        head_first=HEAD_FIRST,
     ),
     PresetSpec(
         name="large_similar",
@@ -155,6 +160,7 @@ PRESETS: tuple[PresetSpec, ...] = (
         source=_CS231N,
         freeze=0.75,
         epochs=15,
+        head_first=HEAD_FIRST,
     ),
     PresetSpec(
         name="large_different",
@@ -163,6 +169,8 @@ PRESETS: tuple[PresetSpec, ...] = (
         freeze=0.0,
         epochs=15,
         backbone_lr=0.3,
+        head_first=HEAD_FIRST,
+        batch_norm="train",
     ),
     PresetSpec(
         name="linear_probe",
@@ -178,6 +186,7 @@ PRESETS: tuple[PresetSpec, ...] = (
         source=_KORNBLITH,
         freeze=0.0,
         epochs=15,
+        head_first=HEAD_FIRST,
     ),
     PresetSpec(
         name="scratch",
@@ -187,6 +196,7 @@ PRESETS: tuple[PresetSpec, ...] = (
         epochs=40,
         backbone_lr=1.0,
         pretrained=False,
+        batch_norm="train",
         tuning_lr=SCRATCH_LR,
     ),
     PresetSpec(

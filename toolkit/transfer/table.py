@@ -70,6 +70,8 @@ def _rates(plan: Plan, names: Sequence[str]) -> list[str]:
             elif len(moving) > 1:
                 words += f" down to {names[moving[0]]}"
         lines.append(f"{short} ({phase.name}): {words}" if short != phase.name else f"{short}: {words}")
+    if plan.batch_norm == "frozen" and any(phase.frozen < len(names) for phase in plan.phases):
+        lines.append("BatchNorm keeps the statistics of pretraining")
     return lines
 
 

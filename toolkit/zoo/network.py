@@ -20,21 +20,10 @@ from toolkit.zoo.running import evaluating, run
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.standardising import StandardisingHead
-from toolkit.zoo.steps import BoundStage
-from toolkit.zoo.sync_batch_norm import synchronise
+from toolkit.zoo.steps import BoundStage, place_at
+from toolkit.zoo.sync_batch_norm import BATCH_NORMS, synchronise
 
 __all__ = ["StagedNetwork"]
-
-
-def _place(root: nn.Layer, path: str, thing: nn.Layer | Tensor) -> None:
-    """Put a sublayer or a parameter into ``root`` under a dotted path; what is missing on the way is made."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        root = root._sub_layers.get(parent) or root.add_sublayer(parent, nn.Layer())
-    if isinstance(thing, nn.Layer):
-        root.add_sublayer(name, thing)
-    else:
-        root.add_parameter(name, thing)
 
 
 def _switch_tracer(training: bool) -> None:
@@ -90,11 +79,12 @@ class StagedNetwork(nn.Layer):
         self._auxiliary = tuple(auxiliary)
         self._start = 0
         self._frozen = 0
+        self._keeps_statistics = False
         self._modes: list[tuple[nn.Layer, bool]] | None = None
         self._all_parameters: list[Tensor] = []
         for part in (*self._stages, top, *(one.branch for one in auxiliary)):
             for path, thing in (*part.layers.items(), *part.parameters.items()):
-                _place(self, path, thing)
+                place_at(self, path, thing)
         self.left_out = original_keys - frozenset(self.state_dict())
 
     @property
@@ -198,8 +188,8 @@ class StagedNetwork(nn.Layer):
         for part, frozen in self._parts():
             for parameter in part.weights.values():
                 parameter.stop_gradient = frozen
-            part.set_training(self.training and not frozen)
         self._modes = None
+        self._set_modes(self.training)
 
     def synchronise_batch_norm(self) -> int:
         """Let BatchNorm layers in training take their statistics over the batches of all GPUs that train together.
@@ -208,6 +198,19 @@ class StagedNetwork(nn.Layer):
             Number of BatchNorm layers.
         """
         return synchronise(self)
+
+    def keep_statistics(self, keep: bool) -> None:
+        """Let BatchNorm normalise by the statistics that it has, in stages that move too; or by those of each batch.
+
+        Statistics of a few new images are worse than those of pretraining, and a network whose BatchNorm takes the
+        former in training and their running mean in evaluation is another network there (Keras' guide to
+        fine-tuning keeps them for that reason). Weights of these layers learn either way.
+
+        Args:
+            keep: Keep them, until it is said otherwise; ``freeze`` changes nothing of that.
+        """
+        self._keeps_statistics, self._modes = keep, None
+        self._set_modes(self.training)
 
     def _parts(self) -> Iterator[tuple[BoundStage, bool]]:
         """Stages and auxiliary classifiers, and whether each is frozen."""
@@ -219,13 +222,18 @@ class StagedNetwork(nn.Layer):
     def train(self, mode: bool = True) -> StagedNetwork:
         """Training mode, except for frozen stages: their BatchNorm statistics and dropout stay as in evaluation.
 
+        BatchNorm layers stay in evaluation in all stages where the network keeps statistics.
+
         ``paddle.Model`` calls this before every batch. Paddle's own walks through all sublayers each time, which
         takes longer than a step of a head; here the walk is made once for each freezing.
         """
         _switch_tracer(mode)
-        for layer, frozen in self._all_modes():
-            layer.__dict__["training"] = mode and not frozen
+        self._set_modes(mode)
         return self
+
+    def _set_modes(self, training: bool) -> None:
+        for layer, still in self._all_modes():
+            layer.__dict__["training"] = training and not still
 
     def eval(self) -> StagedNetwork:
         """Evaluation mode."""
@@ -239,7 +247,7 @@ class StagedNetwork(nn.Layer):
                 parameter.clear_gradient()
 
     def _all_modes(self) -> list[tuple[nn.Layer, bool]]:
-        """Every sublayer, and whether it is frozen; made anew after ``freeze``."""
+        """Every sublayer, and whether it stays in evaluation; made anew by ``freeze`` and ``keep_statistics``."""
         if self._modes is None:
             still = {
                 id(layer)
@@ -248,7 +256,10 @@ class StagedNetwork(nn.Layer):
                 for top in part.layers.values()
                 for layer in top.sublayers(include_self=True)
             }
-            self._modes = [(layer, id(layer) in still) for layer in self.sublayers(include_self=True)]
+            kinds = BATCH_NORMS if self._keeps_statistics else ()
+            self._modes = [
+                (layer, id(layer) in still or isinstance(layer, kinds)) for layer in self.sublayers(include_self=True)
+            ]
             self._all_parameters = self.parameters()
         return self._modes
 

@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 from toolkit.zoo.functions import FUNCTIONS
 from toolkit.zoo.spec import Stage
 
-__all__ = ["FUNCTIONS", "BoundStage", "Step", "bind_stage", "expand_stages", "layer_at"]
+__all__ = ["FUNCTIONS", "BoundStage", "Step", "bind_stage", "expand_stages", "layer_at", "place_at"]
 
 Step = Callable[[Tensor], Tensor]
 
@@ -39,12 +39,6 @@ class BoundStage:
         return dict(self.parameters) | {
             f"{path}.{key}": value for path, layer in self.layers.items() for key, value in layer.state_dict().items()
         }
-
-    def set_training(self, mode: bool) -> None:
-        """Put every layer of the stage in training or evaluation mode."""
-        for layer in self.layers.values():
-            for sublayer in layer.sublayers(include_self=True):
-                sublayer.training = mode
 
 
 def layer_at(network: nn.Layer, path: str) -> nn.Layer:
@@ -153,3 +147,20 @@ class _BoundFunction(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._function(x, *self._things)
+
+
+def place_at(root: nn.Layer, path: str, thing: nn.Layer | Tensor) -> None:
+    """Put a sublayer or a parameter into a layer under a dotted path; what is missing on the way is made.
+
+    Args:
+        root: Where to put it.
+        path: Its name there.
+        thing: What to put.
+    """
+    *parents, name = path.split(".")
+    for parent in parents:
+        root = root._sub_layers.get(parent) or root.add_sublayer(parent, nn.Layer())
+    if isinstance(thing, nn.Layer):
+        root.add_sublayer(name, thing)
+    else:
+        root.add_parameter(name, thing)

@@ -8,9 +8,10 @@ from typing import Any
 import paddle
 from paddle import Tensor, _C_ops, nn
 
-__all__ = ["is_synchronised", "synchronise"]
+__all__ = ["BATCH_NORMS", "is_synchronised", "synchronise"]
 
-_KINDS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
+BATCH_NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
+"""Layers that keep statistics of what they have seen."""
 
 
 class _Synchronised:
@@ -39,7 +40,7 @@ def _normalise(layer: Any, x: Tensor) -> Tensor:
 
 
 @cache
-def _synchronised(kind: type[nn.Layer]) -> type[nn.Layer]:
+def _synchronised(kind: Any) -> Any:
     return type(kind.__name__, (_Synchronised, kind), {})
 
 
@@ -55,10 +56,11 @@ def synchronise(network: nn.Layer) -> int:
     Returns:
         Number of BatchNorm layers.
     """
-    layers = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, _KINDS)]
+    layers = [layer for layer in network.sublayers(include_self=True) if isinstance(layer, BATCH_NORMS)]
     for layer in layers:
         if not is_synchronised(layer):
-            layer.__class__ = _synchronised(type(layer))
+            kind: Any = type(layer)
+            layer.__class__ = _synchronised(kind)
     return len(layers)
 
 
