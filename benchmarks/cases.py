@@ -104,7 +104,9 @@ def _extraction(network: str, goal: str) -> Case:
     )
 
 
-_SHARED = "two processes share each batch, BatchNorm sees halves of it, and their CPU-seconds are given as twice the wall time"
+_SHARED = (
+    "two processes share each batch, BatchNorm sees halves of it, and their CPU-seconds are given as twice the time"
+)
 
 
 def _full(network: str, goal: str, different: str) -> Case:

@@ -13,14 +13,17 @@ import pytest
 
 from toolkit.advise import advise, advise_images
 from toolkit.advise.activations import activations
+from toolkit.advise.advisor import _config, _plan
 from toolkit.advise.batchnorm import layer_distance
+from toolkit.advise.choose import Choice
 from toolkit.advise.subject import subject_of
-from toolkit.config import CacheConfig, Config, load_config
+from toolkit.config import CacheConfig, Config, TransferConfig, load_config
 from toolkit.data import BatchLoader
 from toolkit.engine import RunFolder, build_job
 from toolkit.errors import ConfigError, DataError
 from toolkit.jobs import train
 from toolkit.jobs_advise import give_advice
+from toolkit.transfer.presets import HEAD_FIRST
 from toolkit.zoo import create_network, write_weights
 
 Make = Callable[..., Config]
@@ -134,6 +137,20 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
     page = (folder.path / "report.html").read_text(encoding="utf-8")
     assert "what the advisor said before" in page
     assert record["advice"]["evidence"][0]["title"] in page
+
+
+@pytest.mark.parametrize("own", [None, 3])
+def test_a_plan_that_begins_with_the_head_stands_in_figures(make: Make, own: int | None) -> None:
+    config = make(train={"epochs": own})
+    measured, transfer = advise(config).measured, TransferConfig()
+    choice = Choice("large_different")
+    plan = _plan(choice, measured, transfer, config.train)
+    found = _config(config, choice, measured, plan)
+    assert found.train.epochs == (own or plan.phases[-1].epochs)
+    assert found.transfer.head_first == (None if own else HEAD_FIRST)
+    made = build_job(found).plan
+    assert [(phase.epochs, phase.frozen) for phase in made.phases] == [(p.epochs, p.frozen) for p in plan.phases]
+    assert made.phases[-1].lr == pytest.approx(plan.phases[-1].lr)
 
 
 def test_the_users_wishes_stay(make: Make) -> None:

@@ -41,13 +41,22 @@ def test_the_config_s_own_plan_keeps_its_wishes_and_the_others_do_not(make: Make
     assert (made.seed, made.data.split_seed, made.name) == (2, 2, "large_similar-seed2")
 
 
-def test_the_usual_recipe_moves_everything_at_one_rate(make: Make) -> None:
-    found, job = check_candidates(make(), make_candidates(make(), []))
+@pytest.mark.parametrize("epochs", [None, 4])
+def test_the_usual_recipe_moves_everything_at_one_rate(make: Make, epochs: int | None) -> None:
+    config = make(train={"epochs": epochs})
+    found, job = check_candidates(config, make_candidates(config, []))
     usual = next(candidate for candidate in found if candidate.name == "usual_recipe")
     assert usual.plan is not None
     (phase,) = usual.plan.phases
     assert (phase.frozen, set(phase.multipliers), phase.lr) == (0, {1.0}, 0.01)
-    assert (usual.plan.optimizer, usual.plan.pretrained) == ("momentum", True)
+    assert (usual.plan.optimizer, usual.plan.pretrained, usual.plan.batch_norm) == ("momentum", True, "train")
+    statistics = {each.name: each.plan.batch_norm for each in found if each.plan}
+    assert statistics == {
+        "large_similar": "frozen",
+        "linear_probe": "frozen",
+        "usual_recipe": "train",
+        "scratch": "train",
+    }
     assert len(job.data.classes) == 2
 
 

@@ -44,8 +44,20 @@ def test_wrong_learning_rates(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "section", [{"transfer": {"head_first": -1}}, {"transfer": {"size": "huge"}}, {"train": {"tta": 0}}]
+    "section",
+    [
+        {"transfer": {"head_first": -1}},
+        {"transfer": {"size": "huge"}},
+        {"transfer": {"batch_norm": "freeze"}},
+        {"train": {"tta": 0}},
+    ],
 )
 def test_out_of_range(section: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         make(**section)
+
+
+@pytest.mark.parametrize("value", ["frozen", "train", None])
+def test_batch_norm_is_the_presets_unless_said(value: str | None) -> None:
+    assert make(transfer={"batch_norm": value}).transfer.batch_norm == value
+    assert make().transfer.batch_norm is None

@@ -76,7 +76,7 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> T
             "model": {"name": network, "pretrained": str(starting_weights(network, folder))},
             "data": {"image_size": 64, "workers": 1, "augment": "none", **data},
             "transfer": {"preset": "custom", "freeze": cut, "backbone_lr": 0.1},
-            "train": {"epochs": job.get("epochs", 3), "lr": job.get("lr", 3e-4), "device": "cpu"},
+            "train": {"epochs": job.get("epochs", 2), "lr": job.get("lr", 3e-4), "device": "cpu"},
             "cache": {"dir": folder / "cache", **cache},
             "callbacks": {"checkpoint": {"monitor": "val/loss"}},  # outputs are the best epoch's; accuracies tie
             "log": {"visualdl": False},

@@ -69,11 +69,12 @@ def test_two_gpus_share_the_statistics_of_batch_norm(make: Make, repo: Path, tmp
     if paddle.device.cuda.device_count() < 2:
         pytest.skip("only one GPU")
     train = {"device": "gpu", "sync_batch_norm": True, "optimizer": "sgd"}
-    config = make(train=train, transfer={"preset": "finetune"}, data={"augment": "none", "batch_size": 3})
+    transfer = {"preset": "finetune", "batch_norm": "train"}
+    config = make(train=train, transfer=transfer, data={"augment": "none", "batch_size": 3})
     (tmp_path / "two.yaml").write_text(dump_config(config), encoding="utf-8")
     words = [sys.executable, "-m", "paddle.distributed.launch", "--gpus", "0,1", "--log_dir", str(tmp_path / "log")]
     subprocess.run([*words, str(repo / "tools/train.py"), "-c", str(tmp_path / "two.yaml")], check=True, timeout=600)
-    whole = make(name="one", train=train, transfer={"preset": "finetune"}, data={"augment": "none", "batch_size": 6})
+    whole = make(name="one", train=train, transfer=transfer, data={"augment": "none", "batch_size": 6})
     alone = Trainer.from_config(whole).fit()
     shared = lines_of(RunFolder(config.output_dir / "job"))
     assert [line["train"]["loss"] for line in shared] == pytest.approx(

@@ -117,18 +117,30 @@ def test_cached_features_are_used_again_and_belong_to_their_weights(make: Make, 
     assert len(list((tmp_path / "cache").glob("*/shard-*.npy"))) == 4
 
 
-def test_two_phases_freeze_first_and_move_later(make: Make) -> None:
+@pytest.mark.parametrize("batch_norm", ["frozen", "train"])
+def test_two_phases_freeze_first_and_move_later(make: Make, batch_norm: str) -> None:
     phases = [{"epochs": 1, "freeze": "all", "name": "head"}, {"epochs": 1, "freeze": "layer1.1", "backbone_lr": 0.5}]
-    config = make(transfer={"preset": "custom", "phases": phases})
+    config = make(transfer={"preset": "custom", "phases": phases, "batch_norm": batch_norm})
     trainer = Trainer.from_config(config)
     before = {key: value.numpy() for key, value in trainer.job.network.state_dict().items()}
     result = trainer.fit()
     after = weights_of(result.folder)
     moved = {key for key in before if not np.array_equal(before[key], after[key])}
     assert not {key for key in moved if key.startswith(("conv1", "bn1", "layer1"))}
-    assert {"layer2.0.conv1.weight", "layer4.1.bn2._mean", "layer4.1.bn2._variance", "fc.weight"} <= moved
+    assert {"layer2.0.conv1.weight", "layer4.1.bn2.weight", "fc.weight"} <= moved
+    assert any(key.endswith("._mean") for key in moved) is (batch_norm == "train")
+    assert ("layer4.1.bn2._variance" in moved) is (batch_norm == "train")
     assert [proof["frozen_stages"] for proof in result.folder.read_record()["frozen_proof"]] == [9, 3]
     assert [line["phase"] for line in lines_of(result.folder)] == ["head", "phase 2"]
+
+
+def test_a_network_without_weights_learns_its_statistics_and_has_no_head_first(make: Make) -> None:
+    job = build_job(make(model={"pretrained": False}, transfer={"preset": "finetune"}, train={"epochs": None}))
+    assert (job.plan.batch_norm, len(job.plan.phases)) == ("train", 1)
+    job = build_job(make(transfer={"preset": "finetune"}, train={"epochs": None}))
+    assert (job.plan.batch_norm, len(job.plan.phases)) == ("frozen", 2)
+    with pytest.raises(ConfigError, match=r"transfer\.batch_norm: model\.pretrained: false"):
+        build_job(make(model={"pretrained": False}, transfer={"preset": "finetune", "batch_norm": "frozen"}))
 
 
 @pytest.mark.parametrize("preset", ["linear_probe", "finetune"])

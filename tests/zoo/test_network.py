@@ -11,7 +11,6 @@ from toolkit.errors import NetworkError
 from toolkit.zoo import StagedNetwork, check_image_size, create_network, get_spec, list_networks
 from toolkit.zoo.standardising import FEATURE_STATISTICS
 
-
 FEATURES = {f"{head}.{name}" for head in ("fc", "_conv9") for name in FEATURE_STATISTICS}
 """Statistics of a head's features, which training sets before it begins."""
 

@@ -97,7 +97,7 @@ class TrainConfig(ScheduleConfig):
     sync_batch_norm: bool = False
     """Several GPUs: BatchNorm statistics over the batches of all of them."""
     scale_lr: Literal["none", "linear", "sqrt"] = "none"
-    """Several processes, each with batches of `data.batch_size`: multiply the rate by their number, its root, or not."""
+    """Several processes, with batches of `data.batch_size`: multiply the rate by their number, its root or not."""
     resume: Literal["auto"] | None = None
     """`auto`: go on with the newest unfinished run of this config, if there is one, in place of beginning another."""
     processes: int = Field(default=1, ge=1)

@@ -1,0 +1,190 @@
+"""The bake-off behind the advisor: presets over real image sets, sizes and networks; a line a run in calibration.jsonl.
+
+    python benchmarks/calibration_runs.py --assets shared/assets [--networks mobilenet_v2] [--seeds 2]
+
+Each set is split once: a test part of at most 400 images, the rest to train on. A run draws so many images of each
+class by its seed, trains a preset for the preset's own length at 128 px, and is scored with its last epoch on the
+test part, so that nothing is chosen by what is reported. ``usual`` is the recipe that is common elsewhere:
+everything moves at one rate. Rows that are there are not run again; delete those of a preset whose meaning has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+import toolkit  # noqa: E402, F401 - sets threads before Paddle is imported
+from toolkit.config import Config, make_config  # noqa: E402
+from toolkit.console import quietly  # noqa: E402
+
+SETS: dict[str, tuple[int | None, ...]] = {
+    "ants_bees": (5, 20, None),
+    "chest_xray": (5, 20, 100),
+    "flower_photos": (5, 20, 60),
+    "eurosat_rgb": (5, 15, 30),
+    "CUB_200_2011_mini": (5, 10, 20),
+}
+"""Images of each class in training, rising; None: all."""
+NETWORKS = {"squeezenet1_1": "squeezenet1_1.pdparams", "mobilenet_v2": "mobilenet_v2_1.0.pdparams"}
+PRESETS: dict[str, dict[str, Any]] = {
+    "linear_probe": {"preset": "linear_probe"},
+    "small_different/shallow_features": {"preset": "small_different"},
+    "large_similar": {"preset": "large_similar"},
+    "finetune": {"preset": "finetune"},
+    "large_different": {"preset": "large_different"},
+    "usual": {"preset": "custom", "freeze": "none", "backbone_lr": 1.0, "head_first": 0, "batch_norm": "train"},
+    "small_different/finetune_most": {"preset": "small_different", "variant": "finetune_most"},
+}
+USUAL_RATES = {"mobilenet_v2": 0.01, "squeezenet1_1": 0.001}
+"""Of SGD with momentum; at 0.01 a network without BatchNorm diverges."""
+SIZE, TEST, TEST_SHARE = 128, 400, 0.4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the table."""
+
+    seed: int
+    name: str
+    network: str
+    images: int | None
+    preset: str
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Cell:
+        """The cell that a line of the table is about."""
+        return cls(row["seed"], row["set"], row["network"], row["images_per_class"], row["preset"])
+
+
+def cells(networks: list[str], seeds: int) -> Iterator[Cell]:
+    """All runs, the smallest sets first."""
+    for seed in range(seeds):
+        for rank in range(3):
+            for preset in PRESETS:
+                for network in networks:
+                    for name, sizes in SETS.items():
+                        yield Cell(seed, name, network, sizes[rank], preset)
+
+
+def split(assets: Path, work: Path, name: str) -> Path:
+    """A folder of links, ``train``, ``val`` (one image a class, which nothing is decided by) and ``test``."""
+    root, target = assets / "datasets" / name, work / "sets" / name
+    if target.is_dir():
+        return target
+    folders = [root / "images"] if (root / "images").is_dir() else [root / "train", root / "val"]
+    classes: dict[str, list[Path]] = {}
+    for folder in folders if folders[0].is_dir() else [root]:
+        for file in sorted(folder.glob("*/*.jpg")):
+            classes.setdefault(file.parent.name, []).append(file)
+    draw = random.Random(0)
+    for label, files in classes.items():
+        shuffled = draw.sample(files, len(files))
+        test = min(TEST // len(classes), int(TEST_SHARE * len(files)))
+        parts = {"test": shuffled[:test], "val": shuffled[test : test + 1], "train": shuffled[test + 1 :]}
+        for part, chosen in parts.items():
+            (target / part / label).mkdir(parents=True)
+            for file in chosen:
+                (target / part / label / file.name).symlink_to(file.resolve())
+    return target
+
+
+def config_of(cell: Cell, assets: Path, work: Path) -> Config:
+    """The job of a cell."""
+    usual = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if cell.preset == "usual" else {}
+    return make_config(
+        {
+            "name": "run",
+            "seed": cell.seed,
+            "output_dir": str(work / "runs" / str(os.getpid())),
+            "model": {"name": cell.network, "pretrained": str(assets / "weights" / NETWORKS[cell.network])},
+            "data": {
+                "root": str(split(assets, work, cell.name)),
+                "image_size": SIZE,
+                "samples_per_class": cell.images,
+                "split_seed": cell.seed,
+                "workers": 1,
+                "cache_images": "memory",
+            },
+            "transfer": PRESETS[cell.preset],
+            "train": usual,
+            "cache": {"dir": str(work / "features")},
+            "log": {"visualdl": False},
+            "export": {"enabled": False, "report": False},
+        }
+    )
+
+
+def run(cell: Cell, assets: Path, work: Path) -> dict[str, Any]:
+    """Train, and score the last epoch."""
+    from toolkit.engine import Trainer, build_job, evaluate
+
+    config = config_of(cell, assets, work)
+    shutil.rmtree(config.output_dir, ignore_errors=True)
+    began = time.process_time()
+    with quietly():
+        job = build_job(config)
+        test = job.data.test
+        assert test is not None
+        job = replace(job, data=replace(job.data, test=None))
+        trainer = Trainer(job)
+        trainer.fit()
+    seconds = time.process_time() - began
+    job.network.set_state_dict(trainer.state.weights)
+    scores = evaluate(trainer.model, job.loader(test, training=False), job.objective)
+    return {
+        "set": cell.name,
+        "network": cell.network,
+        "images_per_class": cell.images,
+        "train_images": len(job.data.train),
+        "classes": len(job.data.classes),
+        "preset": cell.preset,
+        "seed": cell.seed,
+        "score": round(scores["top1"], 5),
+        "metric": "top1",
+        "loss": round(scores["loss"], 4),
+        "seconds": round(seconds, 1),
+        "epochs": job.plan.epochs,
+        "image_size": SIZE,
+        "test_images": len(test),
+    }
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=Path, default=os.environ.get("TOOLKIT_ASSETS"), help="real images and weights")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "calibration")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("calibration.jsonl"))
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--seeds", type=int, default=2)
+    args = parser.parse_args()
+    if args.assets is None:
+        parser.error("give the folder of real images and weights with --assets")
+    lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
+    done = {Cell.of_row(json.loads(line)) for line in lines}
+    for cell in cells(args.networks, args.seeds):
+        if cell in done:
+            continue
+        row = json.dumps(run(cell, args.assets.resolve(), args.work))
+        with args.out.open("a", encoding="utf-8") as file:
+            file.write(row + "\n")
+        print(row, flush=True)
+        gc.collect()  # a trainer and its parts refer to each other
+
+
+if __name__ == "__main__":
+    main()
