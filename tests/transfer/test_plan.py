@@ -240,13 +240,16 @@ def test_another_augmentation_leaves_the_rest() -> None:
     [
         ({"preset": "finetune"}, "frozen"),
         ({"preset": "custom", "freeze": 3}, "frozen"),
-        ({"size": "large"}, "frozen"),
+        ({"size": "medium"}, "frozen"),
+        ({"size": "large"}, "train"),
+        ({"preset": "large_different"}, "train"),
+        ({"preset": "large_different", "batch_norm": "frozen"}, "frozen"),
         ({"preset": "scratch"}, "train"),
         ({"preset": "finetune", "batch_norm": "train"}, "train"),
         ({"preset": "large_similar", "batch_norm": "frozen"}, "frozen"),
     ],
 )
-def test_batch_norm_keeps_its_statistics_where_they_come_from_pretraining(wish: dict[str, Any], expected: str) -> None:
+def test_batch_norm_does_what_the_preset_says_or_the_user(wish: dict[str, Any], expected: str) -> None:
     assert plan(RESNET50, **wish).batch_norm == expected
 
 
