@@ -138,12 +138,12 @@ def test_all_processes_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("sections", "lr"),
     [
-        ({}, 10 / 512),
-        ({"transfer": {"cut": "layer2.1"}}, 10 / 128),
+        ({}, 5 / 512),
+        ({"transfer": {"cut": "layer2.1"}}, 5 / 128),
         ({"train": {"optimizer": "sgd"}}, 50 / 512),
         ({"train": {"optimizer": "adamw"}}, 0.1 / 512**0.5),
         ({"train": {"lr": 0.5}}, 0.5),
-        ({"model": {"pooling": "none"}}, 10 / 512),
+        ({"model": {"pooling": "none"}}, 5 / 512),
         ({"model": {"head": {"type": "cosine"}}}, 0.01),
         ({"model": {"head": {"type": "mlp", "hidden": [8]}}}, 0.01),
         ({"transfer": {"preset": "finetune"}}, 1e-3),

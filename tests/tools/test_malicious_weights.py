@@ -112,9 +112,15 @@ def test_train_from_another_run(call_here: Call, work: Path, evil: bytes, marker
 
 
 def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
-    (last,) = (work / "runs/job/checkpoints").glob("last.*")
-    last.write_bytes(evil)
-    assert_refused(call_here("train", "--resume", "runs/job"), marker, last.name, "is no checkpoint")
+    checkpoints = work / "runs/job/checkpoints"
+    (last,), (previous,) = checkpoints.glob("last.*"), checkpoints.glob("previous.*")
+    whole = previous.read_bytes()
+    for path in (last, previous):
+        path.write_bytes(evil)
+    assert_refused(call_here("train", "--resume", "runs/job"), marker, "is no checkpoint")
+    previous.write_bytes(whole)  # the one before it is there to go on from
+    call_here("train", "--resume", "runs/job")
+    assert not marker.exists()
 
 
 def test_resume_with_the_best_epoch(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:

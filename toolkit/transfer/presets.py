@@ -43,7 +43,7 @@ HEAD_FIRST = 10
 """Epochs of the head alone before fine-tuning: on kept features they cost next to nothing."""
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
 """For a network that starts from random weights."""
-_LABELLED = Rates(sgd=50.0, momentum=10.0, adam=0.1, adamw=0.1)
+_LABELLED = Rates(sgd=50.0, momentum=5.0, adam=0.1, adamw=0.1)
 DENSE_LR: Mapping[TaskName, Rates] = MappingProxyType(
     {
         "classification": _LABELLED,
