@@ -25,7 +25,7 @@ NO_BATCH_NORM = {
     "model": {"name": "squeezenet1_1", "pretrained": False},
     "data": {"samples_per_class": 16, "batch_size": 12, "image_size": 35, "classes": ["5", "6", "7"]},
     "transfer": {"preset": "scratch"},
-    "train": {"epochs": 13, "optimizer": "momentum", "lr": 0.0005},
+    "train": {"epochs": 13, "optimizer": "momentum", "lr": 0.0001},
 }
 """BatchNorm's statistics are those of a process's part of the batch; a network without it does not depend on parts."""
 

@@ -118,7 +118,7 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
         (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=finetune"), 1, "job.yaml"),
         (("train", "-c", "job.yaml", "-o", "callbacks.custom=[no.such.Callback]"), 2, "no module 'no'"),
         (("train", "--resume", "runs/none"), 2, "runs/none: no run here"),
-        (("train", "--resume", "runs/数字", "-o", "train.epochs=9"), 2, "train.epochs: 5, not 9"),
+        (("train", "--resume", "runs/数字", "-o", "seed=9"), 2, "another seed: 0, not 9"),
         (("train",), 2, "-c"),
         (("eval", "-c", "job.yaml", "-o", "name=never"), 1, "train first"),
         (("predict", "--model", "nowhere", "x.png"), 1, "x.png"),

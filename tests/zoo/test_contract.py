@@ -177,6 +177,7 @@ def check_freezing(network: StagedNetwork, size: int, k: int) -> None:
     network.freeze(k)
     unmoved = {key for i in range(k) for key in network.stage_state(i)}
     unmoved |= {key for one in network._auxiliary if one.stage <= k for key in one.branch.state()}
+    unmoved |= {key for key in network.state_dict() if key.endswith((".feature_mean", ".feature_scale"))}  # not learned
     assert moved_in_two_steps(network, size) == set(network.state_dict()) - unmoved
 
 
