@@ -29,7 +29,7 @@ install: $(INSTALLED) ## install the toolkit
 dev: $(INSTALLED_DEV) ## install the toolkit and what its development needs
 
 test: $(INSTALLED_DEV) ## the fast tests
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n auto $(ARGS)
 
 slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they are at hand
 	$(PY) -m pytest -m "slow and not zoo and not gpu" $(ARGS)
