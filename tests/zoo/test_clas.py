@@ -93,9 +93,7 @@ def test_freezing(name: str) -> None:
     idle = idle_keys(name, size)
     stages = len(network.stage_names)
     for k in (stages // 3, stages):
-        network.freeze(k)
-        unmoved = {key for i in range(k) for key in network.stage_state(i)} | idle
-        assert contract.moved_in_two_steps(network, size) == set(network.state_dict()) - unmoved
+        contract.check_freezing(network, size, k, idle)
 
 
 @pytest.mark.parametrize("name", ROWS)

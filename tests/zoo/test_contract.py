@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import import_module
 
 import numpy as np
@@ -173,9 +173,10 @@ def moved_in_two_steps(network: StagedNetwork, size: int) -> set[str]:
     return moved
 
 
-def check_freezing(network: StagedNetwork, size: int, k: int) -> None:
+def check_freezing(network: StagedNetwork, size: int, k: int, idle: Collection[str] = ()) -> None:
+    """Freeze k stages and train: all moves but these, what is idle, and what a head knows of its features."""
     network.freeze(k)
-    unmoved = {key for i in range(k) for key in network.stage_state(i)}
+    unmoved = {key for i in range(k) for key in network.stage_state(i)} | set(idle)
     unmoved |= {key for one in network._auxiliary if one.stage <= k for key in one.branch.state()}
     unmoved |= {key for key in network.state_dict() if key.endswith((".feature_mean", ".feature_scale"))}  # not learned
     assert moved_in_two_steps(network, size) == set(network.state_dict()) - unmoved
