@@ -10,10 +10,9 @@ from toolkit.advise.advisor import advise
 from toolkit.advise.tables import evidence_table, matrix_table
 from toolkit.config import Config, make_config
 from toolkit.console import info, show
-from toolkit.engine.distributed import begin, from_main
+from toolkit.engine.distributed import begin, on_main
 from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ConfigError, ToolkitError
-from toolkit.runtime import is_main_process
+from toolkit.errors import ConfigError
 
 __all__ = ["settle_preset"]
 
@@ -37,17 +36,8 @@ def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Con
         earlier = resume is not None and resume != "auto"
         return config, RunFolder(Path(str(resume))).read_record().get("advice") if earlier else None
     begin()
-    found: tuple[dict[str, Any], dict[str, Any]] | ToolkitError | None = None
-    if is_main_process():
-        try:
-            found = _ask(config)
-        except ToolkitError as error:
-            found = error
-    found = from_main(found)
-    if isinstance(found, ToolkitError):
-        raise found
-    assert found is not None
-    return make_config(found[0], where=config.name), found[1]
+    values, advice = on_main(lambda: _ask(config))
+    return make_config(values, where=config.name), advice
 
 
 def _ask(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:

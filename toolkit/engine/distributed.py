@@ -7,9 +7,9 @@ the time when it is made, and another phase moves others. All of it does nothing
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import paddle
@@ -17,10 +17,12 @@ import paddle.distributed as dist
 from numpy.typing import NDArray
 from paddle import Tensor
 
-from toolkit.errors import TrainingError
-from toolkit.runtime import alone, rank, world_size
+from toolkit.errors import ToolkitError, TrainingError
+from toolkit.runtime import alone, is_main_process, rank, world_size
 
-__all__ = ["all_rows", "average_gradients", "begin", "from_main", "single_model", "sums"]
+__all__ = ["all_rows", "average_gradients", "begin", "from_main", "on_main", "single_model", "sums"]
+
+_T = TypeVar("_T")
 
 _BUCKET = 32 * 2**20
 """Gradients are sent in pieces of so many bytes, so that their copy stays small."""
@@ -84,6 +86,27 @@ def from_main(value: Any) -> Any:
     with _together():
         dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def on_main(work: Callable[[], _T]) -> _T:
+    """Let the main process do something, and give all processes what came of it.
+
+    Args:
+        work: Gives plain values, or raises a ``ToolkitError``; it must not talk to the other processes.
+
+    Raises:
+        ToolkitError: What ``work`` raised, on all processes alike.
+    """
+    found: tuple[_T | None, ToolkitError | None] = None, None
+    if is_main_process():
+        try:
+            found = work(), None
+        except ToolkitError as error:
+            found = None, error
+    result, refusal = from_main(found)
+    if refusal is not None:
+        raise refusal
+    return cast(_T, result)
 
 
 def all_rows(rows: NDArray[Any]) -> NDArray[Any]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from toolkit.config import Config
 from toolkit.console import info, warn
 from toolkit.data.sharding import steps_behind
-from toolkit.engine.distributed import from_main
+from toolkit.engine.distributed import on_main
 from toolkit.engine.job import Job
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.state import TrainingState
-from toolkit.errors import ToolkitError, TrainingError
+from toolkit.errors import TrainingError
 from toolkit.locking import FileLock
-from toolkit.runtime import is_main_process, world_size
+from toolkit.runtime import world_size
 
 __all__ = ["first_step", "open_run", "unfinished_run"]
 
@@ -33,20 +33,16 @@ def open_run(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool
     Raises:
         ToolkitError: The folder cannot be written, is in use, or holds no run of this config; on all processes alike.
     """
-    found: tuple[str, bool] | ToolkitError | None = None
-    lock = None
-    if is_main_process():
-        try:
-            folder, resumed = _choose(config, resume)
-            lock = folder.lock()
-            found = str(folder.path), resumed
-        except ToolkitError as error:
-            found = error
-    found = from_main(found)
-    if isinstance(found, ToolkitError):
-        raise found
-    assert found is not None
-    return RunFolder(Path(found[0])), found[1], lock
+    lock: FileLock | None = None
+
+    def choose() -> tuple[str, bool]:
+        nonlocal lock
+        folder, resumed = _choose(config, resume)
+        lock = folder.lock()
+        return str(folder.path), resumed
+
+    path, resumed = on_main(choose)
+    return RunFolder(Path(path)), resumed, lock
 
 
 def _choose(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool]:
