@@ -246,6 +246,28 @@ def test_backoff_goes_back_with_half_the_rate(make: Make, capsys: pytest.Capture
     assert all(np.isfinite(array).all() for array in weights_of(result.folder).values())
 
 
+class Doubts(paddle.callbacks.Callback):
+    """Takes the second epoch's evaluation for a diverged one, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+
+    def on_eval_end(self, logs: object = None) -> None:
+        self.evaluations += 1
+        if self.evaluations == 2:
+            raise DivergedError("the loss is no number")
+
+
+def test_interrupted_after_going_back_from_an_evaluation(make: Make) -> None:
+    sections = {"callbacks": {"weight_averaging": {"kind": "ema"}}, "train": {"on_nan": "backoff"}}
+    whole = Trainer(build_job(finetune(make, "whole", **sections)), [Doubts()]).fit()
+    config = finetune(make, **sections)
+    with pytest.raises(Interrupted):  # in the second epoch's second go: each has three steps
+        Trainer(build_job(config), [Doubts(), Stops(8)]).fit()
+    assert_same(whole, Trainer.from_config(config).fit(resume=config.output_dir / "job"))
+
+
 @pytest.mark.parametrize(("on_nan", "times"), [("stop", 1), ("backoff", 1000)])
 def test_a_loss_that_is_no_number_ends_the_run(make: Make, on_nan: str, times: int) -> None:
     with pytest.raises(DivergedError):

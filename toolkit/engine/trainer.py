@@ -148,7 +148,7 @@ class Trainer:
 
     def _go_back(self) -> None:
         """Make everything what it was when the state that is kept was taken."""
-        self.state = self._keeper.back()
+        self.state, self._settled = self._keeper.back(), None
         self.job.network.set_state_dict(self.state.weights)
         self.folder.keep_metrics_until(self.state.epoch)
         self._callbacks.restore(self.state.callbacks, self.state.averages)
@@ -241,7 +241,7 @@ class Trainer:
         call("on_epoch_end", state.epoch, as_paddle_logs(train))
         call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
         val, self._chosen = validate(
-            self.job, self.model, lambda: self._callbacks.told(self._stoppable(validation)), self._callbacks.averaging
+            self.job, lambda: self._callbacks.told(self._stoppable(validation)), self._callbacks.averaging
         )
         state.last = {**val, "epoch": state.epoch + 1}
         call("on_eval_end", as_paddle_logs(val))
@@ -336,7 +336,7 @@ class Trainer:
         return {key: value.numpy().copy() for key, value in self.job.network.state_dict().items()}
 
     def _finish(self) -> RunResult:
-        result = make_result(self.job, self.folder, self.state, self.model)
+        result = make_result(self.job, self.folder, self.state)
         self._callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
         return result
