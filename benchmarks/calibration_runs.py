@@ -144,7 +144,7 @@ def run(cell: Cell, assets: Path, work: Path) -> dict[str, Any]:
         trainer.fit()
     seconds = time.process_time() - began
     job.network.set_state_dict(trainer.state.weights)
-    scores = evaluate(trainer.model, job.loader(test, training=False), job.objective)
+    scores = evaluate(job.network, job.loader(test, training=False), job.objective)
     return {
         "set": cell.name,
         "network": cell.network,

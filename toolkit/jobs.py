@@ -59,8 +59,7 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     info(f"device {device}; {cpu_settings()}")
     check_device(config.train, world_size())
     config, advice = settle_preset(config, resume)
-    trainer = Trainer.from_config(config)
-    trainer.job = replace(trainer.job, advice=advice)
+    trainer = Trainer(replace(build_job(config), advice=advice))
     result = trainer.fit(resume=resume)
     if not is_main_process():
         return Outcome(None)
@@ -180,7 +179,7 @@ def _report(trainer: Trainer, folder: RunFolder, rows: list[Comparison]) -> Path
 
     job = trainer.job
     batches = job.loader(job.data.evaluation[1], training=False)
-    return write_report(job, folder, *predict_outputs(trainer.model, batches), rows)
+    return write_report(job, folder, *predict_outputs(job.network, batches), rows)
 
 
 def _exported(folder: Path) -> str:

@@ -55,11 +55,11 @@ def exact(config: str) -> dict[str, Any]:
     """Metrics of the first 13, 17 and 33 images: shared by all, and by this process alone."""
     begin()
     job = build_job(load_config(config))
-    model, found = Trainer(job).model, {}
+    found = {}
     for count in (13, 17, 33):
         images = job.data.train.take(np.arange(count))
-        shared = evaluate(model, job.loader(images, training=False, shared=True), job.objective, shared=True)
-        found[str(count)] = [shared, evaluate(model, job.loader(images, training=False), job.objective)]
+        shared = evaluate(job.network, job.loader(images, training=False, shared=True), job.objective, shared=True)
+        found[str(count)] = [shared, evaluate(job.network, job.loader(images, training=False), job.objective)]
     return found
 
 

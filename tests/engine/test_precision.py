@@ -76,7 +76,7 @@ def test_outputs_in_half_precision_are_measured_in_single(make: Make, monkeypatc
     real = job.network.forward
     monkeypatch.setattr(job.network, "forward", lambda x: real(x).astype("float16"))
     loader = job.loader(job.data.val, training=False)
-    outputs, labels = predict_outputs(Trainer(job).model, loader)
+    outputs, labels = predict_outputs(job.network, loader)
     assert outputs.dtype == np.float32
     metrics = job.objective.metrics(outputs, labels)
     assert all(isinstance(value, float) for value in metrics.values())

@@ -18,26 +18,27 @@ from toolkit.engine.job import Job
 from toolkit.engine.objective import Objective
 from toolkit.engine.precision import autocast
 from toolkit.engine.tta import mean_outputs
+from toolkit.zoo import StagedNetwork
 
 __all__ = ["evaluate", "evaluate_job", "predict_outputs"]
 
 
 def predict_outputs(
-    model: paddle.Model, batches: Iterable[Batch], train: TrainConfig | None = None, *, shared: bool = False
+    network: StagedNetwork, batches: Iterable[Batch], train: TrainConfig | None = None, *, shared: bool = False
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """The network's outputs ``[N, C]`` and the labels of all batches.
 
     Args:
-        model: Holds the network.
+        network: Is in evaluation mode afterwards.
         batches: In any order.
         train: Says the precision; by default single.
         shared: Each process has other batches: all get the outputs for all of them, each sample once, by position.
     """
     outputs, labels, positions = [], [], []
-    model.network.eval()
+    network.eval()
     with paddle.no_grad(), autocast(train or TrainConfig()):
         for batch in batches:
-            outputs.append(model.network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
+            outputs.append(network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
             labels.append(batch.labels)
             positions.append(batch.indices)
     if not shared:
@@ -48,7 +49,7 @@ def predict_outputs(
 
 
 def evaluate(
-    model: paddle.Model,
+    network: StagedNetwork,
     batches: Iterable[Batch],
     objective: Objective,
     train: TrainConfig | None = None,
@@ -56,7 +57,7 @@ def evaluate(
     shared: bool = False,
 ) -> dict[str, float]:
     """The task's metrics over all samples; arguments as for ``predict_outputs``."""
-    return objective.metrics(*predict_outputs(model, batches, train, shared=shared))
+    return objective.metrics(*predict_outputs(network, batches, train, shared=shared))
 
 
 def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
@@ -74,7 +75,7 @@ def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
     found = []
     for view in views:
         loader = replace(job, preprocessing=view, pictures=None).loader(images, training=False)
-        found.append(predict_outputs(paddle.Model(job.network), loader, job.config.train))
+        found.append(predict_outputs(job.network, loader, job.config.train))
     outputs = mean_outputs([outputs for outputs, _ in found], job.objective.task.activation)
     metrics = job.objective.metrics(outputs, found[0][1])
     return {**metrics, "split": split, "images": len(images), **({"views": tta} if tta > 1 else {})}

@@ -9,8 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import paddle
-
 from toolkit.engine.evaluate import evaluate
 from toolkit.engine.job import Job
 from toolkit.engine.result import RunResult
@@ -59,12 +57,14 @@ def finish_record(record: dict[str, Any], state: TrainingState, result: RunResul
     return {**record, "finished": _now(), "frozen_proof": state.proof, "result": result.to_json()}
 
 
-def make_result(job: Job, folder: RunFolder, state: TrainingState, model: paddle.Model) -> RunResult:
+def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
     """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
     frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
     total = sum(stage.parameters for stage in job.stages) + job.head_parameters
     job.network.set_state_dict(read_weights(folder.best))
-    test = evaluate(model, job.loader(job.data.test, training=False), job.objective) if job.data.test else None
+    test = None
+    if job.data.test:
+        test = evaluate(job.network, job.loader(job.data.test, training=False), job.objective, job.config.train)
     return RunResult(
         folder=folder,
         best=state.best or {},

@@ -8,17 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import paddle
 from numpy.typing import NDArray
 
 from toolkit.data import Batch
 from toolkit.data.sampling import Sampler, ShuffledSampler, make_sampler
 from toolkit.engine.caching import decide
+from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.inputs import Batches
 from toolkit.engine.job import Job
 from toolkit.engine.optimizer import make_optimizer
-from toolkit.engine.precision import autocast
 from toolkit.engine.programs import Part, choose_engine, load_runner
 from toolkit.engine.stepper import Stepper
 from toolkit.runtime import seed_everything
@@ -153,11 +152,5 @@ class ShortTraining:
             batches: What to predict.
             entry: Number of stages that they have behind them.
         """
-        network = self._job.network
-        network.eval()
-        outputs, labels = [], []
-        with network.entering_at(entry), paddle.no_grad(), autocast(self._job.config.train):
-            for batch in batches:
-                outputs.append(network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
-                labels.append(batch.labels)
-        return np.concatenate(outputs), np.concatenate(labels)
+        with self._job.network.entering_at(entry):
+            return predict_outputs(self._job.network, batches, self._job.config.train)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-import paddle
 from numpy.typing import NDArray
 
 from toolkit.callbacks import WeightAveraging, swapped_weights
@@ -17,13 +16,12 @@ __all__ = ["validate"]
 
 
 def validate(
-    job: Job, model: paddle.Model, batches: Callable[[], Iterable[Batch]], averaging: WeightAveraging | None
+    job: Job, batches: Callable[[], Iterable[Batch]], averaging: WeightAveraging | None
 ) -> tuple[dict[str, float], Mapping[str, NDArray[Any]] | None]:
     """The metrics of the validation images.
 
     Args:
-        job: Objective and precision.
-        model: Holds the network.
+        job: Network, objective and precision.
         batches: Gives the validation images; those of this process, where there are several.
         averaging: The callback that keeps an average of the weights, if any.
 
@@ -33,13 +31,13 @@ def validate(
     """
 
     def measure() -> dict[str, float]:
-        return evaluate(model, batches(), job.objective, job.config.train, shared=True)
+        return evaluate(job.network, batches(), job.objective, job.config.train, shared=True)
 
     raw = measure()
     averages = averaging.averaged_weights() if averaging is not None else None
     if averaging is None or averages is None:
         return raw, None
-    with swapped_weights(model.network, averages):
+    with swapped_weights(job.network, averages):
         averaged = measure()
     name, mode = _deciding(job)
     chosen = averaging.keeps_average(raw[name], averaged[name], mode)
