@@ -1,6 +1,6 @@
 """The bake-off behind the advisor: presets over real image sets, sizes and networks; a line a run in calibration.jsonl.
 
-    python benchmarks/calibration_runs.py --assets shared/assets [--networks mobilenet_v2] [--seeds 2]
+    python benchmarks/calibration_runs.py --assets shared/assets [--networks mobilenet_v2] [--presets usual] [--seeds 2]
 
 Each set is split once: a test part of at most 400 images, the rest to train on. A run draws so many images of each
 class by its seed, trains a preset for the preset's own length at 128 px, and is scored with its last epoch on the
@@ -49,6 +49,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "usual": {"preset": "custom", "freeze": "none", "backbone_lr": 1.0, "head_first": 0, "batch_norm": "train"},
     "small_different/finetune_most": {"preset": "small_different", "variant": "finetune_most"},
 }
+REGULARISERS: dict[str, dict[str, Any]] = {
+    "label_smoothing": {"label_smoothing": 0.1},
+    "mixup": {"mixup": 0.2},
+    "l2_sp": {"l2_sp": 0.01},
+    "weight_averaging": {},
+    "tta": {"tta": 4},
+}
+"""What is added to a preset (``large_similar + mixup``): its options in ``train``. The average is EMA's."""
+REGULARISED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(REGULARISERS)}
+TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in REGULARISED.items() for name in names))
 USUAL_RATES = {"mobilenet_v2": 0.01, "squeezenet1_1": 0.001}
 """Of SGD with momentum; at 0.01 a network without BatchNorm diverges."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
@@ -70,11 +80,11 @@ class Cell:
         return cls(row["seed"], row["set"], row["network"], row["images_per_class"], row["preset"])
 
 
-def cells(networks: list[str], seeds: int) -> Iterator[Cell]:
+def cells(networks: list[str], presets: list[str], seeds: int) -> Iterator[Cell]:
     """All runs, the smallest sets first."""
     for seed in range(seeds):
         for rank in range(3):
-            for preset in PRESETS:
+            for preset in presets:
                 for network in networks:
                     for name, sizes in SETS.items():
                         yield Cell(seed, name, network, sizes[rank], preset)
@@ -104,7 +114,8 @@ def split(assets: Path, work: Path, name: str) -> Path:
 
 def config_of(cell: Cell, assets: Path, work: Path) -> Config:
     """The job of a cell."""
-    usual = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if cell.preset == "usual" else {}
+    preset, _, regulariser = cell.preset.partition(" + ")
+    usual = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if preset == "usual" else {}
     return make_config(
         {
             "name": "run",
@@ -119,8 +130,8 @@ def config_of(cell: Cell, assets: Path, work: Path) -> Config:
                 "workers": 1,
                 "cache_images": "memory",
             },
-            "transfer": PRESETS[cell.preset],
-            "train": usual,
+            "transfer": PRESETS[preset],
+            "train": {**usual, **REGULARISERS.get(regulariser, {})},
             "cache": {"dir": str(work / "features")},
             "log": {"visualdl": False},
             "export": {"enabled": False, "report": False},
@@ -130,21 +141,21 @@ def config_of(cell: Cell, assets: Path, work: Path) -> Config:
 
 def run(cell: Cell, assets: Path, work: Path) -> dict[str, Any]:
     """Train, and score the last epoch."""
-    from toolkit.engine import Trainer, build_job, evaluate
+    from toolkit.callbacks import WeightAveraging
+    from toolkit.engine import Trainer, build_job, evaluate_job
 
     config = config_of(cell, assets, work)
     shutil.rmtree(config.output_dir, ignore_errors=True)
     began = time.process_time()
     with quietly():
         job = build_job(config)
-        test = job.data.test
-        assert test is not None
-        job = replace(job, data=replace(job.data, test=None))
-        trainer = Trainer(job)
+        assert job.data.test is not None
+        average = WeightAveraging(kind="ema") if cell.preset.endswith("+ weight_averaging") else None
+        trainer = Trainer(replace(job, data=replace(job.data, test=None)), [average] if average else [])
         trainer.fit()
     seconds = time.process_time() - began
-    job.network.set_state_dict(trainer.state.weights)
-    scores = evaluate(job.network, job.loader(test, training=False), job.objective)
+    job.network.set_state_dict({**trainer.state.weights, **(average.averaged_weights() or {} if average else {})})
+    scores = evaluate_job(job, config.train.tta)
     return {
         "set": cell.name,
         "network": cell.network,
@@ -153,13 +164,13 @@ def run(cell: Cell, assets: Path, work: Path) -> dict[str, Any]:
         "classes": len(job.data.classes),
         "preset": cell.preset,
         "seed": cell.seed,
-        "score": round(scores["top1"], 5),
+        "score": round(float(scores["top1"]), 5),
         "metric": "top1",
-        "loss": round(scores["loss"], 4),
+        "loss": round(float(scores["loss"]), 4),
         "seconds": round(seconds, 1),
         "epochs": job.plan.epochs,
         "image_size": SIZE,
-        "test_images": len(test),
+        "test_images": len(job.data.test),
     }
 
 
@@ -170,13 +181,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "calibration")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("calibration.jsonl"))
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--presets", nargs="+", choices=TITLES, default=TITLES)
     parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
     if args.assets is None:
         parser.error("give the folder of real images and weights with --assets")
     lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
     done = {Cell.of_row(json.loads(line)) for line in lines}
-    for cell in cells(args.networks, args.seeds):
+    for cell in cells(args.networks, args.presets, args.seeds):
         if cell in done:
             continue
         row = json.dumps(run(cell, args.assets.resolve(), args.work))
