@@ -11,7 +11,7 @@ import pytest
 from paddle import inference, nn
 
 from toolkit.errors import DeployError
-from toolkit.inference import InferenceSession, save_program
+from toolkit.inference import InferenceSession, OnnxSession, convert_program, onnx_is_installed, save_program
 from toolkit.inference import session as session_module
 from toolkit.inference.session import paddle_says
 
@@ -124,3 +124,18 @@ def test_the_telling_line_of_an_error() -> None:
     assert paddle_says(error) == "(InvalidArgument) The size is wrong."
     assert paddle_says(ValueError("plain")) == "plain"
     assert paddle_says(KeyError()) == "KeyError"
+
+
+@pytest.mark.skipif(not onnx_is_installed(), reason="ONNX Runtime is not installed: pip install -e '.[onnx]'")
+def test_conversion_to_onnx_is_silent_and_the_same(
+    files: tuple[Path, Path], images: np.ndarray, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = InferenceSession(*files).run(images)
+    capfd.readouterr()
+    converted = convert_program(*files, tmp_path / "tiny.onnx")
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_allclose(OnnxSession(converted).run(images), expected, atol=1e-6)
+    with pytest.raises(DeployError, match="cannot convert"):
+        convert_program(tmp_path / "missing.json", files[1], tmp_path / "other.onnx")
+    print("heard again")
+    assert capfd.readouterr().out == "heard again\n"

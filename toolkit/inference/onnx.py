@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -42,12 +46,30 @@ def convert_program(model: Path, params: Path, target: Path) -> Path:
         raise DeployError("paddle2onnx is not installed", hint='pip install -e ".[onnx]"') from error
     try:
         # Its default optimize_tool, polygraphy, would be fetched with pip from a host of its own while this runs.
-        paddle2onnx.export(str(model), str(params), str(target), verbose=False, optimize_tool="None")
+        with _hushed():
+            paddle2onnx.export(str(model), str(params), str(target), verbose=False, optimize_tool="None")
     except Exception as error:  # it raises whatever its C++ part meets
         raise DeployError(f"paddle2onnx cannot convert {model}: {str(error).splitlines()[0][:200]}") from error
     if not target.is_file():
         raise DeployError(f"paddle2onnx wrote no file for {model}")
     return target
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what is printed, from C++ too: paddle2onnx tells its progress, and its errors in the exception again."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+            for number in (1, 2):
+                os.dup2(nothing.fileno(), number)
+            yield
+    finally:
+        for number, real in zip((1, 2), kept, strict=True):
+            os.dup2(real, number)
+            os.close(real)
 
 
 class OnnxSession:
