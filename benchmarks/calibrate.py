@@ -59,8 +59,6 @@ SETS = {
     "eurosat_rgb": ImageSet("folder", similar=False),
 }
 WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
-SAME = {"linear_probe": "small_similar"}
-"""Presets that are the same plan under two names."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,12 @@ class Situation:
 
 
 def read_results(path: Path = RESULTS) -> list[Situation]:
-    """The bake-off's rows, grouped by situation."""
+    """The bake-off's rows, grouped by situation; runs with a regulariser are left out."""
+    from benchmarks.regularisers import SAME
+
     scores: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in read_lines(path):
-        if row.get("score") is not None:
+        if row.get("score") is not None and " + " not in row["preset"]:
             title = SAME.get(row["preset"], row["preset"])
             title = "small_different/shallow_features" if title == "small_different" else title
             scores[key_of(row)][title].append(float(row["score"]))
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     from benchmarks.calibration import derive
 
-    return derive(situations, read_lines(args.evidence), args.output, args.report)
+    return derive(situations, read_lines(args.evidence), read_lines(args.results), args.output, args.report)
 
 
 if __name__ == "__main__":

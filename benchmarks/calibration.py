@@ -12,8 +12,9 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.calibrate import SETS, WEIGHTS, Situation, key_of
+from benchmarks.regularisers import derive_regularisers, regulariser_table
 from toolkit.advise.advisor import recommend, situation_of
-from toolkit.advise.choose import ADVISED
+from toolkit.advise.choose import ADVISED, HEAD_ALONE
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import place_of
@@ -29,7 +30,6 @@ from toolkit.files import write_text
 
 __all__ = ["derive", "derive_evidence", "derive_size", "fitted"]
 
-FROZEN = ("small_similar", "small_different/shallow_features")
 CLOSE = 0.01
 """One point: so near to the best preset counts as right."""
 TIE = 0.003
@@ -55,12 +55,19 @@ class Case:
         return self.situation.data
 
 
-def derive(situations: Sequence[Situation], evidence: Sequence[dict[str, Any]], output: Path, report: Path) -> int:
+def derive(
+    situations: Sequence[Situation],
+    evidence: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
+    output: Path,
+    report: Path,
+) -> int:
     """Write thresholds and the report; say what came out.
 
     Args:
         situations: The bake-off's results.
         evidence: Lines of the evidence table.
+        rows: Lines of the bake-off, those with a regulariser among them.
         output: ``thresholds.json``.
         report: Table of advice against bake-off, in Markdown.
     """
@@ -79,7 +86,12 @@ def derive(situations: Sequence[Situation], evidence: Sequence[dict[str, Any]], 
     best = min(validations, key=lambda name: validations[name]["regret"]) if tried else "matrix"
     final = kinds[best](cases)
     facts = {f"{name}: {key}": round(value, 5) for name, found in validations.items() for key, value in found.items()}
-    final = final.model_copy(update={"rule": final.rule.model_copy(update={"validation": facts})})
+    final = final.model_copy(
+        update={
+            "rule": final.rule.model_copy(update={"validation": facts}),
+            "regularisers": derive_regularisers(rows),
+        }
+    )
     write_text(output, final.model_dump_json(indent=1) + "\n")
     write_text(report, "\n".join(_report(cases, final, validations, best)) + "\n")
     print("\n".join(_report(cases, final, validations, best)))
@@ -184,8 +196,8 @@ def derive_size(tried: Sequence[Case]) -> SizeRule:
 
 def _gain_of_moving(case: Case) -> float | None:
     scores = _known_scores(case)
-    frozen = [score for title, score in scores.items() if title in FROZEN]
-    moving = [score for title, score in scores.items() if title not in FROZEN]
+    frozen = [score for title, score in scores.items() if title in HEAD_ALONE]
+    moving = [score for title, score in scores.items() if title not in HEAD_ALONE]
     return max(moving) - max(frozen) if frozen and moving else None
 
 
@@ -289,6 +301,7 @@ def _report(
         for spec in EVIDENCE
         for rule in [thresholds.evidence[spec.name]]
     ]
+    lines += regulariser_table(thresholds.regularisers)
     lines += ["", "## Advice against bake-off", ""]
     lines += [
         "| situation | cell | advised | score | best | score | regret (points) | |",

@@ -24,10 +24,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 import toolkit  # noqa: E402, F401 - sets threads before Paddle is imported
+from benchmarks.regularisers import OPTIONS, TRIED  # noqa: E402
 from toolkit.config import Config, make_config  # noqa: E402
 from toolkit.console import quietly  # noqa: E402
 
@@ -49,16 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "usual": {"preset": "custom", "freeze": "none", "backbone_lr": 1.0, "head_first": 0, "batch_norm": "train"},
     "small_different/finetune_most": {"preset": "small_different", "variant": "finetune_most"},
 }
-REGULARISERS: dict[str, dict[str, Any]] = {
-    "label_smoothing": {"label_smoothing": 0.1},
-    "mixup": {"mixup": 0.2},
-    "l2_sp": {"l2_sp": 0.01},
-    "weight_averaging": {},
-    "tta": {"tta": 4},
-}
-"""What is added to a preset (``large_similar + mixup``): its options in ``train``. The average is EMA's."""
-REGULARISED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(REGULARISERS)}
-TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in REGULARISED.items() for name in names))
+TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in TRIED.items() for name in names))
 USUAL_RATES = {"mobilenet_v2": 0.01, "squeezenet1_1": 0.001}
 """Of SGD with momentum; at 0.01 a network without BatchNorm diverges."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
@@ -115,7 +109,10 @@ def split(assets: Path, work: Path, name: str) -> Path:
 def config_of(cell: Cell, assets: Path, work: Path) -> Config:
     """The job of a cell."""
     preset, _, regulariser = cell.preset.partition(" + ")
-    usual = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if preset == "usual" else {}
+    train: dict[str, Any] = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if preset == "usual" else {}
+    section, _, option = OPTIONS[regulariser].partition(".") if regulariser else ("", "", "")
+    if section == "train":
+        train |= yaml.safe_load(option.replace("=", ": "))
     return make_config(
         {
             "name": "run",
@@ -131,7 +128,7 @@ def config_of(cell: Cell, assets: Path, work: Path) -> Config:
                 "cache_images": "memory",
             },
             "transfer": PRESETS[preset],
-            "train": {**usual, **REGULARISERS.get(regulariser, {})},
+            "train": train,
             "cache": {"dir": str(work / "features")},
             "log": {"visualdl": False},
             "export": {"enabled": False, "report": False},

@@ -48,10 +48,19 @@ def result_rows() -> list[dict[str, Any]]:
     return rows
 
 
+def regularised_rows() -> list[dict[str, Any]]:
+    """Mixup always helps, a little more or less; test-time augmentation helps as often as it hurts."""
+    rows = result_rows()
+    for number, row in enumerate(row for row in result_rows() if row["preset"] == "large_similar"):
+        for name, gain in (("mixup", 0.02 + 0.001 * (number % 3)), ("tta", 0.03 * (-1) ** number)):
+            rows.append({**row, "preset": f"large_similar + {name}", "score": row["score"] + gain})
+    return rows
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> list[calibrate.Situation]:
     path = tmp_path / "calibration.jsonl"
-    path.write_text("\n".join(map(json.dumps, result_rows())) + "\n\n", encoding="utf-8")
+    path.write_text("\n".join(map(json.dumps, regularised_rows())) + "\n\n", encoding="utf-8")
     return calibrate.read_results(path)
 
 
@@ -66,7 +75,7 @@ def test_results_are_grouped(results: list[calibrate.Situation]) -> None:
 
 def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path) -> None:
     output, report = tmp_path / "thresholds.json", tmp_path / "calibration.md"
-    assert derive(results, evidence_rows(), output, report) == 0
+    assert derive(results, evidence_rows(), regularised_rows(), output, report) == 0
     found = Thresholds.model_validate_json(output.read_bytes())
     assert not found.provisional
     assert found.sets == tuple(sorted(calibrate.SETS))
@@ -74,6 +83,10 @@ def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path
     assert found.evidence["batchnorm"].weight == 1
     assert found.rule.kind == "nearest"
     assert len(found.rule.situations) == 30
+    by_option = {one.option: one for one in found.regularisers}
+    assert by_option["train.mixup=0.2"].gain == pytest.approx(0.021, abs=1e-4)
+    assert (by_option["train.mixup=0.2"].runs, by_option["train.mixup=0.2"].head_alone) == (60, False)
+    assert {option for option, one in by_option.items() if one.pays} == {"train.mixup=0.2"}
     text = report.read_text(encoding="utf-8")
     assert "Mean regret 0.00 points" in text
     assert "| wrong |" not in text
@@ -81,11 +94,11 @@ def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path
 
 def test_without_results_the_similarity_is_derived_and_the_rest_is_provisional(tmp_path: Path) -> None:
     output = tmp_path / "thresholds.json"
-    assert derive([], evidence_rows(), output, tmp_path / "calibration.md") == 0
+    assert derive([], evidence_rows(), [], output, tmp_path / "calibration.md") == 0
     found = Thresholds.model_validate_json(output.read_bytes())
     assert found.provisional
     assert found.rule.kind == "matrix"
-    assert derive([], [], output, tmp_path / "calibration.md") == 1
+    assert derive([], [], [], output, tmp_path / "calibration.md") == 1
 
 
 def test_evidence_that_tells_nothing_has_no_weight() -> None:

@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.advise import advise, advise_images
+from toolkit.advise import advise, advise_images, load_thresholds
 from toolkit.advise.activations import activations
-from toolkit.advise.advisor import _config, _plan
+from toolkit.advise.advisor import _config, _plan, judge
 from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.subject import subject_of
+from toolkit.advise.thresholds import PresetRule, Regulariser, Situation
 from toolkit.config import CacheConfig, Config, TransferConfig, load_config
 from toolkit.data import BatchLoader
 from toolkit.engine import RunFolder, build_job
@@ -68,6 +69,40 @@ def test_advice_on_digits(make: Make) -> None:
     assert (job.plan.preset, job.plan.variant, job.plan.cut) == (found["preset"], found["variant"], advice.plan.cut)
     assert job.plan.phases[-1].lr == pytest.approx(found["learning_rates"]["head"])
     assert job.plan.epochs == found["epochs"]
+
+
+def test_options_that_paid_are_named_where_they_fit(make: Make) -> None:
+    config = make()
+    measured = advise(config).measured
+    known = tuple(
+        Regulariser(option=option, head_alone=head_alone, gain=gain, error=0.004, runs=20)
+        for option, head_alone, gain in (
+            ("train.tta=4", True, 0.012),
+            ("train.label_smoothing=0.1", True, 0.007),
+            ("train.mixup=0.2", False, 0.05),
+        )
+    )
+
+    def said(config: Config, **scores: float) -> list[str]:
+        near = Situation(
+            name="a",
+            data="a",
+            network="x",
+            train_images=36,
+            per_class=12,
+            similar=0.5,
+            skill=0.5,
+            gain=0,
+            scores=scores,
+        )
+        rule = PresetRule(kind="nearest", bandwidth=10, tie=0.003, situations=(near,))
+        thresholds = load_thresholds().model_copy(update={"rule": rule, "regularisers": known})
+        notes = judge(subject_of(config), measured, thresholds, config).notes
+        return [note.split()[3] for note in notes if note.startswith("worth adding")]
+
+    assert said(config, small_similar=0.9, finetune=0.8) == ["train.tta=4"]
+    assert said(config, small_similar=0.7, finetune=0.8) == ["train.mixup=0.2"]
+    assert said(make(train={"tta": 2}), small_similar=0.9, finetune=0.8) == []
 
 
 def test_numbers_of_trained_weights_are_those_of_the_jobs(make: Make) -> None:

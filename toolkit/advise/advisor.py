@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.advise.advice import Advice
-from toolkit.advise.choose import ADVISED, Choice, best_stage, rank_presets
+from toolkit.advise.choose import ADVISED, HEAD_ALONE, Choice, best_stage, rank_presets
 from toolkit.advise.evidence import Evidence, evidence_of, top_gain
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
@@ -17,8 +17,8 @@ from toolkit.advise.place import Place, place_of
 from toolkit.advise.probe import skill
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.subject import Subject, subject_of, unlabelled
-from toolkit.advise.thresholds import Situation, Thresholds, load_thresholds
-from toolkit.advise.words import MISSING, why_sentences
+from toolkit.advise.thresholds import Regulariser, Situation, Thresholds, load_thresholds
+from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, TrainConfig, TransferConfig, with_overrides
 from toolkit.runtime import select_device
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
@@ -107,7 +107,10 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
         why=why_sentences(measured, evidence, place, choices),
-        notes=_notes(subject, measured, place, thresholds),
+        notes=(
+            *_notes(subject, measured, place, thresholds),
+            *_regularisers(measured, choices[0], thresholds.regularisers, config),
+        ),
     )
 
 
@@ -203,6 +206,30 @@ def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig
         head = (kept[-1].width + 1) * measured.size.classes
         found[title] = head + sum(stage.parameters for stage in kept[plan.frozen :])
     return found
+
+
+def _regularisers(
+    measured: Measurement, choice: Choice, known: Sequence[Regulariser], config: Config | None
+) -> tuple[str, ...]:
+    """What the calibration says of options that the config does not use yet, the most helpful first."""
+    if measured.task != "classification":
+        return ()
+    used = {} if config is None else _options(config)
+    same = [one for one in known if one.head_alone == (choice.title in HEAD_ALONE)]
+    helpful = [one for one in same if one.pays and not used.get(one.option.partition("=")[0])]
+    return tuple(regulariser_sentence(one) for one in sorted(helpful, key=lambda one: -one.gain))
+
+
+def _options(config: Config) -> dict[str, bool]:
+    """Which regularisers a config uses."""
+    train = config.train
+    return {
+        "train.label_smoothing": train.label_smoothing > 0,
+        "train.mixup": train.mixup > 0,
+        "train.l2_sp": train.l2_sp > 0,
+        "train.tta": train.tta > 1,
+        "callbacks.weight_averaging": config.callbacks.weight_averaging is not None,
+    }
 
 
 def _notes(subject: Subject, measured: Measurement, place: Place, thresholds: Thresholds) -> tuple[str, ...]:

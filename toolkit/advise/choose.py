@@ -10,7 +10,7 @@ from toolkit.advise.measurement import Depth
 from toolkit.advise.place import Place
 from toolkit.advise.thresholds import Cell, PresetRule, Situation
 
-__all__ = ["ADVISED", "Choice", "best_stage", "expected_losses", "nearness", "rank_presets"]
+__all__ = ["ADVISED", "HEAD_ALONE", "Choice", "best_stage", "expected_losses", "nearness", "rank_presets"]
 
 ADVISED = (
     "small_similar",
@@ -23,7 +23,8 @@ ADVISED = (
 """Presets that advice may name, the cheapest first."""
 _REACH = 8
 """What was found with so many images holds for so many times as many; for more the matrix holds."""
-_ALL, _SHALLOW = "small_similar", "small_different/shallow_features"
+HEAD_ALONE = _ALL, _SHALLOW = "small_similar", "small_different/shallow_features"
+"""Those among them that train nothing but a head."""
 _OF_CELL: dict[Cell, tuple[str, str]] = {
     "small_similar": ("small_similar", "large_similar"),
     "small_different": ("small_different/finetune_most", "small_different/shallow_features"),

@@ -9,7 +9,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Cell", "EvidenceRule", "PresetRule", "Situation", "SizeRule", "Thresholds", "load_thresholds"]
+__all__ = [
+    "Cell",
+    "EvidenceRule",
+    "PresetRule",
+    "Regulariser",
+    "Situation",
+    "SizeRule",
+    "Thresholds",
+    "load_thresholds",
+]
 
 _FILE = Path(__file__).with_name("thresholds.json")
 _MOST = 3.0
@@ -123,6 +132,29 @@ class PresetRule(_Numbers):
     validation: dict[str, float] = {}
 
 
+class Regulariser(_Numbers):
+    """What an option has added to a preset in the calibration.
+
+    Attributes:
+        option: As on a command line: ``train.mixup=0.2``.
+        head_alone: It was tried with a head on frozen stages; otherwise where stages move.
+        gain: Mean difference of the main metric, with the option minus without.
+        error: Its standard error, over runs.
+        runs: Pairs of runs.
+    """
+
+    option: str
+    head_alone: bool
+    gain: float
+    error: float
+    runs: int
+
+    @property
+    def pays(self) -> bool:
+        """Whether the gain is surely one: more than twice its standard error."""
+        return self.gain > 2 * self.error
+
+
 class Thresholds(_Numbers):
     """All of it.
 
@@ -134,6 +166,7 @@ class Thresholds(_Numbers):
         size: Small or large.
         evidence: Similar or different: one rule a piece of evidence.
         rule: Which preset.
+        regularisers: What options have added to presets.
     """
 
     version: Literal[1]
@@ -143,6 +176,7 @@ class Thresholds(_Numbers):
     size: SizeRule
     evidence: dict[str, EvidenceRule]
     rule: PresetRule
+    regularisers: tuple[Regulariser, ...] = ()
 
 
 @lru_cache(maxsize=1)

@@ -10,13 +10,14 @@ from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place
+from toolkit.advise.thresholds import Regulariser
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
 if TYPE_CHECKING:
     from toolkit.advise.advice import Advice
 
-__all__ = ["MISSING", "number", "says", "tuning_words", "why_sentences"]
+__all__ = ["MISSING", "number", "regulariser_sentence", "says", "tuning_words", "why_sentences"]
 
 MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in EVIDENCE})
 """Name of a piece of evidence -> its title."""
@@ -53,6 +54,15 @@ def why_sentences(
 ) -> tuple[str, str, str]:
     """Three sentences: why this size, why so similar, why this preset."""
     return (_size(measured, place), _similarity(measured, evidence, place), _preset(measured, choices))
+
+
+def regulariser_sentence(found: Regulariser) -> str:
+    """An option that has paid, with how much and how sure."""
+    where = "with a head alone" if found.head_alone else "where stages move"
+    return (
+        f"worth adding: -o {found.option} gained {100 * found.gain:.1f} ± {100 * found.error:.1f} points {where}, "
+        f"in {found.runs} pairs of runs"
+    )
 
 
 def _size(measured: Measurement, place: Place) -> str:

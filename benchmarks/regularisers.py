@@ -1,0 +1,74 @@
+"""Regularisers in the calibration: what is tried on top of a preset, and what the pairs of runs say of it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import mean, stdev
+from typing import Any
+
+from toolkit.advise.choose import HEAD_ALONE
+from toolkit.advise.thresholds import Regulariser
+
+__all__ = ["OPTIONS", "SAME", "TRIED", "derive_regularisers", "regulariser_table"]
+
+OPTIONS: dict[str, str] = {
+    "label_smoothing": "train.label_smoothing=0.1",
+    "mixup": "train.mixup=0.2",
+    "l2_sp": "train.l2_sp=0.01",
+    "weight_averaging": "callbacks.weight_averaging=ema",
+    "tta": "train.tta=4",
+}
+"""Name of a regulariser -> the option that a user would give."""
+TRIED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(OPTIONS)}
+"""Preset -> regularisers that are tried on top of it; such a run is called ``large_similar + mixup``."""
+SAME = {"linear_probe": "small_similar"}
+"""Presets that are the same plan under two names."""
+_FEWEST = 8
+
+
+def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser, ...]:
+    """What each regulariser has added, over all pairs of runs that differ in it alone.
+
+    Args:
+        rows: Of ``calibration.jsonl``.
+    """
+    scores = {(*_of(row), row["preset"]): float(row["score"]) for row in rows}
+    gains: dict[tuple[str, bool], list[float]] = defaultdict(list)
+    for (*where, title), score in scores.items():
+        preset, _, name = title.partition(" + ")
+        plain = scores.get((*where, preset))
+        if name and plain is not None:
+            gains[OPTIONS[name], SAME.get(preset, preset) in HEAD_ALONE].append(score - plain)
+    return tuple(
+        Regulariser(
+            option=option,
+            head_alone=head_alone,
+            gain=round(mean(found), 5),
+            error=round(stdev(found) / math.sqrt(len(found)), 5),
+            runs=len(found),
+        )
+        for (option, head_alone), found in sorted(gains.items())
+        if len(found) >= _FEWEST
+    )
+
+
+def _of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["set"], row["network"], row["images_per_class"], row.get("image_size"), row["seed"]
+
+
+def regulariser_table(found: Iterable[Regulariser]) -> list[str]:
+    """Lines of Markdown."""
+    return [
+        "",
+        "## Regularisers, against the same run without",
+        "",
+        "| option | on | gain (points) | standard error | pairs of runs | advised |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| `{one.option}` | {'a head alone' if one.head_alone else 'stages that move'} | {100 * one.gain:+.2f} "
+            f"| {100 * one.error:.2f} | {one.runs} | {'yes' if one.pays else 'no'} |"
+            for one in found
+        ),
+    ]
