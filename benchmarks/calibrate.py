@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, variance
 from typing import Any
 
 REPO = Path(__file__).resolve().parents[1]
@@ -88,10 +89,12 @@ class Situation:
         """Over the seeds."""
         return {title: mean(scores) for title, scores in self.scores.items()}
 
-    def spread(self, title: str) -> float:
-        """Standard deviation over the seeds; 0 for one."""
-        scores = self.scores[title]
-        return stdev(scores) if len(scores) > 1 else 0.0
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds, pooled over the presets that have several; 0 where none has."""
+        repeated = [scores for scores in self.scores.values() if len(scores) > 1]
+        freedom = sum(len(scores) - 1 for scores in repeated)
+        return math.sqrt(sum((len(scores) - 1) * variance(scores) for scores in repeated) / freedom) if freedom else 0.0
 
 
 def read_results(path: Path = RESULTS) -> list[Situation]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -12,9 +11,11 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.calibrate import SETS, WEIGHTS, Situation, key_of
-from benchmarks.regularisers import derive_regularisers, regulariser_table
-from toolkit.advise.advisor import recommend, situation_of
-from toolkit.advise.choose import ADVISED, HEAD_ALONE
+from benchmarks.calibration_report import report_lines
+from benchmarks.regularisers import derive_regularisers
+from benchmarks.verdicts import CLOSE, Case, held_out, judged, known_scores, summary_of
+from toolkit.advise.advisor import situation_of
+from toolkit.advise.choose import HEAD_ALONE
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import place_of
@@ -30,8 +31,6 @@ from toolkit.files import write_text
 
 __all__ = ["derive", "derive_evidence", "derive_size", "fitted"]
 
-CLOSE = 0.01
-"""One point: so near to the best preset counts as right."""
 TIE = 0.003
 LOGARITHMIC = frozenset({"batchnorm"})
 BELOW = frozenset({"batchnorm"})
@@ -40,19 +39,6 @@ BANDWIDTHS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 10.0)
 SPREADS = (0.0, 0.1, 0.2)
 _SURE = 2.0
 """Log-odds that the mean of the similar (different) sets is given."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A situation with results and with evidence; one of the two may be missing."""
-
-    situation: Situation
-    measured: Measurement
-
-    @property
-    def data(self) -> str:
-        """The data set."""
-        return self.situation.data
 
 
 def derive(
@@ -80,9 +66,10 @@ def derive(
     if not cases:
         print("no evidence: run `calibrate.py measure` first")
         return 1
-    tried = [case for case in cases if _known_scores(case)]
+    tried = [case for case in cases if known_scores(case)]
     kinds = _kinds(tried)
-    validations = {name: _held_out(cases, make) for name, make in kinds.items()}
+    unseen = {name: held_out(cases, make) for name, make in kinds.items()}
+    validations = {name: summary_of(verdicts) for name, verdicts in unseen.items()}
     best = min(validations, key=lambda name: validations[name]["regret"]) if tried else "matrix"
     final = kinds[best](cases)
     facts = {f"{name}: {key}": round(value, 5) for name, found in validations.items() for key, value in found.items()}
@@ -93,8 +80,9 @@ def derive(
         }
     )
     write_text(output, final.model_dump_json(indent=1) + "\n")
-    write_text(report, "\n".join(_report(cases, final, validations, best)) + "\n")
-    print("\n".join(_report(cases, final, validations, best)))
+    lines = report_lines([judged(case, final) for case in cases], unseen[best], final, validations, best)
+    write_text(report, "\n".join(lines) + "\n")
+    print("\n".join(lines))
     return 0
 
 
@@ -116,7 +104,7 @@ def fitted(cases: Sequence[Case], kind: Any, bandwidth: float = 0.5, spread: flo
         bandwidth: Of ``nearest``.
         spread: Of ``nearest``.
     """
-    tried = [case for case in cases if _known_scores(case)]
+    tried = [case for case in cases if known_scores(case)]
     rules = derive_evidence(cases)
     size = derive_size(tried)
     draft = Thresholds(
@@ -195,124 +183,16 @@ def derive_size(tried: Sequence[Case]) -> SizeRule:
 
 
 def _gain_of_moving(case: Case) -> float | None:
-    scores = _known_scores(case)
+    scores = known_scores(case)
     frozen = [score for title, score in scores.items() if title in HEAD_ALONE]
     moving = [score for title, score in scores.items() if title not in HEAD_ALONE]
     return max(moving) - max(frozen) if frozen and moving else None
 
 
-def _known_scores(case: Case) -> dict[str, float]:
-    return {title: score for title, score in case.situation.means.items() if title in ADVISED}
-
-
 def _known(case: Case, thresholds: Thresholds) -> Known:
     place = place_of(case.measured.size, evidence_of(case.measured, thresholds), thresholds.size)
     here = situation_of(case.measured, place, case.situation.name)
-    scores = {title: round(score, 5) for title, score in _known_scores(case).items()}
+    scores = {title: round(score, 5) for title, score in known_scores(case).items()}
     changes = {"data": case.data, "scores": scores, "similar": round(here.similar, 4), "skill": round(here.skill, 4)}
     changes |= {name: round(getattr(here, name) or 0.0, 4) for name in ("gain", "ahead")}
     return here.model_copy(update=changes)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Advice against the bake-off in one situation."""
-
-    case: Case
-    advised: str
-    similar: bool
-    cell: str
-    best: str
-    regret: float
-    right: bool
-
-
-def judged(case: Case, thresholds: Thresholds) -> Verdict:
-    """What the thresholds advise, and how much worse it is than the best preset."""
-    _, place, choices = recommend(case.measured, thresholds, case.data)
-    scores = _known_scores(case)
-    advised = next((choice.title for choice in choices if choice.title in scores), choices[0].title)
-    if not scores:
-        return Verdict(case, advised, place.similarity == "similar", place.cell, "", 0.0, True)
-    best = max(scores, key=lambda title: scores[title])
-    regret = scores[best] - scores.get(advised, min(scores.values()))
-    right = regret <= max(CLOSE, case.situation.spread(best)) + 1e-9
-    return Verdict(case, advised, place.similarity == "similar", place.cell, best, regret, right)
-
-
-def _held_out(cases: Sequence[Case], make: Callable[[Sequence[Case]], Thresholds]) -> dict[str, float]:
-    """What a rule does on sets that it has not seen, one after the other."""
-    verdicts = []
-    for data in sorted({case.data for case in cases}):
-        rest = [case for case in cases if case.data != data]
-        if rest:
-            thresholds = make(rest)
-            verdicts += [judged(case, thresholds) for case in cases if case.data == data]
-    return _summary(verdicts)
-
-
-def _summary(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    scored = [verdict for verdict in verdicts if verdict.best]
-    truth = [verdict.similar == SETS[verdict.case.data].similar for verdict in verdicts]
-    return {
-        "regret": mean(verdict.regret for verdict in scored) if scored else 0.0,
-        "right": mean(verdict.right for verdict in scored) if scored else 0.0,
-        "similarity": mean(truth) if truth else 0.0,
-        "situations": float(len(scored)),
-    }
-
-
-def _report(
-    cases: Sequence[Case], thresholds: Thresholds, validations: dict[str, dict[str, float]], best: str
-) -> list[str]:
-    verdicts = [judged(case, thresholds) for case in cases]
-    seen = _summary(verdicts)
-    lines = ["# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""]
-    if seen["situations"]:
-        lines += [
-            f"{thresholds.rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. Mean regret "
-            f"{100 * seen['regret']:.2f} points; within the best preset's spread or one point in {seen['right']:.0%} "
-            "of the situations.",
-        ]
-    else:
-        lines += [f"No results yet: the preset is that of the matrix. {len(cases)} situations were measured."]
-    lines += [
-        f"Similarity is what its owner says in {seen['similarity']:.0%} of them.",
-        "",
-        "## Rules, each on sets that it has not seen",
-        "",
-        "| rule | mean regret (points) | right | similarity |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| {name} | {100 * found['regret']:.2f} | {found['right']:.0%} | {found['similarity']:.0%} |"
-        for name, found in validations.items()
-    ]
-    lines += [
-        "",
-        "## Evidence",
-        "",
-        "| evidence | threshold | weight | similar sets | different sets |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {spec.title} | {rule.threshold:.3g} | {rule.weight:.2f} | {rule.range_similar[0]:.3g} to "
-        f"{rule.range_similar[1]:.3g} | {rule.range_different[0]:.3g} to {rule.range_different[1]:.3g} |"
-        for spec in EVIDENCE
-        for rule in [thresholds.evidence[spec.name]]
-    ]
-    lines += regulariser_table(thresholds.regularisers)
-    lines += ["", "## Advice against bake-off", ""]
-    lines += [
-        "| situation | cell | advised | score | best | score | regret (points) | |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for verdict in sorted(verdicts, key=lambda verdict: verdict.case.situation.name):
-        scores = _known_scores(verdict.case)
-        numbers = [f"{scores[title]:.3f}" if title in scores else "–" for title in (verdict.advised, verdict.best)]
-        lines.append(
-            f"| {verdict.case.situation.name} | {verdict.cell} | {verdict.advised} | {numbers[0]} "
-            f"| {verdict.best or '–'} | {numbers[1]} | {100 * verdict.regret:.1f} "
-            f"| {'' if verdict.right else 'wrong'} |"
-        )
-    return lines

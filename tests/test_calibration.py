@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from benchmarks import calibrate
-from benchmarks.calibration import Case, derive, derive_evidence, derive_size, fitted, judged
+from benchmarks.calibration import derive, derive_evidence, derive_size, fitted
+from benchmarks.verdicts import Case, judged
 from tests.advise.made import measurement, strange
 from toolkit.advise.measurement import Distances, Size
 from toolkit.advise.thresholds import Thresholds
@@ -69,7 +70,7 @@ def test_results_are_grouped(results: list[calibrate.Situation]) -> None:
     first = results[0]
     assert first.scores["small_similar"] == (0.85, 0.852)  # linear_probe is the same plan
     assert first.means["small_similar"] == pytest.approx(0.851)
-    assert first.spread("small_similar") == pytest.approx(0.002 / 2**0.5)
+    assert first.spread == pytest.approx(0.002 / 2**0.5)
     assert calibrate.read_results(Path("nowhere.jsonl")) == []
 
 
@@ -88,8 +89,8 @@ def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path
     assert (by_option["train.mixup=0.2"].runs, by_option["train.mixup=0.2"].head_alone) == (60, False)
     assert {option for option, one in by_option.items() if one.pays} == {"train.mixup=0.2"}
     text = report.read_text(encoding="utf-8")
-    assert "Mean regret 0.00 points" in text
-    assert "| wrong |" not in text
+    assert "100% of the situations, with a mean regret of 0.00 points" in text
+    assert "**" not in text.partition("## Advice")[2]
 
 
 def test_without_results_the_similarity_is_derived_and_the_rest_is_provisional(tmp_path: Path) -> None:

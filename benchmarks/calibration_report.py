@@ -1,0 +1,88 @@
+"""The calibration's report: rules, evidence, regularisers, and advice against the bake-off, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.regularisers import regulariser_table
+from benchmarks.verdicts import Verdict, summary_of
+from toolkit.advise.evidence import EVIDENCE
+from toolkit.advise.thresholds import Thresholds
+
+__all__ = ["report_lines"]
+
+
+def report_lines(
+    verdicts: Sequence[Verdict],
+    unseen: Sequence[Verdict],
+    thresholds: Thresholds,
+    validations: dict[str, dict[str, float]],
+    best: str,
+) -> list[str]:
+    """All lines.
+
+    Args:
+        verdicts: Of the final thresholds.
+        unseen: Of the same rule where it has not seen the data set.
+        thresholds: The final ones.
+        validations: Rule -> what it did on sets that it had not seen.
+        best: Name of the rule that was chosen.
+    """
+    seen = summary_of(verdicts)
+    lines = ["# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""]
+    if seen["situations"]:
+        blind = validations[best]
+        lines += [
+            f"{thresholds.rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. The advised preset "
+            "is the best one, or behind it by at most one point or the spread over seeds (standard deviation, pooled "
+            f"over presets), in {seen['right']:.0%} of the situations, with a mean regret of {100 * seen['regret']:.2f} "
+            f"points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where the rule has not seen the data "
+            "set.",
+        ]
+    else:
+        lines += [f"No results yet: the preset is that of the matrix. {len(verdicts)} situations were measured."]
+    lines += [
+        f"Similarity is what its owner says in {seen['similarity']:.0%} of them.",
+        "",
+        "## Rules, each on sets that it has not seen",
+        "",
+        "| rule | mean regret (points) | right | similarity |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {name} | {100 * found['regret']:.2f} | {found['right']:.0%} | {found['similarity']:.0%} |"
+        for name, found in validations.items()
+    ]
+    lines += [
+        "",
+        "## Evidence",
+        "",
+        "| evidence | threshold | weight | similar sets | different sets |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {spec.title} | {rule.threshold:.3g} | {rule.weight:.2f} | {rule.range_similar[0]:.3g} to "
+        f"{rule.range_similar[1]:.3g} | {rule.range_different[0]:.3g} to {rule.range_different[1]:.3g} |"
+        for spec in EVIDENCE
+        for rule in [thresholds.evidence[spec.name]]
+    ]
+    lines += regulariser_table(thresholds.regularisers)
+    lines += ["", "## Advice against bake-off", ""]
+    lines += [
+        "| situation | cell | best | score | spread | advised | regret (points) | set not seen: advised | regret |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    blind_of = {verdict.case.situation.key: verdict for verdict in unseen}
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.case.situation.name):
+        if verdict.best:
+            situation = verdict.case.situation
+            lines.append(
+                f"| {situation.name} | {verdict.cell} | {verdict.best} | {situation.means[verdict.best]:.3f} "
+                f"| {100 * situation.spread:.1f} | {_told(verdict)} | {_told(blind_of[situation.key])} |"
+            )
+    return lines
+
+
+def _told(verdict: Verdict) -> str:
+    regret = f"{100 * verdict.regret:.1f}"
+    return f"{verdict.advised} | {regret if verdict.right else f'**{regret}**'}"
