@@ -36,8 +36,8 @@ def report_lines(
             f"{thresholds.rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. The advised preset "
             "is the best one, or behind it by at most one point or the spread over seeds (standard deviation, pooled "
             f"over presets), in {seen['right']:.0%} of the situations, with a mean regret of "
-            f"{100 * seen['regret']:.2f} points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where the rule has not seen the data "
-            "set.",
+            f"{100 * seen['regret']:.2f} points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where "
+            "the rule has not seen the data set.",
         ]
     else:
         lines += [f"No results yet: the preset is that of the matrix. {len(verdicts)} situations were measured."]
