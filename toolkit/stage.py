@@ -15,8 +15,10 @@ class StageInfo:
         name: The stage's name, unique in its network (``layer3.0``).
         shape: Output shape of one sample without the batch axis, ``(C, H, W)`` or ``(D,)``.
         parameters: Number of weights in the stage (BatchNorm statistics not counted).
+        batch_norm: It has BatchNorm layers.
     """
 
     name: str
     shape: tuple[int, ...]
     parameters: int
+    batch_norm: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +12,8 @@ from toolkit.config import TrainConfig, TransferConfig
 from toolkit.stage import StageInfo
 from toolkit.transfer import plan_table, resolve_plan
 
-STAGES = [StageInfo(f"block{i}", (8 * (i + 1), 16, 16), 1000 * (i + 1)) for i in range(4)]
+STAGES = [StageInfo(f"block{i}", (8 * (i + 1), 16, 16), 1000 * (i + 1), batch_norm=True) for i in range(4)]
+SAID = "BatchNorm keeps the statistics of pretraining"
 
 
 def _lines(stages: list[StageInfo] = STAGES, **transfer: Any) -> list[str]:
@@ -71,14 +73,19 @@ def test_rates_of_head_and_backbone_stand_below() -> None:
 
 
 def test_what_batch_norm_does_is_said_where_stages_move() -> None:
-    said = "BatchNorm keeps the statistics of pretraining"
     for wish, expected in [
         ({"preset": "finetune"}, True),
         ({"preset": "finetune", "batch_norm": "train"}, False),
         ({"preset": "linear_probe"}, False),
         ({"preset": "scratch"}, False),
     ]:
-        assert any(said in line for line in _lines(**wish)) is expected
+        assert any(SAID in line for line in _lines(**wish)) is expected
+
+
+def test_nothing_is_said_of_batch_norm_where_no_layer_of_it_moves() -> None:
+    for having, expected in [((), False), ((0, 1), False), ((1, 3), True)]:
+        stages = [replace(stage, batch_norm=index in having) for index, stage in enumerate(STAGES)]
+        assert any(SAID in line for line in _lines(stages, preset="large_similar", head_first=0)) is expected, having
 
 
 def test_many_phases_are_numbered_and_named_below() -> None:

@@ -128,6 +128,11 @@ def test_a_cut_network_has_only_what_is_below(images: paddle.Tensor) -> None:
     assert network.describe(48)[-1].shape == (128, 6, 6)
 
 
+@pytest.mark.parametrize(("name", "expected"), [("resnet18", True), ("squeezenet1_1", False), ("vgg11", False)])
+def test_stages_say_whether_they_have_batch_norm(name: str, expected: bool) -> None:
+    assert {stage.batch_norm for stage in create_network(name, 2).describe(64)} == {expected}
+
+
 def test_cutting_at_the_top_keeps_everything() -> None:
     network = create_network("mobilenet_v3_small", num_classes=3, cut="all")
     assert network.stage_names[-1] == "classifier.0"

@@ -51,14 +51,14 @@ def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) ->
     table.add_section()
     epochs = (f"{phase.epochs} {'ep.' if many else 'epochs' if phase.epochs > 1 else 'epoch'}" for phase in plan.phases)
     table.add_row("total", *empty, f"{total:,}", f"{frozen:,}", *epochs, style="bold")
-    table.caption = escape("\n".join([*_rates(plan, [stage.name for stage in kept]), *plan.notes]))
+    table.caption = escape("\n".join([*_rates(plan, kept), *plan.notes]))
     table.caption_justify = "left"
     return table
 
 
-def _rates(plan: Plan, names: Sequence[str]) -> list[str]:
+def _rates(plan: Plan, stages: Sequence[StageInfo]) -> list[str]:
     """The optimizer, and for each phase how the rate goes from the head down to the lowest stage that moves."""
-    lines = []
+    lines, names = [], [stage.name for stage in stages]
     for short, phase in zip(_short_names(plan), plan.phases, strict=True):
         moving = range(phase.frozen, len(names))
         words = "the head is solved" if phase.solver == "exact" else f"{plan.optimizer}, head {phase.lr:.3g}"
@@ -70,7 +70,8 @@ def _rates(plan: Plan, names: Sequence[str]) -> list[str]:
             elif len(moving) > 1:
                 words += f" down to {names[moving[0]]}"
         lines.append(f"{short} ({phase.name}): {words}" if short != phase.name else f"{short}: {words}")
-    if plan.batch_norm == "frozen" and any(phase.frozen < len(names) for phase in plan.phases):
+    moved = stages[min(phase.frozen for phase in plan.phases) :]
+    if plan.batch_norm == "frozen" and any(stage.batch_norm for stage in moved):
         lines.append("BatchNorm keeps the statistics of pretraining")
     return lines
 

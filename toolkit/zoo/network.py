@@ -92,6 +92,11 @@ class StagedNetwork(nn.Layer):
         """Number of frozen stages."""
         return self._frozen
 
+    @property
+    def entry(self) -> int:
+        """Number of stages that ``forward`` leaves out for now (``entering_at``)."""
+        return self._start
+
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """From images [N, in_channels, H, W] to logits [N, num_classes].
 
@@ -249,13 +254,7 @@ class StagedNetwork(nn.Layer):
     def _all_modes(self) -> list[tuple[nn.Layer, bool]]:
         """Every sublayer, and whether it stays in evaluation; made anew by ``freeze`` and ``keep_statistics``."""
         if self._modes is None:
-            still = {
-                id(layer)
-                for part, frozen in self._parts()
-                if frozen
-                for top in part.layers.values()
-                for layer in top.sublayers(include_self=True)
-            }
+            still = {id(layer) for part, frozen in self._parts() if frozen for layer in part.sublayers()}
             kinds = BATCH_NORMS if self._keeps_statistics else ()
             self._modes = [
                 (layer, id(layer) in still or isinstance(layer, kinds)) for layer in self.sublayers(include_self=True)
@@ -288,7 +287,8 @@ class StagedNetwork(nn.Layer):
             for stage in self._stages:
                 x = run([stage], x)
                 weights = sum(prod(parameter.shape) for parameter in stage.weights.values())
-                infos.append(StageInfo(stage.name, tuple(x.shape[1:]), weights))
+                batch_norm = any(isinstance(layer, BATCH_NORMS) for layer in stage.sublayers())
+                infos.append(StageInfo(stage.name, tuple(x.shape[1:]), weights, batch_norm))
         return infos
 
     def stage_state(self, index: int) -> dict[str, Tensor]:

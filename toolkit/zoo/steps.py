@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -33,6 +33,10 @@ class BoundStage:
     layers: Mapping[str, nn.Layer]
     parameters: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
+
+    def sublayers(self) -> Iterator[nn.Layer]:
+        """All layers in it, down to the smallest."""
+        return (layer for top in self.layers.values() for layer in top.sublayers(include_self=True))
 
     def state(self) -> dict[str, Tensor]:
         """Weights and statistics, by full state-dict key."""
