@@ -98,5 +98,5 @@ $(INSTALLED_CLAS): $(INSTALLED_DEV)
 	@touch $@
 
 $(INSTALLED_ONNX): $(INSTALLED)
-	$(PIP) install -e ".[onnx]"
+	$(PIP) install -e ".[onnx,fast]"
 	@touch $@

@@ -103,6 +103,9 @@ class TrainConfig(ScheduleConfig):
     processes: int = Field(default=1, ge=1)
     """CPU: share each batch among so many processes of this machine; faster where a network gains little from threads.
     For GPUs see `paddle.distributed.launch` in the README."""
+    fast_convolutions: Literal["auto"] | bool = "auto"
+    """CPU: compute depthwise convolutions in training steps by the kernels of the `fast` extra, which are several times
+    as fast as Paddle's; `auto`: where it is installed and the network has enough of them."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
     """auto, cpu, gpu or gpu:k."""
 

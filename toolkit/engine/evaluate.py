@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from toolkit.config import TrainConfig
 from toolkit.data import Batch
 from toolkit.data.views import views_of
+from toolkit.engine.convolutions import fast_layers
 from toolkit.engine.distributed import all_rows
 from toolkit.engine.job import Job
 from toolkit.engine.objective import Objective
 from toolkit.engine.precision import autocast
 from toolkit.engine.tta import mean_outputs
 from toolkit.zoo import StagedNetwork
+from toolkit.zoo.fast_depthwise import fast_depthwise
 
 __all__ = ["evaluate", "evaluate_job", "predict_outputs"]
 
@@ -36,7 +38,8 @@ def predict_outputs(
     """
     outputs, labels, positions = [], [], []
     network.eval()
-    with paddle.no_grad(), autocast(train or TrainConfig()):
+    train = train or TrainConfig()
+    with paddle.no_grad(), autocast(train), fast_depthwise(fast_layers(network, train)):
         for batch in batches:
             outputs.append(network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
             labels.append(batch.labels)

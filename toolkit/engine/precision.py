@@ -8,6 +8,7 @@ from typing import Any
 import paddle
 
 from toolkit.config import TrainConfig
+from toolkit.engine.convolutions import check_convolutions
 from toolkit.errors import ConfigError
 
 __all__ = ["autocast", "check_device", "make_scaler"]
@@ -21,7 +22,8 @@ def check_device(train: TrainConfig, processes: int) -> None:
         processes: Number of processes that train together.
 
     Raises:
-        ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without, or synchronised BatchNorm on CPUs.
+        ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without, synchronised BatchNorm on CPUs, or kernels
+            for depthwise convolutions where they cannot be used.
     """
     device = paddle.get_device()
     if train.amp != "off" and device == "cpu":
@@ -39,6 +41,7 @@ def check_device(train: TrainConfig, processes: int) -> None:
             "train.sync_batch_norm needs GPUs: Paddle has none for a CPU",
             hint="use train.sync_batch_norm: false; frozen BatchNorm layers do not need it",
         )
+    check_convolutions(train)
 
 
 def autocast(train: TrainConfig) -> AbstractContextManager[Any]:

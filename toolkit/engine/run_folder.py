@@ -43,6 +43,7 @@ _CHANGEABLE_ON_RESUME = (
     *(f"train.{name}" for name in ScheduleConfig.model_fields),
     "train.amp",
     "train.amp_dtype",
+    "train.fast_convolutions",
     "train.clip_norm",
     "train.clip_value",
     "callbacks",

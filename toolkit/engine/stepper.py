@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import paddle
 from numpy.typing import NDArray
-from paddle import Tensor
+from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 
 from toolkit.config import TrainConfig
 from toolkit.console import info
 from toolkit.data import Batch
+from toolkit.engine.convolutions import fast_layers
 from toolkit.engine.distributed import average_gradients, sums
 from toolkit.engine.objective import Objective
 from toolkit.engine.precision import autocast, make_scaler
 from toolkit.errors import TrainingError
 from toolkit.runtime import rank, world_size
 from toolkit.zoo import StagedNetwork
+from toolkit.zoo.fast_depthwise import fast_depthwise
 
 __all__ = ["Stepper"]
 
@@ -55,6 +57,7 @@ class Stepper:
         self._metrics = objective.running()
         self._names = ("loss", *objective.task.training)
         self._moving = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+        self._fast: list[nn.Conv2D] | None = None
         self.parts = train.accumulate
         self.scaler = make_scaler(train)
 
@@ -114,8 +117,11 @@ class Stepper:
         shares = (weights / total).astype(np.float32)
         found = np.zeros(len(self._names))
         self._network.train()
+        if self._fast is None:
+            self._fast = fast_layers(self._network, self._train)
         for rows in np.array_split(np.arange(len(batch)), int(min(self.parts, *sizes))):
-            found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
+            with fast_depthwise(self._fast):
+                found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
         return [float(value) for value in found]
 
     def _part(self, inputs: NDArray[Any], labels: NDArray[Any], shares: NDArray[np.float32]) -> NDArray[np.float64]:

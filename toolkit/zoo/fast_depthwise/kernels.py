@@ -1,0 +1,210 @@
+"""Depthwise convolutions of single maps ("planes") in machine code, by numba; the only module that imports it.
+
+Each plane is copied with its padding into phases: rows and columns of the same remainder by the stride. There a tap of
+the kernel is a plain offset, so that a convolution is a few long loops over neighbouring numbers, which compilers
+vectorise well, for small maps too. The copy stays in the processor's cache. Planes are computed independently of each
+other: results do not depend on how they are shared among threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+__all__ = ["Kernels", "kernels_of"]
+
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": {"contract", "nsz", "reassoc"},  # NaN and infinity stay what they are
+}
+_ARRAY = "f4[:, :, ::1]"
+_SIGNATURE = f"void({_ARRAY}, {_ARRAY}, {_ARRAY}, i8, i8, i8)"
+
+Kernel = Callable[[Any, Any, Any, int, int, int], None]
+
+
+class Kernels(NamedTuple):
+    """Machine code for one kernel size and stride.
+
+    All arrays are C-contiguous float32: ``x`` and ``dx`` [N * C, H, W], ``weight`` [C, K, K], ``out`` and ``dy``
+    [N * C, OH, OW]. Planes ``start`` to ``stop`` are computed; other threads run meanwhile.
+
+    Attributes:
+        forward: ``(x, weight, out, padding, start, stop)`` writes ``out``.
+        dweight: ``(x, dy, dweight, padding, start, stop)`` writes ``dweight`` [N * C, K, K], of each plane by itself.
+        dinput: ``(dy, weight, dx, padding, start, stop)`` writes ``dx``.
+    """
+
+    forward: Kernel
+    dweight: Kernel
+    dinput: Kernel
+
+
+@njit(**_OPTIONS)
+def _split_1(phases: Any, image: Any, padding: int, width: int) -> None:
+    """Copy a plane into its one phase at stride 1."""
+    for y in range(image.shape[0]):
+        row, source = phases[0, 0, (y + padding) * width + padding :], image[y]
+        for q in range(image.shape[1]):
+            row[q] = source[q]
+
+
+@njit(**_OPTIONS)
+def _split_2(phases: Any, image: Any, padding: int, width: int) -> None:
+    """Copy a plane into its four phases at stride 2."""
+    columns = image.shape[1]
+    for y in range(image.shape[0]):
+        rows, at, source = phases[(y + padding) % 2], (y + padding) // 2 * width, image[y]
+        even, odd = rows[padding % 2, at + padding // 2 :], rows[(padding + 1) % 2, at + (padding + 1) // 2 :]
+        for q in range(columns // 2):
+            even[q] = source[2 * q]
+            odd[q] = source[2 * q + 1]
+        if columns % 2:
+            even[columns // 2] = source[columns - 1]
+
+
+@njit(**_OPTIONS)
+def _join_1(phases: Any, image: Any, padding: int, width: int) -> None:
+    """The way back from ``_split_1``."""
+    for y in range(image.shape[0]):
+        row, target = phases[0, 0, (y + padding) * width + padding :], image[y]
+        for q in range(image.shape[1]):
+            target[q] = row[q]
+
+
+@njit(**_OPTIONS)
+def _join_2(phases: Any, image: Any, padding: int, width: int) -> None:
+    """The way back from ``_split_2``."""
+    columns = image.shape[1]
+    for y in range(image.shape[0]):
+        rows, at, target = phases[(y + padding) % 2], (y + padding) // 2 * width, image[y]
+        even, odd = rows[padding % 2, at + padding // 2 :], rows[(padding + 1) % 2, at + (padding + 1) // 2 :]
+        for q in range(columns // 2):
+            target[2 * q] = even[q]
+            target[2 * q + 1] = odd[q]
+        if columns % 2:
+            target[columns - 1] = even[columns // 2]
+
+
+@njit(**_OPTIONS)
+def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
+    """Rows of an image from, or to, rows of some width in one line of numbers."""
+    for y in range(image.shape[0]):
+        line, row = flat[y * width :], image[y]
+        if to_flat:
+            for q in range(image.shape[1]):
+                line[q] = row[q]
+        else:
+            for q in range(image.shape[1]):
+                row[q] = line[q]
+
+
+def _make_forward(size: int, stride: int) -> Kernel:
+    def forward(x: Any, weight: Any, out: Any, padding: int, start: int, stop: int) -> None:
+        height = (x.shape[1] + 2 * padding + stride - 1) // stride
+        width = (x.shape[2] + 2 * padding + stride - 1) // stride
+        length = (out.shape[1] - 1) * width + out.shape[2]
+        phases = np.zeros((stride, stride, height * width), np.float32)
+        flat = np.empty(out.shape[1] * width, np.float32)
+        for plane in range(start, stop):
+            if stride == 1:
+                _split_1(phases, x[plane], padding, width)
+            else:
+                _split_2(phases, x[plane], padding, width)
+            taps = weight[plane % weight.shape[0]]
+            for i in range(size):
+                rows = phases[i % stride, :, i // stride * width :]
+                for t in range(length):
+                    total = np.float32(0) if i == 0 else flat[t]
+                    for j in range(size):
+                        total += taps[i, j] * rows[j % stride, t + j // stride]
+                    flat[t] = total
+            _copy_rows(flat, out[plane], width, False)
+
+    return forward
+
+
+def _make_dweight(size: int, stride: int) -> Kernel:
+    def dweight(x: Any, dy: Any, found: Any, padding: int, start: int, stop: int) -> None:
+        height = (x.shape[1] + 2 * padding + stride - 1) // stride
+        width = (x.shape[2] + 2 * padding + stride - 1) // stride
+        length = (dy.shape[1] - 1) * width + dy.shape[2]
+        phases = np.zeros((stride, stride, height * width), np.float32)
+        gradient = np.zeros(dy.shape[1] * width, np.float32)
+        for plane in range(start, stop):
+            if stride == 1:
+                _split_1(phases, x[plane], padding, width)
+            else:
+                _split_2(phases, x[plane], padding, width)
+            _copy_rows(gradient, dy[plane], width, True)
+            sums = found[plane]
+            for i in range(size):
+                rows = phases[i % stride, :, i // stride * width :]
+                for j in range(0, size, 3):  # three sums at a time: each gradient is read once for them
+                    a, b, c = np.float32(0), np.float32(0), np.float32(0)
+                    for t in range(length):
+                        a += gradient[t] * rows[j % stride, t + j // stride]
+                        if j + 1 < size:
+                            b += gradient[t] * rows[(j + 1) % stride, t + (j + 1) // stride]
+                        if j + 2 < size:
+                            c += gradient[t] * rows[(j + 2) % stride, t + (j + 2) // stride]
+                    sums[i, j] = a
+                    if j + 1 < size:
+                        sums[i, j + 1] = b
+                    if j + 2 < size:
+                        sums[i, j + 2] = c
+
+    return dweight
+
+
+def _make_dinput(size: int, stride: int) -> Kernel:
+    reach = (size - 1) // stride
+
+    def dinput(dy: Any, weight: Any, dx: Any, padding: int, start: int, stop: int) -> None:
+        height = (dx.shape[1] + 2 * padding + stride - 1) // stride
+        width = (dx.shape[2] + 2 * padding + stride - 1) // stride
+        margin = reach * width + reach  # zeros before the gradients, and after each row
+        phases = np.zeros((stride, stride, height * width), np.float32)
+        gradient = np.zeros(margin + height * width, np.float32)
+        for plane in range(start, stop):
+            _copy_rows(gradient[margin:], dy[plane], width, True)
+            taps = weight[plane % weight.shape[0]]
+            for i in range(size):
+                before = gradient[margin - i // stride * width - reach :]
+                for column in range(stride):
+                    target = phases[i % stride, column]
+                    for t in range(height * width):
+                        total = np.float32(0) if i < stride else target[t]
+                        for j in range(column, size, stride):
+                            total += taps[i, j] * before[t + reach - j // stride]
+                        target[t] = total
+            if stride == 1:
+                _join_1(phases, dx[plane], padding, width)
+            else:
+                _join_2(phases, dx[plane], padding, width)
+
+    return dinput
+
+
+@cache
+def kernels_of(size: int, stride: int) -> Kernels:
+    """Compile for one kernel size and stride, or take what an earlier process has compiled on this machine.
+
+    Args:
+        size: Rows and columns of the kernel, at least ``stride``.
+        stride: 1 or 2.
+    """
+    makers = (_make_forward, _make_dweight, _make_dinput)
+    return Kernels(*(_compiled(make(size, stride)) for make in makers))
+
+
+def _compiled(function: Kernel) -> Any:
+    try:
+        return njit(_SIGNATURE, cache=True, **_OPTIONS)(function)
+    except Exception:  # no folder that numba could write to, a full disk, a damaged file: none of them ends a training
+        return njit(_SIGNATURE, **_OPTIONS)(function)
