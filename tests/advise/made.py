@@ -17,13 +17,7 @@ def measurement(**changes: Any) -> Measurement:
         "size": Size(images=200, classes=4, least=50, median=50, most=50),
         "sample": 200,
         "stages": tuple(StageFacts(name=name, shape=(8, 4, 4), parameters=100, width=8) for name in STAGES),
-        "codes": Codes(
-            images=200,
-            chance=0.25,
-            knn=Pair(pretrained=0.9, random=0.3),
-            probe=Pair(pretrained=0.95, random=0.4),
-            logme=Pair(pretrained=0.5, random=0.0),
-        ),
+        "codes": _codes(knn=(0.9, 0.3), probe=(0.95, 0.4), logme=(0.5, 0.0)),
         "depth": Depth(images=200, chance=0.25, scores=(0.3, 0.5, 0.8, 0.95), errors=(0.03, 0.03, 0.03, 0.02)),
         "batchnorm": Distances(images=128, layers=(0.01, 0.02)),
         "own": Own(images=200, classes=1000, confidence=0.7, entropy=0.2),
@@ -35,15 +29,15 @@ def measurement(**changes: Any) -> Measurement:
 def strange(**changes: Any) -> Measurement:
     """Of a set that does not look like ImageNet's."""
     values: dict[str, Any] = {
-        "codes": Codes(
-            images=200,
-            chance=0.25,
-            knn=Pair(pretrained=0.6, random=0.5),
-            probe=Pair(pretrained=0.65, random=0.5),
-            logme=Pair(pretrained=0.1, random=0.0),
-        ),
+        "codes": _codes(knn=(0.6, 0.5), probe=(0.65, 0.5), logme=(0.1, 0.0)),
         "depth": Depth(images=200, chance=0.25, scores=(0.5, 0.8, 0.7, 0.6), errors=(0.03, 0.03, 0.03, 0.03)),
         "batchnorm": Distances(images=128, layers=(0.2, 0.3)),
         "own": Own(images=200, classes=1000, confidence=0.15, entropy=0.7),
     }
     return measurement(**{**values, **changes})
+
+
+def _codes(**scores: tuple[float, float]) -> Codes:
+    """Scores on the features of the pretrained and of the random network."""
+    pairs = {name: Pair(pretrained=pretrained, random=random) for name, (pretrained, random) in scores.items()}
+    return Codes(images=200, chance=0.25, **pairs)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import paddle
 import pytest
 
+from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import BakeOff, Comparison, LeftOut, Trial
 from toolkit.bakeoff.comparison import ranked
-from toolkit.config import Config, make_config
+from toolkit.config import Config
 from toolkit.task import TASKS
-from toolkit.zoo import create_network, write_weights
 
 MAIN = TASKS["classification"].main
 
@@ -21,37 +20,19 @@ MAIN = TASKS["classification"].main
 @pytest.fixture(scope="session")
 def squeeze_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a SqueezeNet that has seen nothing, as a file."""
-    path = tmp_path_factory.mktemp("weights") / "squeezenet1_1.pdparams"
-    paddle.seed(7)
-    write_weights(create_network("squeezenet1_1", 5).state_dict(), path)
-    return path
+    return untrained_weights("squeezenet1_1", 5, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
 def make(tmp_path: Path, squeeze_weights: Path) -> Callable[..., Config]:
     """``make(train={...}, ...)`` is a config for a quick job on digits; sections are merged into its own."""
-
-    def build(**sections: Any) -> Config:
-        values: dict[str, Any] = {
-            "name": "job",
-            "output_dir": tmp_path / "runs",
-            "model": {"name": "squeezenet1_1", "pretrained": str(squeeze_weights)},
-            "data": {
-                "format": "digits", "classes": ["0", "1"], "samples_per_class": 4, "image_size": 32, "batch_size": 8,
-                "val_fraction": 0.05, "workers": 1,
-            },
-            "transfer": {"preset": "large_similar"},
-            "train": {"epochs": 1, "device": "cpu"},
-            "cache": {"dir": tmp_path / "cache"},
-            "log": {"visualdl": False},
-            "export": {"enabled": False},
-        }  # fmt: skip
-        for key, value in sections.items():
-            both = isinstance(values.get(key), dict) and isinstance(value, dict)
-            values[key] = {**values[key], **value} if both else value
-        return make_config(values)
-
-    return build
+    return digits_jobs(
+        tmp_path,
+        model={"name": "squeezenet1_1", "pretrained": str(squeeze_weights)},
+        data={"classes": ["0", "1"], "samples_per_class": 4, "batch_size": 8, "val_fraction": 0.05},
+        transfer={"preset": "large_similar"},
+        train={"epochs": 1},
+    )
 
 
 def trial(candidate: str, seed: int, score: float, **facts: Any) -> Trial:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,28 +12,18 @@ import numpy as np
 import pytest
 
 from tests.cache.conftest import Fill, rows_of
+from tests.disks import mount, mounted_disk, pretend_free
 from toolkit.cache import FeatureStore
 from toolkit.errors import ToolkitError
 
 MEGABYTE = np.zeros((256, 1024), np.float32)
 
 
-def mount(*arguments: object) -> None:
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 4 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", folder)
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", "4m") as folder:
+        yield folder
 
 
 def test_a_full_disk_ends_with_the_cure_and_keeps_what_is_whole(
@@ -47,8 +35,7 @@ def test_a_full_disk_ends_with_the_cure_and_keeps_what_is_whole(
     with pytest.raises(ToolkitError, match=words), entry.writing(2560, (1024,), "float32"):
         pass
     assert not entry.folder.exists()
-    usage = namedtuple("usage", "total used free")  # others fill the disk meanwhile
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 10**9))
+    pretend_free(monkeypatch, 10**9)  # others fill the disk meanwhile
     words = (
         r"\(768 of 2560 rows are kept\) — the disk is full; free some space, or choose another cache.dir, or use cache"
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections import namedtuple
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from tests.cache.conftest import Fill, rows_of
+from tests.disks import pretend_free
 from toolkit.cache import CacheKey, Entry, FeatureStore
 from toolkit.errors import ToolkitError
 
@@ -163,9 +162,8 @@ def test_room_for_several_entries_keeps_them(store: FeatureStore, fill: Fill) ->
 def test_a_small_disk_is_said_before_anything_is_written(
     store: FeatureStore, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")
     old = fill(store, "old")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 2**20 + 10))
+    pretend_free(monkeypatch, 2**20 + 10)
     new = store.entry({"network": "new"})
     words = (
         r"needs 30.0 kB more; the disk has 1.0 MB free, and 5.\d kB of older features could go — free some space, set"

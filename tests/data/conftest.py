@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,11 +12,18 @@ import pytest
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+MANY = [1, 2, 4, 6, 13, 64]
+"""Numbers of bands."""
+
+
+def bands(count: int, height: int = 40, width: int = 48, seed: int = 0) -> Any:
+    """Smooth random pixels, ``[height, width, count]``."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, count), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, count)
 
 
 def _picture(seed: int, height: int = 40, width: int = 48) -> Picture:
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(bands(3, height, width, seed))
 
 
 def _save(path: Path, image: Picture) -> Path:

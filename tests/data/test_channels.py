@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.data.conftest import MANY, bands
 from toolkit.config import DataConfig
 from toolkit.data import (
     ArrayImages,
@@ -24,15 +25,6 @@ from toolkit.data.augmentation import RECIPES, Recipe, _random_colour, _random_r
 from toolkit.data.channels import eight_bits, fit_channels
 from toolkit.data.preprocessing import resize
 from toolkit.errors import DataError
-
-MANY = [1, 2, 4, 6, 13, 64]
-
-
-def bands(count: int, height: int = 40, width: int = 48, seed: int = 0) -> Any:
-    """Smooth random pixels, ``[height, width, count]``."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, count), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, count)
-
 
 # Pixels
 

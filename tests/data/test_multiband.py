@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.conftest import MANY, bands
 from toolkit.data import (
     decode_image,
     is_image_file,
@@ -22,14 +23,6 @@ from toolkit.data import (
 from toolkit.data.decode import defect
 from toolkit.data.multiband import _bands_last
 from toolkit.errors import DataError
-
-MANY = [1, 2, 4, 6, 13, 64]
-
-
-def bands(count: int, height: int = 40, width: int = 48, seed: int = 0) -> Any:
-    """Smooth random pixels, ``[height, width, count]``."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, count), dtype=np.uint8)
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(height, width, count)
 
 
 def npy(pixels: Any) -> bytes:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import numpy as np
 import paddle
 import pytest
 
+from tests.disks import mount, mounted_disk, pretend_free
 from toolkit.cache import FeatureStore
 from toolkit.config import Config, dump_config
 from toolkit.engine import Trainer
@@ -161,15 +160,8 @@ def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if (done := subprocess.run(command, capture_output=True, text=True, check=False)).returncode:
-        pytest.skip(f"cannot mount: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 @pytest.mark.slow
@@ -178,13 +170,12 @@ def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ToolkitError, match=r"the disk has 1.0 MB free.*or use cache.enabled: false"):
         train(config)
     assert not shards(config)
-    usage = namedtuple("usage", "total used free")  # others fill the disk meanwhile
     with monkeypatch.context() as patch, pytest.raises(ToolkitError, match=r"\(256 of \d+ rows are kept\).*disk is"):
-        patch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 10**9))
+        pretend_free(patch, 10**9)  # others fill the disk meanwhile
         train(config)
     kept = [path.stat().st_mtime_ns for path in shards(config)]
     assert len(kept) == 1
-    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    mount("-o", "remount,size=20m", small_disk)
     capsys.readouterr()
     found = train(config)
     assert kept[0] in [path.stat().st_mtime_ns for path in shards(config)]

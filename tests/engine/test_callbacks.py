@@ -14,6 +14,7 @@ import paddle
 import pytest
 from paddle.callbacks import Callback
 
+from tests.engine.runs import lines_of
 from toolkit.callbacks import EarlyStopping, LambdaCallback
 from toolkit.config import Config, load_config
 from toolkit.engine import RunFolder, Trainer
@@ -80,10 +81,6 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "run_callbacks.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(__import__("sys").modules, "run_callbacks", raising=False)
-
-
-def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize(

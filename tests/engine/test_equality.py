@@ -24,6 +24,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tests.conftest import REPO
+from tests.engine.runs import lines_of
 from toolkit.config import make_config
 from toolkit.engine import Trainer
 from toolkit.engine.features import FeatureLoader
@@ -107,7 +108,7 @@ def starting_weights(network: str, folder: Path) -> Path:
 
 def outcome(trainer: Trainer) -> Run:
     folder = trainer.fit().folder
-    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    lines = lines_of(folder)
     shutil.rmtree(folder.path)  # checkpoints
     job = trainer.job
     job.network.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import paddle
 import pytest
 
 import toolkit.engine.features
+from tests.engine.runs import lines_of
 from toolkit.config import Config
 from toolkit.data import BatchLoader
 from toolkit.engine import Trainer, build_job
@@ -115,7 +115,7 @@ def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
             train={"epochs": 2},
         )
         folder = Trainer.from_config(config).fit().folder
-        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+        runs.append(lines_of(folder))
     for cached, uncached in zip(*runs, strict=True):
         assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
         assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
@@ -171,7 +171,7 @@ def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: 
             train={"epochs": 3},
         )
         folder = Trainer.from_config(config).fit().folder
-        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+        runs.append(lines_of(folder))
     for computed_, plain in zip(*runs, strict=True):
         # rounding differs, and training on a dozen images carries it on
         assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
@@ -201,7 +201,7 @@ def test_beside_augmented_images_those_for_validation_are_computed_once(
         assert seen - 54 * (1 if once else 4) in (0, 1)  # Paddle Inference begins with one image to prepare itself
         assert ("9 frozen stages are computed by " + engine + "; those of validation images once" in said) is once
         assert said.count("features of validation images: 54 computed once at layer4.1") == once
-        runs.append([json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()])
+        runs.append(lines_of(folder))
     for kept, computed_anew in zip(*runs, strict=True):
         assert kept["train"] == computed_anew["train"]
         assert kept["val"]["top1"] == computed_anew["val"]["top1"]

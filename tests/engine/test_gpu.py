@@ -11,7 +11,8 @@ import numpy as np
 import paddle
 import pytest
 
-from tests.engine.test_resume import Stops, lines_of, weights_of
+from tests.engine.runs import lines_of, weights_of
+from tests.engine.test_resume import Stops
 from toolkit.config import Config, dump_config
 from toolkit.engine import RunFolder, Trainer, build_job
 from toolkit.engine.state import TrainingState

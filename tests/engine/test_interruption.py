@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 import toolkit.engine.keeping
 import toolkit.engine.trainer
+from tests.engine.runs import lines_of
 from toolkit.bakeoff import compare_presets
 from toolkit.config import Config
 from toolkit.engine import RunFolder, RunResult, Trainer
@@ -63,7 +63,7 @@ def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
 
 
 def epochs_of(folder: RunFolder) -> list[int]:
-    return [json.loads(line)["epoch"] for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    return [line["epoch"] for line in lines_of(folder)]
 
 
 def only_run(config: Config) -> RunFolder:

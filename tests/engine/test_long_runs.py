@@ -12,7 +12,7 @@ from typing import Any
 import paddle
 import pytest
 
-from tests.engine.test_resume import lines_of
+from tests.engine.runs import lines_of
 from toolkit.config import Config
 from toolkit.engine import Trainer, build_job
 

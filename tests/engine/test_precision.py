@@ -16,7 +16,8 @@ import pytest
 from paddle.amp.auto_cast import amp_global_state
 
 import toolkit.engine.stepper as stepper_module
-from tests.engine.test_resume import Stops, assert_same, finetune, weights_of
+from tests.engine.runs import weights_of
+from tests.engine.test_resume import Stops, assert_same, finetune
 from toolkit.config import Config, TrainConfig
 from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job, predict_outputs
 from toolkit.engine.keeping import load_newest

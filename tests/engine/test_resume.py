@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import paddle
 import pytest
 
 import toolkit.engine.keeping
+from tests.engine.runs import lines_of, weights_of
 from toolkit.config import Config, load_config
 from toolkit.engine import RunFolder, RunResult, Trainer, build_job
 from toolkit.engine.keeping import CheckpointKeeper, load_newest
@@ -66,13 +66,9 @@ def finetune(make: Make, name: str = "job", **sections: Any) -> Config:
     return make(name=name, **values)
 
 
-def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
-    return TrainingState.load(folder.last).weights
-
-
-def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+def timeless_lines(folder: RunFolder) -> list[dict[str, Any]]:
+    """Of ``metrics.jsonl``, without what the clock says."""
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines_of(folder)]
 
 
 def assert_same(one: RunResult, other: RunResult) -> None:
@@ -80,7 +76,7 @@ def assert_same(one: RunResult, other: RunResult) -> None:
     expected, found = weights_of(one.folder), weights_of(other.folder)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not np.array_equal(expected[key], found[key])] == []
-    assert lines_of(one.folder) == lines_of(other.folder)
+    assert timeless_lines(one.folder) == timeless_lines(other.folder)
 
 
 @pytest.mark.parametrize("name", JOBS)

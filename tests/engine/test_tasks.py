@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import paddle
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.engine.runs import lines_of
 from toolkit.config import Config
 from toolkit.engine import Trainer, build_job, evaluate_job
 from toolkit.engine.objective import ClassificationObjective, make_objective
@@ -64,8 +64,7 @@ def test_multilabel_training_learns_and_is_evaluated(make: Make, labels_set: dic
     assert result.best["map"] > share + 0.15
     again = evaluate_job(build_job(config, weights=result.folder.best))
     assert again["map"] == pytest.approx(result.best["map"], abs=1e-6)
-    lines = [json.loads(line) for line in result.folder.metrics.read_text(encoding="utf-8").splitlines()]
-    assert set(lines[0]["train"]) == {"loss", "lr"}
+    assert set(lines_of(result.folder)[0]["train"]) == {"loss", "lr"}
     assert result.folder.read_record()["data"]["task"] == "multilabel"
 
 

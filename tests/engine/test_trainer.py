@@ -14,10 +14,10 @@ import paddle
 import pytest
 
 import toolkit.engine.trainer
+from tests.engine.runs import lines_of, weights_of
 from toolkit.config import Config, load_config
-from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job
+from toolkit.engine import Trainer, build_job, evaluate_job
 from toolkit.engine.callbacks import CallbackFan
-from toolkit.engine.state import TrainingState
 from toolkit.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 
 Make = Callable[..., Config]
@@ -36,14 +36,6 @@ class StopsItself(paddle.callbacks.Callback):
     def on_train_batch_end(self, step: int, logs: object = None) -> None:
         if self.epoch == self.at and step == 1:
             os.kill(os.getpid(), signal.SIGINT)
-
-
-def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
-    return TrainingState.load(folder.last).weights
-
-
-def lines_of(folder: RunFolder) -> list[dict]:
-    return [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
 
 
 def test_a_run_leaves_everything_behind(make: Make) -> None:

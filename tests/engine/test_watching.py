@@ -16,6 +16,7 @@ import pytest
 from paddle.callbacks import Callback
 from visualdl import LogReader
 
+from tests.engine.runs import lines_of
 from toolkit.config import Config, with_overrides
 from toolkit.deploy import Dashboard
 from toolkit.engine import Trainer
@@ -205,8 +206,7 @@ def test_averages_are_evaluated_beside_the_weights_and_do_not_change_them(
     run = Trainer.from_config(
         make(name="averaged", train={"epochs": 3}, callbacks={"weight_averaging": {**averaging, "keep": "raw"}})
     ).fit()
-    lines = [json.loads(line) for line in run.folder.metrics.read_text().splitlines()]
-    bare = [json.loads(line) for line in plain.folder.metrics.read_text().splitlines()]
+    lines, bare = lines_of(run.folder), lines_of(plain.folder)
     for line, other in zip(lines, bare, strict=True):
         assert {key: line["val"][key] for key in other["val"]} == other["val"]
         assert line["train"] == other["train"]

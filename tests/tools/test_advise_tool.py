@@ -7,19 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import paddle
 import pytest
 
-from toolkit.config import load_config
-from toolkit.zoo import create_network, write_weights
+from tests.jobs import digits_jobs, untrained_weights
+from toolkit.config import dump_config, load_config
 
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "resnet18.pdparams"
-    paddle.seed(7)
-    write_weights(create_network("resnet18", None).state_dict(), path)
-    return path
+    return untrained_weights("resnet18", None, tmp_path_factory.mktemp("weights"))
 
 
 def call(repo: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -29,12 +25,10 @@ def call(repo: Path, *words: object) -> subprocess.CompletedProcess[str]:
 
 def test_json_is_the_only_output(repo: Path, tmp_path: Path, backbone: Path) -> None:
     config = tmp_path / "job.yaml"
-    config.write_text(
-        f"model: {{name: resnet18, pretrained: {backbone}}}\n"
-        "data: {format: digits, classes: ['0', '1'], samples_per_class: 8, image_size: 32}\n"
-        f"transfer: auto\ntrain: {{device: cpu}}\ncache: {{dir: {tmp_path / 'cache'}, engine: dygraph}}\n",
-        encoding="utf-8",
-    )
+    model = {"name": "resnet18", "pretrained": str(backbone)}
+    data = {"classes": ["0", "1"], "samples_per_class": 8}
+    job = digits_jobs(tmp_path, model=model, data=data, transfer="auto", cache={"engine": "dygraph"})()
+    config.write_text(dump_config(job), encoding="utf-8")
     done = call(repo, "-c", config, "--json", "--sample", 10, "--out", tmp_path / "recommended.yaml")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -12,16 +12,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import paddle
 import pytest
 
+from tests.jobs import untrained_weights
 from toolkit.errors import ConfigError
 from toolkit.jobs_compare import read_budget
-from toolkit.zoo import create_network, write_weights
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 JOB = """
-model: {name: squeezenet1_1, pretrained: weights.pdparams}
+model: {name: squeezenet1_1, pretrained: squeezenet1_1.pdparams}
 data: {format: digits, classes: [0, 1, 2], samples_per_class: 8, image_size: 32, batch_size: 8, val_fraction: 0.1}
 transfer: large_similar
 train: {epochs: 2, device: cpu}
@@ -37,8 +36,7 @@ def command(*arguments: object) -> list[str]:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a job and weights."""
     folder = tmp_path_factory.mktemp("place")
-    paddle.seed(3)
-    write_weights(create_network("squeezenet1_1", 5).state_dict(), folder / "weights.pdparams")
+    untrained_weights("squeezenet1_1", 5, folder)
     (folder / "job.yaml").write_text(JOB, encoding="utf-8")
     return folder
 

@@ -15,14 +15,6 @@ from toolkit.zoo import create_network, load_weights, read_weights, write_weight
 NAME = "mobilenet_v1_x0_25"
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Weights of the original network with its 1000 classes, as Paddle saves them."""
-    path = tmp_path / "source.pdparams"
-    paddle.save(paddle.vision.models.mobilenet_v1(scale=0.25).state_dict(), str(path))
-    return path
-
-
 def changed(source: Path, **arrays: np.ndarray | None) -> Path:
     state = {**read_weights(source), **arrays}
     path = source.with_name("changed.pdparams")

@@ -19,14 +19,6 @@ ROWS = [name for name in list_networks() if get_spec(name).library == "paddle" a
 ROWS += ["resnet18", "squeezenet1_1", "googlenet", "inception_v3", "densenet121", "alexnet", "mobilenet_v3_small"]
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Weights of the original network for colour images, as Paddle saves them."""
-    path = tmp_path / "source.pdparams"
-    paddle.save(paddle.vision.models.mobilenet_v1(scale=0.25).state_dict(), str(path))
-    return path
-
-
 def test_gray_filters_are_the_sum() -> None:
     filters = np.arange(2 * 3 * 4, dtype="float32").reshape(2, 3, 2, 2)
     np.testing.assert_array_equal(adapt_filters(filters, 1), filters.sum(1, keepdims=True))

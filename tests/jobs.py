@@ -1,0 +1,52 @@
+"""Quick real jobs: a few handwritten digits, and networks that have seen nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paddle
+
+from toolkit.config import Config, make_config
+from toolkit.zoo import create_network, write_weights
+
+
+def untrained_weights(network: str, classes: int | None, folder: Path) -> Path:
+    """Weights that have seen nothing, always the same, as a file; ``None``: with the network's own classes."""
+    path = folder / f"{network}.pdparams"
+    paddle.seed(7)
+    write_weights(create_network(network, classes).state_dict(), path)
+    return path
+
+
+def digits_jobs(folder: Path, **usual: Any) -> Callable[..., Config]:
+    """``make(train={...}, ...)``, which gives configs of quick jobs on digits.
+
+    Args:
+        folder: Where runs and caches go.
+        usual: What the jobs of these tests have in common; what ``make`` is given is merged into it.
+    """
+    common: dict[str, Any] = {
+        "name": "job",
+        "output_dir": folder / "runs",
+        "data": {"format": "digits", "image_size": 32, "workers": 1},
+        "train": {"device": "cpu"},
+        "cache": {"dir": folder / "cache"},
+        "log": {"visualdl": False},
+        "export": {"enabled": False},
+    }
+
+    def make(**sections: Any) -> Config:
+        return make_config(_merged(_merged(common, usual), sections))
+
+    return make
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Both, section by section; what is said in ``changes`` holds."""
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(merged.get(key), dict) and isinstance(value, dict)
+        merged[key] = {**merged[key], **value} if both else value
+    return merged
