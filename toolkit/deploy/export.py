@@ -90,20 +90,8 @@ def export_model(
         program = Activated(unwrapped(network), TASKS[task].activation)
         model, params = save_program(program, temporary, (channels, image_size, image_size))
         session = InferenceSession(model, params, optimize=False)
-        manifest = Manifest(
-            network=network_name,
-            image_size=image_size,
-            labels=tuple(str(name) for name in classes),
-            preprocessing=dict(preprocessing),
-            model=ModelFile.of(model),
-            params=ModelFile.of(params),
-            input_name=session.input_name,
-            output_name=session.output_name,
-            versions={"toolkit": toolkit.__version__, "paddle": paddle.__version__},
-            extra=dict(extra or {}),
-            task=task,
-            flip=flip,
-            tta=tta,
+        manifest = _manifest(
+            session, params, network_name, image_size, classes, preprocessing, extra, task=task, flip=flip, tta=tta
         )
         _try_out(session, manifest)
         manifest.write(temporary)
@@ -113,6 +101,37 @@ def export_model(
             facts = {**manifest.extra, "checked_images": len(check), "largest_difference": difference}
             replace(manifest, extra=facts).write(temporary)
     return Path(folder)
+
+
+def _manifest(
+    session: InferenceSession,
+    params: Path,
+    network_name: str,
+    image_size: int,
+    classes: Sequence[str],
+    preprocessing: Mapping[str, Any],
+    extra: Mapping[str, Any] | None,
+    *,
+    task: TaskName,
+    flip: Flip,
+    tta: int,
+) -> Manifest:
+    """What ``inference.yml`` says of a program, its weights, and the arguments of ``export_model``."""
+    return Manifest(
+        network=network_name,
+        image_size=image_size,
+        labels=tuple(str(name) for name in classes),
+        preprocessing=dict(preprocessing),
+        model=ModelFile.of(session.model),
+        params=ModelFile.of(params),
+        input_name=session.input_name,
+        output_name=session.output_name,
+        versions={"toolkit": toolkit.__version__, "paddle": paddle.__version__},
+        extra=dict(extra or {}),
+        task=task,
+        flip=flip,
+        tta=tta,
+    )
 
 
 def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.float32], tolerance: float = 1e-4) -> float:
