@@ -50,6 +50,7 @@ setup(
         "toolkit": ["py.typed"],
         "toolkit.advise": ["templates/*", "thresholds.json"],
         "toolkit.explain": ["templates/*"],
+        "toolkit.pages": ["templates/*"],
         "toolkit.zoo": ["*.txt"],
     },
     python_requires=">=3.10",
@@ -78,9 +79,11 @@ setup(
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],
         "tiff": ["tifffile"],  # images of more than four bands
+        "fast": ["numba"],  # depthwise convolutions on a CPU
         "dev": [
             "pytest",
             "pytest-timeout",
+            "numba",
             "tifffile",
             "pytest-xdist",
             "ruff",

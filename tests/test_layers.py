@@ -28,6 +28,7 @@ LAYERS = {
     "toolkit.transfer": 2,
     "toolkit.callbacks": 2,
     "toolkit.inference": 2,
+    "toolkit.pages": 2,
     "toolkit.engine": 3,
     "toolkit.advise": 4,
     "toolkit.bakeoff": 4,

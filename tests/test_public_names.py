@@ -193,6 +193,10 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "save_program",
         "unwrapped",
     ],
+    "toolkit.pages": [
+        "new_environment",
+        "write_page",
+    ],
     "toolkit.transfer": [
         "PRESETS",
         "SIZES",
@@ -237,6 +241,12 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "resolve_weights",
         "stage",
         "write_weights",
+    ],
+    "toolkit.zoo.fast_depthwise": [
+        "depthwise_layers",
+        "fast_depthwise",
+        "is_installed",
+        "kernels_problem",
     ],
 }
 """Package -> its ``__all__``."""

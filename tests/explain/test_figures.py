@@ -12,9 +12,11 @@ import matplotlib
 import numpy as np
 import pytest
 
-from toolkit.explain import figures, measure_calibration
-from toolkit.explain.figures import Picture, learning_curve
+from toolkit.explain import measure_calibration
+from toolkit.explain.figures import learning_curve
 from toolkit.explain.result_figures import reliability_diagram
+from toolkit.pages import figures
+from toolkit.pages.figures import Picture
 
 CALIBRATION = measure_calibration(np.linspace(0.3, 1, 40), np.arange(40) % 3 > 0)
 

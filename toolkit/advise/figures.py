@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from toolkit.advise.choose import best_stage
 from toolkit.advise.measurement import Depth, Distances
 from toolkit.advise.thresholds import EvidenceRule
-from toolkit.explain.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
 __all__ = ["depth_figure", "distance_figure"]
 

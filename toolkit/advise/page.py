@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, PackageLoader
-
 from toolkit.advise.advice import Advice
 from toolkit.advise.figures import depth_figure, distance_figure
 from toolkit.advise.tables import CELLS, IDEAS
 from toolkit.advise.thresholds import load_thresholds
 from toolkit.advise.words import MISSING, number, says, tuning_words
-from toolkit.explain.pages import new_environment
-from toolkit.explain.pages import write_page as save_page
 from toolkit.files import clear_os_errors
+from toolkit.pages import new_environment
+from toolkit.pages import write_page as save_page
 from toolkit.task import TASKS
 from toolkit.transfer import get_preset
 
@@ -34,8 +32,7 @@ def write_page(advice: Advice, path: Path) -> Path:
     Raises:
         ToolkitError: It cannot be written.
     """
-    environment = new_environment()
-    environment.loader = ChoiceLoader([PackageLoader("toolkit.advise"), PackageLoader("toolkit.explain")])
+    environment = new_environment("toolkit.advise")
     environment.filters.update(brief=number, says=says, grouped=lambda value: f"{value:,.0f}")
     page = environment.get_template("advice.html").render(_facts(advice))
     with clear_os_errors(str(path), place="--html"):
@@ -47,6 +44,7 @@ def _facts(advice: Advice) -> dict[str, Any]:
     measured, place, plan = advice.measured, advice.place, advice.plan
     metric, rules = TASKS[measured.task].main, load_thresholds().evidence
     return {
+        "name": advice.name,
         "advice": advice,
         "place": place,
         "plan": plan,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from toolkit.bakeoff import Comparison
-from toolkit.explain.figures import Picture, drawn
+from toolkit.pages.figures import Picture, drawn
 from toolkit.task import Metric
 
 __all__ = ["COLORS", "curves_over_epochs", "curves_over_seconds", "scores_of_seeds"]

@@ -11,8 +11,8 @@ from typing import Any
 from toolkit.bakeoff import BakeOff, Comparison
 from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
 from toolkit.explain.comparison_words import PARTS, comparison_statements, score_words
-from toolkit.explain.pages import new_environment, write_page
 from toolkit.explain.tables import parts_of_time
+from toolkit.pages import new_environment, write_page
 
 __all__ = ["write_comparison"]
 
@@ -53,7 +53,7 @@ def write_comparison(found: BakeOff) -> Path:
         "left_out": found.left_out,
         "commands": _commands(found),
     }
-    page = new_environment().get_template("comparison.html").render(facts)
+    page = new_environment("toolkit.explain").get_template("comparison.html").render(facts)
     return write_page(found.folder / "report.html", page)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from toolkit.bakeoff import USUAL_RECIPE, BakeOff, Comparison, Difference
 from toolkit.bakeoff.comparison import winner
 from toolkit.explain.tables import parts_of_time
-from toolkit.explain.words import fixed, metric_words, number, percent
+from toolkit.pages.words import fixed, metric_words, number, percent
 from toolkit.task import Metric
 
 __all__ = ["PARTS", "comparison_statements", "gap_words", "score_words"]

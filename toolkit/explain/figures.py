@@ -1,70 +1,25 @@
-"""Figures as pictures inside of the page, and the learning curves.
-
-They hold no words of the user's, and their text is drawn by the browser: no font has to be installed where the report
-is written. ``pyplot`` and the settings of matplotlib are left alone.
-"""
+"""The learning curves of a run."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-__all__ = ["GRAY", "STYLE", "TRAIN", "VAL", "Picture", "data_uri", "drawn", "learning_curve"]
+from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
-TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
+__all__ = ["learning_curve"]
+
 _SHARES = frozenset({"top1", "top5"})
 """Metrics that are drawn in percent."""
 _FLOORS: Mapping[str, float] = MappingProxyType({"r2": -1.0})
 """Where an axis ends below: R2 has no lower bound, and one bad epoch would flatten the rest."""
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "toolkit",
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
-    "font.size": 10.0,
-    "axes.edgecolor": "#98a2b3",
-    "axes.labelcolor": "#475467",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#eaecf0",
-    "xtick.color": "#475467",
-    "ytick.color": "#475467",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture that stands in the page itself.
-
-    Attributes:
-        source: ``data:`` URI.
-        alt: What it shows, in words.
-        tiny: It has so few pixels that they are better seen than smoothed.
-    """
-
-    source: str
-    alt: str
-    tiny: bool = False
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """A file as an address: ``data:<kind>;base64,...``."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, best: int | None) -> Picture:
@@ -123,19 +78,3 @@ def _mark_phases(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
             fontsize=8.5,
             color=GRAY,
         )
-
-
-def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
-    """A drawing as a picture, in the report's style.
-
-    Args:
-        draw: Draws on an empty figure, 4.8 inches wide.
-        alt: What it shows, in words.
-        height: Of the figure, in inches.
-    """
-    buffer = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.8, height), layout="constrained")
-        draw(figure)
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return Picture(data_uri("image/svg+xml", buffer.getvalue()), alt)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolkit.explain.words import metric_words
+from toolkit.pages.words import metric_words
 from toolkit.task import TASKS
 
 __all__ = ["Ancestor", "chain", "lineage", "origin_words"]

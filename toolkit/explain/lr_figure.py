@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from toolkit.engine.lr_curve import RangeCurve
 from toolkit.engine.lr_range import RangeTest
-from toolkit.explain.figures import GRAY, STYLE, TRAIN, VAL
 from toolkit.files import clear_os_errors
+from toolkit.pages.figures import GRAY, STYLE, TRAIN, VAL
 
 __all__ = ["write_lr_figure"]
 

@@ -18,9 +18,9 @@ from toolkit.explain.classification import classification_facts
 from toolkit.explain.figures import learning_curve
 from toolkit.explain.lineage import chain, lineage, origin_words
 from toolkit.explain.multilabel import multilabel_facts
-from toolkit.explain.pages import new_environment, write_page
 from toolkit.explain.regression import regression_facts
 from toolkit.explain.tables import MANY, comparison_rows, parts_of_time, plan_rows
+from toolkit.pages import new_environment, write_page
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
@@ -76,7 +76,7 @@ def write_report(
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
     }
-    page = new_environment().get_template(f"{task.name}.html").render(facts)
+    page = new_environment("toolkit.explain").get_template(f"{task.name}.html").render(facts)
     return write_page(folder.path / "report.html", page)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from toolkit.explain.calibration import Calibration
-from toolkit.explain.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
 __all__ = [
     "CURVE_COLORS",

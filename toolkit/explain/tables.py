@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.bakeoff import Comparison
 from toolkit.engine import Job
-from toolkit.explain.words import metric_words
+from toolkit.pages.words import metric_words
 
 __all__ = [
     "MANY",

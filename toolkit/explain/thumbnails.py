@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.data import ImageSet, as_rgb
 from toolkit.errors import DataError
-from toolkit.explain.figures import Picture, data_uri
+from toolkit.pages.figures import Picture, data_uri
 
 __all__ = ["shown_image", "thumbnail"]
 

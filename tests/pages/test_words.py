@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit.explain.words import fixed, in_scale, metric_words, number, percent, span
+from toolkit.pages.words import fixed, in_scale, metric_words, number, percent, span
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from toolkit.explain.words import fixed, in_scale, number, percent, span
 from toolkit.files import clear_os_errors, write_text
+from toolkit.pages.words import fixed, in_scale, number, percent, span
 
 __all__ = ["new_environment", "write_page"]
 
 
-def new_environment() -> Environment:
-    """What fills templates: ``toolkit/explain/templates``, with everything escaped, and filters for numbers."""
+def new_environment(package: str) -> Environment:
+    """What fills templates, with everything escaped, and filters for numbers.
+
+    Args:
+        package: Whose folder ``templates`` holds the pages (``toolkit.explain``). They extend ``page.html``, the head
+            and the style that all pages share.
+    """
     environment = Environment(
-        loader=PackageLoader("toolkit.explain"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("toolkit.pages")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,36 @@
+"""What is installed: all files of the package, not only its modules."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+
+def packed(repo: Path) -> dict[str, list[str]]:
+    """``package_data`` of ``setup.py``, read without running it."""
+    tree = ast.parse((repo / "setup.py").read_text(encoding="utf-8"))
+    [found] = [node.value for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "package_data"]
+    data: dict[str, list[str]] = ast.literal_eval(found)
+    return data
+
+
+def test_files_beside_the_modules_are_packed(repo: Path) -> None:
+    patterns = [f"{name.replace('.', '/')}/{each}" for name, some in packed(repo).items() for each in some]
+    taken = {path for pattern in patterns for path in repo.glob(pattern)}
+    files = {path for path in (repo / "toolkit").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert files - taken - set((repo / "toolkit").rglob("*.py")) == set()
+
+
+def test_every_pattern_finds_something(repo: Path) -> None:
+    empty = [
+        f"{name}: {each}"
+        for name, some in packed(repo).items()
+        for each in some
+        if not any(repo.glob(f"{name.replace('.', '/')}/{each}"))
+    ]
+    assert not empty
+
+
+def test_every_folder_with_modules_is_a_package(repo: Path) -> None:
+    folders = {path.parent for path in (repo / "toolkit").rglob("*.py")}
+    assert not [path for path in folders if not (path / "__init__.py").is_file()]

@@ -1,0 +1,74 @@
+"""Figures as pictures inside of a page.
+
+They hold no words of the user's, and their text is drawn by the browser: no font has to be installed where the page
+is written. ``pyplot`` and the settings of matplotlib are left alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+__all__ = ["GRAY", "STYLE", "TRAIN", "VAL", "Picture", "data_uri", "drawn"]
+
+TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "toolkit",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 10.0,
+    "axes.edgecolor": "#98a2b3",
+    "axes.labelcolor": "#475467",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#eaecf0",
+    "xtick.color": "#475467",
+    "ytick.color": "#475467",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that stands in the page itself.
+
+    Attributes:
+        source: ``data:`` URI.
+        alt: What it shows, in words.
+        tiny: It has so few pixels that they are better seen than smoothed.
+    """
+
+    source: str
+    alt: str
+    tiny: bool = False
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """A file as an address: ``data:<kind>;base64,...``."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
+    """A drawing as a picture, in the style of all pages.
+
+    Args:
+        draw: Draws on an empty figure, 4.8 inches wide.
+        alt: What it shows, in words.
+        height: Of the figure, in inches.
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.8, height), layout="constrained")
+        draw(figure)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return Picture(data_uri("image/svg+xml", buffer.getvalue()), alt)
