@@ -74,14 +74,14 @@ class Cell:
         return cls(row["seed"], row["set"], row["network"], row["images_per_class"], row["preset"])
 
 
-def cells(networks: list[str], presets: list[str], seeds: int) -> Iterator[Cell]:
+def cells(networks: list[str], presets: list[str], seeds: int, sizes: int) -> Iterator[Cell]:
     """All runs, the smallest sets first."""
     for seed in range(seeds):
-        for rank in range(3):
+        for rank in range(sizes):
             for preset in presets:
                 for network in networks:
-                    for name, sizes in SETS.items():
-                        yield Cell(seed, name, network, sizes[rank], preset)
+                    for name, counts in SETS.items():
+                        yield Cell(seed, name, network, counts[rank], preset)
 
 
 def split(assets: Path, work: Path, name: str) -> Path:
@@ -180,12 +180,13 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--presets", nargs="+", choices=TITLES, default=TITLES)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--sizes", type=int, choices=(1, 2, 3), default=3, help="the smallest sizes of each set")
     args = parser.parse_args()
     if args.assets is None:
         parser.error("give the folder of real images and weights with --assets")
     lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
     done = {Cell.of_row(json.loads(line)) for line in lines}
-    for cell in cells(args.networks, args.presets, args.seeds):
+    for cell in cells(args.networks, args.presets, args.seeds, args.sizes):
         if cell in done:
             continue
         row = json.dumps(run(cell, args.assets.resolve(), args.work))
