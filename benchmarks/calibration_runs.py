@@ -55,6 +55,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in TRIED.items() for name in names))
 USUAL_RATES = {"mobilenet_v2": 0.01, "squeezenet1_1": 0.001}
 """Of SGD with momentum; at 0.01 a network without BatchNorm diverges."""
+USUAL_EPOCHS = 25
+"""As many as the presets that move stages take, with those of the head alone."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
 
 
@@ -109,7 +111,8 @@ def split(assets: Path, work: Path, name: str) -> Path:
 def config_of(cell: Cell, assets: Path, work: Path) -> Config:
     """The job of a cell."""
     preset, _, regulariser = cell.preset.partition(" + ")
-    train: dict[str, Any] = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network]} if preset == "usual" else {}
+    usual = {"optimizer": "momentum", "lr": USUAL_RATES[cell.network], "epochs": USUAL_EPOCHS}
+    train: dict[str, Any] = usual if preset == "usual" else {}
     section, _, option = OPTIONS[regulariser].partition(".") if regulariser else ("", "", "")
     if section == "train":
         train |= yaml.safe_load(option.replace("=", ": "))
