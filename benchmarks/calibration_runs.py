@@ -41,7 +41,8 @@ SETS: dict[str, tuple[int | None, ...]] = {
     "eurosat_rgb": (5, 15, 30),
     "CUB_200_2011_mini": (5, 10, 20),
 }
-"""Images of each class in training, rising; None: all."""
+"""Images of each class in training, by size; None: all."""
+SIZES = ("small", "middle", "large")
 NETWORKS = {"squeezenet1_1": "squeezenet1_1.pdparams", "mobilenet_v2": "mobilenet_v2_1.0.pdparams"}
 PRESETS: dict[str, dict[str, Any]] = {
     "linear_probe": {"preset": "linear_probe"},
@@ -76,14 +77,14 @@ class Cell:
         return cls(row["seed"], row["set"], row["network"], row["images_per_class"], row["preset"])
 
 
-def cells(networks: list[str], presets: list[str], seeds: int, sizes: int) -> Iterator[Cell]:
+def cells(networks: list[str], presets: list[str], seeds: int, sizes: list[str]) -> Iterator[Cell]:
     """All runs, the smallest sets first."""
     for seed in range(seeds):
-        for rank in range(sizes):
+        for size in sizes:
             for preset in presets:
                 for network in networks:
                     for name, counts in SETS.items():
-                        yield Cell(seed, name, network, counts[rank], preset)
+                        yield Cell(seed, name, network, counts[SIZES.index(size)], preset)
 
 
 def split(assets: Path, work: Path, name: str) -> Path:
@@ -183,7 +184,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--presets", nargs="+", choices=TITLES, default=TITLES)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--sizes", type=int, choices=(1, 2, 3), default=3, help="the smallest sizes of each set")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
     args = parser.parse_args()
     if args.assets is None:
         parser.error("give the folder of real images and weights with --assets")
