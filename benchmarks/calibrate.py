@@ -19,9 +19,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from statistics import mean, variance
+from statistics import variance
 from typing import Any
+
+import numpy as np
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
@@ -64,13 +67,13 @@ WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeez
 
 @dataclass(frozen=True)
 class Situation:
-    """A set at a size with a network, and what the bake-off found: title of a preset -> scores of its seeds."""
+    """A set at a size with a network, and what the bake-off found: title of a preset -> seed -> score."""
 
     data: str
     network: str
     images_per_class: int | None
     image_size: int | None
-    scores: dict[str, tuple[float, ...]]
+    scores: dict[str, dict[int, float]]
 
     @property
     def key(self) -> Key:
@@ -84,15 +87,28 @@ class Situation:
         pixels = f", {self.image_size} px" if self.image_size else ""
         return f"{self.data}, {size}, {self.network}{pixels}"
 
-    @property
+    @cached_property
     def means(self) -> dict[str, float]:
-        """Over the seeds."""
-        return {title: mean(scores) for title, scores in self.scores.items()}
+        """Over the seeds, as if every preset had been run with each: least-squares means of preset plus seed.
+
+        A seed draws the images, and some draws are kinder than others; presets with other seeds would not compare.
+        """
+        if not self.scores:
+            return {}
+        titles, seeds = list(self.scores), sorted({seed for scores in self.scores.values() for seed in scores})
+        rows, values = [], []
+        for title, scores in self.scores.items():
+            for seed, score in scores.items():
+                rows.append([float(title == each) for each in titles] + [float(seed == each) for each in seeds])
+                values.append(score)
+        found = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
+        shared = found[len(titles) :].mean()
+        return {title: float(value + shared) for title, value in zip(titles, found, strict=False)}
 
     @property
     def spread(self) -> float:
         """Standard deviation over seeds, pooled over the presets that have several; 0 where none has."""
-        repeated = [scores for scores in self.scores.values() if len(scores) > 1]
+        repeated = [list(scores.values()) for scores in self.scores.values() if len(scores) > 1]
         freedom = sum(len(scores) - 1 for scores in repeated)
         return math.sqrt(sum((len(scores) - 1) * variance(scores) for scores in repeated) / freedom) if freedom else 0.0
 
@@ -101,16 +117,13 @@ def read_results(path: Path = RESULTS) -> list[Situation]:
     """The bake-off's rows, grouped by situation; runs with a regulariser are left out."""
     from benchmarks.regularisers import SAME
 
-    scores: dict[Key, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    scores: dict[Key, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in read_lines(path):
         if row.get("score") is not None and " + " not in row["preset"]:
             title = SAME.get(row["preset"], row["preset"])
             title = "small_different/shallow_features" if title == "small_different" else title
-            scores[key_of(row)][title].append(float(row["score"]))
-    return [
-        Situation(*key, {title: tuple(found) for title, found in by_preset.items()})
-        for key, by_preset in scores.items()
-    ]
+            scores[key_of(row)][title][row["seed"]] = float(row["score"])
+    return [Situation(*key, dict(by_preset)) for key, by_preset in scores.items()]
 
 
 def key_of(row: Mapping[str, Any]) -> Key:

@@ -68,10 +68,17 @@ def results(tmp_path: Path) -> list[calibrate.Situation]:
 def test_results_are_grouped(results: list[calibrate.Situation]) -> None:
     assert len(results) == 5 * 2 * 3
     first = results[0]
-    assert first.scores["small_similar"] == (0.85, 0.852)  # linear_probe is the same plan
+    assert first.scores["small_similar"] == {0: 0.85, 1: 0.852}  # linear_probe is the same plan
     assert first.means["small_similar"] == pytest.approx(0.851)
     assert first.spread == pytest.approx(0.002 / 2**0.5)
     assert calibrate.read_results(Path("nowhere.jsonl")) == []
+
+
+def test_presets_with_other_seeds_compare() -> None:
+    scores = {"small_similar": {0: 0.9, 1: 0.5}, "finetune": {0: 0.92}, "large_similar": {1: 0.5, 2: 0.7}}
+    means = calibrate.Situation("ants_bees", "mobilenet_v2", 5, None, scores).means
+    assert means["finetune"] - means["small_similar"] == pytest.approx(0.02)
+    assert means["large_similar"] == pytest.approx(means["small_similar"])
 
 
 def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path) -> None:
