@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.branches import derive_branches
 from benchmarks.calibrate import SETS, WEIGHTS, Situation, key_of
 from benchmarks.calibration_report import report_lines
 from benchmarks.regularisers import derive_regularisers
 from benchmarks.verdicts import CLOSE, Case, held_out, judged, known_scores, summary_of
-from toolkit.advise.advisor import situation_of
-from toolkit.advise.choose import HEAD_ALONE
-from toolkit.advise.evidence import EVIDENCE, evidence_of
+from toolkit.advise.choose import ADVISED, HEAD_ALONE
+from toolkit.advise.evidence import EVIDENCE
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.place import place_of
 from toolkit.advise.thresholds import (
     EvidenceRule,
     PresetRule,
@@ -26,17 +25,12 @@ from toolkit.advise.thresholds import (
     Thresholds,
     load_thresholds,
 )
-from toolkit.advise.thresholds import Situation as Known
 from toolkit.files import write_text
 
 __all__ = ["derive", "derive_evidence", "derive_size", "fitted"]
 
-TIE = 0.003
 LOGARITHMIC = frozenset({"batchnorm"})
 BELOW = frozenset({"batchnorm"})
-BANDWIDTHS = (0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.0, 10.0)
-"""The last one is hardly more than the preset that is best on average."""
-SPREADS = (0.0, 0.1, 0.2)
 _SURE = 2.0
 """Log-odds that the mean of the similar (different) sets is given."""
 
@@ -67,11 +61,10 @@ def derive(
         print("no evidence: run `calibrate.py measure` first")
         return 1
     tried = [case for case in cases if known_scores(case)]
-    kinds = _kinds(tried)
-    unseen = {name: held_out(cases, make) for name, make in kinds.items()}
+    unseen = {name: held_out(cases, make) for name, make in RULES.items()}
     validations = {name: summary_of(verdicts) for name, verdicts in unseen.items()}
     best = min(validations, key=lambda name: validations[name]["regret"]) if tried else "matrix"
-    final = kinds[best](cases)
+    final = RULES[best](cases)
     facts = {f"{name}: {key}": round(value, 5) for name, found in validations.items() for key, value in found.items()}
     final = final.model_copy(
         update={
@@ -86,39 +79,36 @@ def derive(
     return 0
 
 
-def _kinds(tried: Sequence[Case]) -> dict[str, Callable[[Sequence[Case]], Thresholds]]:
-    """Rules to choose from: name -> from cases to thresholds."""
-    kinds: dict[str, Callable[[Sequence[Case]], Thresholds]] = {"matrix": partial(fitted, kind="matrix")}
-    for width, spread in product(BANDWIDTHS, SPREADS) if tried else ():
-        name = f"nearest, bandwidth {width:g}{f', probes {spread:g}' if spread else ''}"
-        kinds[name] = partial(fitted, kind="nearest", bandwidth=width, spread=spread)
-    return kinds
-
-
-def fitted(cases: Sequence[Case], kind: Any, bandwidth: float = 0.5, spread: float = 0.0) -> Thresholds:
+def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) -> Thresholds:
     """Thresholds of some cases.
 
     Args:
         cases: What they are derived from.
-        kind: ``matrix`` or ``nearest``.
-        bandwidth: Of ``nearest``.
-        spread: Of ``nearest``.
+        candidates: Presets that branches may take; None: the preset is the matrix's.
     """
     tried = [case for case in cases if known_scores(case)]
-    rules = derive_evidence(cases)
-    size = derive_size(tried)
     draft = Thresholds(
         version=1,
         provisional=not tried,
         rows=sum(len(scores) for case in tried for scores in case.situation.scores.values()),
         sets=tuple(sorted({case.data for case in cases})),
-        size=size,
-        evidence=rules,
-        rule=PresetRule(kind="matrix", bandwidth=bandwidth, tie=TIE),
+        size=derive_size(tried),
+        evidence=derive_evidence(cases),
+        rule=PresetRule(kind="matrix"),
     )
-    known = tuple(_known(case, draft) for case in tried)
-    rule = PresetRule(kind=kind, bandwidth=bandwidth, spread=spread, tie=TIE, situations=known)
-    return draft.model_copy(update={"rule": rule})
+    if candidates is None or not tried:
+        return draft
+    return draft.model_copy(update={"rule": derive_branches(tried, draft, candidates)})
+
+
+RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
+    "matrix": partial(fitted, candidates=None),
+    "branches": fitted,
+    "branches of presets that move stages": partial(
+        fitted, candidates=[title for title in ADVISED if title not in HEAD_ALONE]
+    ),
+}
+"""Rules to choose from: name -> from cases to thresholds."""
 
 
 def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
@@ -187,12 +177,3 @@ def _gain_of_moving(case: Case) -> float | None:
     frozen = [score for title, score in scores.items() if title in HEAD_ALONE]
     moving = [score for title, score in scores.items() if title not in HEAD_ALONE]
     return max(moving) - max(frozen) if frozen and moving else None
-
-
-def _known(case: Case, thresholds: Thresholds) -> Known:
-    place = place_of(case.measured.size, evidence_of(case.measured, thresholds), thresholds.size)
-    here = situation_of(case.measured, place, case.situation.name)
-    scores = {title: round(score, 5) for title, score in known_scores(case).items()}
-    changes = {"data": case.data, "scores": scores, "similar": round(here.similar, 4), "skill": round(here.skill, 4)}
-    changes |= {name: round(getattr(here, name) or 0.0, 4) for name in ("gain", "ahead")}
-    return here.model_copy(update=changes)

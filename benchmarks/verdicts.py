@@ -51,7 +51,7 @@ class Verdict:
 
 def judged(case: Case, thresholds: Thresholds) -> Verdict:
     """What the thresholds advise, and how much worse it is than the best preset."""
-    _, place, choices = recommend(case.measured, thresholds, case.data)
+    _, place, choices = recommend(case.measured, thresholds)
     scores = known_scores(case)
     advised = next((choice.title for choice in choices if choice.title in scores), choices[0].title)
     if not scores:

@@ -89,8 +89,9 @@ def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path
     assert found.sets == tuple(sorted(calibrate.SETS))
     assert 0.012 < found.evidence["batchnorm"].threshold < 0.2
     assert found.evidence["batchnorm"].weight == 1
-    assert found.rule.kind == "nearest"
-    assert len(found.rule.situations) == 30
+    assert found.rule.kind == "branches"
+    assert sum(branch.situations for branch in found.rule.branches.values()) == 30
+    assert (found.rule.most_images, found.rule.most_per_class) == (4000, 1000)
     by_option = {one.option: one for one in found.regularisers}
     assert by_option["train.mixup=0.2"].gain == pytest.approx(0.021, abs=1e-4)
     assert (by_option["train.mixup=0.2"].runs, by_option["train.mixup=0.2"].head_alone) == (60, False)
@@ -120,11 +121,20 @@ def test_sizes_and_verdicts(results: list[calibrate.Situation]) -> None:
     rule = derive_size(cases)
     assert 10 < rule.per_class <= 100
     assert 40 < rule.images <= 400
-    thresholds = fitted(cases, "nearest", 0.3)
+    thresholds = fitted(cases)
+    assert thresholds.rule.few == 45
+    assert thresholds.rule.branches["few"].preset == "small_similar"
+    assert thresholds.rule.branches["rest"].preset == "finetune"
     verdicts = [judged(case, thresholds) for case in cases]
-    assert all(verdict.right for verdict in verdicts)
-    blind = thresholds.model_copy(update={"rule": thresholds.rule.model_copy(update={"situations": ()})})
-    assert any(not judged(case, blind).right for case in cases)
+    assert {case.measured.size.images for case in cases if case.situation.images_per_class == 10} == {40}
+    assert all(
+        verdict.right
+        for verdict in verdicts
+        if calibrate.SETS[verdict.case.data].similar or verdict.best == "small_similar"
+    )
+    moving = fitted(cases, ["finetune", "large_similar"])
+    assert moving.rule.branches["few"].preset == "large_similar"
+    assert fitted(cases, None).rule.kind == "matrix"
 
 
 def cases_of(rows: list[dict[str, Any]], results: list[calibrate.Situation] | None = None) -> list[Case]:

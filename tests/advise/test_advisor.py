@@ -17,7 +17,7 @@ from toolkit.advise.advisor import _config, _plan, judge
 from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.subject import subject_of
-from toolkit.advise.thresholds import PresetRule, Regulariser, Situation
+from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.config import CacheConfig, Config, TransferConfig, load_config
 from toolkit.data import BatchLoader
 from toolkit.engine import RunFolder, build_job
@@ -83,26 +83,18 @@ def test_options_that_paid_are_named_where_they_fit(make: Make) -> None:
         )
     )
 
-    def said(config: Config, **scores: float) -> list[str]:
-        near = Situation(
-            name="a",
-            data="a",
-            network="x",
-            train_images=36,
-            per_class=12,
-            similar=0.5,
-            skill=0.5,
-            gain=0,
-            scores=scores,
-        )
-        rule = PresetRule(kind="nearest", bandwidth=10, tie=0.003, situations=(near,))
+    seen = {"most_images": 400, "most_per_class": 100}
+
+    def said(config: Config, preset: str) -> list[str]:
+        found = BranchRule(preset=preset, losses={"small_similar": 0.0, "finetune": 0.0}, situations=3)
+        rule = PresetRule(kind="branches", branches=dict.fromkeys(("rest", "unlike", "shallow"), found), **seen)
         thresholds = load_thresholds().model_copy(update={"rule": rule, "regularisers": known})
         notes = judge(subject_of(config), measured, thresholds, config).notes
         return [note.split()[3] for note in notes if note.startswith("worth adding")]
 
-    assert said(config, small_similar=0.9, finetune=0.8) == ["train.tta=4"]
-    assert said(config, small_similar=0.7, finetune=0.8) == ["train.mixup=0.2"]
-    assert said(make(train={"tta": 2}), small_similar=0.9, finetune=0.8) == []
+    assert said(config, "small_similar") == ["train.tta=4"]
+    assert said(config, "finetune") == ["train.mixup=0.2"]
+    assert said(make(train={"tta": 2}), "small_similar") == []
 
 
 def test_numbers_of_trained_weights_are_those_of_the_jobs(make: Make) -> None:

@@ -9,13 +9,14 @@ import pytest
 from tests.advise.made import measurement, strange
 from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend
-from toolkit.advise.choose import Choice, best_stage, expected_losses, rank_presets
+from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, rank_presets
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.measurement import Depth, Distances, Size
 from toolkit.advise.place import place_of
-from toolkit.advise.thresholds import EvidenceRule, PresetRule, Situation, Thresholds
+from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, Thresholds
 from toolkit.transfer import get_preset
 
+SHALLOW = "small_different/shallow_features"
 BIG = Size(images=5000, classes=4, least=1250, median=1250, most=1250)
 
 
@@ -23,7 +24,7 @@ BIG = Size(images=5000, classes=4, least=1250, median=1250, most=1250)
 def thresholds() -> Thresholds:
     """The installed numbers with the matrix as the rule."""
     found = load_thresholds()
-    return found.model_copy(update={"rule": PresetRule(kind="matrix", bandwidth=0.5, tie=0.003)})
+    return found.model_copy(update={"rule": PresetRule(kind="matrix")})
 
 
 def test_the_installed_numbers_are_whole() -> None:
@@ -87,66 +88,55 @@ def test_few_images_say_less(thresholds: Thresholds) -> None:
     assert place_of(few.size, tuple(by_name[0].values()), thresholds.size).similarity == "similar"
 
 
-def situation(data: str, per_class: float, similar: float, **scores: float) -> Situation:
-    values: dict[str, Any] = {"network": "n", "train_images": int(4 * per_class), "skill": 0.8, "gain": 0.1}
-    return Situation(name=data, data=data, per_class=per_class, similar=similar, scores=scores, **values)
+def situation(images: int, **facts: Any) -> Situation:
+    return Situation(**{"train_images": images, "per_class": images / 4, "similar": 0.9, "batch_norm": True, **facts})
 
 
-def test_the_nearest_situations_decide(thresholds: Thresholds) -> None:
-    known = (
-        situation("few", 10, 0.9, small_similar=0.9, finetune=0.8, large_similar=0.85),
-        situation("many", 1000, 0.2, small_similar=0.7, finetune=0.95, large_similar=0.8),
-    )
-    rule = PresetRule(kind="nearest", bandwidth=0.5, tie=0.003, situations=known)
-    near_few, near_many = situation("x", 12, 0.9), situation("y", 800, 0.2)
-    losses = expected_losses(near_few, rule)
-    assert losses["small_similar"] == pytest.approx(0, abs=1e-3)
-    assert losses["finetune"] == pytest.approx(0.1, abs=1e-3)
+def branches(**presets: str) -> PresetRule:
+    """A rule of which every branch has been seen with up to 400 images, 100 of a class."""
+    losses = {"small_similar": 0.03, "finetune": 0.02, "large_similar": 0.01, SHALLOW: 0.04}
+    found = {
+        name: BranchRule(preset=preset, losses={**losses, preset: 0.0}, situations=7)
+        for name, preset in {"rest": "finetune", **presets}.items()
+    }
+    return PresetRule(kind="branches", few=45, lead=1.0, branches=found, most_images=400, most_per_class=100)
+
+
+def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
+    rule = branches(few="small_similar", shallow=SHALLOW, unlike="large_similar")
     place = place_of(BIG, (), thresholds.size)
-    assert [choice.title for choice in rank_presets(near_few, place, rule)][:2] == ["small_similar", "large_similar"]
-    first = rank_presets(near_many, place, rule)[0]
-    assert (first.title, first.like[0]) == ("finetune", "many")
-
-
-def test_among_equals_the_cheapest(thresholds: Thresholds) -> None:
-    rule = PresetRule(
-        kind="nearest", bandwidth=1, tie=0.003, situations=(situation("a", 10, 0.9, finetune=0.902, small_similar=0.9),)
-    )
-    place = place_of(BIG, (), thresholds.size)
-    assert rank_presets(situation("x", 10, 0.9), place, rule)[0].title == "small_similar"
-
-
-def test_what_the_probes_say_counts_by_its_error(thresholds: Thresholds) -> None:
-    known = (situation("a", 10, 0.9, small_similar=0.9, **{"small_different/shallow_features": 0.8}),)
-    place = place_of(BIG, (), thresholds.size)
-    rule = PresetRule(kind="nearest", bandwidth=1, tie=0.003, spread=0.1, situations=known)
-    here = situation("x", 10, 0.9)
-    for error, first in ((None, "small_similar"), (0.5, "small_similar"), (0.03, "small_different/shallow_features")):
-        measured = here.model_copy(update={"ahead": -0.2, "ahead_error": error})
-        assert rank_presets(measured, place, rule)[0].title == first
-    blind = rule.model_copy(update={"spread": 0.0})
-    sure = here.model_copy(update={"ahead": -0.2, "ahead_error": 0.03})
-    assert rank_presets(sure, place, blind)[0].title == "small_similar"
-    losses = expected_losses(sure, rule)
-    assert min(losses.values()) == 0
-    assert losses["small_similar"] == pytest.approx(0.2 * (1 - 0.0826) - 0.1 * 0.0826, abs=1e-3)
+    behind = {"ahead": -0.2, "ahead_error": 0.1}
+    for here, branch, preset in (
+        (situation(44, **behind), "few", "small_similar"),
+        (situation(45, **behind), "shallow", SHALLOW),
+        (situation(45, **{**behind, "ahead_error": 0.3}), "rest", "finetune"),
+        (situation(45, similar=0.1), "rest", "finetune"),
+        (situation(45, batch_norm=False), "rest", "finetune"),
+        (situation(45, similar=0.1, batch_norm=False), "unlike", "large_similar"),
+    ):
+        assert branch_of(here, rule) == branch
+        choices = rank_presets(here, place, rule)
+        assert (choices[0].title, choices[0].branch, choices[0].situations) == (preset, branch, 7)
+        known = [choice.loss for choice in choices[1:] if choice.loss is not None]
+        assert known == sorted(known)
+    never = rule.model_copy(update={"lead": None})
+    assert branch_of(situation(45, **behind), never) == "rest"
 
 
 def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> None:
-    rule = PresetRule(
-        kind="nearest", bandwidth=1, tie=0.003, situations=(situation("a", 10, 0.9, finetune=0.8, small_similar=0.9),)
-    )
-    place = place_of(BIG, (), thresholds.size)
-    assert rank_presets(situation("x", 60, 0.9), place, rule)[0].title == "small_similar"
-    far = rank_presets(situation("y", 600, 0.9), place, rule)[0]
-    assert far.title == f"{place.cell}"
-    assert far.loss is None
+    rule, place = branches(), place_of(BIG, (), thresholds.size)
+    assert rank_presets(situation(3200), place, rule)[0].title == "finetune"
+    for far in (situation(3201), situation(3200, per_class=801)):
+        assert rank_presets(far, place, rule)[0].title == f"{place.cell}"
+        assert rank_presets(far, place, rule)[0].loss is None
 
 
-def test_without_situations_the_matrix_holds(thresholds: Thresholds) -> None:
-    rule = PresetRule(kind="nearest", bandwidth=1, tie=0.003)
+def test_what_the_calibration_has_not_seen_is_the_matrixs(thresholds: Thresholds) -> None:
     place = place_of(BIG, (), thresholds.size)
-    assert all(isinstance(choice, Choice) for choice in rank_presets(situation("x", 1, 0.5), place, rule))
+    for rule in (PresetRule(kind="branches", few=45), branches()):
+        choices = rank_presets(situation(20), place, rule)
+        assert choices[0] == Choice(place.cell)
+        assert len(choices) >= 2
 
 
 def test_the_cut_is_where_the_classes_separate_best() -> None:
@@ -156,9 +146,7 @@ def test_the_cut_is_where_the_classes_separate_best() -> None:
 
 
 def test_no_shallow_features_where_the_top_is_best(thresholds: Thresholds) -> None:
-    scores = {"small_different/shallow_features": 0.9, "finetune": 0.8}
-    known = (situation("a", 50, 0.9, **scores),)
-    rule = PresetRule(kind="nearest", bandwidth=1, tie=0.003, situations=known)
+    rule = branches(rest=SHALLOW, shallow=SHALLOW)
     rises = recommend(measurement(), thresholds.model_copy(update={"rule": rule}))[2]
     falls = recommend(strange(), thresholds.model_copy(update={"rule": rule}))[2]
     assert rises[0].title == "small_similar"

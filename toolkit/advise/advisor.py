@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.advise.advice import Advice
-from toolkit.advise.choose import ADVISED, HEAD_ALONE, Choice, best_stage, rank_presets
-from toolkit.advise.evidence import Evidence, evidence_of, top_gain
+from toolkit.advise.choose import ADVISED, HEAD_ALONE, Choice, Situation, best_stage, rank_presets
+from toolkit.advise.evidence import Evidence, evidence_of
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place, place_of
-from toolkit.advise.probe import skill
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.subject import Subject, subject_of, unlabelled
-from toolkit.advise.thresholds import Regulariser, Situation, Thresholds, load_thresholds
+from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, TrainConfig, TransferConfig, with_overrides
 from toolkit.runtime import select_device
@@ -25,8 +24,6 @@ from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
 __all__ = ["advise", "advise_images", "judge", "recommend", "situation_of"]
 
-_NO_SKILL = 0.5
-"""Taken for the skill of a probe that could not be measured."""
 _SHALLOW = "small_different/shallow_features"
 
 _ENOUGH_RUNS = 200
@@ -94,7 +91,7 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         thresholds: What decides.
         config: The job; None where there is none.
     """
-    evidence, place, choices = recommend(measured, thresholds, subject.name)
+    evidence, place, choices = recommend(measured, thresholds)
     transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
     plan = None if subject.obstacle else _plan(choices[0], measured, transfer, train)
     return Advice(
@@ -114,37 +111,29 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
     )
 
 
-def recommend(
-    measured: Measurement, thresholds: Thresholds, name: str = ""
-) -> tuple[tuple[Evidence, ...], Place, list[Choice]]:
+def recommend(measured: Measurement, thresholds: Thresholds) -> tuple[tuple[Evidence, ...], Place, list[Choice]]:
     """Evidence, place in the matrix, and presets, the recommended one first.
 
     Args:
         measured: The numbers.
         thresholds: What decides.
-        name: What a person calls the data.
     """
     evidence = evidence_of(measured, thresholds)
     place = place_of(measured.size, evidence, thresholds.size)
-    choices = rank_presets(situation_of(measured, place, name), place, thresholds.rule)
+    choices = rank_presets(situation_of(measured, place), place, thresholds.rule)
     return evidence, place, _possible(choices, measured)
 
 
-def situation_of(measured: Measurement, place: Place, name: str) -> Situation:
+def situation_of(measured: Measurement, place: Place) -> Situation:
     """What rules for presets look at."""
     size, depth = measured.size, measured.depth
     return Situation(
-        name=name,
-        data=name,
-        network=measured.network,
         train_images=size.images,
         per_class=size.median,
         similar=place.similar,
-        skill=_NO_SKILL if depth is None else skill(depth.scores[-1], depth.chance),
-        gain=top_gain(measured) or 0.0,
+        batch_norm=measured.batchnorm is not None,
         ahead=0.0 if depth is None else depth.scores[-1] - depth.scores[_usual_cut(measured) - 1],
         ahead_error=None if depth is None else math.hypot(depth.errors[-1], depth.errors[_usual_cut(measured) - 1]),
-        scores={},
     )
 
 

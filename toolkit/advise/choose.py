@@ -1,16 +1,15 @@
-"""Which preset: the cell's own, or the one that lost least in measured situations like this one."""
+"""Which preset: the cell's own, or the one that lost least in the calibration's situations of this kind."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolkit.advise.measurement import Depth
 from toolkit.advise.place import Place
-from toolkit.advise.thresholds import Cell, PresetRule, Situation
+from toolkit.advise.thresholds import Branch, Cell, PresetRule
 
-__all__ = ["ADVISED", "HEAD_ALONE", "Choice", "best_stage", "expected_losses", "nearness", "rank_presets"]
+__all__ = ["ADVISED", "HEAD_ALONE", "Choice", "Situation", "best_stage", "branch_of", "rank_presets"]
 
 ADVISED = (
     "small_similar",
@@ -23,7 +22,7 @@ ADVISED = (
 """Presets that advice may name, the cheapest first."""
 _REACH = 8
 """What was found with so many images holds for so many times as many; for more the matrix holds."""
-HEAD_ALONE = _ALL, _SHALLOW = "small_similar", "small_different/shallow_features"
+HEAD_ALONE = "small_similar", "small_different/shallow_features"
 """Those among them that train nothing but a head."""
 _OF_CELL: dict[Cell, tuple[str, str]] = {
     "small_similar": ("small_similar", "large_similar"),
@@ -35,71 +34,50 @@ _OF_CELL: dict[Cell, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
+class Situation:
+    """What a preset is chosen by.
+
+    Attributes:
+        train_images: Training images.
+        per_class: Images of the median class.
+        similar: How similar to the source task the evidence is, in [0, 1].
+        batch_norm: The network has BatchNorm layers.
+        ahead: Score of a linear probe on the last stage minus that where ``shallow_features`` cuts.
+        ahead_error: Its standard error; None where nothing was measured.
+    """
+
+    train_images: int
+    per_class: float
+    similar: float
+    batch_norm: bool
+    ahead: float = 0.0
+    ahead_error: float | None = None
+
+
+@dataclass(frozen=True)
 class Choice:
     """A preset and what speaks for it.
 
     Attributes:
         title: ``small_different/shallow_features``.
         loss: How much worse than the best it was in situations like this one, in the metric's unit; None: not known.
-        like: Names of the situations that counted most.
+        branch: Which kind of situation this is; None: the matrix decided.
+        situations: Of how many situations that is the mean.
     """
 
     title: str
     loss: float | None = None
-    like: tuple[str, ...] = ()
+    branch: Branch | None = None
+    situations: int = 0
 
 
-def nearness(one: Situation, other: Situation, bandwidth: float) -> float:
-    """How much one situation tells of another, in [0, 1]: a Gaussian kernel.
-
-    A factor of ten in images of a class, or in all images, is a distance of 1. Similarity, the skill of a linear probe
-    and what the upper half of the network adds to it go from 0 to 1, and count doubly.
-    """
-    square = (
-        math.log10(max(1.0, one.per_class) / max(1.0, other.per_class)) ** 2
-        + math.log10(max(1, one.train_images) / max(1, other.train_images)) ** 2
-        + (2 * (one.similar - other.similar)) ** 2
-        + (2 * (one.skill - other.skill)) ** 2
-        + (2 * (one.gain - other.gain)) ** 2
-    )
-    return math.exp(-square / (2 * bandwidth**2))
-
-
-def expected_losses(here: Situation, rule: PresetRule) -> dict[str, float]:
-    """For each preset the mean of what it lost to the best in the rule's situations, the near ones counting most.
-
-    Args:
-        here: Where advice is wanted; its scores do not count.
-        rule: With situations.
-
-    Returns:
-        Title -> loss in the metric's unit, >= 0. Presets that were not tried are left out.
-    """
-    sums: dict[str, list[float]] = {}
-    for there in rule.situations:
-        tried = {title: there.scores[title] for title in ADVISED if title in there.scores}
-        if not tried:
-            continue
-        weight = max(nearness(here, there, rule.bandwidth), 1e-9)
-        best = max(tried.values())
-        for title, score in tried.items():
-            total = sums.setdefault(title, [0.0, 0.0])
-            total[0] += weight * (best - score)
-            total[1] += weight
-    return _corrected(here, rule, {title: loss / weight for title, (loss, weight) in sums.items()})
-
-
-def _corrected(here: Situation, rule: PresetRule, losses: dict[str, float]) -> dict[str, float]:
-    """Losses with what the probes of this very data say of all features against shallow ones.
-
-    The lead that situations like it have and the lead that was measured are weighted by their variances.
-    """
-    if not rule.spread or here.ahead_error is None or not {_ALL, _SHALLOW} <= set(losses):
-        return losses
-    usual, trust = losses[_SHALLOW] - losses[_ALL], rule.spread**2 / (rule.spread**2 + here.ahead_error**2)
-    changed = {**losses, _SHALLOW: losses[_ALL] + trust * here.ahead + (1 - trust) * usual}
-    least = min(changed.values())
-    return {title: loss - least for title, loss in changed.items()}
+def branch_of(here: Situation, rule: PresetRule) -> Branch:
+    """The first branch that applies, in the order of ``Branch``."""
+    if here.train_images < rule.few:
+        return "few"
+    if rule.lead is not None and here.ahead_error and here.ahead < -rule.lead * here.ahead_error:
+        return "shallow"
+    return "rest" if here.batch_norm or here.similar >= 0.5 else "unlike"
 
 
 def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice]:
@@ -111,23 +89,20 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
         rule: What decides.
     """
     own = [Choice(title) for title in _OF_CELL[place.cell]]
-    losses = expected_losses(here, rule) if rule.kind == "nearest" and _within(here, rule) else {}
-    if len(losses) < len(own):
+    if rule.kind == "matrix" or not _within(here, rule):
         return own
-    least = min(losses.values())
-    tied = [title for title in ADVISED if title in losses and losses[title] <= least + rule.tie]
-    rest = sorted((title for title in losses if title != tied[0]), key=lambda title: losses[title])
-    near = sorted(rule.situations, key=lambda there: -nearness(here, there, rule.bandwidth))
-    like = tuple(there.name for there in near[:3])
-    return [Choice(title, losses[title], like) for title in (tied[0], *rest)]
+    branch = branch_of(here, rule)
+    found = rule.branches.get(branch)
+    if found is None:
+        return own
+    titles = [found.preset, *sorted(found.losses.keys() - {found.preset}, key=lambda title: found.losses[title])]
+    titles += [choice.title for choice in own if choice.title not in titles]
+    return [Choice(title, found.losses.get(title), branch, found.situations) for title in titles]
 
 
 def _within(here: Situation, rule: PresetRule) -> bool:
-    """Whether some situation has nearly as many images: beyond all of them the calibration says nothing."""
-    return any(
-        there.train_images * _REACH >= here.train_images and there.per_class * _REACH >= here.per_class
-        for there in rule.situations
-    )
+    """Whether some situation had nearly as many images: beyond all of them the calibration says nothing."""
+    return here.train_images <= _REACH * rule.most_images and here.per_class <= _REACH * rule.most_per_class
 
 
 def best_stage(depth: Depth, allowed: Sequence[int] | None = None) -> int:

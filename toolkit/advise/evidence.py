@@ -11,7 +11,7 @@ from toolkit.advise.measurement import Measurement
 from toolkit.advise.probe import skill
 from toolkit.advise.thresholds import Thresholds
 
-__all__ = ["EVIDENCE", "Evidence", "EvidenceSpec", "evidence_of", "top_gain"]
+__all__ = ["EVIDENCE", "Evidence", "EvidenceSpec", "evidence_of"]
 
 _LOWER = 0.5
 """Share of the stages that are the lower half."""
@@ -74,7 +74,7 @@ class Evidence:
         return {**asdict(self), "reference": {"similar": list(low), "different": list(high)}}
 
 
-def top_gain(measured: Measurement) -> float | None:
+def _top_gain(measured: Measurement) -> float | None:
     """By how much the classes separate better at the top than at the best stage of the lower half, in skill."""
     depth = measured.depth
     if depth is None or len(depth.scores) < 2:
@@ -136,7 +136,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "linear probe at the top minus the best one in the lower half, from chance (0) to perfection (1): whether the "
         "late, specialised stages help here",
         "Alain & Bengio 2016, arXiv:1610.01644; Yosinski et al. 2014, arXiv:1411.1792",
-        top_gain,
+        _top_gain,
         _top_error,
     ),
     EvidenceSpec(

@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "Branch",
+    "BranchRule",
     "Cell",
     "EvidenceRule",
     "PresetRule",
     "Regulariser",
-    "Situation",
     "SizeRule",
     "Thresholds",
     "load_thresholds",
@@ -23,6 +24,7 @@ __all__ = [
 _FILE = Path(__file__).with_name("thresholds.json")
 _MOST = 3.0
 Cell = Literal["small_similar", "small_different", "large_similar", "large_different"]
+Branch = Literal["few", "shallow", "unlike", "rest"]
 
 
 class _Numbers(BaseModel):
@@ -80,55 +82,41 @@ class SizeRule(_Numbers):
     scale: float = Field(gt=0)
 
 
-class Situation(_Numbers):
-    """One place of the calibration: what was measured there, and how each preset did.
+class BranchRule(_Numbers):
+    """What the calibration found in situations of one kind.
 
     Attributes:
-        name: Data set, network and size, for people.
-        data: The data set.
-        network: The network.
-        train_images: Training images.
-        per_class: Images of the median class.
-        similar: How similar to the source task the evidence is, in [0, 1].
-        skill: Of the linear probe on the last stage, from chance (0) to perfection (1).
-        gain: How much of that the upper half of the network adds.
-        ahead: Score of the probe on the last stage minus that where ``shallow_features`` cuts.
-        ahead_error: Its standard error; None where nothing was measured.
-        scores: Title of a preset (``small_different/shallow_features``) -> mean of the task's main metric.
+        preset: Title of the one to take (``small_different/shallow_features``).
+        losses: Title of each preset -> how much worse than the best it was there on average, in the metric's unit.
+        situations: Number of situations.
     """
 
-    name: str
-    data: str
-    network: str
-    train_images: int
-    per_class: float
-    similar: float
-    skill: float
-    gain: float
-    ahead: float = 0.0
-    ahead_error: float | None = None
-    scores: dict[str, float]
+    preset: str
+    losses: dict[str, float] = {}
+    situations: int
 
 
 class PresetRule(_Numbers):
     """How a preset follows from all that.
 
     Attributes:
-        kind: ``matrix``: the cell's own; ``nearest``: the one that lost least in the calibration's situations, those
-            near by counting most.
-        bandwidth: Of ``nearest``: at this distance a situation counts 0.6 times as much as at none.
-        spread: Of ``nearest``: how much the lead of all features over shallow ones varies between sets; the larger, the
-            more counts what the probes of this very data say of it (0: nothing).
-        tie: Presets that are expected to lose so little more than the best count as equal; the cheapest is taken.
-        situations: The calibration's.
+        kind: ``matrix``: the cell's own; ``branches``: the first branch that applies has a preset.
+        few: Branch ``few``: fewer training images than this.
+        lead: Branch ``shallow``: a probe on shallow features is better than one on the last by more than so many of its
+            standard errors; None: never.
+        branches: The branches' presets; ``unlike`` is for different images and a network without BatchNorm, ``rest``
+            for all others.
+        most_images: Most training images of the calibration's situations.
+        most_per_class: The same of the median class.
         validation: What the calibration said of the rule on sets that it had not seen: name -> number.
     """
 
-    kind: Literal["matrix", "nearest"]
-    bandwidth: float = Field(gt=0)
-    spread: float = Field(default=0.0, ge=0)
-    tie: float = Field(ge=0)
-    situations: tuple[Situation, ...] = ()
+    kind: Literal["matrix", "branches"]
+    few: int = Field(default=0, ge=0)
+    lead: float | None = Field(default=None, ge=0)
+    branches: dict[Branch, BranchRule] = {}
+    most_images: int = 0
+    most_per_class: float = 0
     validation: dict[str, float] = {}
 
 

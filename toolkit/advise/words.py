@@ -10,7 +10,7 @@ from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place
-from toolkit.advise.thresholds import Regulariser
+from toolkit.advise.thresholds import Branch, Regulariser
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
@@ -22,6 +22,14 @@ __all__ = ["MISSING", "number", "regulariser_sentence", "says", "tuning_words", 
 MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in EVIDENCE})
 """Name of a piece of evidence -> its title."""
 _UNSURE = 0.1
+_WHERE: Mapping[Branch, str] = MappingProxyType(
+    {
+        "few": "With so few training images",
+        "shallow": "Where shallow features tell the classes apart better than the last ones",
+        "unlike": "Where images are different and the network has no BatchNorm",
+        "rest": "In situations like this one",
+    }
+)
 _THINGS: Mapping[TaskName, str] = MappingProxyType(
     {"classification": "classes", "multilabel": "labels", "regression": "targets"}
 )
@@ -104,8 +112,8 @@ def _preset(measured: Measurement, choices: Sequence[Choice]) -> str:
     idea = get_preset(name, variant or None).description.rpartition(": ")[2]
     if first.loss is None or second.loss is None:
         return f"For such data the rule is {first.title} ({idea}); next comes {second.title}."
-    unit = "points" if measured.task == "classification" else "hundredths"
+    assert first.branch is not None
     return (
-        f"In the measured situations most like this one ({', '.join(first.like)}) {first.title} ({idea}) lost "
-        f"{100 * first.loss:.1f} {unit} to the best preset on average, {second.title} {100 * second.loss:.1f}."
+        f"{_WHERE[first.branch]}, the calibration found {first.title} ({idea}) best: in {first.situations} situations "
+        f"it lost {100 * first.loss:.1f} points to the best preset on average, {second.title} {100 * second.loss:.1f}."
     )

@@ -1,0 +1,78 @@
+"""The rule that chooses a preset, out of the bake-off: where its branches begin, and the preset of each."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from itertools import product
+from statistics import mean
+
+from benchmarks.verdicts import Case, known_scores
+from toolkit.advise.advisor import situation_of
+from toolkit.advise.choose import ADVISED, Situation, branch_of
+from toolkit.advise.evidence import evidence_of
+from toolkit.advise.place import place_of
+from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
+
+__all__ = ["derive_branches"]
+
+FEW = (0, 20, 30, 45, 60, 80, 120)
+LEADS = (1.0, 1.5, 2.0, None)
+_SHALLOW = "small_different/shallow_features"
+
+
+def derive_branches(cases: Sequence[Case], thresholds: Thresholds, candidates: Collection[str] = ADVISED) -> PresetRule:
+    """The beginnings of branches that lose least, each with the preset that loses least in it.
+
+    Branch ``shallow`` has shallow features: the probes of the very data say so.
+
+    Args:
+        cases: With results.
+        thresholds: Say how similar each of them is.
+        candidates: Presets that the other branches may take, the cheapest first.
+    """
+    found = [(_situation(case, thresholds), _losses(case)) for case in cases]
+    rules = [_rule(found, few, lead, candidates) for few, lead in product(FEW, LEADS)]
+    return min(rules, key=_total)
+
+
+def _situation(case: Case, thresholds: Thresholds) -> Situation:
+    place = place_of(case.measured.size, evidence_of(case.measured, thresholds), thresholds.size)
+    return situation_of(case.measured, place)
+
+
+def _losses(case: Case) -> dict[str, float]:
+    scores = known_scores(case)
+    best = max(scores.values())
+    return {title: best - scores[title] for title in ADVISED if title in scores}
+
+
+def _rule(
+    found: Sequence[tuple[Situation, dict[str, float]]], few: int, lead: float | None, candidates: Collection[str]
+) -> PresetRule:
+    rule = PresetRule(
+        kind="branches",
+        few=few,
+        lead=lead,
+        most_images=max(here.train_images for here, _ in found),
+        most_per_class=max(here.per_class for here, _ in found),
+    )
+    groups: dict[Branch, list[dict[str, float]]] = defaultdict(list)
+    for here, losses in found:
+        groups[branch_of(here, rule)].append(losses)
+    branches = {branch: _branch(branch, group, candidates) for branch, group in groups.items()}
+    return rule.model_copy(update={"branches": branches})
+
+
+def _branch(branch: Branch, group: Sequence[dict[str, float]], candidates: Collection[str]) -> BranchRule:
+    titles = {title for losses in group for title in losses}
+    means = {title: mean(losses[title] for losses in group if title in losses) for title in ADVISED if title in titles}
+    allowed = [title for title in means if title in candidates] or list(means)
+    preset = _SHALLOW if branch == "shallow" and _SHALLOW in means else min(allowed, key=lambda title: means[title])
+    return BranchRule(
+        preset=preset, losses={title: round(loss, 5) for title, loss in means.items()}, situations=len(group)
+    )
+
+
+def _total(rule: PresetRule) -> float:
+    return sum(branch.losses[branch.preset] * branch.situations for branch in rule.branches.values())
