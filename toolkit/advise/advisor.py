@@ -26,9 +26,6 @@ __all__ = ["advise", "advise_images", "judge", "recommend", "situation_of"]
 
 _SHALLOW = "small_different/shallow_features"
 
-_ENOUGH_RUNS = 200
-"""Runs of the calibration from which on its choice of presets is told without a caveat."""
-
 
 def advise(config: Config, *, sample: int = MOST_IMAGES) -> Advice:
     """Measure a config's training images with its network, and recommend a preset.
@@ -239,6 +236,4 @@ def _notes(subject: Subject, measured: Measurement, place: Place, thresholds: Th
         notes.append(
             "the preset is that of the matrix, and small or large is a rule of thumb: no bake-off stands behind them"
         )
-    elif thresholds.rows < _ENOUGH_RUNS:
-        notes.append(f"only {thresholds.rows} runs stand behind the choice of preset: try the runner-up too")
     return tuple(notes)
