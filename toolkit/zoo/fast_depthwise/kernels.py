@@ -46,52 +46,6 @@ class Kernels(NamedTuple):
 
 
 @njit(**_OPTIONS)
-def _split_1(phases: Any, image: Any, padding: int, width: int) -> None:
-    """Copy a plane into its one phase at stride 1."""
-    for y in range(image.shape[0]):
-        row, source = phases[0, 0, (y + padding) * width + padding :], image[y]
-        for q in range(image.shape[1]):
-            row[q] = source[q]
-
-
-@njit(**_OPTIONS)
-def _split_2(phases: Any, image: Any, padding: int, width: int) -> None:
-    """Copy a plane into its four phases at stride 2."""
-    columns = image.shape[1]
-    for y in range(image.shape[0]):
-        rows, at, source = phases[(y + padding) % 2], (y + padding) // 2 * width, image[y]
-        even, odd = rows[padding % 2, at + padding // 2 :], rows[(padding + 1) % 2, at + (padding + 1) // 2 :]
-        for q in range(columns // 2):
-            even[q] = source[2 * q]
-            odd[q] = source[2 * q + 1]
-        if columns % 2:
-            even[columns // 2] = source[columns - 1]
-
-
-@njit(**_OPTIONS)
-def _join_1(phases: Any, image: Any, padding: int, width: int) -> None:
-    """The way back from ``_split_1``."""
-    for y in range(image.shape[0]):
-        row, target = phases[0, 0, (y + padding) * width + padding :], image[y]
-        for q in range(image.shape[1]):
-            target[q] = row[q]
-
-
-@njit(**_OPTIONS)
-def _join_2(phases: Any, image: Any, padding: int, width: int) -> None:
-    """The way back from ``_split_2``."""
-    columns = image.shape[1]
-    for y in range(image.shape[0]):
-        rows, at, target = phases[(y + padding) % 2], (y + padding) // 2 * width, image[y]
-        even, odd = rows[padding % 2, at + padding // 2 :], rows[(padding + 1) % 2, at + (padding + 1) // 2 :]
-        for q in range(columns // 2):
-            target[2 * q] = even[q]
-            target[2 * q + 1] = odd[q]
-        if columns % 2:
-            target[columns - 1] = even[columns // 2]
-
-
-@njit(**_OPTIONS)
 def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
     """Rows of an image from, or to, rows of some width in one line of numbers."""
     for y in range(image.shape[0]):
@@ -104,6 +58,30 @@ def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
                 row[q] = line[q]
 
 
+@njit(**_OPTIONS)
+def _copy_plane(phases: Any, image: Any, padding: int, width: int, to_phases: bool) -> None:
+    """A plane from, or to, its phases: one at stride 1, four at stride 2."""
+    if phases.shape[0] == 1:
+        _copy_rows(phases[0, 0, padding * width + padding :], image, width, to_phases)
+        return
+    columns = image.shape[1]
+    for y in range(image.shape[0]):
+        rows, at, row = phases[(y + padding) % 2], (y + padding) // 2 * width, image[y]
+        even, odd = rows[padding % 2, at + padding // 2 :], rows[(padding + 1) % 2, at + (padding + 1) // 2 :]
+        if to_phases:
+            for q in range(columns // 2):
+                even[q] = row[2 * q]
+                odd[q] = row[2 * q + 1]
+            if columns % 2:
+                even[columns // 2] = row[columns - 1]
+        else:
+            for q in range(columns // 2):
+                row[2 * q] = even[q]
+                row[2 * q + 1] = odd[q]
+            if columns % 2:
+                row[columns - 1] = even[columns // 2]
+
+
 def _make_forward(size: int, stride: int) -> Kernel:
     def forward(x: Any, weight: Any, out: Any, padding: int, start: int, stop: int) -> None:
         height = (x.shape[1] + 2 * padding + stride - 1) // stride
@@ -112,10 +90,7 @@ def _make_forward(size: int, stride: int) -> Kernel:
         phases = np.zeros((stride, stride, height * width), np.float32)
         flat = np.empty(out.shape[1] * width, np.float32)
         for plane in range(start, stop):
-            if stride == 1:
-                _split_1(phases, x[plane], padding, width)
-            else:
-                _split_2(phases, x[plane], padding, width)
+            _copy_plane(phases, x[plane], padding, width, True)
             taps = weight[plane % weight.shape[0]]
             for i in range(size):
                 rows = phases[i % stride, :, i // stride * width :]
@@ -137,10 +112,7 @@ def _make_dweight(size: int, stride: int) -> Kernel:
         phases = np.zeros((stride, stride, height * width), np.float32)
         gradient = np.zeros(dy.shape[1] * width, np.float32)
         for plane in range(start, stop):
-            if stride == 1:
-                _split_1(phases, x[plane], padding, width)
-            else:
-                _split_2(phases, x[plane], padding, width)
+            _copy_plane(phases, x[plane], padding, width, True)
             _copy_rows(gradient, dy[plane], width, True)
             sums = found[plane]
             for i in range(size):
@@ -183,10 +155,7 @@ def _make_dinput(size: int, stride: int) -> Kernel:
                         for j in range(column, size, stride):
                             total += taps[i, j] * before[t + reach - j // stride]
                         target[t] = total
-            if stride == 1:
-                _join_1(phases, dx[plane], padding, width)
-            else:
-                _join_2(phases, dx[plane], padding, width)
+            _copy_plane(phases, dx[plane], padding, width, False)
 
     return dinput
 
