@@ -64,6 +64,9 @@ SETS = {
 }
 WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
 
+SAME = {"linear_probe": "small_similar"}
+"""Presets that are the same plan under two names."""
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -115,8 +118,6 @@ class Situation:
 
 def read_results(path: Path = RESULTS) -> list[Situation]:
     """The bake-off's rows, grouped by situation; runs with a regulariser are left out."""
-    from benchmarks.regularisers import SAME
-
     scores: dict[Key, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in read_lines(path):
         if row.get("score") is not None and " + " not in row["preset"]:

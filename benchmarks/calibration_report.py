@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmarks.regularisers import regulariser_table
 from benchmarks.verdicts import Verdict, summary_of
@@ -28,59 +28,56 @@ def report_lines(
         validations: Rule -> what it did on sets that it had not seen.
         best: Name of the rule that was chosen.
     """
-    seen = summary_of(verdicts)
-    lines = ["# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""]
-    if seen["situations"]:
-        blind = validations[best]
-        lines += [
-            f"{thresholds.rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. The advised preset "
-            "is the best one, or behind it by at most one point or the spread over seeds (standard deviation, pooled "
-            f"over presets), in {seen['right']:.0%} of the situations, with a mean regret of "
-            f"{100 * seen['regret']:.2f} points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where "
-            "the rule has not seen the data set.",
-        ]
-    else:
-        lines += [f"No results yet: the preset is that of the matrix. {len(verdicts)} situations were measured."]
-    lines += [
-        f"Similarity is what its owner says in {seen['similarity']:.0%} of them.",
-        "",
-        "## Rules, each on sets that it has not seen",
-        "",
-        "| rule | mean regret (points) | right | similarity |",
-        "|---|---|---|---|",
-    ]
-    lines += [
+    rules = [
         f"| {name} | {100 * found['regret']:.2f} | {found['right']:.0%} | {found['similarity']:.0%} |"
         for name, found in validations.items()
     ]
-    lines += [
-        "",
-        "## Evidence",
-        "",
-        "| evidence | threshold | weight | similar sets | different sets |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
+    evidence = [
         f"| {spec.title} | {rule.threshold:.3g} | {rule.weight:.2f} | {rule.range_similar[0]:.3g} to "
         f"{rule.range_similar[1]:.3g} | {rule.range_different[0]:.3g} to {rule.range_different[1]:.3g} |"
         for spec in EVIDENCE
         for rule in [thresholds.evidence[spec.name]]
     ]
-    lines += regulariser_table(thresholds.regularisers)
-    lines += ["", "## Advice against bake-off", ""]
-    lines += [
+    return [
+        *("# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""),
+        *_summary(summary_of(verdicts), validations[best], thresholds.rows, best),
+        *("", "## Rules, each on sets that it has not seen", ""),
+        *("| rule | mean regret (points) | right | similarity |", "|---|---|---|---|", *rules),
+        *("", "## Evidence", ""),
+        *("| evidence | threshold | weight | similar sets | different sets |", "|---|---|---|---|---|", *evidence),
+        *regulariser_table(thresholds.regularisers),
+        *("", "## Advice against bake-off", ""),
+        *_advice(verdicts, unseen),
+    ]
+
+
+def _summary(seen: Mapping[str, float], blind: Mapping[str, float], rows: int, best: str) -> list[str]:
+    if seen["situations"]:
+        first = (
+            f"{rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. The advised preset is the best "
+            "one, or behind it by at most one point or the spread over seeds (standard deviation, pooled over "
+            f"presets), in {seen['right']:.0%} of the situations, with a mean regret of {100 * seen['regret']:.2f} "
+            f"points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where the rule has not seen the data "
+            "set."
+        )
+    else:
+        first = "No results yet: the preset is that of the matrix."
+    return [first, f"Similarity is what its owner says in {seen['similarity']:.0%} of all measured situations."]
+
+
+def _advice(verdicts: Sequence[Verdict], unseen: Sequence[Verdict]) -> list[str]:
+    blind = {verdict.case.situation.key: verdict for verdict in unseen}
+    known = sorted((each for each in verdicts if each.best), key=lambda each: each.case.situation.name)
+    return [
         "| situation | cell | best | score | spread | advised | regret (points) | set not seen: advised | regret |",
         "|---|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {situation.name} | {verdict.cell} | {verdict.best} | {situation.means[verdict.best]:.3f} "
+            f"| {100 * situation.spread:.1f} | {_told(verdict)} | {_told(blind[situation.key])} |"
+            for verdict in known
+            for situation in [verdict.case.situation]
+        ),
     ]
-    blind_of = {verdict.case.situation.key: verdict for verdict in unseen}
-    for verdict in sorted(verdicts, key=lambda verdict: verdict.case.situation.name):
-        if verdict.best:
-            situation = verdict.case.situation
-            lines.append(
-                f"| {situation.name} | {verdict.cell} | {verdict.best} | {situation.means[verdict.best]:.3f} "
-                f"| {100 * situation.spread:.1f} | {_told(verdict)} | {_told(blind_of[situation.key])} |"
-            )
-    return lines
 
 
 def _told(verdict: Verdict) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.calibrate import SAME, key_of
 from toolkit.advise.choose import HEAD_ALONE
 from toolkit.advise.thresholds import Regulariser
 
-__all__ = ["OPTIONS", "SAME", "TRIED", "derive_regularisers", "regulariser_table"]
+__all__ = ["OPTIONS", "TRIED", "derive_regularisers", "regulariser_table"]
 
 OPTIONS: dict[str, str] = {
     "label_smoothing": "train.label_smoothing=0.1",
@@ -23,8 +24,6 @@ OPTIONS: dict[str, str] = {
 """Name of a regulariser -> the option that a user would give."""
 TRIED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(OPTIONS)}
 """Preset -> regularisers that are tried on top of it; such a run is called ``large_similar + mixup``."""
-SAME = {"linear_probe": "small_similar"}
-"""Presets that are the same plan under two names."""
 _FEWEST = 8
 
 
@@ -34,7 +33,7 @@ def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser,
     Args:
         rows: Of ``calibration.jsonl``.
     """
-    scores = {(*_of(row), row["preset"]): float(row["score"]) for row in rows}
+    scores = {(*key_of(row), row["seed"], row["preset"]): float(row["score"]) for row in rows}
     gains: dict[tuple[str, bool], list[float]] = defaultdict(list)
     for (*where, title), score in scores.items():
         preset, _, name = title.partition(" + ")
@@ -52,10 +51,6 @@ def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser,
         for (option, head_alone), found in sorted(gains.items())
         if len(found) >= _FEWEST
     )
-
-
-def _of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return row["set"], row["network"], row["images_per_class"], row.get("image_size"), row["seed"]
 
 
 def regulariser_table(found: Iterable[Regulariser]) -> list[str]:

@@ -134,7 +134,10 @@ def test_sizes_and_verdicts(results: list[calibrate.Situation]) -> None:
     )
     moving = fitted(cases, ["finetune", "large_similar"])
     assert moving.rule.branches["few"].preset == "large_similar"
-    assert fitted(cases, None).rule.kind == "matrix"
+    matrix = fitted(cases, None)
+    assert matrix.rule.kind == "matrix"
+    blind = [judged(case, matrix) for case in cases]
+    assert sum(verdict.regret for verdict in blind) > sum(verdict.regret for verdict in verdicts)
 
 
 def cases_of(rows: list[dict[str, Any]], results: list[calibrate.Situation] | None = None) -> list[Case]:
