@@ -224,4 +224,5 @@ def test_two_runs_that_fill_one_cache_at_once(make: Make) -> None:
     assert store.verify() == []
     assert [entry.complete for entry in store.list()] == [True, True]
     one, two = (losses(config.output_dir / config.name) for config in configs)
-    assert one == two
+    # Both read the same rows; of two processes that compete for the cores, MKL was once seen to round differently.
+    np.testing.assert_allclose(one, two, rtol=1e-6)
