@@ -66,10 +66,12 @@ class Case:
     clock: Literal["process", "section"] = "process"
 
 
-TRAIN, MARKED_TRAIN, EXTRACT, ROWS = "tools/train.py", "ours/train.py", "ours/extract.py", "ours/rows.py"
+TRAIN, MARKED_TRAIN, ADVISE = "tools/train.py", "ours/train.py", "tools/advise.py"
+EXTRACT, ROWS = "ours/extract.py", "ours/rows.py"
 PROBE = TrainWork("mobilenet_v2", "photos_1000_300", freeze="all", epochs=20)
 AUGMENTED_PROBE = TrainWork("mobilenet_v2", "photos_1000_300", freeze="all", epochs=20, augment=True)
 LAST_STAGES = TrainWork("mobilenet_v2", "photos_500_150", freeze="14", epochs=10)
+FULL_EPOCH = TrainWork("mobilenet_v2", "photos_1000_300", freeze="none", epochs=1)
 FULL = {
     name: TrainWork(name, "photos_200_50", freeze="none", epochs=1, batch=16) for name in ("mobilenet_v2", "resnet18")
 }
@@ -199,6 +201,17 @@ CASES: tuple[Case, ...] = (
         "resnet18",
         "2.4 times as fast as Paddle as installed; 0.8 of PyTorch's speed or better",
         "the weights are random, so that the accuracy after one epoch says nothing",
+    ),
+    Case(
+        name="advice",
+        title="Advice on 1,000 images, beside one epoch of full fine-tuning of MobileNetV2 on them",
+        contenders=(
+            _ours("advice, cold cache", FULL_EPOCH, program=ADVISE),
+            replace(_ours("one epoch of full fine-tuning", FULL_EPOCH), subject=False),
+        ),
+        equal="images, network and whole processes, from start to exit",
+        different="the epoch ends with an evaluation on the 300 validation images, which the advice does not read",
+        goal="advice costs less than the epoch",
     ),
     Case(
         name="memory",
