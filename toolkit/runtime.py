@@ -107,15 +107,13 @@ def _local_processes() -> int:
 
 
 def configure_cpu() -> CpuSettings:
-    """Set threads and MKL's settings in the environment, unless the user has; called when ``toolkit`` is imported."""
+    """Set threads and the AMD setting in the environment, unless the user has; called when ``toolkit`` is imported."""
     global _settings
     if _settings is None:
         in_time = "paddle" not in sys.modules
         threads_from = "environment" if "OMP_NUM_THREADS" in os.environ else "toolkit"
         if in_time:
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // _local_processes())))
-            # With a number of threads that MKL chooses call by call, equal runs can differ by a rounding.
-            os.environ.setdefault("MKL_DYNAMIC", "FALSE")
             if _is_amd_with_avx2():
                 os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
         _settings = CpuSettings(
