@@ -31,10 +31,11 @@ def test_the_key_says_all_that_features_depend_on(store: FeatureStore) -> None:
     values = {
         "network": "resnet34", "stage": "layer4", "pooled": True, "weights": "w1", "preprocessing": {"image_size": 32},
         "images": "i1", "dtype": "float32", "engine": "onnx", "view": 1, "augmentation": {"seed": 1},
+        "below": "layer3 float16",
     }  # fmt: skip
     assert {*values, "title"} == {field.name for field in fields(CacheKey)}
     others = [replace(KEY, **{name: value}) for name, value in values.items()]
-    assert len({store.entry(key.facts()).key for key in [KEY, *others]}) == 11
+    assert len({store.entry(key.facts()).key for key in [KEY, *others]}) == 12
     assert store.entry(KEY.facts()).key == store.entry(replace(KEY, title="val").facts()).key
     assert store.entry(dict(reversed(KEY.facts().items()))).key == store.entry(KEY.facts()).key
     assert not store.folder.exists()

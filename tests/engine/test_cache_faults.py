@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ import numpy as np
 import paddle
 import pytest
 
+import toolkit.engine.features
 from tests.disks import mount, mounted_disk, pretend_free
 from toolkit.cache import FeatureStore
 from toolkit.config import Config, dump_config
 from toolkit.engine import Trainer
+from toolkit.engine.extraction import extract
 from toolkit.errors import ToolkitError
 from toolkit.zoo import create_network, write_weights
 
@@ -138,6 +141,36 @@ def test_images_that_changed_on_disk(make: Make, pictures: Path, fingerprint: st
     assert (after != before) is noticed
     if noticed:
         np.testing.assert_allclose(after, train(make(data=data, cache={"enabled": False})), rtol=1e-4)
+
+
+def test_pictures_in_memory_are_not_looked_at(
+    make: Make, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """They may be older than their files; and what reads images in other processes cannot take them along."""
+    sources = []
+
+    def spy(part: Any, program: Any, source: Any, rows: range) -> Any:
+        sources.append(pickle.dumps(source))
+        return extract(part, program, source, rows)
+
+    monkeypatch.setattr(toolkit.engine.features, "extract", spy)
+    data = {"format": "folder", "root": pictures, "classes": None, "samples_per_class": None, "augment": "none"}
+    trainer = Trainer.from_config(make(data={**data, "cache_images": "memory"}))
+    before = losses(trainer.fit().folder.path)
+    assert trainer.job.pictures is not None
+    assert len(trainer.job.pictures) == 0
+    assert len(sources) == 2
+    assert before == train(make(data=data))
+
+
+def test_a_damaged_cache_makes_room_for_itself(make: Make, capsys: Any) -> None:
+    config = make(cache={"max_size": 66 * 512 * 4 + 6000})  # for the features of one stage, and their lists
+    before = train(config)
+    for index in Path(config.cache.dir).glob("*/entry.json"):
+        index.write_text("{")
+    capsys.readouterr()
+    assert train(config) == before
+    assert capsys.readouterr().err.count("computed once at") == 2
 
 
 def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import toolkit.engine.features
 from tests.engine.runs import lines_of
+from toolkit.cache import FeatureStore
 from toolkit.config import Config
 from toolkit.data import BatchLoader
 from toolkit.engine import Trainer, build_job
@@ -105,6 +106,30 @@ def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypa
     assert sources == [ImageRows.__name__, FeatureRows.__name__] * 2
 
 
+def test_a_lower_boundary_that_has_no_room_is_left_to_its_phase(make: Make) -> None:
+    """Pooled features fit the limit, the maps that the second phase would read do not: it does without them."""
+    phases = [{"epochs": 2, "freeze": "all"}, {"epochs": 2, "freeze": "layer1.0", "backbone_lr": 0.5}]
+    sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": phases}, "data": {"augment": "none"}}
+    limit = {"max_size": 66 * 512 * 4 + 6000}
+    job = build_job(make(**sections, cache=limit))
+    first, second = job.plan.phases
+    assert decide(job, first, (second,)).boundaries == (9,)
+    assert not decide(job, second).cached
+    assert decide(build_job(make(**sections)), first, (second,)).boundaries == (2, 9)
+    assert Trainer.from_config(make(**sections, cache=limit)).fit().last["epoch"] == 4
+
+
+def test_features_from_a_lower_boundary_are_others_than_those_from_images(make: Make) -> None:
+    job = build_job(make(cache={"dtype": "float16"}))
+    request = Request(job.loader(job.data.val, training=False), "images")
+    cache = FeatureCache(job.network, job.config.cache)
+    (alone,), (above,) = cache.fill([request], [9])[0], cache.fill([request], [2, 9])[0]
+    rows = np.arange(54)
+    assert np.asarray(alone[rows]).shape == np.asarray(above[rows]).shape
+    keys = [entry.key for entry in FeatureStore(Path(job.config.cache.dir)).list()]
+    assert len(set(keys)) == 3
+
+
 def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
     runs = []
     for enabled in (True, False):
@@ -150,6 +175,12 @@ def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
         ({"cache": {"enabled": False}}, False, ""),
         ({"transfer": {"preset": "finetune"}}, False, ""),
         ({"cache": {"max_size": "1kB"}}, False, "more than cache.max_size"),
+        ({"cache": {"max_size": "1kB", "engine": "paddle"}}, False, "9 frozen stages are computed by paddle"),
+        (
+            {"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 2}},
+            False,
+            "off, as computing 9 stages for 4 views of each image takes longer",
+        ),
     ],
 )
 def test_the_decision_says_why(make: Make, sections: dict[str, Any], cached: bool, words: str) -> None:

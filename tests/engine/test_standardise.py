@@ -83,6 +83,16 @@ def test_only_a_sample_of_images_is_looked_at(make: Make, monkeypatch: pytest.Mo
     assert scale > 0
 
 
+def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SAMPLE", 6)
+    found = []
+    for cache in ({"engine": "dygraph"}, {"enabled": False}):
+        job, inputs = begun(make(cache=cache))
+        found.append(feature_statistics(job.network, inputs.training, inputs.entry))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+    assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     "sections",
     [

@@ -16,7 +16,7 @@ import numpy as np
 from toolkit.cache.features import Features
 from toolkit.cache.index import INDEX_NAME, Index, own_file, shard_name, write_index
 from toolkit.cache.shards import Checks
-from toolkit.cache.upkeep import fill_lock, use_lock
+from toolkit.cache.upkeep import entry_info, fill_lock, use_lock
 from toolkit.cache.writer import Writer, storing
 from toolkit.console import warn
 from toolkit.errors import ToolkitError
@@ -77,6 +77,20 @@ class Entry:
         if index is None or index.rows != rows:
             return [range(rows)]
         return index.missing(self._checks.good(self.folder, index))
+
+    def stale_bytes(self, rows: int) -> int:
+        """Size of the files that ``writing`` would remove first: damaged ones, and those of another number of rows.
+
+        Args:
+            rows: Number of rows of the complete entry.
+        """
+        with storing(self.folder.parent):
+            info = entry_info(self.folder) if self.folder.is_dir() else None
+        index = self._checks.index(self.folder)
+        if info is None or index is None or index.rows != rows:
+            return info.bytes if info else 0
+        good = sum(index.shards[number].bytes for number in self._checks.good(self.folder, index))
+        return max(0, info.bytes - good)
 
     @contextmanager
     def writing(self, rows: int, shape: Sequence[int], dtype: str) -> Iterator[Writer]:

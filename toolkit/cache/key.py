@@ -29,6 +29,7 @@ class CacheKey:
         engine: What computed them; engines agree to rounding only.
         view: 0 for the centre crop; n >= 1 for the n-th augmented view of each image.
         augmentation: What made an augmented view, with its seed; empty for the centre crop.
+        below: The boundary from whose features these were computed, and their numbers; empty: from the images.
         title: For people, for instance ``"train"``. Not part of the key.
     """
 
@@ -42,6 +43,7 @@ class CacheKey:
     engine: str = "dygraph"
     view: int = 0
     augmentation: Mapping[str, Any] = field(default_factory=dict)
+    below: str = ""
     title: str = ""
 
     def facts(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ Evaluation decodes in full, as prediction does. Random crops may come from a JPE
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
@@ -154,6 +155,12 @@ class BatchLoader:
         """This rank's part of what there is for each position of the order."""
         mine = everything[self._rank :: self._world_size]
         return [mine[start:stop] for start, stop in pairwise(self._bounds)]
+
+    def uncached(self) -> BatchLoader:
+        """The same batches, with every picture read from its file."""
+        changed = copy.copy(self)
+        changed.cache = None
+        return changed
 
     def view(self, index: int) -> Pixels:
         """One picture as the network sees it in this epoch (the first time), before normalisation.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from toolkit.cache import feature_bytes
@@ -33,7 +35,7 @@ class Decision:
         views: Augmented views of each training image; 0 for the centre crop.
         validation: Validation images are computed once though training images are not, at ``boundaries``.
         reason: One line for people; empty where there is nothing to decide.
-        engine: What computes the frozen stages of augmented images as they come; ``dygraph`` for the network itself.
+        engine: What computes the frozen stages of images as they come; ``dygraph`` for the network itself.
     """
 
     cached: bool
@@ -44,7 +46,7 @@ class Decision:
     engine: Engine = "dygraph"
 
 
-def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Decision:
+def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decision:
     """Decide by cost whether the frozen stages of a phase are computed once.
 
     Cached: every image (or each of its views) is computed once by an engine, and its features are read in each epoch.
@@ -53,36 +55,63 @@ def decide(job: Job, phase: PhasePlan, later: tuple[PhasePlan, ...] = ()) -> Dec
     Args:
         job: The job.
         phase: The phase that begins.
-        later: The phases after it. Where one of them freezes fewer stages, its features are computed first, and this
-            phase's from them.
+        later: The phases after it. Where one of them freezes fewer stages and will be cached too, its features are
+            computed first, and this phase's from them.
     """
     cache, augment = job.config.cache, job.plan.augment
     if not phase.frozen or cache.enabled is False:
         return Decision(False)
-    lower = {each.frozen for each in later if 0 < each.frozen < phase.frozen}
-    boundaries = (*sorted(lower), phase.frozen)
     if job.mixing or (augment != "none" and cache.views is None):
-        return _as_they_come(job, phase, boundaries)
+        return _as_they_come(job, phase, later, *_never_the_same(job))
     views = cache.views or 0 if augment != "none" else 0
     if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):
-        return Decision(False, reason=f"feature cache: off, {reason}")
-    return Decision(True, boundaries, views, reason=_why(job, phase, views))
+        return _as_they_come(job, phase, later, reason)
+
+    def worth(boundary: PhasePlan) -> bool:
+        return cache.enabled is True or not _too_dear(job, boundary, max(1, views))
+
+    images = max(1, views) * len(job.data.train) + len(job.data.val)
+    return Decision(True, _boundaries(job, phase, later, images, worth), views, reason=_why(job, phase, views))
 
 
-def _as_they_come(job: Job, phase: PhasePlan, boundaries: tuple[int, ...]) -> Decision:
-    """Augmented or mixed images, new ones in each epoch; only those for validation stay the same."""
-    engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(job.data.train))
+def _boundaries(
+    job: Job, phase: PhasePlan, later: Sequence[PhasePlan], images: int, worth: Callable[[PhasePlan], bool]
+) -> tuple[int, ...]:
+    """The phase's own boundary, and below it those of later phases that are worth keeping and have room beside it."""
+    found, limit = [phase.frozen], job.config.cache.max_size
+    lower = {each.frozen: each for each in later if 0 < each.frozen < phase.frozen and worth(each)}
+    room = math.inf if limit is None or job.config.cache.enabled is True else limit - images * _row_bytes(job, phase)
+    for frozen in sorted(lower, reverse=True):
+        room -= images * _row_bytes(job, lower[frozen])
+        if room >= 0:
+            found.append(frozen)
+    return tuple(sorted(found))
+
+
+def _never_the_same(job: Job) -> tuple[str, str]:
+    """Why training images are other ones in each epoch, and what would change that."""
     changes = [f"augmentation ({job.plan.augment})"] if job.plan.augment != "none" else []
     changes += job.config.train.mixing if job.mixing else ()
     make = "makes a new image" if len(changes) == 1 else "make new images"
-    reason = f"feature cache: off, as {' and '.join(changes)} {make} in each epoch"
     cure = "" if job.mixing else "; cache.views: 4 would keep four views of each"
+    return f"as {' and '.join(changes)} {make} in each epoch", cure
+
+
+def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: str, cure: str = "") -> Decision:
+    """Training images go through the frozen stages in each epoch; those for validation stay the same."""
+    engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(job.data.train))
+    reason = f"feature cache: off, {why}"
     if engine == "dygraph":
         return Decision(False, reason=reason + cure, engine=engine)
+
+    def worth(boundary: PhasePlan) -> bool:
+        return job.config.cache.enabled is True or _validation_pays(job, boundary)
+
     reason += f", and its {phase.frozen} frozen stages are computed by {engine}"
-    validation = job.config.cache.enabled is True or _validation_pays(job, phase)
+    validation = worth(phase)
     if validation:
         reason += "; those of validation images once"
+    boundaries = _boundaries(job, phase, later, len(job.data.val), worth)
     return Decision(False, boundaries, validation=validation, reason=reason + cure, engine=engine)
 
 
@@ -99,8 +128,11 @@ def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
     without = phase.epochs * (_DECODING + computing)
     cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
     if cached >= without:
-        reading_it = f"reading {size / 1e6:.1f} MB an image {phase.epochs} times"
-        return f"as {reading_it} takes longer than computing {phase.frozen} stages"
+        if phase.epochs * reading >= without / 2:
+            work = f"reading {size / 1e6:.1f} MB an image {phase.epochs} times"
+        else:
+            work = f"computing {phase.frozen} stages for {views} views of each image"
+        return f"as {work} takes longer than computing them as they come"
     limit = job.config.cache.max_size
     total = size * (views * len(job.data.train) + len(job.data.val))
     if limit is not None and total > limit:

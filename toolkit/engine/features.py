@@ -11,9 +11,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import paddle
 from numpy.typing import NDArray
@@ -87,6 +88,8 @@ class FeatureCache:
             ToolkitError: The disk is too small (said before anything is written) or full, or an image cannot be read.
         """
         self._known.clear()  # weights and files may have changed
+        # Each image is read once, and kept pictures may be older than their files.
+        requests = [replace(request, loader=request.loader.uncached()) for request in requests]
         self._make_room(requests, boundaries)
         with ExitStack() as self._programs:
             return [self._views(request, boundaries) for request in requests]
@@ -98,22 +101,23 @@ class FeatureCache:
         return [features for features in below if features is not None]
 
     def _make_room(self, requests: Sequence[Request], boundaries: Sequence[int]) -> None:
-        missing, keys = 0, []
+        missing, stale, keys = 0, 0, []
         for request in requests:
-            for stages in boundaries:
+            for start, stages in zip((0, *boundaries), boundaries, strict=False):
                 shape = self._shape(request, stages)
                 for view in range(max(1, request.views)):
-                    entry = self._store.entry(self._key(request, view, stages).facts())
+                    entry = self._store.entry(self._key(request, view, start, stages).facts())
                     rows = sum(map(len, entry.missing(len(request.loader.images))))
                     missing += feature_bytes(rows, shape, self._dtype(stages))
+                    stale += entry.stale_bytes(len(request.loader.images)) if rows else 0
                     keys.append(entry.key)
         if missing:
             names = ", ".join(self._network.stage_names[stages - 1] for stages in boundaries)
             info(f"feature cache: {decimal(missing)} to compute, once, at {names} ({self._config.dir})")
-            self._store.make_room(missing, keep=keys)
+            self._store.make_room(max(0, missing - stale), keep=keys)
 
     def _features(self, request: Request, view: int, start: int, stop: int, below: Features | None) -> Features:
-        key = self._key(request, view, stop)
+        key = self._key(request, view, start, stop)
         try:
             return self._fill(request, view, start, stop, below, key)
         except DtypeOverflowError:
@@ -158,7 +162,7 @@ class FeatureCache:
 
         return self._once(("part", start, stop, engine), trace)
 
-    def _key(self, request: Request, view: int, stages: int) -> CacheKey:
+    def _key(self, request: Request, view: int, start: int, stages: int) -> CacheKey:
         network, loader = self._network, request.loader
         pooled = network.pooled_after(stages)
         return CacheKey(
@@ -166,12 +170,17 @@ class FeatureCache:
             stage=network.stage_names[stages - 1],
             pooled=pooled,
             weights=self._once(("weights", stages), lambda: self._weights(stages)),
-            preprocessing={**loader.preprocessing.to_dict(), "pooling": network.pooling if pooled else ""},
+            preprocessing={
+                **loader.preprocessing.to_dict(),
+                "pooling": network.pooling if pooled else "",
+                "opencv": cv2.__version__.partition(".")[0],  # decodes and resizes
+            },
             images=self._once(("images", request.title), lambda: self._images(loader)),
             dtype=self._dtype(stages),
             engine=choose_engine(self._config.engine, self._device, len(loader.images)),
             view=view + 1 if request.views else 0,
             augmentation=_facts(loader) if request.views else {},
+            below=f"{network.stage_names[start - 1]} {self._dtype(start)}" if start else "",
             title=request.title,
         )
 
@@ -223,7 +232,7 @@ def _facts(loader: BatchLoader) -> Mapping[str, Any]:
     return {
         "level": augmentation.level,
         "flip": augmentation.flip,
-        "content": augmentation.content,
+        "recipe": asdict(augmentation.recipe),
         "seed": loader.seed,
         "fast_decoding": loader.fast_decoding,
     }

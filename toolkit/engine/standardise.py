@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from math import prod
 
 import numpy as np
 import paddle
@@ -12,10 +11,8 @@ from numpy.typing import NDArray
 
 from toolkit.data import Batch
 from toolkit.engine.distributed import sums
-from toolkit.engine.features import FeatureLoader
 from toolkit.engine.inputs import Batches, PhaseInputs
 from toolkit.engine.job import Job
-from toolkit.engine.solvers.rows import StackedViews, chunks_of
 from toolkit.errors import TrainingError
 from toolkit.transfer import PhasePlan
 from toolkit.zoo import StagedNetwork
@@ -24,7 +21,7 @@ from toolkit.zoo.running import evaluating
 __all__ = ["feature_statistics", "standardise", "standardise_as_planned"]
 
 _SAMPLE = 512
-"""Images that are enough, where features are not kept."""
+"""Images that are enough. The same ones count whether features are kept or not, so that both train the same head."""
 _CONSTANT = 1e-10
 """A variance below this share of the mean square is rounding."""
 
@@ -38,7 +35,7 @@ def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
     Args:
         job: The job.
         phase: The phase that begins.
-        inputs: What it trains on; where that is no cache of features, the first images of epoch 0 are looked at.
+        inputs: What it trains on; the first images of epoch 0 are looked at.
 
     Raises:
         TrainingError: Features are not finite.
@@ -67,7 +64,7 @@ def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> 
 
     Args:
         network: The network.
-        batches: Of kept features all rows count; of others the first ones of epoch 0, of all processes.
+        batches: The first ones of epoch 0 count, of all processes.
         entry: Number of stages that the batches have behind them.
 
     Returns:
@@ -81,9 +78,8 @@ def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> 
         for block in blocks:
             rows = block.astype(np.float64)
             count, squares, total = count + len(rows), squares + float((rows * rows).sum()), total + rows.sum(axis=0)
-    if not isinstance(batches, FeatureLoader):  # kept features are the same everywhere
-        squares, *whole = sums([squares, float(count), *total])
-        count, total = int(whole[0]), np.array(whole[1:])
+    squares, *whole = sums([squares, float(count), *total])
+    count, total = int(whole[0]), np.array(whole[1:])
     if not np.isfinite(squares):
         raise TrainingError(
             "features of training images hold NaN or infinite numbers", hint="the network's weights may be damaged"
@@ -97,14 +93,8 @@ def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> 
 def _blocks(network: StagedNetwork, batches: Batches, entry: int) -> Generator[NDArray[np.float32], None, None]:
     """What the head reads, ``[N, D]``, a block at a time."""
     stages = len(network.stage_names)
-    for block in _kept(batches) if isinstance(batches, FeatureLoader) else _first(batches):
+    for block in _first(batches):
         yield network.pool(network.features(paddle.to_tensor(block), stages, entry)).numpy()
-
-
-def _kept(batches: FeatureLoader) -> Iterator[NDArray[np.float32]]:
-    rows = StackedViews(batches.views[:1])  # the augmentation of epoch 0, as where features are not kept
-    for _, chunk in chunks_of(rows, prod(rows.shape[1:])):
-        yield chunk
 
 
 def _first(batches: Batches) -> Iterator[NDArray[np.float32]]:
