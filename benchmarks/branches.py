@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from itertools import product
 from statistics import mean
+from typing import get_args
 
 from benchmarks.verdicts import Case, known_scores
 from toolkit.advise.advisor import situation_of
@@ -21,7 +22,9 @@ LEADS = (1.0, 1.5, 2.0, None)
 _SHALLOW = "small_different/shallow_features"
 
 
-def derive_branches(cases: Sequence[Case], thresholds: Thresholds, candidates: Collection[str] = ADVISED) -> PresetRule:
+def derive_branches(
+    cases: Sequence[Case], thresholds: Thresholds, candidates: Collection[str] = ADVISED, *, split: bool = True
+) -> PresetRule:
     """The beginnings of branches that lose least, each with the preset that loses least in it.
 
     Branch ``shallow`` has shallow features: the probes of the very data say so.
@@ -30,8 +33,12 @@ def derive_branches(cases: Sequence[Case], thresholds: Thresholds, candidates: C
         cases: With results.
         thresholds: Say how similar each of them is.
         candidates: Presets that the other branches may take, the cheapest first.
+        split: Tell situations apart; else all branches take the same preset.
     """
     found = [(_situation(case, thresholds), _losses(case)) for case in cases]
+    if not split:
+        whole = _branch("rest", [losses for _, losses in found], candidates)
+        return _rule(found, 0, None, candidates).model_copy(update={"branches": dict.fromkeys(get_args(Branch), whole)})
     rules = [_rule(found, few, lead, candidates) for few, lead in product(FEW, LEADS)]
     return min(rules, key=_total)
 

@@ -41,6 +41,7 @@ def report_lines(
     return [
         *("# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""),
         *_summary(summary_of(verdicts), validations[best], thresholds.rows, best),
+        *_similarity(verdicts, validations[best]["similarity"]),
         *("", "## Rules, each on sets that it has not seen", ""),
         *("| rule | mean regret (points) | right | similarity |", "|---|---|---|---|", *rules),
         *("", "## Evidence", ""),
@@ -62,7 +63,20 @@ def _summary(seen: Mapping[str, float], blind: Mapping[str, float], rows: int, b
         )
     else:
         first = "No results yet: the preset is that of the matrix."
-    return [first, f"Similarity is what its owner says in {seen['similarity']:.0%} of all measured situations."]
+    return [first]
+
+
+def _similarity(verdicts: Sequence[Verdict], blind: float) -> list[str]:
+    """How often a set is called what its owner says, and where it is not."""
+    tried = [verdict for verdict in verdicts if verdict.best]
+    shares = " and ".join(
+        f"{sum(verdict.similar_right for verdict in group)} of {len(group)} {name}"
+        for group, name in ((verdicts, "measured situations"), (tried, "of those with results"))
+        if group
+    )
+    wrong = sorted(verdict.case.situation.name for verdict in verdicts if not verdict.similar_right)
+    names = f" Wrong: {'; '.join(wrong)}." if wrong else ""
+    return [f"Similarity is what the set's owner says in {shares}; {blind:.0%} where the set was not seen.{names}"]
 
 
 def _advice(verdicts: Sequence[Verdict], unseen: Sequence[Verdict]) -> list[str]:

@@ -48,6 +48,11 @@ class Verdict:
     regret: float
     right: bool
 
+    @property
+    def similar_right(self) -> bool:
+        """Whether the set is called what its owner says."""
+        return self.similar == SETS[self.case.data].similar
+
 
 def judged(case: Case, thresholds: Thresholds) -> Verdict:
     """What the thresholds advise, and how much worse it is than the best preset."""
@@ -76,7 +81,7 @@ def held_out(cases: Sequence[Case], make: Callable[[Sequence[Case]], Thresholds]
 def summary_of(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """``regret`` and share of ``right`` over the situations with results, their number, and of all ``similarity``."""
     scored = [verdict for verdict in verdicts if verdict.best]
-    truth = [verdict.similar == SETS[verdict.case.data].similar for verdict in verdicts]
+    truth = [verdict.similar_right for verdict in verdicts]
     return {
         "regret": mean(verdict.regret for verdict in scored) if scored else 0.0,
         "right": mean(verdict.right for verdict in scored) if scored else 0.0,
