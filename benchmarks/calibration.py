@@ -111,8 +111,8 @@ def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) 
 
 def constant(cases: Sequence[Case]) -> Thresholds:
     """The simplest rule: the preset that loses least on average, whatever the data are."""
-    draft = fitted(cases, None)
-    return draft.model_copy(update={"rule": derive_branches([c for c in cases if known_scores(c)], draft, split=False)})
+    draft, tried = fitted(cases, None), [case for case in cases if known_scores(case)]
+    return draft.model_copy(update={"rule": derive_branches(tried, draft, split=False)}) if tried else draft
 
 
 RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
