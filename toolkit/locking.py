@@ -7,7 +7,7 @@ import os
 import random
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,13 +108,16 @@ def try_lock(path: Path, *, shared: bool = False) -> FileLock | None:
         os.close(descriptor)
 
 
-def lock(path: Path, message: str, *, shared: bool = False) -> FileLock:
+def lock(
+    path: Path, message: str, *, shared: bool = False, while_waiting: Callable[[], None] = lambda: None
+) -> FileLock:
     """Take a lock, and wait for it as long as it needs.
 
     Args:
         path: The lock file; its folder must be there.
         message: What to tell, once, when another process holds the lock.
         shared: As in ``try_lock``.
+        while_waiting: Called again and again; what it raises ends the waiting.
 
     Raises:
         OSError: The file cannot be opened.
@@ -123,6 +126,7 @@ def lock(path: Path, message: str, *, shared: bool = False) -> FileLock:
     if found is None:
         info(message)
     while found is None:
+        while_waiting()
         time.sleep(_PAUSE)
         found = try_lock(path, shared=shared)
     return found

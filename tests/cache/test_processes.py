@@ -106,6 +106,25 @@ def test_two_processes_that_fill_one_entry_both_end_right(store: FeatureStore) -
     assert not said[1][1]
 
 
+def test_who_waits_can_be_asked_to_stop(store: FeatureStore) -> None:
+    entry, asked = store.entry({"network": "a"}), []
+
+    def stop() -> None:
+        asked.append(1)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+
+    with (
+        entry.writing(95, (3, 5), "float16"),
+        pytest.raises(KeyboardInterrupt),
+        entry.writing(95, (3, 5), "float16", stop),
+    ):
+        pass
+    with entry.writing(95, (3, 5), "float16", stop) as writer:
+        assert len(writer.missing) == 1
+    assert len(asked) == 3
+
+
 def test_who_waits_goes_on_where_a_killed_one_was(store: FeatureStore) -> None:
     with start(FILL, store.folder, 0, 4) as first:
         wait_for(first, "4")

@@ -93,7 +93,9 @@ class Entry:
         return max(0, info.bytes - good)
 
     @contextmanager
-    def writing(self, rows: int, shape: Sequence[int], dtype: str) -> Iterator[Writer]:
+    def writing(
+        self, rows: int, shape: Sequence[int], dtype: str, while_waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[Writer]:
         """Fill what is missing.
 
         Waits, with one line, while another process fills this entry; ``Writer.missing`` is then most likely empty.
@@ -102,6 +104,7 @@ class Entry:
             rows: Number of rows of the complete entry, >= 1.
             shape: Of one row, without zeros.
             dtype: ``"float16"`` or ``"float32"``.
+            while_waiting: Called again and again while another process fills; what it raises ends the waiting.
 
         Yields:
             The writer. Leaving early, by an error or not, keeps its finished shards.
@@ -119,7 +122,7 @@ class Entry:
         if rows < 1 or 0 in shape or dtype not in ("float16", "float32"):
             raise ValueError(f"cannot keep {rows} rows {tuple(shape)} of {dtype}")
         root = self.folder.parent
-        with self._locked_for_filling():
+        with self._locked_for_filling(while_waiting):
             with storing(root):
                 index = self._prepared(rows, tuple(shape), dtype)
             missing = index.missing(index.shards)
@@ -136,16 +139,16 @@ class Entry:
                 writer.close()
 
     @contextmanager
-    def _locked_for_filling(self) -> Iterator[None]:
+    def _locked_for_filling(self, while_waiting: Callable[[], None]) -> Iterator[None]:
         """Alone among those who fill, and like a reader to those who evict."""
         root, held = self.folder.parent, list[FileLock]()
         try:
             with storing(root):
                 use_lock(root, self.key).parent.mkdir(parents=True, exist_ok=True)
                 checking = f"feature cache {self.key}: waiting for another process that checks or removes it"
-                held.append(lock(use_lock(root, self.key), checking, shared=True))
+                held.append(lock(use_lock(root, self.key), checking, shared=True, while_waiting=while_waiting))
                 filling = f"feature cache {self.key}: another process is filling it; waiting for it"
-                held.append(lock(fill_lock(root, self.key), filling))
+                held.append(lock(fill_lock(root, self.key), filling, while_waiting=while_waiting))
             yield
         finally:
             for one in reversed(held):

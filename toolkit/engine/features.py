@@ -56,7 +56,8 @@ class FeatureCache:
         network: The network.
         config: Where features are kept, how, and by what they are computed.
         device: Paddle's name of the device.
-        after_block: Called after each block; what it raises ends the work, and what was finished stays.
+        after_block: Called after each block, and while another process fills the same features; what it raises ends
+            the work, and what was finished stays.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class FeatureCache:
         name = request.title if not request.views else f"{request.title}, view {view + 1} of {request.views}"
         with (
             clear_os_errors(f"the feature cache {self._config.dir}", place="cache.dir"),
-            entry.writing(count, shape, key.dtype) as writer,
+            entry.writing(count, shape, key.dtype, self._after_block) as writer,
             progress() as bar,
         ):
             task = bar.add_task(f"features of {name}", total=sum(map(len, writer.missing)))
