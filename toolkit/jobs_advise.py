@@ -93,6 +93,7 @@ def _write_config(advice: Advice, path: Path) -> Path:
     lines = [
         f"# Recommended for {advice.name} by tools/advise.py: {advice.plan.title}",
         f"# {advice.place.size}, {advice.place.similarity} ({advice.place.confidence:.0%} sure of both)",
+        f"# epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in advice.plan.phases)}",
         *(f"# {sentence}" for sentence in advice.why),
     ]
     with clear_os_errors(str(path), place="--out"):

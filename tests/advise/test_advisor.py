@@ -18,7 +18,8 @@ from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.subject import subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
-from toolkit.config import CacheConfig, Config, TransferConfig, load_config
+from toolkit.bakeoff.candidates import check_candidates, make_candidates
+from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
 from toolkit.data import BatchLoader
 from toolkit.engine import RunFolder, build_job
 from toolkit.errors import ConfigError, DataError
@@ -167,17 +168,23 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
 
 
 @pytest.mark.parametrize("own", [None, 3])
-def test_a_plan_that_begins_with_the_head_stands_in_figures(make: Make, own: int | None) -> None:
+def test_an_advised_config_is_compared_as_one_by_hand(make: Make, own: int | None, tmp_path: Path) -> None:
     config = make(train={"epochs": own})
-    measured, transfer = advise(config).measured, TransferConfig()
-    choice = Choice("large_different")
-    plan = _plan(choice, measured, transfer, config.train)
-    found = _config(config, choice, measured, plan)
-    assert found.train.epochs == (own or plan.phases[-1].epochs)
-    assert found.transfer.head_first == (None if own else HEAD_FIRST)
+    measured, choice = advise(config).measured, Choice("small_different/finetune_most")
+    plan = _plan(choice, measured, TransferConfig(), config.train)
+    (tmp_path / "recommended.yaml").write_text(dump_config(_config(config, choice, measured, plan)), encoding="utf-8")
+    found = load_config(tmp_path / "recommended.yaml")
     made = build_job(found).plan
+    assert [phase.epochs for phase in made.phases] == ([own] if own else [HEAD_FIRST, 25])
     assert [(phase.epochs, phase.frozen) for phase in made.phases] == [(p.epochs, p.frozen) for p in plan.phases]
     assert made.phases[-1].lr == pytest.approx(plan.phases[-1].lr)
+
+    def epochs(config: Config) -> dict[str, list[int]]:
+        candidates, _ = check_candidates(config, make_candidates(config, None))
+        return {each.title: [phase.epochs for phase in each.plan.phases] for each in candidates if each.plan}
+
+    by_hand = make(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
+    assert epochs(found) == epochs(by_hand)
 
 
 def test_the_users_wishes_stay(make: Make) -> None:
@@ -295,6 +302,7 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     config = load_config(output)
     assert config.transfer.preset == outcome.json["preset"]
     assert build_job(config).plan.epochs == outcome.json["epochs"]
+    assert "\n# epochs: " in output.read_text(encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml") == 2
     assert "&lt;b&gt;digits" in text

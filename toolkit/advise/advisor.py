@@ -169,16 +169,16 @@ def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train
 
 
 def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
-    """The job with the recommended plan, its epochs and rate in figures where the user has not said them."""
+    """The job with the recommended plan, and its rate in figures where the user has not said one.
+
+    Epochs and ``head_first`` stay out: they are the preset's own, and written down they would look like the user's,
+    which hold for every preset that this one is compared with.
+    """
     train: dict[str, Any] = {}
     wishes = _wishes(choice.title, measured, config.transfer).model_dump()
-    if not config.transfer.phases and not config.transfer.gradual_unfreezing and config.train.solver != "exact":
-        *head, last = plan.phases
-        train = {"epochs": config.train.epochs or last.epochs}
-        if head:
-            wishes["head_first"] = sum(phase.epochs for phase in head)
-        if config.model.head.type == "linear":  # rates of other heads are the job's to know
-            train["lr"] = config.train.lr or last.lr
+    one_rate = not config.transfer.phases and not config.transfer.gradual_unfreezing and config.train.solver != "exact"
+    if one_rate and config.model.head.type == "linear":  # rates of other heads are the job's to know
+        train["lr"] = config.train.lr or plan.phases[-1].lr
     return with_overrides(config, transfer=wishes, train=train)
 
 
