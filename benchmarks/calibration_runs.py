@@ -31,6 +31,7 @@ sys.path.insert(0, str(REPO))
 
 import toolkit  # noqa: E402, F401 - sets threads before Paddle is imported
 from benchmarks.regularisers import OPTIONS, TRIED  # noqa: E402
+from toolkit.bakeoff.candidates import usual_rate  # noqa: E402
 from toolkit.config import Config, make_config  # noqa: E402
 from toolkit.console import quietly  # noqa: E402
 
@@ -54,10 +55,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small_different/finetune_most": {"preset": "small_different", "variant": "finetune_most"},
 }
 TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in TRIED.items() for name in names))
-USUAL_RATES = {"mobilenet_v2": 0.01, "squeezenet1_1": 0.001}
-"""Of SGD with momentum; at 0.01 a network without BatchNorm diverges."""
-USUAL_EPOCHS = 25
-"""As many as the presets that move stages take, with those of the head alone."""
+USUAL_RATES = {"mobilenet_v2": usual_rate(batch_norm=True), "squeezenet1_1": usual_rate(batch_norm=False)}
+USUAL_EPOCHS = 35
+"""As many as the longest preset that moves stages takes, with those of the head alone."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
 
 

@@ -23,6 +23,12 @@ def squeeze_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained_weights("squeezenet1_1", 5, tmp_path_factory.mktemp("weights"))
 
 
+@pytest.fixture(scope="session")
+def resnet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a ResNet-18, which has BatchNorm layers, that has seen nothing."""
+    return untrained_weights("resnet18", 5, tmp_path_factory.mktemp("weights"))
+
+
 @pytest.fixture
 def make(tmp_path: Path, squeeze_weights: Path) -> Callable[..., Config]:
     """``make(train={...}, ...)`` is a config for a quick job on digits; sections are merged into its own."""

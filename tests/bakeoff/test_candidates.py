@@ -42,13 +42,18 @@ def test_the_config_s_own_plan_keeps_its_wishes_and_the_others_do_not(make: Make
 
 
 @pytest.mark.parametrize("epochs", [None, 4])
-def test_the_usual_recipe_moves_everything_at_one_rate(make: Make, epochs: int | None) -> None:
-    config = make(train={"epochs": epochs})
+@pytest.mark.parametrize("network", ["squeezenet1_1", "resnet18"])
+def test_the_usual_recipe_moves_everything_at_one_rate(
+    make: Make, network: str, epochs: int | None, resnet_weights: Path
+) -> None:
+    batch_norm = network == "resnet18"
+    model = {"model": {"name": network, "pretrained": str(resnet_weights)}} if batch_norm else {}
+    config = make(train={"epochs": epochs}, **model)
     found, job = check_candidates(config, make_candidates(config, []))
     usual = next(candidate for candidate in found if candidate.name == "usual_recipe")
     assert usual.plan is not None
     (phase,) = usual.plan.phases
-    assert (phase.frozen, set(phase.multipliers), phase.lr) == (0, {1.0}, 0.01)
+    assert (phase.frozen, set(phase.multipliers), phase.lr) == (0, {1.0}, 0.01 if batch_norm else 0.001)
     assert (usual.plan.optimizer, usual.plan.pretrained, usual.plan.batch_norm) == ("momentum", True, "train")
     statistics = {each.name: each.plan.batch_norm for each in found if each.plan}
     assert statistics == {
@@ -58,6 +63,27 @@ def test_the_usual_recipe_moves_everything_at_one_rate(make: Make, epochs: int |
         "scratch": "train",
     }
     assert len(job.data.classes) == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "epochs"),
+    [
+        ("large_similar", [], 25),
+        ("large_similar", ["small_different/finetune_most"], 35),
+        ("linear_probe", [], 25),  # nobody else fine-tunes: as long as ``finetune`` would
+        ("scratch", ["small_similar"], 25),
+    ],
+)
+def test_the_usual_recipe_is_trained_as_long_as_others_fine_tune(
+    make: Make, own: str, others: list[str], epochs: int
+) -> None:
+    config = make(transfer={"preset": own}, train={"epochs": None})
+    found, _ = check_candidates(config, make_candidates(config, others))
+    lengths = {each.name: each.plan.epochs for each in found if each.plan}
+    assert (lengths["usual_recipe"], lengths["scratch"]) == (epochs, 40)
+    assert [each.name for each in found][:3] == list(dict.fromkeys([own, "linear_probe", "usual_recipe", "scratch"]))[
+        :3
+    ]
 
 
 def test_regularisers_stay_where_they_belong(make: Make) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,25 @@ from typing import Any
 from toolkit.config import Config, SourceConfig, make_config
 from toolkit.engine.job import Job, build_job, source_run
 from toolkit.errors import ConfigError
-from toolkit.transfer import PRESETS, Plan, resolve_plan
+from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan
 from toolkit.zoo import get_spec
 
-__all__ = ["ALWAYS", "USUAL_RECIPE", "Candidate", "candidate_names", "check_candidates", "make_candidates"]
+__all__ = [
+    "ALWAYS",
+    "USUAL_RECIPE",
+    "Candidate",
+    "candidate_names",
+    "check_candidates",
+    "make_candidates",
+    "usual_rate",
+]
 
 USUAL_RECIPE = "usual_recipe"
 ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")
 """Part of every bake-off: what the features are worth as they stand, what others do, and no transfer at all."""
 _USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0, "head_first": 0, "batch_norm": "train"}
-_USUAL_TRAIN = {"optimizer": "momentum", "lr": 0.01}
 """Fine-tune everything at once with one rate, BatchNorm's statistics too, as the tutorials of PyTorch (S. Chilamkurthy,
-"Transfer Learning for Computer Vision": SGD with momentum 0.9, rate 0.001 at 4 images a step, which is 0.01 at about
-32) and many others do."""
+"Transfer Learning for Computer Vision": SGD with momentum 0.9; see ``usual_rate``) and many others do."""
 _OF_THE_PLAN = {"lr", "solver"}
 """Keys of ``train`` that belong to the config's own preset, and not to the others."""
 _NOT_FROM_SCRATCH = {"l2_sp"}
@@ -41,7 +47,7 @@ class Candidate:
         network: Name in the zoo.
         pretrained: Value of ``model.pretrained``.
         transfer: The ``transfer`` section.
-        train: The ``train`` section.
+        train: The ``train`` section; that of the usual recipe is whole once ``check_candidates`` has seen the others.
         main: The network is the config's own.
         plan: What the preset means for this network, once ``check_candidates`` has resolved it.
         also: Other presets that mean the same here.
@@ -124,8 +130,19 @@ def make_candidates(
     return found
 
 
+def usual_rate(*, batch_norm: bool) -> float:
+    """Learning rate of the usual recipe: the tutorials' 0.001 at 4 images a step, which is 0.01 at about 32.
+
+    A network without BatchNorm layers diverges at that, and has a tenth of it.
+    """
+    return 0.01 if batch_norm else 0.001
+
+
 def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[list[Candidate], Job]:
     """Resolve every plan before anything is trained; plans that are the same on this network become one candidate.
+
+    The usual recipe is given a rate that suits the network, and where the config says nothing of it, as many epochs as
+    the longest of the others that fine-tune.
 
     Raises:
         ToolkitError: Data, weights or a plan that would fail later.
@@ -137,7 +154,11 @@ def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[l
         plain = replace(mine[0], transfer={"preset": "linear_probe"}, train={"device": config.train.device})
         built = build_job(plain.config(config, 0, config.output_dir))
         job = job or built
-        checked += _merged([_resolved(candidate, config, built) for candidate in mine])
+        found = {each.name: _resolved(each, config, built) for each in mine if each.name != USUAL_RECIPE}
+        for usual in (each for each in mine if each.name == USUAL_RECIPE):
+            plans = [each.plan for each in found.values() if each.plan]
+            found[USUAL_RECIPE] = _resolved(_as_usual(usual, plans, built), config, built)
+        checked += _merged([found[each.name] for each in mine])
     assert job is not None
     return checked, job
 
@@ -189,9 +210,18 @@ def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dic
     without = {USUAL_RECIPE: _NOT_USUAL, "scratch": _NOT_FROM_SCRATCH}.get(name, set())
     train = config.train.model_dump(exclude=_OF_THE_PLAN | without)
     if name == USUAL_RECIPE:
-        return dict(_USUAL_TRANSFER), {**train, **_USUAL_TRAIN}
+        return dict(_USUAL_TRANSFER), {**train, "optimizer": "momentum"}
     preset, _, variant = name.partition("/")
     return {"preset": preset, **({"variant": variant} if variant else {})}, train
+
+
+def _as_usual(usual: Candidate, plans: Iterable[Plan], job: Job) -> Candidate:
+    """The usual recipe with its rate and epochs, beside these plans of the same network."""
+    spec = get_preset("finetune")
+    lengths = [plan.epochs for plan in plans if plan.pretrained and plan.frozen < len(plan.phases[0].multipliers)]
+    epochs = usual.train["epochs"] or max(lengths, default=spec.head_first + spec.epochs)
+    lr = usual_rate(batch_norm=any(stage.batch_norm for stage in job.stages))
+    return replace(usual, train={**usual.train, "epochs": epochs, "lr": lr})
 
 
 def _resolved(candidate: Candidate, config: Config, job: Job) -> Candidate:
