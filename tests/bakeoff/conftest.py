@@ -56,12 +56,12 @@ def trial(candidate: str, seed: int, score: float, **facts: Any) -> Trial:
 
 
 def row(candidate: str, scores: Sequence[float], **facts: Any) -> Comparison:
-    """A row with a run for each score."""
+    """A row with a run for each score; ``candidate`` is its title, as ``alexnet: scratch``."""
+    network, _, name = candidate.rpartition(": ")
     trials = tuple(trial(candidate, seed, score, **facts) for seed, score in enumerate(scores))
     seconds = tuple(each.seconds for each in trials)
-    return Comparison(
-        candidate, MAIN, tuple(scores), seconds, 100, "squeezenet1_1", trials[0].memory, trials[0].exported, trials
-    )
+    facts = {"memory": trials[0].memory, "exported": trials[0].exported, "trials": trials, "main": not network}
+    return Comparison(name, MAIN, tuple(scores), seconds, 100, network or "squeezenet1_1", **facts)
 
 
 @pytest.fixture

@@ -95,6 +95,15 @@ def test_records_stand_side_by_side(make: Make, stage: Stage) -> None:
     run(make(), seeds=1)
 
 
+def test_names_of_candidates_and_networks_stand_apart(make: Make, stage: Stage, resnet_weights: Path) -> None:
+    found = run(make(), [], seeds=1, networks=[f"resnet18={resnet_weights}"])
+    assert {(row.title, row.preset, row.network) for row in found.rows} == {
+        (f"resnet18: {name}", name, "resnet18") for name in FOUR
+    }
+    best = found.to_json()["best"]
+    assert best["title"] == f"resnet18: {best['preset']}"
+
+
 def test_another_config_is_another_comparison(make: Make, stage: Stage) -> None:
     first, second = run(make(), seeds=1), run(make(train={"epochs": 2}), seeds=1)
     assert (first.folder.name, second.folder.name) == ("job-compare", "job-compare-2")

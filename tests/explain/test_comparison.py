@@ -53,6 +53,23 @@ def test_what_is_said(usual: BakeOff) -> None:
         assert words in text, (words, text)
 
 
+def test_networks_are_compared_with_their_own_usual_recipe(found: Found) -> None:  # noqa: F811
+    other = [row("alexnet: finetune", (0.9,)), row("alexnet: usual_recipe", (0.8,)), row("alexnet: scratch", (0.2,))]
+    text = " ".join(comparison_statements(found(other)))
+    assert (
+        "Against the usual recipe (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is 10.0" in text
+    )
+    assert "the best that alexnet: scratch ever had" in text
+    text = " ".join(comparison_statements(found([*other, row("finetune", (0.5,)), row("usual_recipe", (0.7,))])))
+    for words in (
+        "Against the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is "
+        "10.0 points better.",
+        "Against the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune is 20.0 "
+        "points worse.",
+    ):
+        assert words in text, (words, text)
+
+
 def test_one_seed_is_said_to_say_nothing(found: Found) -> None:  # noqa: F811
     said = " ".join(comparison_statements(found([row("a", (0.9,)), row("b", (0.8,))], seeds=1)))
     assert "its lead over b is more than chance cannot be said" in said

@@ -68,13 +68,12 @@ class BakeOff:
         return differences(self.rows, self.images)
 
     @property
-    def convergence(self) -> Convergence | None:
-        """How soon transfer was where random weights came to."""
+    def convergence(self) -> list[Convergence]:
+        """How soon transfer was where random weights came to, for each network."""
         return convergence(self.rows)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json`` and ``comparison.json``."""
-        arrival = self.convergence
         return {
             "folder": str(self.folder),
             "metric": self.metric.name,
@@ -83,9 +82,14 @@ class BakeOff:
             "seeds": self.seeds,
             "rows": [row.to_json() for row in self.rows],
             "differences": [difference.to_json() for difference in self.differences],
-            "convergence": arrival.to_json() if arrival else None,
+            "convergence": [arrival.to_json() for arrival in self.convergence],
             "left_out": [item.to_json() for item in self.left_out],
-            "best": {"preset": self.winner.preset, "network": self.winner.network, **self.best.to_json()},
+            "best": {
+                "title": self.winner.title,
+                "preset": self.winner.preset,
+                "network": self.winner.network,
+                **self.best.to_json(),
+            },
             "budget": self.budget,
             "seconds": round(self.seconds, 3),
         }

@@ -21,6 +21,7 @@ __all__ = [
     "candidate_names",
     "check_candidates",
     "make_candidates",
+    "title_of",
     "usual_rate",
 ]
 
@@ -65,7 +66,7 @@ class Candidate:
     @property
     def title(self) -> str:
         """How runs and tables call it: the network is said where it is not the config's own."""
-        return self.name if self.main else f"{self.network}: {self.name}"
+        return title_of(self.name, self.network, self.main)
 
     @property
     def cost(self) -> tuple[bool, float]:
@@ -97,6 +98,11 @@ class Candidate:
         )
         values["data"]["split_seed"] = base.data.split_seed + seed
         return make_config(values)
+
+
+def title_of(name: str, network: str, main: bool) -> str:
+    """A candidate's name, behind its network where that is not the config's own."""
+    return name if main else f"{network}: {name}"
 
 
 def candidate_names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from toolkit.bakeoff.candidates import Candidate
+from toolkit.bakeoff.candidates import Candidate, title_of
 from toolkit.bakeoff.trial import Trial
 from toolkit.console import new_table
 from toolkit.task import Metric
@@ -22,8 +22,7 @@ class Comparison:
     """One candidate's results.
 
     Attributes:
-        preset: The candidate: a preset with its variant or ``usual_recipe``, behind the network where that is not the
-            config's own.
+        preset: The candidate: a preset with its variant, or ``usual_recipe``.
         metric: The task's main metric.
         scores: Its best value on the validation images, for each seed; on the test images where there are some.
         seconds: Time of each seed, features and evaluations included.
@@ -33,6 +32,7 @@ class Comparison:
         exported: Size of the exported model in bytes, where one was exported.
         trials: Its runs, in the order of ``scores``.
         also: Other presets that mean the same for this network.
+        main: The network is the config's own.
     """
 
     preset: str
@@ -45,6 +45,12 @@ class Comparison:
     exported: int | None = None
     trials: tuple[Trial, ...] = ()
     also: tuple[str, ...] = ()
+    main: bool = True
+
+    @property
+    def title(self) -> str:
+        """How tables call it: the network is said where it is not the config's own."""
+        return title_of(self.preset, self.network, self.main)
 
     @property
     def mean(self) -> float:
@@ -64,6 +70,7 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         return {
+            "title": self.title,
             "preset": self.preset,
             "network": self.network,
             "same_as": list(self.also),
@@ -84,7 +91,7 @@ def row_of(candidate: Candidate, trials: Sequence[Trial], metric: Metric) -> Com
     """The row of a candidate's finished runs, at least one."""
     memory = [trial.memory for trial in trials if trial.memory is not None]
     return Comparison(
-        candidate.title,
+        candidate.name,
         metric,
         tuple(trial.score for trial in trials),
         tuple(trial.seconds for trial in trials),
@@ -94,6 +101,7 @@ def row_of(candidate: Candidate, trials: Sequence[Trial], metric: Metric) -> Com
         next((trial.exported for trial in trials if trial.exported is not None), None),
         tuple(trials),
         candidate.also,
+        candidate.main,
     )
 
 
@@ -123,7 +131,7 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
     table = new_table(words, "preset", *columns, numeric=tuple(columns))
     best = winner(rows)
     for row in rows:
-        name = " = ".join((row.preset, *row.also)) + (" (stopped early)" if row.halted else "")
+        name = " = ".join((row.title, *row.also)) + (" (stopped early)" if row.halted else "")
         cells = [f"{row.mean:.3f}" + (f" ± {row.spread:.3f}" if len(row.scores) > 1 else "")]
         cells += [str(len(row.scores))] if seeds > 1 else []
         cells += [f"{row.trainable:,}", f"{mean(row.seconds):.1f}"]

@@ -47,7 +47,7 @@ class LeftOut:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"preset": self.candidate, "seed": self.seed, "why": self.why, "words": self.words}
+        return {"candidate": self.candidate, "seed": self.seed, "why": self.why, "words": self.words}
 
 
 class Session:

@@ -97,7 +97,7 @@ def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
     theirs = {trial.seed: trial.score for trial in other.trials}
     paired = [sign * (trial.score - theirs[trial.seed]) for trial in best.trials if trial.seed in theirs]
     gap = mean(paired) if paired else sign * (best.mean - other.mean)
-    words = (best.preset, other.preset, len(paired), gap)
+    words = (best.title, other.title, len(paired), gap)
     if len(paired) < 2:
         return Difference(*words, None, None, bool(other.halted), "unknown")
     from scipy.stats import t  # takes time to import
@@ -108,15 +108,19 @@ def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
     return Difference(*words, gap - width, gap + width, bool(other.halted), verdict)
 
 
-def convergence(rows: Sequence[Comparison], scratch: str = "scratch") -> Convergence | None:
-    """How soon the best pretrained candidate of the same network was where ``scratch`` came to.
+def convergence(rows: Sequence[Comparison]) -> list[Convergence]:
+    """How soon the best pretrained candidate of each network was where ``scratch`` of the same network came to.
 
     Returns:
-        None where there is no scratch, nothing else, or the other one never got there.
+        One for each network that has both, and where the other one got there.
     """
-    base = next((row for row in rows if row.preset == scratch), None)
-    others = [row for row in rows if base is not None and row is not base and row.network == base.network]
-    if base is None or not others:
+    found = (_convergence(row, rows) for row in rows if row.preset == "scratch")
+    return [each for each in found if each]
+
+
+def _convergence(base: Comparison, rows: Sequence[Comparison]) -> Convergence | None:
+    others = [row for row in rows if row is not base and row.network == base.network]
+    if not others:
         return None
     best, metric = winner(others), base.metric
     theirs = {trial.seed: trial for trial in base.trials}
@@ -130,8 +134,8 @@ def convergence(rows: Sequence[Comparison], scratch: str = "scratch") -> Converg
         return None
     ours, its = ([point for point in points if point] for points in zip(*arrivals, strict=True))
     return Convergence(
-        best.preset,
-        base.preset,
+        best.title,
+        base.title,
         mean(levels),
         mean(epoch for epoch, _ in ours),
         mean(seconds for _, seconds in ours),

@@ -107,4 +107,4 @@ def _finish(axes: Axes, metric: Metric) -> None:
 
 
 def _in_words(rows: Sequence[Comparison]) -> str:
-    return ", ".join(f"{row.preset} {mean(row.scores):.3f}" for row in rows)
+    return ", ".join(f"{row.title} {mean(row.scores):.3f}" for row in rows)

@@ -59,6 +59,8 @@ def write_comparison(found: BakeOff) -> Path:
 
 def _drawn(rows: Sequence[Comparison]) -> list[Comparison]:
     drawn = list(rows[:_DRAWN])
+    if any(row.preset == "scratch" for row in drawn):
+        return drawn
     scratch = next((row for row in rows[_DRAWN:] if row.preset == "scratch"), None)
     return [*drawn[:-1], scratch] if scratch else drawn
 
@@ -66,7 +68,7 @@ def _drawn(rows: Sequence[Comparison]) -> list[Comparison]:
 def _row(row: Comparison, found: BakeOff, drawn: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "number": drawn.index(row) + 1 if row in drawn else "",
-        "name": row.preset,
+        "name": row.title,
         "also": row.also,
         "score": score_words(row),
         "count": len(row.scores),

@@ -43,7 +43,7 @@ def _best(found: BakeOff) -> str:
     seeds = len(row.scores)
     where = f"{found.images:,} {PARTS[found.part]} image{'s' if found.images != 1 else ''}"
     return (
-        f"Best: {row.preset}, {row.metric.title} {score_words(row)} "
+        f"Best: {row.title}, {row.metric.title} {score_words(row)} "
         f"({seeds} seed{'s' if seeds != 1 else ''}, {where} each)."
     )
 
@@ -83,34 +83,37 @@ def _interval(metric: Metric, difference: Difference) -> str:
 
 
 def _usual_recipe(found: BakeOff) -> list[str]:
-    """The best plan of ours against what others do."""
-    row = next((row for row in found.rows if row.preset == USUAL_RECIPE), None)
-    others = [each for each in found.rows if each is not row]
-    if row is None or not others:
-        return []
-    ours = winner(others)
-    gap = (ours.mean - row.mean) * (1 if found.metric.better == "max" else -1)
-    verdict = "better" if gap > 0 else "worse" if gap < 0 else "the same"
-    stopped = ", which was stopped early" if row.halted else ""
-    return [
-        f"Against the usual recipe (everything fine-tuned at one rate{stopped}: {score_words(row)}), {ours.preset} is "
-        + (verdict if gap == 0 else f"{gap_words(found.metric, abs(gap))} {verdict}")
-        + "."
-    ]
+    """The best plan of ours against what others do, for each network."""
+    several = len({row.network for row in found.rows}) > 1
+    said = []
+    for row in (row for row in found.rows if row.preset == USUAL_RECIPE):
+        others = [each for each in found.rows if each is not row and each.network == row.network]
+        if not others:
+            continue
+        ours = winner(others)
+        gap = (ours.mean - row.mean) * (1 if found.metric.better == "max" else -1)
+        verdict = "better" if gap > 0 else "worse" if gap < 0 else "the same"
+        where = f" on {row.network}" if several else ""
+        stopped = ", which was stopped early" if row.halted else ""
+        said.append(
+            f"Against the usual recipe{where} (everything fine-tuned at one rate{stopped}: {score_words(row)}), "
+            f"{ours.title} is {verdict if gap == 0 else f'{gap_words(found.metric, abs(gap))} {verdict}'}."
+        )
+    return said
 
 
 def _convergence(found: BakeOff) -> list[str]:
-    arrival = found.convergence
-    if arrival is None:
-        return []
-    level = metric_words(found.metric.name, arrival.level)
-    ours = f"{_epochs(arrival.epochs)} and {parts_of_time(arrival.seconds)}"
-    theirs = f"{_epochs(arrival.scratch_epochs)} and {parts_of_time(arrival.scratch_seconds)}"
-    held = "had before it was stopped" if arrival.stopped else "ever had"
-    return [
-        f"{arrival.candidate} had on the validation images the best that {arrival.scratch} {held} ({level}) after "
-        f"{ours}; {arrival.scratch} took {theirs}."
-    ]
+    said = []
+    for arrival in found.convergence:
+        level = metric_words(found.metric.name, arrival.level)
+        ours = f"{_epochs(arrival.epochs)} and {parts_of_time(arrival.seconds)}"
+        theirs = f"{_epochs(arrival.scratch_epochs)} and {parts_of_time(arrival.scratch_seconds)}"
+        held = "had before it was stopped" if arrival.stopped else "ever had"
+        said.append(
+            f"{arrival.candidate} had on the validation images the best that {arrival.scratch} {held} ({level}) after "
+            f"{ours}; {arrival.scratch} took {theirs}."
+        )
+    return said
 
 
 def _epochs(count: float) -> str:
@@ -125,7 +128,7 @@ def _halted(found: BakeOff) -> list[str]:
     for row in rows:
         epochs = sorted({trial.epochs for trial in row.halted})
         after = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
-        words.append(f"{row.preset} (after {after} of {row.halted[0].planned})")
+        words.append(f"{row.title} (after {after} of {row.halted[0].planned})")
     return [
         f"Stopped early, as they were far behind: {', '.join(words)}. What they would have reached at their end is not "
         "known; --to-the-end trains them whole."
