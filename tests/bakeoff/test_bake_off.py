@@ -12,7 +12,7 @@ import pytest
 import toolkit.bakeoff.session
 from toolkit.bakeoff import BakeOff, bake_off
 from toolkit.bakeoff.runner import Answer, Order, train_quietly
-from toolkit.config import Config, dump_config
+from toolkit.config import Config, dump_config, load_config
 from toolkit.engine import RunFolder
 from toolkit.errors import ConfigError, Interrupted, TrainingError
 from toolkit.files import write_json, write_text
@@ -102,6 +102,17 @@ def test_names_of_candidates_and_networks_stand_apart(make: Make, stage: Stage, 
     }
     best = found.to_json()["best"]
     assert best["title"] == f"resnet18: {best['preset']}"
+
+
+def test_what_was_asked_for_is_kept(make: Make, stage: Stage) -> None:
+    found = run(make(), ["scratch"], seeds=1, networks=["squeezenet1_1"], budget=99.0, halving=False)
+    written = json.loads((found.folder / "comparison.json").read_text(encoding="utf-8"))
+    asked = {key: written[key] for key in ("presets", "networks", "budget", "to_the_end", "seeds")}
+    assert asked == {
+        "presets": ["scratch"], "networks": ["squeezenet1_1"], "budget": 99.0, "to_the_end": True, "seeds": 1,
+    }  # fmt: skip
+    assert run(make(), None).to_json()["presets"] is None
+    assert run(load_config(found.folder / "config.yaml")).folder == found.folder
 
 
 def test_another_config_is_another_comparison(make: Make, stage: Stage) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -104,6 +106,24 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
     ):
         assert words in page.text, words
     assert len(page.having("tr", **{"class": "best"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, []),
+        (
+            {"presets": ("finetune", "scratch"), "networks": ("alexnet=my weights.pdparams",), "halving": False},
+            ["--presets", "finetune,scratch", "--networks", "alexnet=my weights.pdparams", "--to-the-end"],
+        ),
+        ({"budget": 600.0}, ["--budget", "20m"]),  # the time of the first sittings counts
+        ({"budget": 45.5}, ["--budget", "91s"]),
+    ],
+)
+def test_the_command_that_goes_on_asks_for_the_same(usual: BakeOff, asked: dict[str, Any], words: list[str]) -> None:
+    page = Page(write_comparison(replace(usual, **asked)).read_text(encoding="utf-8"))
+    (line,) = (part for part in page.parts if "tools/compare.py" in part)
+    assert shlex.split(line)[6:] == words
 
 
 def test_what_was_not_measured_has_no_column(found: Found) -> None:  # noqa: F811

@@ -38,6 +38,9 @@ class BakeOff:
         left_out: Runs that were not finished.
         budget: Seconds that were asked for, or None.
         seconds: Seconds of training of all runs.
+        presets: Candidates that were asked for; None: all.
+        networks: Networks that were asked for, as ``name`` or ``name=weights``; none: the config's.
+        halving: Runs that are far behind were stopped early.
     """
 
     folder: Path
@@ -50,6 +53,9 @@ class BakeOff:
     left_out: tuple[LeftOut, ...] = ()
     budget: float | None = None
     seconds: float = 0.0
+    presets: tuple[str, ...] | None = None
+    networks: tuple[str, ...] = ()
+    halving: bool = True
 
     @property
     def winner(self) -> Comparison:
@@ -80,6 +86,9 @@ class BakeOff:
             "part": self.part,
             "images": self.images,
             "seeds": self.seeds,
+            "presets": None if self.presets is None else list(self.presets),
+            "networks": list(self.networks),
+            "to_the_end": not self.halving,
             "rows": [row.to_json() for row in self.rows],
             "differences": [difference.to_json() for difference in self.differences],
             "convergence": [arrival.to_json() for arrival in self.convergence],
@@ -151,7 +160,19 @@ def bake_off(
         if not rows:
             raise _nothing(left_out, budget)
         done = BakeOff(
-            folder, config, session.metric, part, images, seeds, tuple(rows), tuple(left_out), budget, session.spent
+            folder,
+            config,
+            session.metric,
+            part,
+            images,
+            seeds,
+            tuple(rows),
+            tuple(left_out),
+            budget,
+            session.spent,
+            presets=None if candidates is None else tuple(candidates),
+            networks=tuple(networks),
+            halving=halving,
         )
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())

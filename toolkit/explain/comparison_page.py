@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,15 +112,27 @@ def _made(found: BakeOff) -> list[tuple[str, str]]:
 
 def _commands(found: BakeOff) -> list[tuple[str, str]]:
     folder, best = shlex.quote(str(found.folder)), shlex.quote(str(found.best.folder))
-    go_on = f"python tools/compare.py -c {folder}/config.yaml --seeds {found.seeds + 2}"
     rows = [
         ("predict with the best run", f"python tools/predict.py --model {folder}/inference IMAGE"),
         (
             "train it again, with a report of its own",
             f"python tools/train.py -c {best}/config.yaml -o export.report=true",
         ),
-        ("go on, with more seeds or time", go_on),
+        ("go on, with more seeds or time", _go_on(found)),
     ]
     if (found.folder / "vdl").is_dir():
         rows.append(("all curves and hyper-parameters", f"python tools/dashboard.py {folder}/vdl"))
     return rows
+
+
+def _go_on(found: BakeOff) -> str:
+    """The same bake-off with two seeds more, and twice the time where it had a budget."""
+    words = ["python", "tools/compare.py", "-c", f"{found.folder}/config.yaml", "--seeds", str(found.seeds + 2)]
+    if found.presets is not None:
+        words += ["--presets", ",".join(found.presets)]
+    if found.networks:
+        words += ["--networks", ",".join(found.networks)]
+    if found.budget:
+        seconds = math.ceil(2 * found.budget)
+        words += ["--budget", f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"]
+    return shlex.join(words if found.halving else [*words, "--to-the-end"])
