@@ -175,6 +175,29 @@ def test_what_does_not_fit_the_budget_is_left_out(make: Make, stage: Stage, monk
     assert not run(make(), budget=100.0).left_out
 
 
+def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, noted = [0.0], []
+    monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
+
+    def takes_ten_seconds(order: Order) -> Answer:
+        file = order.config.output_dir.parent / "sittings.json"
+        noted.append(json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None)
+        clock[0] += 10.0
+        if len(stage.orders) == 3:
+            raise Interrupted("SIGINT")
+        return pretend(order)  # four seconds of epochs
+
+    stage.act = takes_ten_seconds
+    with pytest.raises(Interrupted):
+        run(make(), seeds=1, budget=45.0)
+    assert noted == [None, [10.0], [20.0]]
+    clock[0] = 1000.0
+    found = run(make(), seeds=1, budget=45.0)
+    assert [order.seconds for order in stage.orders] == [45.0, 35.0, 25.0, 15.0, 5.0]
+    assert noted[3:] == [[30.0], [30.0, 10.0]]
+    assert found.seconds == 50.0
+
+
 def test_a_budget_for_nothing_is_an_error(make: Make, stage: Stage) -> None:
     stage.act = lambda order: Answer("paused")
     with pytest.raises(TrainingError, match=r"budget of 3 s is too small for one run: linear_probe.*same command"):

@@ -37,7 +37,7 @@ class BakeOff:
         rows: The candidates, the best first.
         left_out: Runs that were not finished.
         budget: Seconds that were asked for, or None.
-        seconds: Seconds of training of all runs.
+        seconds: Seconds that it took, over all sittings.
         presets: Candidates that were asked for; None: all.
         networks: Networks that were asked for, as ``name`` or ``name=weights``; none: the config's.
         halving: Runs that are far behind were stopped early.
@@ -127,7 +127,7 @@ def bake_off(
             usual recipe and training from scratch always take part.
         seeds: Number of seeds, >= 1.
         networks: Names in the zoo, alone or as ``name=weights``; none takes the config's.
-        budget: Seconds for all of it; what does not fit is left out.
+        budget: Seconds for all of it, over all sittings; what does not fit is left out.
         apart: Give every run a process of its own: peak memory is then the run's, and a crash costs that run only.
         halving: Stop a run at a quarter or half of its epochs when it is far behind the best other one there;
             the usual recipe is always trained to its end.
@@ -149,7 +149,15 @@ def bake_off(
     folder = _folder(config)
     runs = folder / "runs"
     session = Session(
-        config, found, seeds, runs, budget=budget, apart=apart, judged_on=judged_on, records=folder / "vdl"
+        config,
+        found,
+        seeds,
+        runs,
+        budget=budget,
+        apart=apart,
+        judged_on=judged_on,
+        records=folder / "vdl",
+        sittings=folder / "sittings.json",
     )
     with clear_os_errors(str(folder)):
         runs.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from toolkit.config import Config
 from toolkit.console import console, info, warn
 from toolkit.engine import RunFolder, RunResult
 from toolkit.errors import Interrupted
+from toolkit.files import clear_os_errors, write_json
 from toolkit.task import TASKS
 
 __all__ = ["LeftOut", "Session"]
@@ -63,6 +65,7 @@ class Session:
         apart: A process a run.
         judged_on: Number of validation images on which hopeless runs are stopped; 0: none is stopped.
         records: Folder that VisualDL's records of all runs are gathered in; None leaves them in the runs.
+        sittings: File that keeps the seconds of each sitting, for ``budget``; None keeps none.
 
     Attributes:
         trials: Finished runs, by the title of the candidate.
@@ -81,6 +84,7 @@ class Session:
         apart: bool = False,
         judged_on: int = 0,
         records: Path | None = None,
+        sittings: Path | None = None,
     ) -> None:
         self.metric = TASKS[config.task].main
         self.trials: dict[str, list[Trial]] = {}
@@ -88,8 +92,9 @@ class Session:
         self._config, self._seeds, self._folder, self._budget = config, seeds, folder, budget
         self._candidates, self._judged_on, self._apart = tuple(candidates), judged_on, apart
         self._train: Callable[[Order], Answer] = train_apart if apart else train_quietly
-        self._done, self._records = done, records
+        self._done, self._records, self._sittings = done, records, sittings
         self._began, self._earlier, self._number = time.monotonic(), 0.0, 0
+        self._noted: list[float] = []
 
     @property
     def spent(self) -> float:
@@ -102,7 +107,8 @@ class Session:
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; what is finished stays, and what was begun can go on.
         """
-        self._began, self._earlier = time.monotonic(), sum(map(time_spent, self._configs()))
+        self._began = time.monotonic()
+        self._read_sittings()
         try:
             for seed in range(self._seeds):
                 for candidate in sorted(self._candidates, key=lambda each: each.cost):
@@ -113,12 +119,26 @@ class Session:
                 f"stopped after {finished} of {len(self._candidates) * self._seeds} runs; {self._folder} keeps them",
                 hint="the same command goes on where it stopped",
             ) from None
+        finally:
+            self._note_sitting()
 
     def rows(self) -> list[Comparison]:
         """The candidates that have a finished run, in the order that they were given."""
         return [
             row_of(each, self.trials[each.title], self.metric) for each in self._candidates if each.title in self.trials
         ]
+
+    def _read_sittings(self) -> None:
+        """Count earlier sittings: what a kill kept from being noted is at least the epochs of its run."""
+        if self._sittings is not None and self._sittings.is_file():
+            self._noted = [float(seconds) for seconds in json.loads(self._sittings.read_text(encoding="utf-8"))]
+        self._earlier = max(sum(self._noted), sum(map(time_spent, self._configs())))
+
+    def _note_sitting(self) -> None:
+        """Write down how long this sitting has taken so far."""
+        if self._sittings is not None:
+            with clear_os_errors(str(self._sittings)):
+                write_json(self._sittings, [*self._noted, round(time.monotonic() - self._began, 3)])
 
     def _configs(self) -> Iterator[Config]:
         for candidate in self._candidates:
@@ -136,6 +156,7 @@ class Session:
                 self.left_out.append(LeftOut(candidate.title, config.seed, *why))
                 return
             answer = self._trained(candidate, seed, config)
+            self._note_sitting()
             trial = finished_trial(config, candidate, self.metric) if answer.status == "done" else None
             if trial is None:
                 self._note_unfinished(candidate, config, answer)
