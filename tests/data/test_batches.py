@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from toolkit.data import ArrayImages, Augmentation, Batch, BatchLoader, ImageSet, Preprocessing
+from toolkit.data.pool import ReaderPool
 from toolkit.errors import DataError
 
 PREPROCESSING = Preprocessing(16, 1.0)
@@ -128,6 +129,19 @@ def test_index_batches_and_view_are_what_the_iteration_gives(images: ArrayImages
     assert [b.indices.tolist() for b in batches] == [rows.tolist() for rows in loader.index_batches()]
     index = int(batches[0].indices[3])
     assert np.array_equal(PREPROCESSING.normalise(loader.view(index)), batches[0].inputs[3])
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_parts_that_are_read_ahead_are_those_that_are_read(images: ArrayImages, workers: int) -> None:
+    augmentation = Augmentation("strong", 16)
+    loader = BatchLoader(images, PREPROCESSING, batch_size=8, augmentation=augmentation, workers=workers)
+    parts = [np.arange(5, 21), np.arange(21, 23), np.arange(30, 37), np.arange(5)]
+    ahead = list(loader.read_ahead(parts, 3))
+    with ReaderPool(2, 10) as pool:
+        for part, inputs in zip(parts, ahead, strict=True):
+            assert np.array_equal(inputs, loader.read(part, 3))
+            assert np.array_equal(inputs, loader.read(part, 3, pool))
+    assert not pool_threads()
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])

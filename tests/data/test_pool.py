@@ -95,6 +95,15 @@ def test_the_end_of_a_pool_drops_what_has_not_begun() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
+def test_the_end_of_a_pool_ends_the_wait_of_others(monkeypatch: pytest.MonkeyPatch, release: threading.Event) -> None:
+    monkeypatch.setattr("toolkit.data.pool._PATIENCE", 0.1)
+    with ReaderPool(1, 300) as pool:
+        futures = [pool.submit(lambda: (release.wait(50), None)[1]) for _ in range(2)]
+    for future in [*futures, pool.submit(lambda: None)]:
+        with pytest.raises(DataError, match="no longer wanted"):
+            pool.finish(future)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_the_check_of_a_data_set_does_not_hang(make_folder: Callable[..., Path]) -> None:
     root = make_folder({"a": 4, "b": 4})

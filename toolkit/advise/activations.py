@@ -7,7 +7,7 @@ through an inference engine where there is one, as for the feature cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,13 +122,14 @@ def activations(
     with progress() as bar:
         task = bar.add_task(title, total=count)
         with _statistics(network, enabled=statistics > 0) as layers:
-            for start in range(0, plain, _BATCH):
-                if start >= statistics:
-                    layers.pause()
-                batch = paddle.to_tensor(source(np.arange(start, min(start + _BATCH, plain))))
-                with paddle.no_grad():
-                    rows.append(codes(batch).numpy())
-                bar.advance(task, len(rows[-1]))
+            starts = range(0, plain, _BATCH)
+            with closing(source.ahead([np.arange(start, min(start + _BATCH, plain)) for start in starts])) as batches:
+                for start, batch in zip(starts, batches, strict=True):
+                    if start >= statistics:
+                        layers.pause()
+                    with paddle.no_grad():
+                        rows.append(codes(paddle.to_tensor(batch)).numpy())
+                    bar.advance(task, len(rows[-1]))
         if plain < count:
             with traced(codes, shape, choose_engine(engine, device, count - plain)) as program:
                 for block in extract(codes, program, source, range(plain, count)):

@@ -14,8 +14,9 @@ from __future__ import annotations
 import copy
 import os
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -78,7 +79,8 @@ class BatchLoader:
         sampler: Which pictures an epoch takes, and in which order; by default all, as ``shuffle`` says.
         seed: Seed of order and random changes, >= 0.
         workers: Threads, 0 for none; None: one a core, at most 8.
-        timeout: Seconds without an image done after which the threads are given up, > 0; no limit without threads.
+        timeout: Seconds without an image done after which the threads are given up, > 0; iteration without threads
+            knows no limit.
         fast_decoding: Random crops may be taken from JPEGs decoded at a reduced size.
         cache: Where decoded files are kept from epoch to epoch; loaders may share it. Batches are the same to the bit,
             but for random crops with ``fast_decoding`` from JPEGs whose short side is twice ``image_size`` or more:
@@ -173,20 +175,46 @@ class BatchLoader:
         """
         return self._view(index, self.epoch)
 
-    def read(self, indices: Indices, epoch: int) -> npt.NDArray[np.float32]:
-        """Some pictures, by position, as the network sees them in an epoch; read by the caller's thread.
+    def read(self, indices: Indices, epoch: int, pool: ReaderPool | None = None) -> npt.NDArray[np.float32]:
+        """Some pictures, by position, as the network sees them in an epoch.
 
         Args:
             indices: Positions in the image set, int64 ``[N]``.
             epoch: Whose random changes are made, from 0.
+            pool: One of its threads reads, watched; None: the caller's thread does, without a limit.
 
         Returns:
             Normalised pixels, float32 ``[N, C, S, S]``.
+
+        Raises:
+            DataError: A picture cannot be read, or the pool gives up.
         """
         cv2.setNumThreads(1)
         batch = self._empty(indices)
-        self._fill(batch, np.zeros_like(indices), slice(None), epoch)
+        fill = partial(self._fill, batch, np.zeros_like(indices), slice(None), epoch, pool)
+        if pool is None:
+            fill()
+        else:
+            pool.finish(pool.submit(fill))
         return batch.inputs
+
+    def read_ahead(self, parts: Sequence[Indices], epoch: int) -> Generator[npt.NDArray[np.float32]]:
+        """As ``read``, one part after the other, by the loader's threads (at least one), a few parts ahead.
+
+        Args:
+            parts: Positions in the image set, int64 ``[N]`` each.
+            epoch: Whose random changes are made, from 0.
+
+        Yields:
+            Normalised pixels of a part, float32 ``[N, C, S, S]``.
+
+        Raises:
+            DataError: A picture cannot be read, or none was done for ``timeout`` seconds.
+        """
+        cv2.setNumThreads(1)
+        with closing(self._with_pool([(part, np.zeros_like(part)) for part in parts], epoch)) as batches:
+            for batch in batches:
+                yield batch.inputs
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)  # the pool has a thread a core already
@@ -200,13 +228,14 @@ class BatchLoader:
             self._fill(batch, repeats, slice(None), epoch)
             yield batch
 
-    def _with_pool(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Iterator[Batch]:
+    def _with_pool(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Generator[Batch]:
         """Keep a few batches in the making; each is split among the threads, which write into its array."""
         waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
-        with ReaderPool(self.workers, self.timeout) as pool:
+        workers = max(1, self.workers)
+        with ReaderPool(workers, self.timeout) as pool:
             for indices, repeats in batches:
                 batch = self._empty(indices)
-                parts = [slice(part, None, self.workers) for part in range(min(self.workers, len(indices)))]
+                parts = [slice(part, None, workers) for part in range(min(workers, len(indices)))]
                 tasks = [partial(self._fill, batch, repeats, part, epoch, pool) for part in parts]
                 waiting.append((batch, [pool.submit(task) for task in tasks]))
                 if len(waiting) > _AHEAD:

@@ -82,13 +82,16 @@ class ReaderPool:
         """Wait for a task.
 
         Raises:
-            DataError: No image was done for ``timeout`` seconds; the message names those in work.
+            DataError: No image was done for ``timeout`` seconds; the message names those in work. Or the pool has
+                ended meanwhile, which drops what has not begun.
             Exception: What the task raised.
         """
         tick = min(_TICK, self._timeout / 4)
         seen: list[tuple[int, str]] = []
         still = 0.0
         while not wait([future], tick).done:
+            if self._closed:
+                raise DataError("these images are no longer wanted")
             now = sorted(self._in_work.values())
             still = still + tick if now == seen else 0.0
             seen = now

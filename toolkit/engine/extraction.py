@@ -1,16 +1,18 @@
 """Running the frozen part of a network over many images.
 
 ONNX Runtime lets other threads run meanwhile, so that each thread reads and computes its own images; Paddle Inference
-does not, so that processes do.
+does not, so that processes do. Either way images are read in threads of their own, which are watched: a file system
+that no longer answers ends in an error (see ``toolkit.data.pool``).
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -18,6 +20,7 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.data import BatchLoader
+from toolkit.data.pool import ReaderPool
 from toolkit.engine.programs import BATCH, Floats, Part, Program, workers
 from toolkit.errors import ToolkitError
 
@@ -50,15 +53,21 @@ class ImageRows:
     Attributes:
         loader: Reads and prepares them.
         epoch: Whose random changes are made, where the loader makes some.
+        pool: Threads that read; None: the caller's does, without a limit of time.
     """
 
     portable: ClassVar[bool] = True
     loader: BatchLoader
     epoch: int = 0
+    pool: ReaderPool | None = None
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Images ``[len(rows), C, S, S]``."""
-        return self.loader.read(rows, self.epoch)
+        return self.loader.read(rows, self.epoch, self.pool)
+
+    def ahead(self, chunks: Sequence[NDArray[np.int64]]) -> Generator[NDArray[np.float32]]:
+        """Images ``[len(rows), C, S, S]`` of each chunk, read by the loader's threads while the caller computes."""
+        return self.loader.read_ahead(chunks, self.epoch)
 
 
 @dataclass(frozen=True)
@@ -109,29 +118,43 @@ def extract(part: Part, program: Program | None, source: Rows, rows: range) -> I
         ``[n, ...]`` for up to 32 rows each.
 
     Raises:
-        ToolkitError: An image cannot be read, or a worker process died.
+        ToolkitError: An image cannot be read (for ``loader.timeout`` seconds none could), or a worker process died.
     """
     chunks = [np.arange(start, min(start + _CHUNK, rows.stop)) for start in range(rows.start, rows.stop, _CHUNK)]
     if program is None:
-        yield from map(_Worker(source, _in_dygraph(part), BATCH["dygraph"]), chunks)
+        yield from _in_dygraph(part, source, chunks)
     elif program.engine == "onnx":
         yield from _in_threads(program, source, chunks)
     else:
         yield from _in_processes(program, source, chunks)
 
 
-def _in_dygraph(part: Part) -> Callable[[NDArray[np.float32]], Floats]:
-    def run(inputs: NDArray[np.float32]) -> Floats:
-        with paddle.no_grad():
-            return np.asarray(part(paddle.to_tensor(inputs)).numpy())
+@contextmanager
+def _watched(source: Rows, threads: int) -> Iterator[Rows]:
+    """The rows; images among them are read by a pool of threads for as long as the context lasts."""
+    if not isinstance(source, ImageRows):
+        yield source
+        return
+    with ReaderPool(threads, source.loader.timeout) as pool:
+        yield replace(source, pool=pool)
 
+
+def _in_dygraph(part: Part, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
+    """In this thread, which is a GPU's; meanwhile others read."""
     part.network.eval()
-    return run
+    size = BATCH["dygraph"]
+    read = source.ahead(chunks) if isinstance(source, ImageRows) else (source(rows) for rows in chunks)
+    with closing(read):
+        for inputs in read:
+            with paddle.no_grad():
+                pieces = [inputs[start : start + size] for start in range(0, len(inputs), size)]
+                block = np.concatenate([part(paddle.to_tensor(piece)).numpy() for piece in pieces])
+            yield block
 
 
 def _in_threads(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     count = min(workers(), len(chunks))
-    free = deque(_Worker(source, program.load(1), BATCH[program.engine]) for _ in range(count))
+    free: deque[_Worker] = deque()
 
     def work(rows: NDArray[np.int64]) -> Floats:
         worker = free.popleft()  # there are as many as threads
@@ -140,21 +163,26 @@ def _in_threads(program: Program, source: Rows, chunks: Sequence[NDArray[np.int6
         finally:
             free.append(worker)
 
-    with ThreadPoolExecutor(count, thread_name_prefix="features") as pool:
+    # Reading ends first, so that no thread that computes is left waiting for it.
+    with ThreadPoolExecutor(count, thread_name_prefix="features") as pool, _watched(source, count) as watched:
+        free.extend(_Worker(watched, program.load(1), BATCH[program.engine]) for _ in range(count))
         yield from _ordered(pool, work, chunks, count)
 
 
 def _in_processes(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     """Alone first; where the rest would take long, with a process a core."""
-    worker = _Worker(source, program.load(workers()), BATCH[program.engine])
-    worker(chunks[0][:1])  # the first call prepares oneDNN's kernels
-    began = time.monotonic()
-    for done, rows in enumerate(chunks, 1):
-        yield worker(rows)
-        left = (time.monotonic() - began) / done * (len(chunks) - done)
-        if source.portable and left > _WORTH_PROCESSES and workers() > 1:
-            yield from _by_pool(program, source, chunks[done:])
+    with _watched(source, 1) as watched:
+        worker = _Worker(watched, program.load(workers()), BATCH[program.engine])
+        worker(chunks[0][:1])  # the first call prepares oneDNN's kernels
+        began = time.monotonic()
+        for done, rows in enumerate(chunks, 1):
+            yield worker(rows)
+            left = (time.monotonic() - began) / done * (len(chunks) - done)
+            if source.portable and left > _WORTH_PROCESSES and workers() > 1:
+                break
+        else:
             return
+    yield from _by_pool(program, source, chunks[done:])
 
 
 def _by_pool(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
@@ -181,6 +209,8 @@ _worker: _Worker | None = None
 
 def _start_worker(program: Program, source: Rows) -> None:
     global _worker
+    if isinstance(source, ImageRows):
+        source = replace(source, pool=ReaderPool(1, source.loader.timeout))  # for as long as the process lives
     _worker = _Worker(source, program.load(1), BATCH[program.engine])
 
 
