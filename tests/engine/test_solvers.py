@@ -19,6 +19,7 @@ from toolkit.data import Preprocessing
 from toolkit.deploy import Predictor, export_model
 from toolkit.engine import Trainer, build_job
 from toolkit.engine.metrics import sigmoid, softmax
+from toolkit.engine.objective import make_objective
 from toolkit.engine.solvers import (
     LinearSolution,
     StackedViews,
@@ -27,6 +28,7 @@ from toolkit.engine.solvers import (
     install_linear_solution,
     knn_baseline,
 )
+from toolkit.engine.solvers import neighbours as neighbours_module
 from toolkit.engine.solvers import rows as rows_module
 from toolkit.errors import NetworkError, TrainingError
 from toolkit.task import TASKS, TaskName
@@ -384,6 +386,32 @@ def test_neighbours_vote_with_their_similarity() -> None:
     plain = knn_baseline(known, labels, asked, true, "classification", num_classes=2, k=(3,), temperature=1e6)
     assert plain[3]["top1"] == 0.5  # a majority
     assert found[1]["loss"] == pytest.approx(-np.log((1 + 0.5) / 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+def test_neighbours_are_those_of_the_whole_matrix(task: TaskName, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read in chunks of 7 images, and with labels as rows of a table, as the definition says."""
+    features, labels, val_features, val_labels = make_sets(task)
+    monkeypatch.setattr(rows_module, "_CHUNK", 7 * features.shape[1])
+    monkeypatch.setattr(neighbours_module, "_BLOCK", block)
+    table = np.eye(OUTPUTS)[labels] if task == "classification" else labels.astype(np.float64)
+    known, asked = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (features, val_features))
+    cosines = asked @ known.T
+    found = knn_baseline(features, labels, val_features, val_labels, task, num_classes=OUTPUTS, k=(1, 5, 20, 99))
+    for k, metrics in found.items():
+        near = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        votes = np.exp(np.take_along_axis(cosines, near, axis=1).astype(np.float64) / 0.07)
+        votes = np.full_like(votes, 1.0) if task == "regression" else votes
+        share = np.einsum("mk,mkc->mc", votes / votes.sum(axis=1, keepdims=True), table[near])
+        outputs, count = share, near.shape[1]
+        if task != "regression":
+            share = (count * share + 1 / (OUTPUTS if task == "classification" else 2)) / (count + 1)
+            outputs = np.log(share) if task == "classification" else np.log(share / (1 - share))
+        scale = labels.std(axis=0, dtype=np.float64) if task == "regression" else None
+        expected = make_objective(task, scale=scale).metrics(outputs, val_labels)
+        assert metrics["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert metrics == pytest.approx(expected, rel=0.01)  # what equals what but for rounding may come first or last
 
 
 def test_neighbours_of_targets_are_averaged() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from toolkit.engine.objective import Objective, make_objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
-from toolkit.engine.solvers.rows import Rows, Scaling, labels_of
+from toolkit.engine.solvers.rows import Rows, Scaling, labels_of, spread_of
 from toolkit.engine.solvers.solution import LinearSolution, Trial
 from toolkit.task import TaskName
 
@@ -82,7 +82,7 @@ def fit_linear_head(
         raise ValueError(f"regularisation: {list(grid)}; expected numbers above 0")
     scaling = Scaling.of(features)
     fitter = FITTERS[task](scaling.apply(features), labels, num_classes, after_fit)
-    scale = _spread(labels) if task == "regression" else None
+    scale = spread_of(labels) if task == "regression" else None
     search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), make_objective(task, scale=scale))
     with _few_threads(features.shape):
         for strength in strengths:
@@ -98,11 +98,6 @@ def _few_threads(shape: tuple[int, ...]) -> AbstractContextManager[Any]:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
     return threadpool_limits(1, "blas") if math.prod(shape) < _SMALL else nullcontext()
-
-
-def _spread(targets: NDArray[Any]) -> NDArray[np.float64]:
-    std: NDArray[np.float64] = targets.std(axis=0, dtype=np.float64)
-    return np.where(std > 0, std, 1.0)
 
 
 class _Search:

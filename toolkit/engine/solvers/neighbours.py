@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine.objective import make_objective
-from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of
+from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of, spread_of
 from toolkit.task import TaskName
 
 __all__ = ["knn_baseline"]
@@ -39,7 +39,7 @@ def knn_baseline(
     share is 0. For regression it is the plain mean of the neighbours' targets. Among equal similarities the earlier
     training image is nearer.
 
-    Memory: one float32 copy of the training features, and 64 MB of similarities at a time.
+    Memory: features are read in chunks; 64 MB of similarities at a time, and a few arrays of M x C.
 
     Args:
         features: Training rows ``[N, D]``, N >= 1.
@@ -63,33 +63,32 @@ def knn_baseline(
     if not k or min(k) < 1 or not temperature > 0:
         raise ValueError(f"k {list(k)} and temperature {temperature}: expected numbers above 0")
     indices, similarities = _nearest(features, val_features, min(max(k), len(labels)))
-    values = np.eye(num_classes)[labels] if task == "classification" else labels.astype(np.float64)
-    scale = None
-    if task == "regression":
-        scale = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
-    objective, found = make_objective(task, scale=scale), {}
+    objective, found = make_objective(task, scale=spread_of(labels) if task == "regression" else None), {}
     for count in k:
         near = similarities[:, :count].astype(np.float64)
         votes = np.exp((near - near[:, :1]) / temperature)
-        outputs = _OUTPUTS[task](values, indices[:, :count], votes / votes.sum(axis=1, keepdims=True))
+        votes /= votes.sum(axis=1, keepdims=True)
+        outputs = _OUTPUTS[task](labels, indices[:, :count], votes, num_classes)
         found[count] = objective.metrics(outputs, val_labels)
     return found
 
 
 def _nearest(features: Rows, queries: Rows, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Row numbers and cosines of the k nearest training rows of each query, the nearest first: two ``[M, k]``."""
-    known = np.empty(features.shape, np.float32)
-    for place, chunk in chunks_of(features):
-        known[place] = _unit(chunk)
-    indices = np.empty((queries.shape[0], k), np.int64)
-    cosines = np.empty((queries.shape[0], k), np.float32)
-    step = max(1, _BLOCK // len(known))
-    for place, chunk in chunks_of(queries):
-        for first in range(0, len(chunk), step):
-            similarity = _unit(chunk[first : first + step]) @ known.T
-            begin = place.start + first
-            rows = slice(begin, begin + len(similarity))
-            indices[rows], cosines[rows] = _largest(similarity, k)
+    indices = np.zeros((queries.shape[0], k), np.int64)
+    cosines = np.full((queries.shape[0], k), -np.inf, np.float32)
+    for asked, chunk in chunks_of(queries):
+        unit = _unit(chunk)
+        for place, known in chunks_of(features):
+            rows = _unit(known).T
+            step = max(1, _BLOCK // len(known))
+            for first in range(0, len(unit), step):
+                similarity = unit[first : first + step] @ rows
+                block = slice(asked.start + first, asked.start + first + len(similarity))
+                nearer, values = _largest(similarity, min(k, len(known)))
+                candidates = np.concatenate([indices[block], nearer + place.start], axis=1)
+                order, cosines[block] = _largest(np.concatenate([cosines[block], values], axis=1), k)
+                indices[block] = np.take_along_axis(candidates, order, axis=1)
     return indices, cosines
 
 
@@ -107,22 +106,23 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return unit
 
 
-def _class_logits(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
-    k, outputs = votes.shape[1], values.shape[1]
-    return np.log((k * _mean(values, neighbours, votes) + 1 / outputs) / (k + 1))
+def _class_logits(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, classes: int) -> Floats:
+    k, share = votes.shape[1], np.zeros((len(votes), classes))
+    np.add.at(share, (np.arange(len(votes))[:, None], labels[neighbours]), votes)
+    return np.log((k * share + 1 / classes) / (k + 1))
 
 
-def _label_logits(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
+def _label_logits(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, _: int) -> Floats:
     k = votes.shape[1]
-    share = (k * _mean(values, neighbours, votes) + 0.5) / (k + 1)
+    share = (k * _mean(labels, neighbours, votes) + 0.5) / (k + 1)
     return np.log(share) - np.log1p(-share)
 
 
-def _targets(values: Floats, neighbours: NDArray[np.int64], votes: Floats) -> Floats:
-    return _mean(values, neighbours, np.full_like(votes, 1 / votes.shape[1]))
+def _targets(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, _: int) -> Floats:
+    return _mean(labels, neighbours, np.full_like(votes, 1 / votes.shape[1]))
 
 
-def _mean(values: Floats, neighbours: NDArray[np.int64], weights: Floats) -> Floats:
+def _mean(values: NDArray[Any], neighbours: NDArray[np.int64], weights: Floats) -> Floats:
     """Weighted mean of the neighbours' rows ``[M, C]``, one neighbour at a time."""
     total = np.zeros((len(neighbours), values.shape[1]))
     for place in range(neighbours.shape[1]):
@@ -130,6 +130,6 @@ def _mean(values: Floats, neighbours: NDArray[np.int64], weights: Floats) -> Flo
     return total
 
 
-_OUTPUTS: Mapping[TaskName, Callable[[Floats, NDArray[np.int64], Floats], Floats]] = MappingProxyType(
+_OUTPUTS: Mapping[TaskName, Callable[[NDArray[Any], NDArray[np.int64], Floats, int], Floats]] = MappingProxyType(
     {"classification": _class_logits, "multilabel": _label_logits, "regression": _targets}
 )

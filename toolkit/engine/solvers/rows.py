@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toolkit.cache import Features
 from toolkit.errors import TrainingError
 
-__all__ = ["Rows", "Scaling", "StackedViews", "chunks_of", "labels_of"]
+__all__ = ["Rows", "Scaling", "StackedViews", "chunks_of", "labels_of", "spread_of"]
 
 _CHUNK = 2**22
 """Most numbers in one chunk: 16 MB of float32."""
@@ -84,6 +84,12 @@ def labels_of(rows: Rows, labels: NDArray[Any], what: str) -> NDArray[Any]:
     if not len(labels):
         raise TrainingError(f"a head cannot be fitted: there are no {what}")
     return np.asarray(labels)
+
+
+def spread_of(targets: NDArray[Any]) -> NDArray[np.float64]:
+    """Standard deviation of each target ``[N, C]``, in its own unit; 1 for a constant one."""
+    std: NDArray[np.float64] = targets.std(axis=0, dtype=np.float64)
+    return np.where(std > 0, std, 1.0)
 
 
 @dataclass(frozen=True)
