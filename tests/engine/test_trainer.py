@@ -209,7 +209,10 @@ def test_a_head_that_is_solved_is_the_networks(make: Make) -> None:
     config = make(train={"solver": "exact", "epochs": None})
     result = Trainer.from_config(config).fit()
     assert [line["epoch"] for line in lines_of(result.folder)] == [1]
-    assert result.folder.read_record()["solver"]["solver"] == "exact"
+    recorded = result.folder.read_record()["solver"]
+    assert recorded["solver"] == "exact"
+    assert [each["k"] for each in recorded["neighbours"]] == [1, 5, 20]
+    assert all(each["val"].keys() == recorded["trials"][0]["val"].keys() for each in recorded["neighbours"])
     again = evaluate_job(build_job(config, weights=result.folder.best))
     assert again["loss"] == pytest.approx(result.best["loss"], rel=1e-4)
     trained = Trainer.from_config(make(train={"epochs": 30})).fit()

@@ -172,6 +172,21 @@ def test_a_run_without_records_has_a_report_all_the_same(finished: Callable[...,
     assert "No epoch was recorded" in page.text
 
 
+def test_a_solved_head_is_told_of_beside_the_nearest_neighbours(finished: Callable[..., Any]) -> None:
+    run = finished(("cat", "dog"))
+    assert "exact solver" not in page_of(run).text
+    neighbours = [{"k": k, "val": {"top1": top1}} for k, top1 in ((1, 0.5), (5, 0.625))]
+    solver = {"regularisation": 10.0, "trials": [{}, {}, {}], "seconds": 0.25, "neighbours": neighbours}
+    run.folder.write_record({**run.folder.read_record(), "solver": solver})
+    text = page_of(run).text
+    assert "exact solver regularisation 10, the best of 3 on validation images, in 0.2 s" in text
+    assert "nearest neighbours for comparison, top-1 on validation images: 50.0 % with 1, 62.5 % with 5" in text
+    del solver["neighbours"]  # of an earlier version
+    run.folder.write_record({**run.folder.read_record(), "solver": solver})
+    assert "exact solver" in (text := page_of(run).text)
+    assert "nearest neighbours" not in text
+
+
 def test_moved_arrays_are_not_hidden(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     record = run.folder.read_record()

@@ -62,14 +62,15 @@ def solve_phase(
         raise TrainingError(
             "the features are too large to keep", hint="leave train.solver out, or raise cache.max_size"
         )
-    solution = solve_head(job, training, validation, after_fit)
-    folder.write_record({**folder.read_record(), "solver": solution.to_json()})
+    solution, neighbours = solve_head(job, training, validation, after_fit)
+    found = [{"k": k, "val": metrics} for k, metrics in neighbours.items()]
+    folder.write_record({**folder.read_record(), "solver": {**solution.to_json(), "neighbours": found}})
     return {**{name: solution.best.train[name] for name in ("loss", *job.objective.task.training)}, "lr": 0.0}
 
 
 def solve_head(
     job: Job, training: FeatureLoader, validation: FeatureLoader, after_fit: Callable[[], None]
-) -> LinearSolution:
+) -> tuple[LinearSolution, dict[int, dict[str, float]]]:
     """Fit the head on the features of all training images, put it into the network, and say what was tried.
 
     Args:
@@ -77,6 +78,10 @@ def solve_head(
         training: Features of the training images.
         validation: Features of the validation images; they choose the regularisation.
         after_fit: Called after each fit; what it raises ends the work.
+
+    Returns:
+        The head, and for comparison the validation metrics of k nearest neighbours for each k; none for so many images
+        that they take long.
     """
     count = len(training.views)
     labels = np.tile(training.labels, (count,) + (1,) * (training.labels.ndim - 1))
@@ -87,9 +92,10 @@ def solve_head(
     show(solution.table())
     for note in solution.notes:
         info(note)
-    if len(labels) * len(validation.labels) <= _MOST_PAIRS:
-        main = job.objective.task.main
-        found = knn_baseline(*rows, num_classes=outputs)
-        best = max(found, key=lambda k: found[k][main.name])
-        info(f"for comparison, {best} nearest neighbours: {main.title} {found[best][main.name]:.3f}")
-    return solution
+    if len(labels) * len(validation.labels) > _MOST_PAIRS:
+        return solution, {}
+    main = job.objective.task.main
+    found = knn_baseline(*rows, num_classes=outputs)
+    best = max(found, key=lambda k: found[k][main.name])
+    info(f"for comparison, {best} nearest neighbours: {main.title} {found[best][main.name]:.3f}")
+    return solution, found

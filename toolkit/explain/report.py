@@ -21,7 +21,8 @@ from toolkit.explain.multilabel import multilabel_facts
 from toolkit.explain.regression import regression_facts
 from toolkit.explain.tables import MANY, comparison_rows, parts_of_time, plan_rows
 from toolkit.pages import new_environment, write_page
-from toolkit.task import TaskName
+from toolkit.pages.words import metric_words
+from toolkit.task import Task, TaskName
 from toolkit.transfer import get_preset
 
 __all__ = ["write_report"]
@@ -130,8 +131,23 @@ def _how(job: Job, record: dict[str, Any], parameters: dict[str, int]) -> list[t
         ("augmentation", job.plan.augment),
         ("training", f"{job.plan.epochs} epochs planned, {', '.join(words)}"),
     ]
+    rows += _solved(record.get("solver"), job.objective.task)
     if parameters:
         rows.append(("weights trained", f"{parameters['trainable']:,} of {parameters['total']:,}"))
+    return rows
+
+
+def _solved(solver: Mapping[str, Any] | None, task: Task) -> list[tuple[str, str]]:
+    """How the head was solved, and what the nearest neighbours reach, as ``run.json`` has it."""
+    if solver is None:
+        return []
+    chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} on validation images"
+    rows = [("exact solver", f"{chosen}, in {parts_of_time(solver['seconds'])}")]
+    name = task.main.name
+    near = [f"{metric_words(name, each['val'][name])} with {each['k']}" for each in solver.get("neighbours", ())]
+    if near:
+        words = f"for comparison, {task.main.title} on validation images: {', '.join(near)}"
+        rows.append(("nearest neighbours", words))
     return rows
 
 
