@@ -29,6 +29,7 @@ from toolkit.deploy import (
     show_examples,
 )
 from toolkit.engine import (
+    Job,
     RunFolder,
     RunResult,
     Trainer,
@@ -36,6 +37,7 @@ from toolkit.engine import (
     evaluate_job,
     predict_outputs,
 )
+from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.precision import check_device
 from toolkit.engine.signals import resumable
 from toolkit.errors import ConfigError, TrainingError
@@ -88,7 +90,7 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
             payload["examples"] = examples
             text.append(table)
     if config.export.report:
-        report = _report(trainer, result.folder, rows)
+        report = _report(trainer.job, result, rows)
         payload["report"] = str(report)
         text.append(f"report: {report}")
     text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
@@ -173,13 +175,15 @@ def find_run(config: Config, config_path: Path) -> RunFolder:
     )
 
 
-def _report(trainer: Trainer, folder: RunFolder, rows: list[Comparison]) -> Path:
+def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
     """The run's page, on the best epoch's predictions for the evaluation images."""
     from toolkit.explain import write_report  # matplotlib takes time to import
 
-    job = trainer.job
-    batches = job.loader(job.data.evaluation[1], training=False)
-    return write_report(job, folder, *predict_outputs(job.network, batches), rows)
+    images, outputs = job.data.evaluation[1], result.test_outputs
+    if outputs is None:
+        with evaluation_batches(job, images) as batches:
+            outputs, _ = predict_outputs(job.network, batches, job.config.train)
+    return write_report(job, result.folder, outputs, images.labels, rows)
 
 
 def _exported(folder: Path) -> str:

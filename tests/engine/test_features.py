@@ -13,19 +13,22 @@ import paddle
 import pytest
 
 import toolkit.engine.features
+import toolkit.engine.inputs
 from tests.engine.runs import lines_of
 from toolkit.cache import FeatureStore
 from toolkit.config import Config
-from toolkit.data import BatchLoader
-from toolkit.engine import Trainer, build_job
+from toolkit.data import BatchLoader, ImageSet
+from toolkit.engine import Job, Trainer, build_job, predict_outputs
 from toolkit.engine.caching import decide
 from toolkit.engine.extraction import FeatureRows, ImageRows, extract
 from toolkit.engine.features import FeatureCache, Request
+from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.programs import Part, choose_engine, traced
 from toolkit.errors import ToolkitError
 from toolkit.inference import onnx_is_installed
 
 Make = Callable[..., Config]
+TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
 ENGINES = [
     "dygraph",
     "paddle",
@@ -100,8 +103,7 @@ def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypa
         return extract(part, program, source, rows)
 
     monkeypatch.setattr(toolkit.engine.features, "extract", spy)
-    phases = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
-    config = make(transfer={"preset": "custom", "phases": phases}, data={"augment": "none"})
+    config = make(transfer={"preset": "custom", "phases": TWO_PHASES}, data={"augment": "none"})
     Trainer.from_config(config).fit()
     assert sources == [ImageRows.__name__, FeatureRows.__name__] * 2
 
@@ -237,6 +239,58 @@ def test_beside_augmented_images_those_for_validation_are_computed_once(
         assert kept["train"] == computed_anew["train"]
         assert kept["val"]["top1"] == computed_anew["val"]["top1"]
         assert kept["val"]["loss"] == pytest.approx(computed_anew["val"]["loss"], rel=1e-4)
+
+
+def evaluated(job: Job, images: ImageSet) -> np.ndarray:
+    with evaluation_batches(job, images) as batches:
+        return predict_outputs(job.network, batches)[0]
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"transfer": {"preset": "linear_probe"}},
+        {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}},
+        {"transfer": {"preset": "custom", "freeze": "layer3.1"}, "data": {"augment": "standard"}},
+    ],
+    ids=["all frozen", "two phases", "augmented"],
+)
+def test_a_trained_network_is_evaluated_on_kept_features(
+    make: Make, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
+) -> None:
+    trainer = Trainer.from_config(make(**sections, cache={"enabled": True, "dtype": "float32", "engine": "paddle"}))
+    trainer.fit()
+    job, read = trainer.job, []
+    expected, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
+    whole = BatchLoader._fill
+    monkeypatch.setattr(BatchLoader, "_fill", lambda self, *rest: (read.append(1), whole(self, *rest)))
+    np.testing.assert_allclose(evaluated(job, job.data.val), expected, atol=1e-4)
+    assert not read
+    first = next(iter(job.network.stage_parameters(0).values()))
+    first.set_value(first * 0.5)  # as of a best epoch before the last phase: other features
+    changed = evaluated(job, job.data.val)
+    assert read
+    again, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
+    assert np.abs(changed - expected).max() > 1e-2
+    np.testing.assert_allclose(changed, again, atol=1e-4)
+
+
+@pytest.mark.parametrize("cache", [{"engine": "paddle"}, {"enabled": False}], ids=["engine", "off"])
+def test_test_images_are_computed_once_as_the_frozen_stages_were(
+    make: Make, monkeypatch: pytest.MonkeyPatch, cache: dict[str, Any]
+) -> None:
+    engines: list[str] = []
+    load = toolkit.engine.inputs.load_runner
+    monkeypatch.setattr(toolkit.engine.inputs, "load_runner", lambda *args: (engines.append(args[2]), load(*args))[1])
+    trainer = Trainer.from_config(make(data={"test_fraction": 0.1}, cache=cache))
+    result = trainer.fit()
+    job = trainer.job
+    assert job.data.test is not None
+    assert result.test_outputs is not None
+    assert engines == [cache.get("engine", "dygraph")]  # with the cache off, asked for by the phase only
+    expected, labels = predict_outputs(job.network, job.loader(job.data.test, training=False))
+    np.testing.assert_allclose(result.test_outputs, expected, atol=1e-4)
+    assert result.test == pytest.approx(job.objective.metrics(expected, labels), rel=1e-4)
 
 
 def test_validation_features_that_cannot_be_kept_are_computed_as_they_come(

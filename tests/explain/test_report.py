@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from tests.explain.page import Page, page_of
+from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import Comparison
 from toolkit.config import make_config
+from toolkit.engine import RunResult, Trainer
 from toolkit.errors import DataError
 from toolkit.explain import write_report
 from toolkit.task import TASKS
@@ -210,6 +212,34 @@ def test_the_report_is_the_same_each_time(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     first, second = (write_report(*run).read_bytes() for _ in range(2))
     assert first == second
+
+
+def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit import jobs
+
+    config = digits_jobs(
+        tmp_path,
+        model={"name": "resnet18", "pretrained": str(untrained_weights("resnet18", 5, tmp_path))},
+        data={"classes": ["5", "6", "7"], "samples_per_class": 4, "batch_size": 5, "val_fraction": 0.1},
+        transfer={"preset": "linear_probe"},
+        train={"epochs": 1},
+    )()
+    read: list[int] = []
+
+    def fit(trainer: Trainer, resume: Any = None) -> RunResult:
+        result, images = trained(trainer, resume), trainer.job.data.val
+        whole = images.read
+        monkeypatch.setattr(images, "read", lambda index: read.append(index) or whole(index))
+        return result
+
+    trained = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", fit)
+    best = jobs.train(config).json["best"]
+    page = Page((tmp_path / "runs" / "job" / "report.html").read_text(encoding="utf-8"))
+    assert f"Top-1 {100 * best['top1']:.1f} %" in page.text
+    assert len(page.having("img", **{"class": "tiny"})) == len(read) <= 12
 
 
 @pytest.mark.parametrize("report", [True, False])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from toolkit.data import Batch, BatchLoader, Preprocessing
 from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract
 from toolkit.engine.mixing import MixingLoader
 from toolkit.engine.programs import Part, Program, choose_engine, traced
+from toolkit.errors import ToolkitError
 from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
@@ -94,6 +95,22 @@ class FeatureCache:
         self._make_room(requests, boundaries)
         with ExitStack() as self._programs:
             return [self._views(request, boundaries) for request in requests]
+
+    def kept(self, request: Request, stages: int) -> Features | None:
+        """Features of the centre crop, open, where they are kept for the weights of now; nothing is computed.
+
+        Args:
+            request: Which images.
+            stages: Number of stages that they have behind them.
+        """
+        self._known.clear()
+        with suppress(ToolkitError, OSError):  # gone meanwhile, or an image is
+            key = self._key(request, 0, 0, stages)
+            for each in (key, replace(key, dtype="float32")):  # what float16 does not hold
+                entry = self._store.entry(each.facts())
+                if entry.complete:
+                    return entry.open()
+        return None
 
     def _views(self, request: Request, boundaries: Sequence[int]) -> list[Features]:
         below: list[Features | None] = [None] * max(1, request.views)

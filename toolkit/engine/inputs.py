@@ -1,21 +1,22 @@
-"""What a phase trains on: images, kept features, or features that are computed as they come."""
+"""What a phase trains on, and a run is evaluated on: images, kept features, or features computed as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from toolkit.console import info, warn
-from toolkit.data import BatchLoader
+from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine.caching import decide
 from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.job import Job
 from toolkit.engine.mixing import MixingLoader
-from toolkit.engine.programs import Part, load_runner
+from toolkit.engine.programs import Part, choose_engine, load_runner
 from toolkit.errors import DataError, Interrupted, ToolkitError
 from toolkit.transfer import PhasePlan
 
-__all__ = ["Batches", "PhaseInputs", "prepare_inputs"]
+__all__ = ["Batches", "PhaseInputs", "evaluation_batches", "prepare_inputs"]
 
 Batches = BatchLoader | FeatureLoader | EngineLoader | MixingLoader
 
@@ -70,6 +71,40 @@ def prepare_inputs(
     if decision.validation:
         computed = _kept(job, validation, decision.boundaries, after_block) or computed
     return PhaseInputs(EngineLoader(mixed, run), computed, phase.frozen)
+
+
+@contextmanager
+def evaluation_batches(job: Job, images: ImageSet) -> Iterator[Batches]:
+    """Images for the network of a run that has been trained, in order and cropped in the centre.
+
+    As in the last phase, they come as features of its frozen stages: those of validation images from the cache where
+    they are kept for these weights, others computed by an engine. The network enters above these stages meanwhile.
+
+    Args:
+        job: The run's job, with the weights to evaluate.
+        images: Of which part.
+
+    Yields:
+        All batches, also where several processes train together.
+    """
+    batches, entry = _evaluated(job, images)
+    with job.network.entering_at(entry):
+        yield batches
+
+
+def _evaluated(job: Job, images: ImageSet) -> tuple[Batches, int]:
+    """The batches, and the number of stages that they have behind them."""
+    loader, phase, cache = job.loader(images, training=False), job.plan.phases[-1], job.config.cache
+    decision = decide(job.in_phase(phase), phase)
+    if not decision.cached and decision.engine == "dygraph":
+        return loader, 0
+    if images is job.data.val:
+        kept = FeatureCache(job.network, cache, job.device).kept(_validation(job), phase.frozen)
+        if kept is not None:
+            return FeatureLoader([kept], loader), phase.frozen
+    engine = choose_engine(cache.engine, job.device, len(images))
+    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine)
+    return (loader, 0) if run is None else (EngineLoader(loader, run), phase.frozen)
 
 
 def _validation(job: Job) -> Request:

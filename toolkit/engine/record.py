@@ -9,7 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from toolkit.engine.evaluate import evaluate
+from toolkit.engine.evaluate import predict_outputs
+from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.job import Job
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
@@ -62,9 +63,11 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
     frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
     total = sum(stage.parameters for stage in job.stages) + job.head_parameters
     job.network.set_state_dict(read_weights(folder.best))
-    test = None
+    test = outputs = None
     if job.data.test:
-        test = evaluate(job.network, job.loader(job.data.test, training=False), job.objective, job.config.train)
+        with evaluation_batches(job, job.data.test) as batches:
+            outputs, labels = predict_outputs(job.network, batches, job.config.train)
+        test = job.objective.metrics(outputs, labels)
     return RunResult(
         folder=folder,
         best=state.best or {},
@@ -72,6 +75,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         test=test,
         seconds=state.seconds,
         parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
+        test_outputs=outputs,
     )
 
 

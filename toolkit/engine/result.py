@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from toolkit.engine.run_folder import RunFolder
 
 __all__ = ["RunResult"]
@@ -21,6 +24,7 @@ class RunResult:
         test: The best epoch's metrics on the test images, where the data set has a split for that.
         seconds: Wall time of training, over all sittings.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
+        test_outputs: The best epoch's outputs for the test images, in their order, ``[N, C]``; not in ``to_json``.
     """
 
     folder: RunFolder
@@ -29,6 +33,7 @@ class RunResult:
     test: dict[str, float] | None
     seconds: float
     parameters: dict[str, int] = field(default_factory=dict)
+    test_outputs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The result as plain values for ``--json`` and ``run.json``."""
