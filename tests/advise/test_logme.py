@@ -58,3 +58,33 @@ def test_labels_of_several_kinds() -> None:
     rng = np.random.default_rng(3)
     labels = (rng.random((30, 2)) < 0.4).astype(np.float32)
     assert np.isfinite(logme(rng.normal(size=(30, 5)), labels, "multilabel"))
+
+
+def test_labels_that_do_not_vary_are_left_out() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(30, 5))
+    labels = (rng.random((30, 2)) < 0.4).astype(np.float32)
+    for still in (0.0, 1.0):
+        more = np.column_stack([labels, np.full(30, still)])
+        assert logme(features, more, "multilabel") == logme(features, labels, "multilabel")
+    numbers = np.column_stack([features[:, 0], np.full(30, 0.1)])
+    assert logme(features, numbers, "regression") == logme(features, numbers[:, :1], "regression")
+    assert np.isnan(logme(features, np.zeros((30, 2)), "multilabel"))
+    assert np.isnan(logme(features, np.full((30, 1), 0.1), "regression"))
+
+
+@pytest.mark.parametrize(("images", "width"), [(40, 8), (25, 60)])
+def test_the_size_of_features_does_not_count(images: int, width: int) -> None:
+    rng = np.random.default_rng(5)
+    labels = np.arange(images) % 3
+    features = rng.normal(size=(images, width)) + 0.8 * rng.normal(size=(3, width))[labels]
+    expected = logme(features, labels)
+    for factor in (1e-8, 1e-3, 1e2, 1e4, 1e7, 1e12):
+        assert logme(factor * features, labels) == pytest.approx(expected, abs=2e-3)
+
+
+def test_features_that_tell_nothing_leave_the_evidence_of_noise() -> None:
+    labels = np.arange(20) % 2
+    noise = -0.5 * (np.log(2 * np.pi * 0.5) + 1)  # of 0 and 1 about 0, whose mean square is one half
+    assert logme(np.zeros((20, 6)), labels) == pytest.approx(noise)
+    assert np.isnan(logme(np.full((20, 6), np.inf), labels))

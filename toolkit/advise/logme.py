@@ -13,6 +13,10 @@ from toolkit.task import TaskName
 __all__ = ["logme"]
 
 _ROUNDS, _CLOSE = 100, 1e-4
+_TINY, _LEAST = 1e-12, 1e-100
+"""What keeps a quotient finite; and the least precision."""
+_LARGE = 1e3
+"""Features of a larger root mean square are divided by it: the iteration begins at 1, and loses its digits there."""
 
 
 def logme(features: NDArray[np.floating], labels: NDArray[Any], task: TaskName = "classification") -> float:
@@ -24,14 +28,20 @@ def logme(features: NDArray[np.floating], labels: NDArray[Any], task: TaskName =
 
     Args:
         features: ``[N, D]``.
-        labels: Class numbers ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised).
+        labels: Class numbers ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised). Columns that do
+            not vary are left out: there is nothing to explain.
         task: What the labels are.
 
     Returns:
-        Nats an image; larger is better. It compares features on the same labels, not data sets.
+        Nats an image; larger is better. It compares features on the same labels, not data sets. One factor on all
+        features does not change it. NaN where no label varies, or a feature is not finite.
     """
     targets = _targets(labels, task)
-    u, s, _ = np.linalg.svd(np.asarray(features, np.float64), full_matrices=False)
+    rows = np.asarray(features, np.float64)
+    if not targets.size or not np.isfinite(rows).all():
+        return math.nan
+    size = float(np.linalg.norm(rows)) / math.sqrt(rows.size)
+    u, s, _ = np.linalg.svd(rows / size if size > _LARGE else rows, full_matrices=False)
     return float(np.mean([_evidence(u, s**2, column) for column in targets.T])) / len(targets)
 
 
@@ -39,10 +49,8 @@ def _targets(labels: NDArray[Any], task: TaskName) -> NDArray[np.float64]:
     if task == "classification":
         return (labels[:, None] == np.unique(labels)).astype(np.float64)
     values = labels.astype(np.float64)
-    if task == "multilabel":
-        return values
-    std = values.std(axis=0)
-    return (values - values.mean(axis=0)) / np.where(std > 0, std, 1.0)
+    values = values[:, np.ptp(values, axis=0) > 0]
+    return values if task == "multilabel" else (values - values.mean(axis=0)) / values.std(axis=0)
 
 
 def _evidence(u: NDArray[np.float64], sigma: NDArray[np.float64], y: NDArray[np.float64]) -> float:
@@ -55,7 +63,8 @@ def _evidence(u: NDArray[np.float64], sigma: NDArray[np.float64], y: NDArray[np.
         gamma = float((sigma / (sigma + ratio)).sum())
         size = float((sigma * inside / (sigma + ratio) ** 2).sum())
         misfit = float((inside * (ratio / (sigma + ratio)) ** 2).sum()) + outside
-        alpha, beta = gamma / (size + 1e-12), (len(y) - gamma) / (misfit + 1e-12)
+        free = len(y) - len(sigma) + float((ratio / (sigma + ratio)).sum())  # N - gamma, and never 0 by cancellation
+        alpha, beta = max(_LEAST, gamma / (size + _TINY)), max(_LEAST, free / (misfit + _TINY))
         if abs(alpha / beta - ratio) <= _CLOSE * ratio:
             break
     ratio = alpha / beta
