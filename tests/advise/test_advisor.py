@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from toolkit.advise import advise, advise_images, load_thresholds
-from toolkit.advise.activations import activations
+from toolkit.advise.activations import Activations, activations
 from toolkit.advise.advisor import _config, _plan, judge
 from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
+from toolkit.advise.measure import measure
+from toolkit.advise.measurement import Measurement
 from toolkit.advise.subject import subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
@@ -251,6 +253,48 @@ def test_labels(make: Make, tmp_path: Path) -> None:
     advice = advise(make(task="multilabel", data=data))
     assert advice.measured.codes is not None
     assert advice.plan is not None
+
+
+@pytest.mark.parametrize(
+    ("task", "count", "line", "why"),
+    [
+        ("multilabel", 24, "1,0", "all 24 images have the same labels"),
+        ("regression", 24, "0.5", "all 24 images have the same targets"),
+        ("multilabel", 6, "", "6 images are too few (expected 8 or more)"),
+    ],
+)
+def test_labels_that_say_nothing(make: Make, tmp_path: Path, task: str, count: int, line: str, why: str) -> None:
+    root = images_in(tmp_path / "alike", {"images": count + 2})
+    lines = [f"images/{number}.png {line or f'{number % 2},{number % 3 and 1}'}" for number in range(count + 2)]
+    for part, some in (("train", lines[:count]), ("val", lines[count:])):
+        (root / f"{part}_list.txt").write_text("\n".join(some), encoding="utf-8")
+    data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
+    measured = measure(subject_of(make(task=task, data=data)), cache=None)
+    assert {measured.missing[name] for name in ("knn", "probe", "logme", "depth")} == {why}
+
+
+def test_a_label_that_all_images_have_changes_nothing(make: Make, tmp_path: Path) -> None:
+    found = []
+    for more in ("", ",1"):
+        root = images_in(tmp_path / f"labels{more}", {"images": 24})
+        lines = [f"images/{number}.png {number % 2},{number % 3 and 1}{more}" for number in range(24)]
+        (root / "train_list.txt").write_text("\n".join(lines), encoding="utf-8")
+        data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
+        found.append(measure(subject_of(make(task="multilabel", data=data)), cache=None).codes)
+    assert found[1].logme.pretrained == pytest.approx(found[0].logme.pretrained)
+
+
+def test_numbers_that_are_not_finite_are_missing_and_kept_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any, **options: Any) -> Activations:
+        found = activations(*args, **options)
+        damaged = [np.full_like(codes, np.inf) for codes in (*found.stages, found.outputs)]
+        return Activations(tuple(damaged[:-1]), damaged[-1], (np.nan,) * len(found.distances), found.seen)
+
+    monkeypatch.setattr("toolkit.advise.measure.activations", broken)
+    measured = advise(make()).measured
+    assert set(measured.missing) == {"batchnorm", "confidence", "knn", "probe", "logme", "depth"}
+    assert set(measured.missing.values()) == {"the network gives numbers that are not finite"}
+    assert Measurement.model_validate_json(measured.model_dump_json()) == measured
 
 
 def test_weights_with_other_classes(make: Make, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from toolkit.zoo import StagedNetwork
 
 __all__ = ["Keeper"]
 
-_FORMAT = 2
+_FORMAT = 3
 """Version of what is measured; another one is measured anew."""
 
 

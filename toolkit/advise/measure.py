@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from toolkit.advise.measurement import Codes, Depth, Distances, Measurement, Own
 from toolkit.advise.probe import chance_of, knn_score, linear_score, usable_rows
 from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
 from toolkit.advise.subject import Subject
+from toolkit.advise.usable import some_rows, why_alike, why_unusable
 from toolkit.config import CacheConfig
 from toolkit.console import info, quietly
 from toolkit.data import BatchLoader, ImageSet
@@ -32,10 +34,8 @@ RANDOM_IMAGES = 200
 """Images that the random network sees."""
 DEPTH_IMAGES = 500
 """Images of the linear probes at each stage."""
-_IMAGES_A_CLASS = 5
-"""Of more classes than there is room for, the probes take some, each with about so many images."""
-_LEAST_IMAGES = 8
-"""With fewer, nothing is said of labels."""
+_OF_CODES, _OF_LABELS = ("knn", "probe", "logme"), ("knn", "probe", "logme", "depth")
+_NOT_FINITE = "the network gives numbers that are not finite"
 
 
 def measure(
@@ -161,31 +161,30 @@ class _Measuring:
 
     def _rows(self) -> NDArray[np.int64] | None:
         """Images with labels that a probe can use; None where there are too few."""
-        why = None
-        labels = self.images.labels
-        if not self.subject.labelled:
-            why = "the images have no labels"
-        else:
-            rows = usable_rows(labels, self.subject.task)
-            alone = len(labels) - len(rows)
-            if self.subject.task == "classification" and len(np.unique(labels)) < 2:
-                why = "there is one class only"
-            elif len(rows) < _LEAST_IMAGES or len(np.unique(labels[rows], axis=0)) < 2:
-                why = f"{len(rows)} images of classes with two or more are too few"
-            elif alone:
-                self.notes.append(
-                    f"{alone} {'classes have' if alone > 1 else 'class has'} one image in the sample: "
-                    "how well they can be told apart cannot be estimated, and the probes leave them out"
-                )
+        labels, task = self.images.labels, self.subject.task
+        why = why_unusable(labels, task) if self.subject.labelled else "the images have no labels"
         if why is not None:
-            self.missing.update(dict.fromkeys(("knn", "probe", "logme", "depth"), why))
+            self._leave_out(_OF_LABELS, why)
             return None
+        rows = usable_rows(labels, task)
+        alone = len(labels) - len(rows)
+        if alone:
+            self.notes.append(
+                f"{alone} {'classes have' if alone > 1 else 'class has'} one image in the sample: "
+                "how well they can be told apart cannot be estimated, and the probes leave them out"
+            )
         return rows
+
+    def _leave_out(self, names: Sequence[str], why: str) -> None:
+        self.missing.update(dict.fromkeys(names, why))
 
     def _depth(self, seen: Activations, rows: NDArray[np.int64] | None) -> Depth | None:
         if rows is None:
             return None
-        rows, labels = self._some(rows, DEPTH_IMAGES)
+        rows, labels, why = self._some(rows, DEPTH_IMAGES, seen.stages)
+        if why is not None:
+            self.missing["depth"] = why
+            return None
         found = [linear_score(codes[rows], labels, self.subject.task, self.seed) for codes in seen.stages]
         return Depth(
             images=len(rows),
@@ -198,19 +197,25 @@ class _Measuring:
         if rows is None:
             return None
         task = self.subject.task
+        rows, labels, why = self._some(rows, RANDOM_IMAGES, seen.stages[-1:])
+        if why is not None:
+            self._leave_out(_OF_CODES, why)
+            return None
         paddle.seed(self.seed)
         spec = self.network.spec
         with quietly():
             random = create_network(spec.name, None, in_channels=self.subject.in_channels)
-        rows, labels = self._some(rows, RANDOM_IMAGES)
         title = "a random network looks at some, for comparison"
         blind = self._look(random, self.images.take(rows), 0, title, first=len(seen.stages) - 1)
         both = [seen.stages[-1][rows], blind.stages[-1]]
-        if not all(np.isfinite(codes).all() for codes in both):
-            self.missing.update(dict.fromkeys(("knn", "probe", "logme"), "a random network gives no finite numbers"))
+        if not np.isfinite(both[1]).all():
+            self._leave_out(_OF_CODES, "a random network gives no finite numbers")
             return None
         knn, probe = ([score(codes, labels, task).score for codes in both] for score in (knn_score, linear_score))
         evidence = [logme(codes, labels, task) for codes in both]
+        if not np.isfinite([*knn, *probe, *evidence]).all():
+            self._leave_out(_OF_CODES, "the features are too large to be compared")
+            return None
         return Codes(
             images=len(rows),
             chance=chance_of(labels, task),
@@ -219,27 +224,32 @@ class _Measuring:
             logme=Pair(pretrained=evidence[0], random=evidence[1]),
         )
 
-    def _some(self, rows: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[Any]]:
-        """Some of the rows, with two images at least of every class that is among them, and their labels from 0."""
+    def _some(
+        self, rows: NDArray[np.int64], most: int, codes: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.int64], NDArray[Any], str | None]:
+        """Some of the rows, their labels (classes from 0), and why nothing can be said of them with these features."""
         task = self.subject.task
+        rows = some_rows(self.images.labels, rows, task, most, self.seed)
         labels = self.images.labels[rows]
-        if task == "classification" and len(rows) > most:
-            kinds = np.random.default_rng((4, self.seed)).permutation(np.unique(labels))
-            rows = rows[np.isin(labels, kinds[: max(2, most // _IMAGES_A_CLASS)])]
-        rows = rows[:most]
-        rows = rows[usable_rows(self.images.labels[rows], task)]
-        labels = self.images.labels[rows]
-        return rows, np.unique(labels, return_inverse=True)[1] if task == "classification" else labels
+        finite = all(np.isfinite(one[rows]).all() for one in codes)
+        why = why_alike(labels, task) if finite else _NOT_FINITE
+        return rows, np.unique(labels, return_inverse=True)[1] if task == "classification" else labels, why
 
     def _batchnorm(self, seen: Activations) -> Distances | None:
         if not seen.distances:
             self.missing["batchnorm"] = f"{self.network.spec.name} has no BatchNorm layers"
+            return None
+        if not np.isfinite(seen.distances).all():
+            self.missing["batchnorm"] = _NOT_FINITE
             return None
         return Distances(images=seen.seen, layers=seen.distances)
 
     def _own(self, seen: Activations) -> Own | None:
         if not self.own:
             self.missing["confidence"] = "the weights bring no classifier of their own"
+            return None
+        if not np.isfinite(seen.outputs).all():
+            self.missing["confidence"] = _NOT_FINITE
             return None
         found = certainty(seen.outputs)
         classes = seen.outputs.shape[1]
