@@ -196,6 +196,21 @@ def test_the_users_wishes_stay(make: Make) -> None:
     assert advice.config.transfer.compare == ("scratch",)
 
 
+@pytest.mark.parametrize(("preset", "head_first"), [("finetune", None), ("finetune", 5), ("small_similar", None)])
+def test_a_preset_that_moves_stages_is_not_solved(make: Make, preset: str, head_first: int | None) -> None:
+    config = make(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
+    measured = measure(subject_of(config), cache=None)
+    found = BranchRule(preset=preset, losses={"small_similar": 0.1, "finetune": 0.1}, situations=3)
+    rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
+    advice = judge(subject_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
+    moved = preset == "finetune" and head_first is None
+    assert advice.plan.title == preset
+    assert advice.config.train.solver == ("sgd" if moved else "exact")
+    assert any(note.startswith("train.solver: exact") for note in advice.notes) == moved
+    made = build_job(advice.config).plan
+    assert [phase.solver for phase in made.phases] == [phase.solver for phase in advice.plan.phases]
+
+
 def test_one_class(make: Make, tmp_path: Path) -> None:
     root = images_in(tmp_path / "one", {"only": 10})
     advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))

@@ -89,6 +89,10 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         config: The job; None where there is none.
     """
     evidence, place, choices = recommend(measured, thresholds)
+    notes = _notes(subject, measured, place, thresholds)
+    if config and not subject.obstacle and _unsolvable(choices[0], measured, config):
+        config = with_overrides(config, train={"solver": "sgd"})
+        notes += (f"train.solver: exact is for a head alone, and {choices[0].title} moves stages: it is sgd here",)
     transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
     plan = None if subject.obstacle else _plan(choices[0], measured, transfer, train)
     return Advice(
@@ -101,10 +105,7 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
         why=why_sentences(measured, evidence, place, choices),
-        notes=(
-            *_notes(subject, measured, place, thresholds),
-            *_regularisers(measured, choices[0], thresholds.regularisers, config),
-        ),
+        notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),
     )
 
 
@@ -166,6 +167,16 @@ def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train
     width = measured.stages[: resolve_cut(wishes, stages)][-1].width
     head = DenseHead(width, measured.size.classes)  # the default one; the job resolves its own again
     return resolve_plan(wishes, train, stages, measured.task, head)
+
+
+def _unsolvable(choice: Choice, measured: Measurement, config: Config) -> bool:
+    """Whether the exact solver is asked for, and the preset's plan has no phase of a head alone."""
+    if config.train.solver != "exact":
+        return False
+    trained = config.train.model_copy(update={"solver": "sgd"})
+    wishes = config.transfer.model_copy(update={"head_first": config.transfer.head_first or 0})
+    plan = _plan(choice, measured, wishes, trained)
+    return all(phase.frozen < len(measured.stages[: plan.cut]) for phase in plan.phases)
 
 
 def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
