@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.advise import Advice, advice_text, advise, advise_images
+from toolkit.advise.subject import weights_of
 from toolkit.cli import Outcome
-from toolkit.config import CacheConfig, Config, SourceConfig, dump_config
+from toolkit.config import CacheConfig, Config, dump_config
+from toolkit.console import info
 from toolkit.deploy import expand_images
 from toolkit.errors import ConfigError
 from toolkit.files import clear_os_errors, write_text
@@ -29,7 +31,7 @@ def give_advice(
 
     Args:
         config: The job; None with ``images``.
-        images: Files, folders or patterns: in place of the config's data.
+        images: Files, folders or patterns: in place of the config's images, and prepared like those.
         network: Network for ``images``; by default the config's.
         weights: Its weights, a file or URL; by default the config's, or else Paddle's own.
         sample: Images to look at, at most.
@@ -77,14 +79,24 @@ def _check(
 def _of_images(
     config: Config | None, images: Sequence[str], network: str | None, weights: str | None, options: dict[str, Any]
 ) -> Advice:
+    if config is None:
+        return advise_images(expand_images(images), network or "", weights or True, cache=CacheConfig(), **options)
+    model = config.model
     pretrained: bool | str | Path = weights or True
-    if config is not None and weights is None and not isinstance(config.model.pretrained, SourceConfig):
-        pretrained = config.model.pretrained if network in (None, config.model.name) else True
-    name = network or (config.model.name if config else "")
-    options = {**options, "cache": config.cache if config else CacheConfig()}
-    if config is not None:
-        options["device"] = config.train.device
-    return advise_images(expand_images(images), name, pretrained, **options)
+    if weights is None and network in (None, model.name):
+        pretrained = weights_of(config)
+    elif weights is None and model.pretrained is not True:
+        info(f"model.pretrained is for {model.name}: {network} starts from Paddle's own weights")
+    return advise_images(
+        expand_images(images),
+        network or model.name,
+        pretrained,
+        device=config.train.device,
+        cache=config.cache,
+        data=config.data,
+        in_channels=model.in_channels,
+        **options,
+    )
 
 
 def _write_config(advice: Advice, path: Path) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.advise.made import measurement
 from toolkit.advise import advise, advise_images, load_thresholds
 from toolkit.advise.activations import Activations, activations
 from toolkit.advise.advisor import _config, _plan, judge
@@ -18,11 +20,11 @@ from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.subject import subject_of
+from toolkit.advise.subject import Subject, subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
-from toolkit.data import BatchLoader
+from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
 from toolkit.errors import ConfigError, DataError
 from toolkit.jobs import train
@@ -333,6 +335,40 @@ def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError):
         give_advice(None, [str(tmp_path / "empty")], "resnet18", str(backbone))
     assert advise_images([root / "x" / "0.png"], "resnet18", backbone, cache=CacheConfig(dir=tmp_path / "c")).notes
+
+
+def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, seen = images_in(tmp_path / "photos", {"x": 3}), []
+
+    def remember(subject: Subject, **options: Any) -> Measurement:
+        seen.append(subject)
+        return measurement()
+
+    monkeypatch.setattr("toolkit.advise.advisor.measure", remember)
+    model = {"pretrained": make().model.pretrained, "in_channels": 1}
+    data = {"image_size": 48, "crop_ratio": 0.5, "mean": (0.1,), "std": (0.2,)}
+    config = make(model=model, data=data)
+    give_advice(config, [str(root)])
+    assert (seen[0].network, seen[0].pretrained) == ("resnet18", config.model.pretrained)
+    assert seen[0].preprocessing == subject_of(config).preprocessing == Preprocessing(48, 0.5, (0.1,), (0.2,))
+    assert seen[0].in_channels == seen[0].images.channels == 1
+    give_advice(config, [str(root)], "vgg11", "own.pdparams")
+    assert (seen[1].network, seen[1].pretrained) == ("vgg11", "own.pdparams")
+    run = SimpleNamespace(best=tmp_path / "best.pdparams")
+    monkeypatch.setattr("toolkit.advise.subject.source_run", lambda config, wanted: run)
+    give_advice(make(model={"pretrained": {"config": "source.yaml"}}), [str(root)])
+    assert seen[2].pretrained == run.best
+    with pytest.raises(ConfigError, match=r"model\.pretrained is false"):
+        give_advice(make(model={"pretrained": False}), [str(root)])
+
+
+def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
+    network, root = tmp_path / "squeezenet.pdparams", images_in(tmp_path / "photos", {"x": 2})
+    write_weights(create_network("squeezenet1_1", None).state_dict(), network)
+    cache = CacheConfig(dir=tmp_path / "cache")
+    advice = advise_images([root / "x" / "0.png"], "squeezenet1_1", network, image_size=64, cache=cache)
+    assert [piece.name for piece in advice.evidence] == ["confidence"]
+    assert "confidence in its own classes is the only evidence of similarity: one alone decides nothing" in advice.notes
 
 
 @pytest.mark.parametrize(

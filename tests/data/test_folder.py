@@ -64,6 +64,13 @@ def test_a_class_may_be_called_train(make_folder: MakeFolder) -> None:
     )  # fmt: skip
 
 
+def test_images_without_class_folders_can_have_advice(make_folder: MakeFolder) -> None:
+    root = make_folder({"photos": 2}) / "photos"
+    with pytest.raises(DataError, match="has no class folders") as caught:
+        read_folder(DataConfig(root=root))
+    assert f"tools/advise.py --images {root}" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [

@@ -18,7 +18,7 @@ from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.subject import Subject, subject_of, unlabelled
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
-from toolkit.config import CacheConfig, Config, TrainConfig, TransferConfig, with_overrides
+from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
 from toolkit.runtime import select_device
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
@@ -61,6 +61,8 @@ def advise_images(
     device: str = "auto",
     cache: CacheConfig | None = None,
     image_size: int | None = None,
+    data: DataConfig | None = None,
+    in_channels: int | None = None,
 ) -> Advice:
     """The same for images without labels: what needs labels is left out.
 
@@ -71,11 +73,14 @@ def advise_images(
         sample: Images to look at, at most.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
         cache: Where the measurement is kept.
-        image_size: Side of the square input, pixels; by default the network's own.
+        image_size: Side of the square input, pixels; by default that of ``data``, or else the network's own.
+        data: How images are prepared: ``image_size``, ``crop_ratio``, ``mean``, ``std`` and ``workers`` count.
+        in_channels: Channels of the images, as ``model.in_channels``.
     """
-    chosen = select_device(device)
-    subject = unlabelled(images, network, pretrained, image_size)
-    measured = measure(subject, sample=sample, cache=cache or CacheConfig(), device=chosen)
+    chosen, data = select_device(device), data or DataConfig()
+    prepared = data.model_copy(update={"image_size": image_size}) if image_size else data
+    subject = unlabelled(images, network, pretrained, prepared, in_channels)
+    measured = measure(subject, sample=sample, cache=cache or CacheConfig(), device=chosen, workers=data.workers)
     return judge(subject, measured, load_thresholds(), None)
 
 
@@ -89,7 +94,7 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         config: The job; None where there is none.
     """
     evidence, place, choices = recommend(measured, thresholds)
-    notes = _notes(subject, measured, place, thresholds)
+    notes = _notes(subject, measured, evidence, place, thresholds)
     if config and not subject.obstacle and _unsolvable(choices[0], measured, config):
         config = with_overrides(config, train={"solver": "sgd"})
         notes += (f"train.solver: exact is for a head alone, and {choices[0].title} moves stages: it is sgd here",)
@@ -229,7 +234,9 @@ def _options(config: Config) -> dict[str, bool]:
     }
 
 
-def _notes(subject: Subject, measured: Measurement, place: Place, thresholds: Thresholds) -> tuple[str, ...]:
+def _notes(
+    subject: Subject, measured: Measurement, evidence: Sequence[Evidence], place: Place, thresholds: Thresholds
+) -> tuple[str, ...]:
     notes = []
     if subject.obstacle:
         notes.append(f"these images cannot be trained on as they are: {subject.obstacle}")
@@ -240,6 +247,8 @@ def _notes(subject: Subject, measured: Measurement, place: Place, thresholds: Th
     for name, why in measured.missing.items():
         reasons.setdefault(why, []).append(MISSING.get(name, name))
     notes += [f"left out, as {why}: {', '.join(names)}" for why, names in reasons.items()]
+    if len(evidence) == 1:
+        notes.append(f"{evidence[0].title} is the only evidence of similarity: one alone decides nothing")
     if place.dissenting:
         names = ", ".join(MISSING[name] for name in place.dissenting)
         notes.append(f"the evidence disagrees ({names}): try the runner-up too (tools/compare.py)")

@@ -19,7 +19,7 @@ from toolkit.errors import ConfigError, DataError
 from toolkit.task import TaskName
 from toolkit.zoo import get_spec
 
-__all__ = ["Subject", "subject_of", "unlabelled"]
+__all__ = ["Subject", "subject_of", "unlabelled", "weights_of"]
 
 _RGB = 3
 
@@ -67,21 +67,16 @@ def subject_of(config: Config) -> Subject:
         ConfigError: The config starts from random weights.
         ToolkitError: Anything else in the config that does not fit the data or the network.
     """
-    if config.model.pretrained is False:
-        raise ConfigError(
-            "advice is about how to use pretrained weights, but model.pretrained is false",
-            hint="set model.pretrained, or train with transfer.preset: scratch",
-        )
+    weights = weights_of(config)
     spec = get_spec(config.model.name)
     channels = config.model.in_channels or _RGB
     images, classes, crop, obstacle = _read(config.data, config.task, channels)
     mean, std = normalisation(config.data, spec.mean, spec.std, channels)
     size = config.data.image_size or spec.input_size
-    wanted = config.model.pretrained
     return Subject(
         name=config.name,
         network=spec.name,
-        pretrained=source_run(config, wanted).best if isinstance(wanted, SourceConfig) else wanted,
+        pretrained=weights,
         images=images,
         labelled=True,
         task=config.task,
@@ -90,6 +85,22 @@ def subject_of(config: Config) -> Subject:
         in_channels=config.model.in_channels,
         obstacle=obstacle,
     )
+
+
+def weights_of(config: Config) -> bool | str | Path:
+    """Where a config's pretrained weights come from: True, a file or a URL; a source task is trained if need be.
+
+    Raises:
+        ConfigError: The config starts from random weights.
+        ToolkitError: The source task cannot be trained.
+    """
+    if config.model.pretrained is False:
+        raise ConfigError(
+            "advice is about how to use pretrained weights, but model.pretrained is false",
+            hint="set model.pretrained, or train with transfer.preset: scratch",
+        )
+    wanted = config.model.pretrained
+    return source_run(config, wanted).best if isinstance(wanted, SourceConfig) else wanted
 
 
 def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tuple[str, ...], float, str | None]:
@@ -110,7 +121,11 @@ def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tu
 
 
 def unlabelled(
-    paths: Sequence[Path], network: str, pretrained: bool | str | Path = True, image_size: int | None = None
+    paths: Sequence[Path],
+    network: str,
+    pretrained: bool | str | Path = True,
+    data: DataConfig | None = None,
+    in_channels: int | None = None,
 ) -> Subject:
     """Images without labels.
 
@@ -118,17 +133,21 @@ def unlabelled(
         paths: The files; those that cannot be read are left out, with a warning.
         network: Name of a network.
         pretrained: Where its weights come from.
-        image_size: Side of the square input, pixels; by default the network's own.
+        data: How images are prepared: ``image_size``, ``crop_ratio``, ``mean`` and ``std`` count; by default as the
+            network wants them.
+        in_channels: As in the config.
 
     Raises:
+        ConfigError: ``data.mean`` or ``data.std`` has another number of channels.
         DataError: No image can be read.
     """
-    spec = get_spec(network)
-    images = FileImages([str(path) for path in paths], np.zeros(len(paths), np.int64))
+    spec, data, channels = get_spec(network), data or DataConfig(), in_channels or _RGB
+    images = FileImages([str(path) for path in paths], np.zeros(len(paths), np.int64)).with_channels(channels)
     sound = drop_or_refuse_bad_files({"train": images}, skip=True)["train"]
     if not len(sound):
         raise DataError(f"none of the {len(paths)} images can be read", hint="give .jpg, .png, ... files")
-    crop = DataConfig().crop_ratio or FORMATS["folder"].crop_ratio
-    preprocessing = Preprocessing(image_size or spec.input_size, crop, tuple(spec.mean), tuple(spec.std))
+    mean, std = normalisation(data, spec.mean, spec.std, channels)
+    crop = data.crop_ratio or FORMATS[data.format].crop_ratio
+    preprocessing = Preprocessing(data.image_size or spec.input_size, crop, mean, std)
     name = paths[0].parent.name or "images"
-    return Subject(name, spec.name, pretrained, sound, False, "classification", (), preprocessing)
+    return Subject(name, spec.name, pretrained, sound, False, "classification", (), preprocessing, in_channels)

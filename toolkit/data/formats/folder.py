@@ -117,4 +117,8 @@ def _expected(root: Path) -> str:
         return "images.txt is there: use data.format: cub200"
     if list(root.glob("*list*.txt")):
         return "list files are there: use data.format: list"
+    if any(is_image_file(entry) for entry in root.iterdir()):
+        return (
+            f"sort the images into {root}/<class>/, or ask for advice without labels: tools/advise.py --images {root}"
+        )
     return "expected <root>/<class>/*.jpg, or <root>/train/<class>/*.jpg and <root>/val/<class>/*.jpg"
