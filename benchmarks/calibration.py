@@ -100,6 +100,7 @@ def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) 
         provisional=not tried,
         rows=sum(len(scores) for case in tried for scores in case.situation.scores.values()),
         sets=tuple(sorted({case.data for case in cases})),
+        networks=tuple(sorted({case.measured.network for case in cases})),
         size=derive_size(tried),
         evidence=derive_evidence(cases),
         rule=PresetRule(kind="matrix"),

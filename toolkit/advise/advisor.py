@@ -13,6 +13,7 @@ from toolkit.advise.choose import ADVISED, HEAD_ALONE, Choice, Situation, best_s
 from toolkit.advise.evidence import Evidence, evidence_of
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
+from toolkit.advise.outside import outside_note
 from toolkit.advise.place import Place, place_of
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.subject import Subject, subject_of, unlabelled
@@ -94,7 +95,8 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         config: The job; None where there is none.
     """
     evidence, place, choices = recommend(measured, thresholds)
-    notes = _notes(subject, measured, evidence, place, thresholds)
+    outside = outside_note(measured, situation_of(measured, place), thresholds)
+    notes = (*_notes(subject, measured, evidence, place, thresholds), *([outside] if outside else []))
     if config and not subject.obstacle and _unsolvable(choices[0], measured, config):
         config = with_overrides(config, train={"solver": "sgd"})
         notes += (f"train.solver: exact is for a head alone, and {choices[0].title} moves stages: it is sgd here",)
@@ -124,6 +126,8 @@ def recommend(measured: Measurement, thresholds: Thresholds) -> tuple[tuple[Evid
     evidence = evidence_of(measured, thresholds)
     place = place_of(measured.size, evidence, thresholds.size)
     choices = rank_presets(situation_of(measured, place), place, thresholds.rule)
+    if measured.task != "classification":  # losses are of top-1 accuracy
+        choices = [replace(choice, loss=None) for choice in choices]
     return evidence, place, _possible(choices, measured)
 
 

@@ -1,4 +1,4 @@
-"""Which preset: the cell's own, or the one that lost least in the calibration's situations of this kind."""
+"""Which preset: that of the first branch that applies, or the cell's own where the calibration says nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from toolkit.advise.measurement import Depth
 from toolkit.advise.place import Place
 from toolkit.advise.thresholds import Branch, Cell, PresetRule
 
-__all__ = ["ADVISED", "HEAD_ALONE", "Choice", "Situation", "best_stage", "branch_of", "rank_presets"]
+__all__ = [
+    "ADVISED",
+    "HEAD_ALONE",
+    "REACH",
+    "Choice",
+    "Situation",
+    "best_stage",
+    "branch_of",
+    "own_preset",
+    "rank_presets",
+    "within_reach",
+]
 
 ADVISED = (
     "small_similar",
@@ -20,7 +31,7 @@ ADVISED = (
     "small_different/finetune_most",
 )
 """Presets that advice may name, the cheapest first."""
-_REACH = 8
+REACH = 8
 """What was found with so many images holds for so many times as many; for more the matrix holds."""
 HEAD_ALONE = "small_similar", "small_different/shallow_features"
 """Those among them that train nothing but a head."""
@@ -60,7 +71,8 @@ class Choice:
 
     Attributes:
         title: ``small_different/shallow_features``.
-        loss: How much worse than the best it was in situations like this one, in the metric's unit; None: not known.
+        loss: How much worse than the best it was in the calibration's situations of this branch, in top-1 accuracy;
+            None: not known, or another metric counts here.
         branch: Which kind of situation this is; None: the matrix decided.
         situations: Of how many situations that is the mean.
     """
@@ -80,6 +92,11 @@ def branch_of(here: Situation, rule: PresetRule) -> Branch:
     return "rest" if here.batch_norm or here.similar >= 0.5 else "unlike"
 
 
+def own_preset(cell: Cell) -> str:
+    """Title of the matrix's own preset for a cell."""
+    return _OF_CELL[cell][0]
+
+
 def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice]:
     """Presets, the recommended one first; at least two.
 
@@ -89,7 +106,7 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
         rule: What decides.
     """
     own = [Choice(title) for title in _OF_CELL[place.cell]]
-    if rule.kind == "matrix" or not _within(here, rule):
+    if rule.kind == "matrix" or not within_reach(here, rule):
         return own
     branch = branch_of(here, rule)
     found = rule.branches.get(branch)
@@ -100,9 +117,9 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
     return [Choice(title, found.losses.get(title), branch, found.situations) for title in titles]
 
 
-def _within(here: Situation, rule: PresetRule) -> bool:
+def within_reach(here: Situation, rule: PresetRule) -> bool:
     """Whether some situation had nearly as many images: beyond all of them the calibration says nothing."""
-    return here.train_images <= _REACH * rule.most_images and here.per_class <= _REACH * rule.most_per_class
+    return here.train_images <= REACH * rule.most_images and here.per_class <= REACH * rule.most_per_class
 
 
 def best_stage(depth: Depth, allowed: Sequence[int] | None = None) -> int:

@@ -14,7 +14,7 @@ from toolkit.advise.activations import Activations, activations
 from toolkit.advise.certainty import certainty
 from toolkit.advise.keep import Keeper
 from toolkit.advise.logme import logme
-from toolkit.advise.measurement import Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
+from toolkit.advise.measurement import NO_CLASSIFIER, Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
 from toolkit.advise.probe import chance_of, knn_score, linear_score, usable_rows
 from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
 from toolkit.advise.subject import Subject
@@ -246,7 +246,7 @@ class _Measuring:
 
     def _own(self, seen: Activations) -> Own | None:
         if not self.own:
-            self.missing["confidence"] = "the weights bring no classifier of their own"
+            self.missing["confidence"] = NO_CLASSIFIER
             return None
         if not np.isfinite(seen.outputs).all():
             self.missing["confidence"] = _NOT_FINITE

@@ -7,7 +7,10 @@ from pydantic import BaseModel, ConfigDict
 from toolkit.stage import StageInfo
 from toolkit.task import TaskName
 
-__all__ = ["Codes", "Depth", "Distances", "Measurement", "Own", "Pair", "Size", "StageFacts"]
+__all__ = ["NO_CLASSIFIER", "Codes", "Depth", "Distances", "Measurement", "Own", "Pair", "Size", "StageFacts"]
+
+NO_CLASSIFIER = "the weights bring no classifier of their own"
+"""Why confidence is missing with weights of another task."""
 
 
 class _Facts(BaseModel):

@@ -151,6 +151,7 @@ class Thresholds(_Numbers):
         provisional: No results stand behind size and preset: they are set by hand.
         rows: Results that it was derived from.
         sets: Data sets that it was derived from.
+        networks: Networks that it was derived with.
         size: Small or large.
         evidence: Similar or different: one rule a piece of evidence.
         rule: Which preset.
@@ -161,6 +162,7 @@ class Thresholds(_Numbers):
     provisional: bool
     rows: int
     sets: tuple[str, ...]
+    networks: tuple[str, ...] = ("mobilenet_v2", "squeezenet1_1")
     size: SizeRule
     evidence: dict[str, EvidenceRule]
     rule: PresetRule
