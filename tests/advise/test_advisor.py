@@ -11,9 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.advise.made import measurement
-from toolkit.advise import advise, advise_images, load_thresholds
+from toolkit.advise import advice_text, advise, advise_images, load_thresholds
 from toolkit.advise.activations import Activations, activations
 from toolkit.advise.advisor import _config, _plan, judge
 from toolkit.advise.batchnorm import layer_distance
@@ -214,6 +215,7 @@ def test_a_preset_that_moves_stages_is_not_solved(make: Make, preset: str, head_
 
 
 def test_one_class(make: Make, tmp_path: Path) -> None:
+    console = Console(width=200)
     root = images_in(tmp_path / "one", {"only": 10})
     advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
     assert advice.plan is None
@@ -222,6 +224,10 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     assert {"batchnorm", "confidence"} == {piece.name for piece in advice.evidence}
     assert "one class only" in advice.measured.missing["probe"]
     assert any("at least 2 classes" in note for note in advice.notes)
+    assert "for 1 class:" in advice.why[0]
+    with console.capture() as printed:
+        console.print(*advice_text(advice))
+    assert f"none yet; with images that can be trained on it would be {advice.choices[0].title}" in printed.get()
     with pytest.raises(ConfigError, match="nothing to train on"):
         train(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
 
@@ -400,6 +406,8 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     assert "\n# epochs: " in output.read_text(encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml") == 2
+    assert "counting most" not in text
+    assert "same branch of the rule" in text
     assert "&lt;b&gt;digits" in text
     assert "<b>digits" not in text
     assert "http" not in text.replace("http://www.w3.org", "")

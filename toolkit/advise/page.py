@@ -9,7 +9,7 @@ from toolkit.advise.advice import Advice
 from toolkit.advise.figures import depth_figure, distance_figure
 from toolkit.advise.tables import CELLS, IDEAS
 from toolkit.advise.thresholds import load_thresholds
-from toolkit.advise.words import MISSING, number, says, tuning_words
+from toolkit.advise.words import MISSING, no_plan_words, number, says, tuning_words, unlike_the_matrix
 from toolkit.files import clear_os_errors
 from toolkit.pages import new_environment
 from toolkit.pages import write_page as save_page
@@ -59,6 +59,8 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
         "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
         "metric": metric,
+        "unlike": unlike_the_matrix(place, advice.choices[0].title),
+        "losses": any(choice.loss is not None for choice in advice.choices),
         "recommended": _recommended(advice),
         "choices": [
             (choice, *_preset_words(choice.title), advice.trained.get(choice.title)) for choice in advice.choices
@@ -76,7 +78,7 @@ def _preset_words(title: str) -> tuple[str, str]:
 def _recommended(advice: Advice) -> list[tuple[str, str]]:
     plan = advice.plan
     if plan is None:
-        return [("preset", f"none yet; for data of this cell it would be {advice.choices[0].title}")]
+        return [("preset", no_plan_words(advice.choices))]
     rows = [
         ("preset", f"{plan.title}: {_preset_words(advice.choices[0].title)[0]}"),
         ("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept"),

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from toolkit.advise.evidence import Evidence
-from toolkit.advise.words import MISSING, number, says, tuning_words
+from toolkit.advise.words import MISSING, no_plan_words, number, says, tuning_words, unlike_the_matrix
 from toolkit.console import new_table
 
 if TYPE_CHECKING:
@@ -53,6 +53,9 @@ def matrix_table(advice: Advice) -> Table:
         table.add_row(f"{size}\n{sure:.0%}", *words)
     table.columns[1].header = f"similar to ImageNet {place.similar:.0%}"
     table.columns[2].header = f"different from it {1 - place.similar:.0%}"
+    if unlike_the_matrix(place, advice.choices[0].title):
+        table.caption = f"the cells show the matrix's own presets; the advice here is {advice.choices[0].title}"
+        table.caption_justify = "left"
     return table
 
 
@@ -66,7 +69,7 @@ def evidence_table(advice: Advice) -> Table:
     table.add_row("training images", f"{size.images:,}", "", "", advice.place.size, "")
     if size.classes and advice.measured.task != "regression":
         words = f"least {size.least:,}, median {size.median:,.0f}, most {size.most:,} (1 to {size.imbalance:.1f})"
-        table.add_row(f"images of each of {size.classes} classes", words, "", "", "", "")
+        table.add_row(f"images of each class ({size.classes:,} in all)", words, "", "", "", "")
     for piece in advice.evidence:
         table.add_row(piece.title, number(piece.value), *map(_span, piece.reference), _says(piece), piece.source)
     for name, why in advice.measured.missing.items():
@@ -82,7 +85,7 @@ def recommendation_table(advice: Advice) -> Table:
     table.show_header = False
     plan = advice.plan
     if plan is None:
-        table.add_row("preset", f"none yet; for data of this cell it would be {advice.choices[0].title}")
+        table.add_row("preset", no_plan_words(advice.choices))
         return table
     table.add_row("preset", f"[bold]{plan.title}[/]")
     table.add_row("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from toolkit.advise.choose import Choice
+from toolkit.advise.choose import Choice, own_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place
@@ -17,7 +17,16 @@ from toolkit.transfer import get_preset
 if TYPE_CHECKING:
     from toolkit.advise.advice import Advice
 
-__all__ = ["MISSING", "number", "regulariser_sentence", "says", "tuning_words", "why_sentences"]
+__all__ = [
+    "MISSING",
+    "no_plan_words",
+    "number",
+    "regulariser_sentence",
+    "says",
+    "tuning_words",
+    "unlike_the_matrix",
+    "why_sentences",
+]
 
 MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in EVIDENCE})
 """Name of a piece of evidence -> its title."""
@@ -30,8 +39,8 @@ _WHERE: Mapping[Branch, str] = MappingProxyType(
         "rest": "In situations like this one",
     }
 )
-_THINGS: Mapping[TaskName, str] = MappingProxyType(
-    {"classification": "classes", "multilabel": "labels", "regression": "targets"}
+_THINGS: Mapping[TaskName, tuple[str, str]] = MappingProxyType(
+    {"classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("target", "targets")}
 )
 
 
@@ -61,7 +70,17 @@ def why_sentences(
     measured: Measurement, evidence: Sequence[Evidence], place: Place, choices: Sequence[Choice]
 ) -> tuple[str, str, str]:
     """Three sentences: why this size, why so similar, why this preset."""
-    return (_size(measured, place), _similarity(measured, evidence, place), _preset(measured, choices))
+    return (_size(measured, place), _similarity(measured, evidence, place), _preset(place, choices))
+
+
+def unlike_the_matrix(place: Place, title: str) -> bool:
+    """Whether a preset is not that of the data's cell, in any variant."""
+    return title.partition("/")[0] != place.cell
+
+
+def no_plan_words(choices: Sequence[Choice]) -> str:
+    """What stands in place of a preset where nothing can be trained."""
+    return f"none yet; with images that can be trained on it would be {choices[0].title}"
 
 
 def regulariser_sentence(found: Regulariser) -> str:
@@ -75,17 +94,23 @@ def regulariser_sentence(found: Regulariser) -> str:
 
 def _size(measured: Measurement, place: Place) -> str:
     size = measured.size
-    what = f"There are {size.images:,} training images"
+    what = f"There {'is' if size.images == 1 else 'are'} {_counted(size.images, 'training image', 'training images')}"
     if size.classes:
-        what += f" for {size.classes} {_THINGS[measured.task]}"
-    if size.classes and measured.task != "regression":
+        what += f" for {_counted(size.classes, *_THINGS[measured.task])}"
+    if size.classes > 1 and measured.task != "regression":
         what += f", {size.median:,.0f} of the median one"
-    so = (
-        "enough to move many weights without learning the images by heart"
-        if place.size == "large"
-        else "too few to move many of the network's weights freely"
-    )
-    return f"{what}: that is {place.size}, {so}."
+    own = own_preset(place.cell)
+    cell = f"{place.size} and {place.similarity}"
+    return f"{what}: that is {place.size}, and the matrix's own preset for {cell} data is {own} ({_idea(own)})."
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _idea(title: str) -> str:
+    name, _, variant = title.partition("/")
+    return get_preset(name, variant or None).description.rpartition(": ")[2]
 
 
 def _similarity(measured: Measurement, evidence: Sequence[Evidence], place: Place) -> str:
@@ -106,14 +131,19 @@ def _similarity(measured: Measurement, evidence: Sequence[Evidence], place: Plac
     )
 
 
-def _preset(measured: Measurement, choices: Sequence[Choice]) -> str:
+def _preset(place: Place, choices: Sequence[Choice]) -> str:
+    """Why this preset: as the matrix has it, or what speaks for another one."""
     first, second = choices[:2]
-    name, _, variant = first.title.partition("/")
-    idea = get_preset(name, variant or None).description.rpartition(": ")[2]
-    if first.loss is None or second.loss is None:
-        return f"For such data the rule is {first.title} ({idea}); next comes {second.title}."
-    assert first.branch is not None
-    return (
-        f"{_WHERE[first.branch]}, the calibration found {first.title} ({idea}) best: in {first.situations} situations "
-        f"it lost {100 * first.loss:.1f} points to the best preset on average, {second.title} {100 * second.loss:.1f}."
-    )
+    if first.branch is None:
+        return f"The advice is the matrix's own preset, {first.title}; next comes {second.title}."
+    unlike = unlike_the_matrix(place, first.title)
+    own = next((choice for choice in choices if choice.title == own_preset(place.cell)), None) if unlike else None
+    what = f"the advice is {first.title}"
+    if unlike:
+        what += f" ({_idea(first.title)}), unlike the matrix's own preset ({own_preset(place.cell)}),"
+    kind = f"in the calibration's {_counted(first.situations, 'situation', 'situations')} of this kind"
+    losses = [f"{one.title} {100 * one.loss:.1f}" for one in (own, second) if one and one.loss is not None]
+    lost = "" if first.loss is None else f": {100 * first.loss:.1f} points to the best preset on average"
+    if lost and losses:
+        lost += f" ({', '.join(dict.fromkeys(losses))})"
+    return f"{_WHERE[first.branch]}, {what} because {kind} it lost least{lost}."
