@@ -23,6 +23,7 @@ from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.subject import Subject, subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
+from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
 from toolkit.data import BatchLoader, Preprocessing
@@ -64,6 +65,16 @@ def test_advice_on_digits(make: Make) -> None:
     }
     assert all(piece["source"] and len(piece["reference"]["similar"]) == 2 for piece in found["evidence"])
     assert found["data"]["images"] == found["sample"] == 36
+    detail = {piece["name"]: piece["detail"] for piece in found["evidence"]}
+    codes, own = advice.measured.codes, advice.measured.own
+    assert detail["knn"] == {**codes.knn.model_dump(), "chance": codes.chance}
+    assert detail["probe"] == {**codes.probe.model_dump(), "chance": codes.chance}
+    assert detail["logme"] == codes.logme.model_dump()
+    assert detail["confidence"] == {"entropy": own.entropy, "chance": 0.001}
+    assert detail["depth"]["top"] == found["depth"][-1]["score"]
+    assert detail["batchnorm"]["nearest_layer"] == min(found["statistics_by_layer"])
+    shares = found["data"]["images_per_weight"]
+    assert shares == {title: pytest.approx(36 / count) for title, count in found["trainable"].items()}
     assert len(found["depth"]) == len(advice.measured.stages)
     assert found["preset"]
     assert found["runner_up"]["preset"]
@@ -228,6 +239,7 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     with console.capture() as printed:
         console.print(*advice_text(advice))
     assert f"none yet; with images that can be trained on it would be {advice.choices[0].title}" in printed.get()
+    assert "confidence in its own classes: entropy" in printed.get()
     with pytest.raises(ConfigError, match="nothing to train on"):
         train(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
 
@@ -407,7 +419,9 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml") == 2
     assert "counting most" not in text
+    assert f"entropy {shown(outcome.json['evidence'][1]['detail']['entropy'])}" in text
     assert "same branch of the rule" in text
+    assert "ImageNet: " not in text  # a preset's own cell, which need not be that of the data
     assert "&lt;b&gt;digits" in text
     assert "<b>digits" not in text
     assert "http" not in text.replace("http://www.w3.org", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.advise.made import measurement
+from tests.advise.made import measurement, strange
 from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend, situation_of
 from toolkit.advise.measurement import NO_CLASSIFIER, Measurement, Size
@@ -17,9 +17,9 @@ from toolkit.advise.words import why_sentences
 SHALLOW = "small_different/shallow_features"
 
 
-def advising(preset: str, **changes: Any) -> Thresholds:
+def advising(preset: str, loss: float = 0.012, **changes: Any) -> Thresholds:
     """The installed numbers with a rule that always names one preset, for small data up to 1e6 images."""
-    losses = {"small_similar": 0.05, "finetune": 0.02, SHALLOW: 0.09, preset: 0.012}
+    losses = {"small_similar": 0.05, "finetune": 0.02, SHALLOW: 0.09, preset: loss}
     found = BranchRule(preset=preset, losses=losses, situations=14)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
     size = load_thresholds().size.model_copy(update={"images": 1e6})
@@ -50,7 +50,13 @@ def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     )
     found = why(measurement(), advising("small_similar"))[2]
     assert "unlike" not in found
-    assert "the advice is small_similar because in" in found
+    assert "the advice is small_similar, because in" in found
+    far = strange()
+    evidence, place, choices = recommend(far, advising(SHALLOW))
+    found = why_sentences(far, evidence, place, choices)[2]
+    assert "it lost least" in found
+    assert f"{SHALLOW} (a head on frozen features from the middle of the backbone), the other variant of the" in found
+    assert "it lost little: 3.0 points" in why(measurement(), advising("large_similar", loss=0.03))[2]
     matrix = advising("finetune").model_copy(update={"rule": PresetRule(kind="matrix")})
     assert why(measurement(), matrix)[2] == (
         "The advice is the matrix's own preset, small_similar; next comes large_similar."
@@ -63,7 +69,9 @@ def test_losses_in_accuracy_are_not_named_for_other_metrics(task: str) -> None:
     choices = recommend(measured, advising("finetune"))[2]
     assert choices[0].title == "finetune"
     assert {choice.loss for choice in choices} == {None}
-    assert "points" not in why(measured, advising("finetune"))[2]
+    found = why(measured, advising("finetune"))[2]
+    assert "points" not in found
+    assert found.endswith("because the rule took it from the calibration's 14 situations of this kind.")
 
 
 def test_what_lies_outside_of_the_calibration_is_one_line() -> None:

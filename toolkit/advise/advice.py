@@ -85,7 +85,7 @@ class Advice:
             "missing": self.measured.missing,
             "dissenting": list(self.place.dissenting),
             "sample": self.measured.sample,
-            "data": {**self.measured.size.model_dump(), "imbalance": round(self.measured.size.imbalance, 3)},
+            "data": self._size(),
             "trainable": self.trained,
             "depth": self._depth(),
             "statistics_by_layer": list(self.measured.batchnorm.layers) if self.measured.batchnorm else None,
@@ -93,6 +93,11 @@ class Advice:
             "notes": list(self.notes),
             "seconds": self.measured.seconds,
         }
+
+    def _size(self) -> dict[str, Any]:
+        size = self.measured.size
+        shares = {title: size.images / count for title, count in self.trained.items() if count}
+        return {**size.model_dump(), "imbalance": round(size.imbalance, 3), "images_per_weight": shares}
 
     def _depth(self) -> list[dict[str, Any]] | None:
         depth = self.measured.depth

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from toolkit.advise.measurement import Measurement
+from toolkit.advise.measurement import Depth, Measurement
 from toolkit.advise.probe import skill
 from toolkit.advise.thresholds import Thresholds
 
@@ -29,6 +29,7 @@ class EvidenceSpec:
         meaning: What it measures, and what not.
         source: Where it comes from.
         value: Its number, from what was measured; None where that is missing.
+        detail: What the number was made of, by name, where ``value`` is not None.
         error: Standard error of the number, where few images make it uncertain; 0 where there are values enough.
     """
 
@@ -37,6 +38,7 @@ class EvidenceSpec:
     meaning: str
     source: str
     value: Callable[[Measurement], float | None]
+    detail: Callable[[Measurement], dict[str, float]]
     error: Callable[[Measurement], float] = lambda measured: 0.0
 
 
@@ -55,6 +57,8 @@ class Evidence:
         meaning: What it measures.
         source: Where it comes from.
         images: On how many images.
+        detail: What the number was made of: scores with the pretrained and the random network and without looking, as
+            accuracies (of labels mean average precision, of targets R2); entropy as the part of no idea at all; nats.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Evidence:
     meaning: str
     source: str
     images: int
+    detail: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -79,8 +84,12 @@ def _top_gain(measured: Measurement) -> float | None:
     depth = measured.depth
     if depth is None or len(depth.scores) < 2:
         return None
-    below = depth.scores[: max(1, int(_LOWER * len(depth.scores)))]
-    return skill(depth.scores[-1], depth.chance) - skill(max(below), depth.chance)
+    return skill(depth.scores[-1], depth.chance) - skill(max(_lower(depth)), depth.chance)
+
+
+def _lower(depth: Depth) -> tuple[float, ...]:
+    """Scores of the lower half of the stages."""
+    return depth.scores[: max(1, int(_LOWER * len(depth.scores)))]
 
 
 def _confidence_error(measured: Measurement) -> float:
@@ -113,6 +122,30 @@ def _top_error(measured: Measurement) -> float:
     return math.sqrt(2) * depth.errors[-1] / max(1e-6, 1 - depth.chance) if depth else 0.0
 
 
+def _layers(measured: Measurement) -> dict[str, float]:
+    layers = measured.batchnorm.layers if measured.batchnorm else ()
+    return {"nearest_layer": min(layers), "farthest_layer": max(layers)} if layers else {}
+
+
+def _predictions(measured: Measurement) -> dict[str, float]:
+    own = measured.own
+    return {"entropy": own.entropy, "chance": 1 / own.classes} if own else {}
+
+
+def _halves(measured: Measurement) -> dict[str, float]:
+    depth = measured.depth
+    return {"top": depth.scores[-1], "lower_half": max(_lower(depth)), "chance": depth.chance} if depth else {}
+
+
+def _both(measured: Measurement, which: Literal["knn", "probe", "logme"]) -> dict[str, float]:
+    """The score of both networks, and without looking at the images."""
+    codes = measured.codes
+    if codes is None:
+        return {}
+    pair = {"knn": codes.knn, "probe": codes.probe, "logme": codes.logme}[which]
+    return {**pair.model_dump(), **({} if which == "logme" else {"chance": codes.chance})}
+
+
 EVIDENCE: tuple[EvidenceSpec, ...] = (
     EvidenceSpec(
         "batchnorm",
@@ -121,6 +154,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "channels, mean over layers): colours, edges, texture, blur; not what the images show",
         "Li et al. 2016, arXiv:1603.04779",
         lambda measured: measured.batchnorm.mean if measured.batchnorm else None,
+        _layers,
     ),
     EvidenceSpec(
         "confidence",
@@ -128,6 +162,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "mean largest probability of the network's own predictions: how much the images look like something it knows",
         "Hendrycks & Gimpel 2016, arXiv:1610.02136",
         lambda measured: measured.own.confidence if measured.own else None,
+        _predictions,
         _confidence_error,
     ),
     EvidenceSpec(
@@ -137,6 +172,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "late, specialised stages help here",
         "Alain & Bengio 2016, arXiv:1610.01644; Yosinski et al. 2014, arXiv:1411.1792",
         _top_gain,
+        _halves,
         _top_error,
     ),
     EvidenceSpec(
@@ -145,6 +181,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "5 nearest neighbours on the network's features minus the same on a random network's, from 0 to 1",
         "Wu et al. 2018, arXiv:1805.01978",
         lambda measured: _gain(measured, "knn"),
+        lambda measured: _both(measured, "knn"),
         lambda measured: _gain_error(measured, "knn"),
     ),
     EvidenceSpec(
@@ -153,6 +190,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "cross-validated linear probe on the network's features minus the same on a random network's, from 0 to 1",
         "Alain & Bengio 2016, arXiv:1610.01644",
         lambda measured: _gain(measured, "probe"),
+        lambda measured: _both(measured, "probe"),
         lambda measured: _gain_error(measured, "probe"),
     ),
     EvidenceSpec(
@@ -161,6 +199,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "log evidence of a linear model on the features minus the same on a random network's, nats an image",
         "You et al. 2021, arXiv:2102.11005",
         lambda measured: measured.codes.logme.pretrained - measured.codes.logme.random if measured.codes else None,
+        lambda measured: _both(measured, "logme"),
         lambda measured: 1 / math.sqrt(measured.codes.images) if measured.codes else 0.0,  # log densities vary by 0.7
     ),
 )
@@ -196,6 +235,7 @@ def evidence_of(measured: Measurement, thresholds: Thresholds) -> tuple[Evidence
                 spec.meaning,
                 spec.source,
                 where.images if where else 0,
+                spec.detail(measured),
             )
         )
     return tuple(found)

@@ -9,7 +9,16 @@ from toolkit.advise.advice import Advice
 from toolkit.advise.figures import depth_figure, distance_figure
 from toolkit.advise.tables import CELLS, IDEAS
 from toolkit.advise.thresholds import load_thresholds
-from toolkit.advise.words import MISSING, no_plan_words, number, says, tuning_words, unlike_the_matrix
+from toolkit.advise.words import (
+    MISSING,
+    detail_words,
+    idea_of,
+    no_plan_words,
+    number,
+    says,
+    tuning_words,
+    unlike_the_matrix,
+)
 from toolkit.files import clear_os_errors
 from toolkit.pages import new_environment
 from toolkit.pages import write_page as save_page
@@ -33,7 +42,7 @@ def write_page(advice: Advice, path: Path) -> Path:
         ToolkitError: It cannot be written.
     """
     environment = new_environment("toolkit.advise")
-    environment.filters.update(brief=number, says=says, grouped=lambda value: f"{value:,.0f}")
+    environment.filters.update(brief=number, says=says, detail=detail_words, grouped=lambda value: f"{value:,.0f}")
     page = environment.get_template("advice.html").render(_facts(advice))
     with clear_os_errors(str(path), place="--html"):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,16 +72,16 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "losses": any(choice.loss is not None for choice in advice.choices),
         "recommended": _recommended(advice),
         "choices": [
-            (choice, *_preset_words(choice.title), advice.trained.get(choice.title)) for choice in advice.choices
+            (choice, idea_of(choice.title), _source(choice.title), advice.trained.get(choice.title))
+            for choice in advice.choices
         ],
         "stages": [stage.name for stage in measured.stages],
     }
 
 
-def _preset_words(title: str) -> tuple[str, str]:
+def _source(title: str) -> str:
     name, _, variant = title.partition("/")
-    spec = get_preset(name, variant or None)
-    return spec.description, spec.source
+    return get_preset(name, variant or None).source
 
 
 def _recommended(advice: Advice) -> list[tuple[str, str]]:
@@ -80,7 +89,7 @@ def _recommended(advice: Advice) -> list[tuple[str, str]]:
     if plan is None:
         return [("preset", no_plan_words(advice.choices))]
     rows = [
-        ("preset", f"{plan.title}: {_preset_words(advice.choices[0].title)[0]}"),
+        ("preset", f"{plan.title}: {idea_of(advice.choices[0].title)}"),
         ("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept"),
         ("learning rates", tuning_words(advice)),
         ("epochs", str(plan.epochs)),

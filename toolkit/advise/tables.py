@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from toolkit.advise.evidence import Evidence
-from toolkit.advise.words import MISSING, no_plan_words, number, says, tuning_words, unlike_the_matrix
+from toolkit.advise.words import MISSING, detail_words, no_plan_words, number, says, tuning_words, unlike_the_matrix
 from toolkit.console import new_table
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def evidence_table(advice: Advice) -> Table:
         table.add_row(piece.title, number(piece.value), *map(_span, piece.reference), _says(piece), piece.source)
     for name, why in advice.measured.missing.items():
         table.add_row(MISSING.get(name, name), "–", "", "", f"not measured: {escape(why)}", "", style="dim")
-    table.caption = "similar, different: least and largest value of the sets of the calibration"
+    made_of = [f"{piece.title.partition(',')[0]}: {detail_words(piece)}" for piece in advice.evidence if piece.detail]
+    limits = "similar, different: least and largest value of the sets of the calibration"
+    table.caption = "\n".join([limits, *made_of])
     table.caption_justify = "left"
     return table
 

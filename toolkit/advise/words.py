@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
+    "detail_words",
+    "idea_of",
     "no_plan_words",
     "number",
     "regulariser_sentence",
@@ -47,6 +49,17 @@ _THINGS: Mapping[TaskName, tuple[str, str]] = MappingProxyType(
 def number(value: float) -> str:
     """A number of evidence: three decimals below 0.1, else two."""
     return f"{value:.3f}" if abs(value) < 0.1 else f"{value:.2f}"
+
+
+def detail_words(piece: Evidence) -> str:
+    """What the number of a piece of evidence was made of, on one line."""
+    return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in piece.detail.items())
+
+
+def idea_of(title: str) -> str:
+    """What a preset does, without the data that the matrix has it for."""
+    name, _, variant = title.partition("/")
+    return get_preset(name, variant or None).description.rpartition(": ")[2]
 
 
 def says(similar: float) -> str:
@@ -101,16 +114,11 @@ def _size(measured: Measurement, place: Place) -> str:
         what += f", {size.median:,.0f} of the median one"
     own = own_preset(place.cell)
     cell = f"{place.size} and {place.similarity}"
-    return f"{what}: that is {place.size}, and the matrix's own preset for {cell} data is {own} ({_idea(own)})."
+    return f"{what}: that is {place.size}, and the matrix's own preset for {cell} data is {own} ({idea_of(own)})."
 
 
 def _counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
-
-
-def _idea(title: str) -> str:
-    name, _, variant = title.partition("/")
-    return get_preset(name, variant or None).description.rpartition(": ")[2]
 
 
 def _similarity(measured: Measurement, evidence: Sequence[Evidence], place: Place) -> str:
@@ -136,14 +144,25 @@ def _preset(place: Place, choices: Sequence[Choice]) -> str:
     first, second = choices[:2]
     if first.branch is None:
         return f"The advice is the matrix's own preset, {first.title}; next comes {second.title}."
-    unlike = unlike_the_matrix(place, first.title)
-    own = next((choice for choice in choices if choice.title == own_preset(place.cell)), None) if unlike else None
+    title = own_preset(place.cell)
+    own = next((choice for choice in choices[1:] if choice.title == title), None)
     what = f"the advice is {first.title}"
-    if unlike:
-        what += f" ({_idea(first.title)}), unlike the matrix's own preset ({own_preset(place.cell)}),"
-    kind = f"in the calibration's {_counted(first.situations, 'situation', 'situations')} of this kind"
-    losses = [f"{one.title} {100 * one.loss:.1f}" for one in (own, second) if one and one.loss is not None]
-    lost = "" if first.loss is None else f": {100 * first.loss:.1f} points to the best preset on average"
-    if lost and losses:
-        lost += f" ({', '.join(dict.fromkeys(losses))})"
-    return f"{_WHERE[first.branch]}, {what} because {kind} it lost least{lost}."
+    if unlike_the_matrix(place, first.title):
+        what += f" ({idea_of(first.title)}), unlike the matrix's own preset ({title})"
+    elif first.title != title:
+        what += f" ({idea_of(first.title)}), the other variant of the matrix's own preset"
+    return f"{_WHERE[first.branch]}, {what}, because {_found(first, own, second, choices)}."
+
+
+def _found(first: Choice, own: Choice | None, second: Choice, choices: Sequence[Choice]) -> str:
+    """What the calibration says for a preset; a rule may leave out presets that lost even less."""
+    kind = f"the calibration's {_counted(first.situations, 'situation', 'situations')} of this kind"
+    if first.loss is None:
+        return f"the rule took it from {kind}"
+    least = all(first.loss <= one.loss for one in choices if one.loss is not None)
+    others = [f"{one.title} {100 * one.loss:.1f}" for one in (own, second) if one and one.loss is not None]
+    beside = f" ({', '.join(dict.fromkeys(others))})" if others else ""
+    return (
+        f"in {kind} it lost {'least' if least else 'little'}: "
+        f"{100 * first.loss:.1f} points to the best preset on average{beside}"
+    )
