@@ -33,13 +33,16 @@ def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser,
     Args:
         rows: Of ``calibration.jsonl``.
     """
-    scores = {(*key_of(row), row["seed"], row["preset"]): float(row["score"]) for row in rows}
+    runs = {(*key_of(row), row["seed"], row["preset"]): row for row in rows}
     gains: dict[tuple[str, bool], list[float]] = defaultdict(list)
-    for (*where, title), score in scores.items():
+    images: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for (*where, title), row in runs.items():
         preset, _, name = title.partition(" + ")
-        plain = scores.get((*where, preset))
+        plain = runs.get((*where, preset))
         if name and plain is not None:
-            gains[OPTIONS[name], SAME.get(preset, preset) in HEAD_ALONE].append(score - plain)
+            kind = OPTIONS[name], SAME.get(preset, preset) in HEAD_ALONE
+            gains[kind].append(float(row["score"]) - float(plain["score"]))
+            images[kind].append(int(row["train_images"]))
     return tuple(
         Regulariser(
             option=option,
@@ -47,6 +50,8 @@ def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser,
             gain=round(mean(found), 5),
             error=round(stdev(found) / math.sqrt(len(found)), 5),
             runs=len(found),
+            least_images=min(images[option, head_alone]),
+            most_images=max(images[option, head_alone]),
         )
         for (option, head_alone), found in sorted(gains.items())
         if len(found) >= _FEWEST
@@ -59,11 +64,12 @@ def regulariser_table(found: Iterable[Regulariser]) -> list[str]:
         "",
         "## Regularisers, against the same run without",
         "",
-        "| option | on | gain (points) | standard error | pairs of runs | advised |",
-        "|---|---|---|---|---|---|",
+        "| option | on | gain (points) | standard error | pairs of runs | training images | advised |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| `{one.option}` | {'a head alone' if one.head_alone else 'stages that move'} | {100 * one.gain:+.2f} "
-            f"| {100 * one.error:.2f} | {one.runs} | {'yes' if one.pays else 'no'} |"
+            f"| {100 * one.error:.2f} | {one.runs} | {one.least_images} to {one.most_images} "
+            f"| {'yes' if one.pays else 'no'} |"
             for one in found
         ),
     ]

@@ -13,7 +13,7 @@ from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, rank
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.measurement import Depth, Distances, Size
 from toolkit.advise.place import place_of
-from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, Thresholds
+from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, SizeRule, Thresholds
 from toolkit.transfer import get_preset
 
 SHALLOW = "small_different/shallow_features"
@@ -22,9 +22,9 @@ BIG = Size(images=5000, classes=4, least=1250, median=1250, most=1250)
 
 @pytest.fixture
 def thresholds() -> Thresholds:
-    """The installed numbers with the matrix as the rule."""
-    found = load_thresholds()
-    return found.model_copy(update={"rule": PresetRule(kind="matrix")})
+    """The installed numbers of the evidence; the matrix is the rule, and 300 images, 20 a class, are many."""
+    size = SizeRule(images=300, per_class=20, scale=0.25)
+    return load_thresholds().model_copy(update={"rule": PresetRule(kind="matrix"), "size": size})
 
 
 def test_the_installed_numbers_are_whole() -> None:

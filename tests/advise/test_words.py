@@ -11,7 +11,7 @@ from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend, situation_of
 from toolkit.advise.measurement import NO_CLASSIFIER, Measurement, Size
 from toolkit.advise.outside import outside_note
-from toolkit.advise.thresholds import BranchRule, PresetRule, Thresholds
+from toolkit.advise.thresholds import BranchRule, PresetRule, SizeRule, Thresholds
 from toolkit.advise.words import why_sentences
 
 SHALLOW = "small_different/shallow_features"
@@ -22,21 +22,22 @@ def advising(preset: str, loss: float = 0.012, **changes: Any) -> Thresholds:
     losses = {"small_similar": 0.05, "finetune": 0.02, SHALLOW: 0.09, preset: loss}
     found = BranchRule(preset=preset, losses=losses, situations=14)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
-    size = load_thresholds().size.model_copy(update={"images": 1e6})
+    size = SizeRule(images=1e6, per_class=20, scale=0.25)
     return load_thresholds().model_copy(update={"rule": rule, "size": size, **changes})
 
 
 def why(measured: Measurement, thresholds: Thresholds) -> tuple[str, str, str]:
     evidence, place, choices = recommend(measured, thresholds)
     assert place.cell == "small_similar"
-    return why_sentences(measured, evidence, place, choices)
+    return why_sentences(measured, evidence, place, choices, thresholds.size)
 
 
 def test_the_size_sentence_speaks_of_size_alone() -> None:
     found = why(measurement(), advising("finetune"))[0]
     assert found == (
-        "There are 200 training images for 4 classes, 50 of the median one: that is small, and the matrix's own preset "
-        "for small and similar data is small_similar (freeze the backbone, train a head on its features)."
+        "There are 200 training images for 4 classes, 50 of the median one: that is small (moving stages paid from "
+        "about 1,000,000 images and 20 a class on), and the matrix's own preset for small and similar data is "
+        "small_similar (freeze the backbone, train a head on its features)."
     )
     one = measurement(size=Size(images=1, classes=1, least=1, median=1, most=1))
     assert why(one, advising("finetune"))[0].startswith("There is 1 training image for 1 class: that is small")
@@ -53,7 +54,7 @@ def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     assert "the advice is small_similar, because in" in found
     far = strange()
     evidence, place, choices = recommend(far, advising(SHALLOW))
-    found = why_sentences(far, evidence, place, choices)[2]
+    found = why_sentences(far, evidence, place, choices, load_thresholds().size)[2]
     assert "it lost least" in found
     assert f"{SHALLOW} (a head on frozen features from the middle of the backbone), the other variant of the" in found
     assert "it lost little: 3.0 points" in why(measurement(), advising("large_similar", loss=0.03))[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.advise.advice import Advice
-from toolkit.advise.choose import ADVISED, HEAD_ALONE, Choice, Situation, best_stage, rank_presets
+from toolkit.advise.choose import ADVISED, HEAD_ALONE, REACH, Choice, Situation, best_stage, rank_presets
 from toolkit.advise.evidence import Evidence, evidence_of
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
@@ -111,7 +111,7 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         plan=plan,
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
-        why=why_sentences(measured, evidence, place, choices),
+        why=why_sentences(measured, evidence, place, choices, thresholds.size),
         notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),
     )
 
@@ -221,7 +221,11 @@ def _regularisers(
     if measured.task != "classification":
         return ()
     used = {} if config is None else _options(config)
-    same = [one for one in known if one.head_alone == (choice.title in HEAD_ALONE)]
+    same = [
+        one
+        for one in known
+        if one.head_alone == (choice.title in HEAD_ALONE) and measured.size.images <= REACH * one.most_images
+    ]
     helpful = [one for one in same if one.pays and not used.get(one.option.partition("=")[0])]
     return tuple(regulariser_sentence(one) for one in sorted(helpful, key=lambda one: -one.gain))
 

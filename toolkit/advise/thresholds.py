@@ -129,6 +129,8 @@ class Regulariser(_Numbers):
         gain: Mean difference of the main metric, with the option minus without.
         error: Its standard error, over runs.
         runs: Pairs of runs.
+        least_images: Training images of the smallest of them.
+        most_images: Training images of the largest; with many more nothing is known.
     """
 
     option: str
@@ -136,6 +138,8 @@ class Regulariser(_Numbers):
     gain: float
     error: float
     runs: int
+    least_images: int
+    most_images: int
 
     @property
     def pays(self) -> bool:

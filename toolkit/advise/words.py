@@ -10,7 +10,7 @@ from toolkit.advise.choose import Choice, own_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place
-from toolkit.advise.thresholds import Branch, Regulariser
+from toolkit.advise.thresholds import Branch, Regulariser, SizeRule
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
@@ -80,10 +80,10 @@ def tuning_words(advice: Advice) -> str:
 
 
 def why_sentences(
-    measured: Measurement, evidence: Sequence[Evidence], place: Place, choices: Sequence[Choice]
+    measured: Measurement, evidence: Sequence[Evidence], place: Place, choices: Sequence[Choice], rule: SizeRule
 ) -> tuple[str, str, str]:
-    """Three sentences: why this size, why so similar, why this preset."""
-    return (_size(measured, place), _similarity(measured, evidence, place), _preset(place, choices))
+    """Three sentences: why this size (by which rule), why so similar, why this preset."""
+    return (_size(measured, place, rule), _similarity(measured, evidence, place), _preset(place, choices))
 
 
 def unlike_the_matrix(place: Place, title: str) -> bool:
@@ -101,11 +101,11 @@ def regulariser_sentence(found: Regulariser) -> str:
     where = "with a head alone" if found.head_alone else "where stages move"
     return (
         f"worth adding: -o {found.option} gained {100 * found.gain:.1f} ± {100 * found.error:.1f} points {where}, "
-        f"in {found.runs} pairs of runs"
+        f"in {found.runs} pairs of runs on {found.least_images} to {found.most_images} images"
     )
 
 
-def _size(measured: Measurement, place: Place) -> str:
+def _size(measured: Measurement, place: Place, rule: SizeRule) -> str:
     size = measured.size
     what = f"There {'is' if size.images == 1 else 'are'} {_counted(size.images, 'training image', 'training images')}"
     if size.classes:
@@ -114,7 +114,9 @@ def _size(measured: Measurement, place: Place) -> str:
         what += f", {size.median:,.0f} of the median one"
     own = own_preset(place.cell)
     cell = f"{place.size} and {place.similarity}"
-    return f"{what}: that is {place.size}, and the matrix's own preset for {cell} data is {own} ({idea_of(own)})."
+    begins = f"moving stages paid from about {rule.images:,.0f} images and {rule.per_class:,.0f} a class on"
+    matrix = f"the matrix's own preset for {cell} data is {own} ({idea_of(own)})"
+    return f"{what}: that is {place.size} ({begins}), and {matrix}."
 
 
 def _counted(count: int, one: str, many: str) -> str:
