@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from toolkit.config import Config, load_config
 from toolkit.engine import Trainer, build_job
 from toolkit.engine import lr_search as module
-from toolkit.engine.lr_search import find_rates, search_rates, settle_rates
+from toolkit.engine.lr_search import RateTrial, find_rates, search_rates, settle_rates
 from toolkit.errors import ConfigError
 from toolkit.transfer import fingerprint
 
@@ -62,10 +64,23 @@ def _only_from(images: object) -> Callable[..., object]:
     return read
 
 
-def test_the_least_loss_wins(make: Callable[..., Config]) -> None:
+def test_the_least_loss_wins_where_it_is_surely_the_least(make: Callable[..., Config]) -> None:
     found = find_rates(build_job(make(train=AUTO, data=MORE)))
-    assert found.factor == min(found.trials, key=lambda trial: trial.loss).factor
+    own = next(trial for trial in found.trials if trial.factor == 1)
+    assert (own.gain, own.gain_error) == (0, 0)
+    sure = [own, *(trial for trial in found.trials if trial.gain > 2 * trial.gain_error)]
+    assert found.factor == min(sure, key=lambda trial: trial.loss).factor
+    for trial in found.trials:
+        assert own.loss - trial.loss == pytest.approx(trial.gain, abs=1e-4)
     assert [trial.factor for trial in found.trials] == sorted(trial.factor for trial in found.trials)
+
+
+def test_a_small_lead_leaves_the_plans_rate() -> None:
+    own, other = RateTrial(0.1, 1.0, 0.5, 0.9), RateTrial(0.3, 3.0, 0.4, 0.9, gain=0.1, gain_error=0.06)
+    assert module._best([own, other]) == own
+    assert module._best([own, replace(other, gain_error=0.04)]).factor == 3
+    diverged = replace(own, loss=math.inf, gain=-math.inf)
+    assert module._best([diverged, replace(other, gain=math.inf, gain_error=0)]).factor == 3
 
 
 def test_a_resumed_run_keeps_its_rate(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:

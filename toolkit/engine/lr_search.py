@@ -3,7 +3,8 @@
 The plan's own rate, a third and three times of it are tried from the same weights: a head alone for up to
 ``_HEAD_STEPS`` steps on features (and one rate more, where the best of the three is not between the others), a plan
 that moves stages for its first ``_TUNING_STEPS``. What they have learned is measured on training images that were held
-out by the seed: the validation images take no part, so that they still say what a new image would.
+out by the seed: the validation images take no part, so that they still say what a new image would. Another rate than
+the plan's own is taken where it is surely better: few steps favour small rates, and few images favour anything.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 from numpy.typing import NDArray
 from rich.table import Table
 
@@ -32,12 +34,15 @@ from toolkit.transfer import PhasePlan
 
 __all__ = ["RateSearch", "RateTrial", "find_rates", "search_rates", "settle_rates"]
 
-_FACTORS = (1 / 3, 1.0, 3.0)
+_FACTORS = (1.0, 1 / 3, 3.0)
+"""Of the plan's own rate, which is the first."""
 _HEAD_STEPS = 200
 _TUNING_STEPS = 40
 _HELD_OUT = 0.2
 _LEAST_HELD_OUT = 8
 """With fewer images one of them would decide."""
+_SURE = 2.0
+"""Standard errors by which a rate must be better than the plan's own: a few steps on a few images say little."""
 _STREAM = 29
 
 _Rows = NDArray[np.int64]
@@ -52,17 +57,26 @@ class RateTrial:
         factor: The same, as a multiple of the plan's.
         loss: On the held-out images; infinite where it is no number.
         score: The task's main metric there.
+        gain: By how much an image's loss is less than with the plan's own rate, on average.
+        gain_error: Its standard error over the held-out images.
     """
 
     lr: float
     factor: float
     loss: float
     score: float
+    gain: float = 0.0
+    gain_error: float = 0.0
+
+    @property
+    def surely_better(self) -> bool:
+        """Than the plan's own rate: by more than two standard errors."""
+        return self.gain > _SURE * self.gain_error
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What was tried, and what was chosen: the least loss.
+    """What was tried, and what was chosen: the least loss among the plan's own rate and those that are surely better.
 
     Attributes:
         phase: Name of the phase whose rate was searched.
@@ -90,13 +104,14 @@ class RateSearch:
 
     def table(self) -> Table:
         """For people."""
-        numeric = ("learning rate", "loss", self.metric)
+        numeric = ("learning rate", "loss", self.metric, "better by")
         table = new_table(f"train.lr: auto, phase {self.phase}", *numeric, "chosen", numeric=numeric)
         table.caption_justify = "left"
         table.caption = f"{self.steps} steps on {self.trained} training images; measured on the other {self.held_out}"
         for trial in self.trials:
             chosen = trial.factor == self.factor
-            numbers = f"{trial.lr:.3g}", f"{trial.loss:.4g}", f"{trial.score:.4f}"
+            gain = "" if trial.factor == 1.0 else f"{trial.gain:+.2g} ± {trial.gain_error:.1g}"
+            numbers = f"{trial.lr:.3g}", f"{trial.loss:.4g}", f"{trial.score:.4f}", gain
             table.add_row(*numbers, "yes" if chosen else "", style="bold" if chosen else None)
         return table
 
@@ -208,31 +223,41 @@ def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) 
     start = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     measured, measured_entry = phase_batches(job, phase, held, training=False, used=used)
 
+    own: list[NDArray[np.float64]] = []
+
     def attempt(factor: float) -> RateTrial:
         network.set_state_dict(start)
         training = ShortTraining(job, phase, entry)
         _train(training, batches, steps, factor * phase.lr)
-        return _measured(job, *training.outputs(measured, measured_entry), factor * phase.lr, factor)
+        outputs, labels = training.outputs(measured, measured_entry)
+        losses = job.objective.sample_losses(paddle.to_tensor(outputs), paddle.to_tensor(labels)).numpy().reshape(-1)
+        own.append(losses.astype(np.float64))  # of the first attempt, the plan's own rate
+        return _measured(job, outputs, labels, factor * phase.lr, factor, own[0] - own[-1])
 
     trials = [attempt(factor) for factor in _FACTORS]
     if phase.frozen == len(job.stages):  # on features one more costs little
         best = _best(trials)
-        if best.factor in (_FACTORS[0], _FACTORS[-1]):
+        if best.factor != 1.0:
             trials.append(attempt(best.factor**2))
     return tuple(sorted(trials, key=lambda trial: trial.factor))
 
 
-def _measured(job: Job, outputs: NDArray[np.float32], labels: NDArray[Any], lr: float, factor: float) -> RateTrial:
-    loss, score = math.inf, math.nan
+def _measured(
+    job: Job, outputs: NDArray[np.float32], labels: NDArray[Any], lr: float, factor: float, gains: NDArray[np.float64]
+) -> RateTrial:
+    loss, score, gain, error = math.inf, math.nan, -math.inf, 0.0
     if np.isfinite(outputs).all():
         found = job.objective.metrics(outputs, labels)
         loss, score = found["loss"], found[job.objective.task.main.name]
-    return RateTrial(float(f"{lr:.3g}"), factor, loss, score)
+        known = bool(np.isfinite(gains).all())  # else the plan's own rate diverged
+        gain = float(gains.mean()) if known else math.inf
+        error = float(gains.std(ddof=1)) / math.sqrt(len(gains)) if known else 0.0
+    return RateTrial(float(f"{lr:.3g}"), factor, loss, score, gain, error)
 
 
 def _best(trials: Sequence[RateTrial]) -> RateTrial:
-    """That with the least loss; of equal ones that nearest to the plan's own rate."""
-    return min(trials, key=lambda trial: (trial.loss, abs(math.log(trial.factor))))
+    """That with the least loss, among the plan's own rate and those that are surely better."""
+    return min((trial for trial in trials if trial.factor == 1.0 or trial.surely_better), key=lambda trial: trial.loss)
 
 
 def _train(training: ShortTraining, batches: Batches, steps: int, lr: float) -> None:
