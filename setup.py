@@ -79,7 +79,7 @@ setup(
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],
         "tiff": ["tifffile"],  # images of more than four bands
-        "fast": ["numba"],  # depthwise convolutions on a CPU
+        "fast": ["numba"],  # convolutions on a CPU
         "dev": [
             "pytest",
             "pytest-timeout",

@@ -242,11 +242,11 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "stage",
         "write_weights",
     ],
-    "toolkit.zoo.fast_depthwise": [
-        "depthwise_layers",
-        "fast_depthwise",
+    "toolkit.zoo.fast_convolutions": [
+        "fast_convolutions",
         "is_installed",
         "kernels_problem",
+        "suitable_layers",
     ],
 }
 """Package -> its ``__all__``."""

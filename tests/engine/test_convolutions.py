@@ -16,7 +16,7 @@ from toolkit.engine import RunFolder, Trainer
 from toolkit.engine.convolutions import check_convolutions, fast_layers
 from toolkit.errors import ConfigError
 from toolkit.zoo import StagedNetwork, create_network, write_weights
-from toolkit.zoo.fast_depthwise import is_installed, kernels_problem, layer
+from toolkit.zoo.fast_convolutions import is_installed, kernels_problem, layer
 
 Make = Callable[..., Config]
 needs_numba = pytest.mark.skipif(not is_installed(), reason="numba is not installed: kernels are NOT tested")
@@ -40,16 +40,16 @@ def mobile() -> StagedNetwork:
     return create_network("mobilenet_v2", 3, image_size=32)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["mobilenet_v2", "resnet18"])
+def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights with fitting statistics; BatchNorm that learns its own makes rounding grow from step to step."""
     paddle.seed(7)
-    network = create_network("mobilenet_v2", 5, image_size=64)
+    network = create_network(request.param, 5, image_size=64)
     network.train()
     with paddle.no_grad():
         for _ in range(25):
             network(paddle.randn([4, 3, 64, 64]))
-    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.pdparams"
+    path = tmp_path_factory.mktemp("weights") / f"{request.param}.pdparams"
     write_weights(network.state_dict(), path)
     return path
 
@@ -58,7 +58,7 @@ def trained(make: Make, weights: Path, fast: Any, name: str) -> list[dict[str, A
     """Training and validation metrics of each epoch of a small job."""
     config = make(
         name=name,
-        model={"name": "mobilenet_v2", "pretrained": str(weights)},
+        model={"name": weights.stem, "pretrained": str(weights)},
         transfer={"preset": "finetune"},
         train={"epochs": 2, "lr": 0.02, "optimizer": "momentum", "fast_convolutions": fast},
     )

@@ -1,4 +1,4 @@
-"""Whether depthwise convolutions are computed by the kernels of the ``fast`` extra, and which."""
+"""Whether convolutions are computed by the kernels of the ``fast`` extra, and which."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.config import TrainConfig
 from toolkit.console import info, warn
 from toolkit.errors import ConfigError
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.fast_depthwise import depthwise_layers, is_installed, kernels_problem
+from toolkit.zoo.fast_convolutions import is_installed, kernels_problem, suitable_layers
 
 __all__ = ["check_convolutions", "fast_layers"]
 
@@ -54,14 +54,14 @@ def fast_layers(network: StagedNetwork, train: TrainConfig) -> list[nn.Conv2D]:
     wanted = train.fast_convolutions
     if not wanted or paddle.get_device() != "cpu" or not is_installed():
         return []
-    layers = depthwise_layers(network)
+    layers = suitable_layers(network)
     if len(layers) < (1 if wanted is True else _FEW):
         return []
     problem = kernels_problem()
     if problem is not None:
-        _once(warn, f"depthwise convolutions are left to Paddle: numba {problem}")
+        _once(warn, f"convolutions are left to Paddle: numba {problem}")
         return []
-    _once(info, "depthwise convolutions are computed by kernels of numba (train.fast_convolutions)")
+    _once(info, "convolutions are computed by kernels of numba (train.fast_convolutions)")
     return layers
 
 

@@ -20,7 +20,7 @@ from toolkit.engine.objective import Objective
 from toolkit.engine.precision import autocast
 from toolkit.engine.tta import mean_outputs
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.fast_depthwise import fast_depthwise
+from toolkit.zoo.fast_convolutions import fast_convolutions
 
 __all__ = ["evaluate", "evaluate_job", "predict_outputs"]
 
@@ -39,7 +39,7 @@ def predict_outputs(
     outputs, labels, positions = [], [], []
     network.eval()
     train = train or TrainConfig()
-    with paddle.no_grad(), autocast(train), fast_depthwise(fast_layers(network, train)):
+    with paddle.no_grad(), autocast(train), fast_convolutions(fast_layers(network, train)):
         for batch in batches:
             outputs.append(network(paddle.to_tensor(batch.inputs)).astype("float32").numpy())
             labels.append(batch.labels)

@@ -23,7 +23,7 @@ def check_device(train: TrainConfig, processes: int) -> None:
 
     Raises:
         ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without, synchronised BatchNorm on CPUs, or kernels
-            for depthwise convolutions where they cannot be used.
+            for convolutions where they cannot be used.
     """
     device = paddle.get_device()
     if train.amp != "off" and device == "cpu":

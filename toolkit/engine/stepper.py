@@ -21,7 +21,7 @@ from toolkit.engine.precision import autocast, make_scaler
 from toolkit.errors import TrainingError
 from toolkit.runtime import rank, world_size
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.fast_depthwise import fast_depthwise
+from toolkit.zoo.fast_convolutions import fast_convolutions
 
 __all__ = ["Stepper"]
 
@@ -120,7 +120,7 @@ class Stepper:
         if self._fast is None:
             self._fast = fast_layers(self._network, self._train)
         for rows in np.array_split(np.arange(len(batch)), int(min(self.parts, *sizes))):
-            with fast_depthwise(self._fast):
+            with fast_convolutions(self._fast):
                 found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
         return [float(value) for value in found]
 

@@ -95,7 +95,7 @@ def fit_linear_head(
 
 def _few_threads(shape: tuple[int, ...]) -> AbstractContextManager[Any]:
     """One BLAS thread for small problems: several threads wait for each other longer than they compute."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     return threadpool_limits(1, "blas") if math.prod(shape) < _SMALL else nullcontext()
 

@@ -1,4 +1,4 @@
-"""Work on many planes shared among threads."""
+"""Work on many items shared among threads."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LITTLE = 100_000
 """Numbers below which waking another thread costs more than it brings."""
 
 
-def share(work: Callable[[int, int], None], planes: int, numbers: int) -> None:
-    """Let threads work on planes; as many as Paddle has.
+def share(work: Callable[[int, int], None], items: int, numbers: int) -> None:
+    """Let threads work on many items; as many threads as Paddle has.
 
     Args:
-        work: Works on planes ``start`` to ``stop``, leaves the others alone and lets other threads run meanwhile.
-        planes: How many there are.
+        work: Works on items ``start`` to ``stop``, leaves the others alone and lets other threads run meanwhile.
+        items: How many there are.
         numbers: Size of them all together.
     """
-    threads = min(_threads(), planes)
+    threads = min(_threads(), items)
     if threads == 1 or numbers < _LITTLE:
-        work(0, planes)
+        work(0, items)
         return
-    pieces = min(planes, threads * _CHUNKS)
-    edges = [planes * piece // pieces for piece in range(pieces + 1)]
+    pieces = min(items, threads * _CHUNKS)
+    edges = [items * piece // pieces for piece in range(pieces + 1)]
     left = iter(list(pairwise(edges)))  # each of its items goes to one thread
 
     def run() -> None:
@@ -54,7 +54,7 @@ def _threads() -> int:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "depthwise")
+    return ThreadPoolExecutor(threads, "convolutions")
 
 
 if hasattr(os, "register_at_fork"):  # the threads of a pool do not live on in a forked process

@@ -1,9 +1,10 @@
-"""Depthwise convolutions by kernels: the same numbers as Paddle's, from any number of threads, and only for a while."""
+"""Convolutions by kernels: the same numbers as Paddle's, from any number of threads, and only for a while."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,27 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from toolkit.zoo import create_network
-from toolkit.zoo.fast_depthwise import depthwise_layers, fast_depthwise, is_installed, layer, sharing
+from toolkit.zoo.fast_convolutions import (
+    depthwise,
+    fast_convolutions,
+    is_installed,
+    layer,
+    sharing,
+    suitable_layers,
+    winograd,
+)
 
 needs_numba = pytest.mark.skipif(not is_installed(), reason="numba is not installed: kernels are NOT tested")
 
 Result = tuple[np.ndarray, ...]
+
+
+def plain(channels: int = 24, out_channels: int = 32, **settings: Any) -> nn.Conv2D:
+    """A convolution for Winograd's filtering."""
+    return conv_of(channels=channels, out_channels=out_channels, groups=1, **settings)
 
 
 def conv_of(size: int = 3, stride: int = 1, channels: int = 6, **settings: Any) -> nn.Conv2D:
@@ -35,7 +50,9 @@ def passed(conv: nn.Conv2D, x: paddle.Tensor, fast: bool) -> Result:
     """Outputs, and gradients of the inputs and of the weights."""
     conv.clear_gradients()
     x.clear_gradient()
-    with fast_depthwise([conv] if fast else []):
+    if fast:
+        assert layer._takes(layer._method(conv), layer._geometry(conv), conv, x)
+    with fast_convolutions([conv] if fast else []):
         out = conv(x)
     rng = np.random.default_rng(1)
     (out * paddle.to_tensor(rng.normal(size=out.shape).astype(np.float32))).sum().backward()
@@ -84,10 +101,64 @@ def test_a_map_of_one_pixel() -> None:
 
 
 @needs_numba
+@pytest.mark.parametrize("batch", [3, 5])
+@pytest.mark.parametrize("side", [7, 14, 15])
+def test_plain_convolutions_are_those_of_paddle(side: int, batch: int) -> None:
+    conv, x = plain(), images(batch, side, 24)
+    assert_close(passed(conv, x, fast=True), passed(conv, x, fast=False))
+
+
+@needs_numba
+@pytest.mark.parametrize("settings", [{"padding": 0}, {"padding": 2}, {"padding": "VALID"}, {"bias_attr": None}])
+@pytest.mark.parametrize("side", [8, 9])
+def test_other_paddings_and_a_bias_of_plain_ones(side: int, settings: dict[str, Any]) -> None:
+    conv, x = plain(**settings), images(4, side, 24)
+    if conv.bias is not None:
+        conv.bias.set_value(np.arange(32, dtype=np.float32))
+    assert_close(passed(conv, x, fast=True), passed(conv, x, fast=False))
+
+
+@needs_numba
+@pytest.mark.parametrize("tiles", [1, 10, 33, 120, 10_000])
+def test_pieces_of_any_size(tiles: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "_CACHE", 24 * tiles)
+    monkeypatch.setattr(winograd, "_BUFFER", 56 * tiles)
+    conv, x = plain(), images(5, 11, 24)
+    assert_close(passed(conv, x, fast=True), passed(conv, x, fast=False))
+
+
+@pytest.mark.parametrize("tiles", [1, 7, 30, 64, 65, 1000])
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (3, 4, 9, 14), (8, 4, 16, 16)])
+def test_pieces_hold_every_tile_once(shape: tuple[int, ...], tiles: int) -> None:
+    pieces = winograd._pieces(shape, tiles)
+    height, width = -(-shape[2] // 2), -(-shape[3] // 2)
+    found = [(n, row) for first, last, top, bottom in pieces for n in range(first, last) for row in range(top, bottom)]
+    assert sorted(found) == [(n, row) for n in range(shape[0]) for row in range(height)]
+    sizes = (pieces[:, 1] - pieces[:, 0]) * (pieces[:, 3] - pieces[:, 2]) * width
+    assert sizes.max() == sizes[0] <= max(tiles, width)
+
+
+@needs_numba
+@pytest.mark.parametrize(("side", "batch"), [(1, 200), (3, 50), (7, 2)])
+def test_maps_with_few_tiles_or_much_around_them_are_left_to_paddle(
+    side: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = winograd.WINOGRAD._replace(forward=lambda *args: pytest.fail("the kernels were asked"))
+    monkeypatch.setattr(layer, "_METHODS", (refusing,))
+    conv = plain()
+    with fast_convolutions([conv]), paddle.no_grad():
+        conv(paddle.ones([batch, 24, side, side]))
+
+
+@needs_numba
+@pytest.mark.parametrize("make", [lambda: conv_of(channels=24), plain])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_threads_and_repetition_change_no_bit(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    conv, x, found = conv_of(channels=7), images(batch, 20, 7), []
+def test_threads_and_repetition_change_no_bit(
+    make: Callable[[], nn.Conv2D], batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv, x, found = make(), images(batch, 20, 24), []
     monkeypatch.setattr(sharing, "_LITTLE", 0)
+    monkeypatch.setattr(winograd, "_CACHE", 200)
     for threads in (1, 2, 3, 2):
         monkeypatch.setattr(sharing, "_threads", lambda threads=threads: threads)
         found.append(passed(conv, x, fast=True))
@@ -97,19 +168,37 @@ def test_threads_and_repetition_change_no_bit(batch: int, monkeypatch: pytest.Mo
 
 
 @needs_numba
+def test_matrices_are_multiplied_by_one_thread_meanwhile() -> None:
+    with threadpool_limits(2, "blas"):
+        before = blas_threads()
+        with fast_convolutions([conv_of()]):
+            assert blas_threads() == before
+        with fast_convolutions([plain()]):
+            assert set(blas_threads()) == {1}
+        assert blas_threads() == before
+
+
+def blas_threads() -> list[int]:
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+@needs_numba
 def test_a_damaged_file_of_machine_code_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numba
 
-    from toolkit.zoo.fast_depthwise.kernels import _compiled, _make_forward
+    from toolkit.zoo.fast_convolutions.compiled import compiled
+    from toolkit.zoo.fast_convolutions.depthwise_kernels import _SIGNATURE, _make_forward
 
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    _compiled(_make_forward(3, 1))
+    compiled(_SIGNATURE, _make_forward(3, 1))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     for path in files:
         path.write_bytes(path.read_bytes()[:50])
     out = np.zeros((1, 4, 4), np.float32)
-    _compiled(_make_forward(3, 1))(np.ones((1, 4, 4), np.float32), np.ones((1, 3, 3), np.float32), out, 1, 0, 1)
+    compiled(_SIGNATURE, _make_forward(3, 1))(
+        np.ones((1, 4, 4), np.float32), np.ones((1, 3, 3), np.float32), out, 1, 0, 1
+    )
     np.testing.assert_array_equal(out[0, :2], [[4, 6, 6, 4], [6, 9, 9, 6]])
 
 
@@ -161,13 +250,13 @@ def test_only_what_learns_has_gradients() -> None:
     conv, x = conv_of(), images(2, 8)
     expected = conv(x).numpy()
     x.stop_gradient = True
-    with fast_depthwise([conv]):
+    with fast_convolutions([conv]):
         conv(x).sum().backward()
     assert x.grad is None
     assert conv.weight.grad is not None
     conv, x = conv_of(), images(2, 8)
     conv.weight.stop_gradient = True
-    with fast_depthwise([conv]):
+    with fast_convolutions([conv]):
         conv(x).sum().backward()
         with paddle.no_grad():
             still = conv(x)
@@ -181,7 +270,7 @@ def test_only_what_learns_has_gradients() -> None:
 def test_inputs_that_are_not_contiguous() -> None:
     conv = conv_of()
     x = images(2, 8).transpose([0, 1, 3, 2])
-    with fast_depthwise([conv]):
+    with fast_convolutions([conv]):
         found = conv(x)
     np.testing.assert_allclose(found.numpy(), conv(x).numpy(), rtol=1e-5, atol=1e-6)
 
@@ -189,7 +278,7 @@ def test_inputs_that_are_not_contiguous() -> None:
 @needs_numba
 def test_a_second_derivative_is_refused() -> None:
     conv, x = conv_of(), images(1, 8)
-    with fast_depthwise([conv]):
+    with fast_convolutions([conv]):
         out = conv(x)
     with pytest.raises((OSError, RuntimeError)):
         paddle.grad((out * out).sum(), [x], create_graph=True)
@@ -198,7 +287,7 @@ def test_a_second_derivative_is_refused() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"groups": 1},
+        {"groups": 1},  # few channels
         {"groups": 3},
         {"out_channels": 12},
         {"dilation": 2},
@@ -211,34 +300,56 @@ def test_a_second_derivative_is_refused() -> None:
     ],
 )
 def test_layers_that_are_left_to_paddle(settings: dict[str, Any]) -> None:
-    assert layer._is_suitable(conv_of())
-    assert not layer._is_suitable(conv_of(**settings))
+    assert layer._method(conv_of()) is depthwise.DEPTHWISE
+    assert layer._method(conv_of(**settings)) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"channels": 23},
+        {"out_channels": 23},
+        {"size": 5},
+        {"size": 1},
+        {"stride": 2},
+        {"dilation": 2},
+        {"padding": 3},
+        {"padding": [1, 2]},
+        {"padding": "SAME"},
+        {"padding_mode": "reflect"},
+        {"data_format": "NHWC"},
+    ],
+)
+def test_plain_layers_that_are_left_to_paddle(settings: dict[str, Any]) -> None:
+    assert layer._method(plain()) is winograd.WINOGRAD
+    assert layer._method(plain(**settings)) is None
 
 
 @needs_numba
 def test_what_the_kernels_cannot_take_goes_to_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layer, "_forward", lambda *args: pytest.fail("the kernels were asked"))
+    refusing = depthwise.DEPTHWISE._replace(forward=lambda *args: pytest.fail("the kernels were asked"))
+    monkeypatch.setattr(layer, "_METHODS", (refusing,))
     conv = conv_of(padding=0)
-    with fast_depthwise([conv]), pytest.raises((ValueError, RuntimeError)):
+    with fast_convolutions([conv]), pytest.raises((ValueError, RuntimeError)):
         conv(paddle.ones([2, 5, 8, 8]))
     double = conv_of().to(dtype="float64")
-    with fast_depthwise([double]):
+    with fast_convolutions([double]):
         assert double(paddle.ones([1, 6, 8, 8], "float64")).dtype == paddle.float64
 
 
 def test_layers_of_networks() -> None:
     network = create_network("mobilenet_v2", 3, image_size=32)
-    assert len(depthwise_layers(network)) == 17
+    assert len(suitable_layers(network)) == 17
     with network.entering_at(len(network.stage_names)):
-        assert depthwise_layers(network) == []
-    assert depthwise_layers(create_network("resnet18", 3, image_size=32)) == []
+        assert suitable_layers(network) == []
+    assert len(suitable_layers(create_network("resnet18", 3, image_size=32))) == 13
 
 
 def test_all_is_given_back() -> None:
     network = create_network("mobilenet_v2", 3, image_size=32)
-    layers = depthwise_layers(network)
+    layers = suitable_layers(network)
     before = dict(network.state_dict())
-    with pytest.raises(KeyError), fast_depthwise(layers):
+    with pytest.raises(KeyError), fast_convolutions(layers):
         assert all(type(each) is not nn.Conv2D and isinstance(each, nn.Conv2D) for each in layers)
         raise KeyError
     assert all(type(each) is nn.Conv2D for each in layers)
@@ -251,7 +362,7 @@ def test_a_network_is_exported_as_ever_meanwhile(tmp_path: Path) -> None:
     network.eval()
     x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
     expected = network(x).numpy()
-    with fast_depthwise(depthwise_layers(network)):
+    with fast_convolutions(suitable_layers(network)):
         paddle.jit.save(
             network, str(tmp_path / "m"), input_spec=[paddle.static.InputSpec([None, 3, 32, 32], "float32", "image")]
         )

@@ -1,4 +1,4 @@
-"""Depthwise convolutions of single maps ("planes") in machine code, by numba; the only module that imports it.
+"""Depthwise convolutions of single maps ("planes") in machine code, by numba.
 
 Each plane is copied with its padding into phases: rows and columns of the same remainder by the stride. There a tap of
 the kernel is a plain offset, so that a convolution is a few long loops over neighbouring numbers, which compilers
@@ -15,13 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from toolkit.zoo.fast_convolutions.compiled import OPTIONS, compiled
+
 __all__ = ["Kernels", "kernels_of"]
 
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"contract", "nsz", "reassoc"},  # NaN and infinity stay what they are
-}
 _ARRAY = "f4[:, :, ::1]"
 _SIGNATURE = f"void({_ARRAY}, {_ARRAY}, {_ARRAY}, i8, i8, i8)"
 
@@ -45,7 +42,7 @@ class Kernels(NamedTuple):
     dinput: Kernel
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
     """Rows of an image from, or to, rows of some width in one line of numbers."""
     for y in range(image.shape[0]):
@@ -58,7 +55,7 @@ def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
                 row[q] = line[q]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _copy_plane(phases: Any, image: Any, padding: int, width: int, to_phases: bool) -> None:
     """A plane from, or to, its phases: one at stride 1, four at stride 2."""
     if phases.shape[0] == 1:
@@ -169,11 +166,4 @@ def kernels_of(size: int, stride: int) -> Kernels:
         stride: 1 or 2.
     """
     makers = (_make_forward, _make_dweight, _make_dinput)
-    return Kernels(*(_compiled(make(size, stride)) for make in makers))
-
-
-def _compiled(function: Kernel) -> Any:
-    try:
-        return njit(_SIGNATURE, cache=True, **_OPTIONS)(function)
-    except Exception:  # no folder that numba could write to, a full disk, a damaged file: none of them ends a training
-        return njit(_SIGNATURE, **_OPTIONS)(function)
+    return Kernels(*(compiled(_SIGNATURE, make(size, stride)) for make in makers))
