@@ -104,8 +104,8 @@ class TrainConfig(ScheduleConfig):
     """CPU: share each batch among so many processes of this machine; faster where a network gains little from threads.
     For GPUs see `paddle.distributed.launch` in the README."""
     fast_convolutions: Literal["auto"] | bool = "auto"
-    """CPU: compute depthwise convolutions, and those with 3 x 3 kernels and stride 1, by the kernels of the `fast` extra,
-    which are faster than Paddle's; `auto`: where it is installed and the network has enough of them."""
+    """CPU: compute depthwise convolutions, and 3 x 3 ones of stride 1, by the kernels of the `fast` extra, which are
+    faster than Paddle's; `auto`: where it is installed and the network has enough of them."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
     """auto, cpu, gpu or gpu:k."""
 
