@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -103,6 +104,21 @@ def test_contrast_turns_around_the_mean(picture: Callable[..., Any]) -> None:
     spread = results.std(axis=(1, 2, 3)) / image.std()
     assert spread.min() < 0.85
     assert spread.max() > 1.15
+
+
+def test_colours_of_a_seed_stay_what_they_are(picture: Callable[..., Any]) -> None:
+    """Runs that are resumed, or repeated with a newer version, see the same pictures."""
+    image, luma, recipe = picture(1), np.array([0.299, 0.587, 0.114]), Recipe(1, 1, light=0.3, colour=0.4)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        saturation = 1 + rng.uniform(-0.4, 0.4)
+        brightness, contrast = 1 + rng.uniform(-0.3, 0.3, 2)
+        gains = np.diag(brightness * (1 + rng.uniform(-0.2, 0.2, 3)))
+        change = gains @ (contrast * (saturation * np.eye(3) + (1 - saturation) * luma))
+        offset = gains @ np.full((3, 1), luma @ cv2.mean(image)[:3] * (1 - contrast))
+        again = np.random.default_rng(seed)
+        assert np.array_equal(_random_colour(image, recipe, again), cv2.transform(image, np.hstack([change, offset])))
+        assert again.random() == rng.random()
 
 
 def test_rotation_tilts_a_horizon() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import mul
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -63,7 +64,7 @@ RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
 )
 _ERASED_AREA = (0.02, 0.15)
 _CROP_TRIES = 10
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class Augmentation:
 def _random_crop(height: int, width: int, recipe: Recipe, rng: np.random.Generator) -> Box:
     for _ in range(_CROP_TRIES):
         area = (recipe.area + (1.0 - recipe.area) * rng.random()) * height * width
-        ratio = math.exp(_around(1.0, rng) * math.log(recipe.ratio))
+        ratio = math.exp(_around(1.0, rng.random()) * math.log(recipe.ratio))
         crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < crop_width <= width and 0 < crop_height <= height:
             break
@@ -185,11 +186,12 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
         return image
     if image.shape[2] == GRAY:
         return _random_light(image, recipe, rng)
-    saturation = 1 + _around(recipe.colour, rng)
-    brightness, contrast = 1 + _around(recipe.light, rng), 1 + _around(recipe.light, rng)
-    gains = [brightness * (1 + _around(recipe.colour / 2, rng)) for _ in range(RGB)]
-    offset = float(_LUMA @ np.array(cv2.mean(image)[:RGB])) * (1 - contrast)
-    gray = [(1 - saturation) * weight for weight in _LUMA.tolist()]
+    draws = rng.random(3 + RGB).tolist()
+    saturation = 1 + _around(recipe.colour, draws[0])
+    brightness, contrast = 1 + _around(recipe.light, draws[1]), 1 + _around(recipe.light, draws[2])
+    gains = [brightness * (1 + _around(recipe.colour / 2, draw)) for draw in draws[3:]]
+    offset = sum(map(mul, _LUMA, cv2.mean(image))) * (1 - contrast)
+    gray = [(1 - saturation) * weight for weight in _LUMA]
     change = [
         [gain * (contrast * (saturation * (row == column) + gray[column])) for column in range(RGB)] + [gain * offset]
         for row, gain in enumerate(gains)
@@ -197,9 +199,9 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
     return np.asarray(cv2.transform(image, np.array(change)), np.uint8)
 
 
-def _around(most: float, rng: np.random.Generator) -> float:
-    """The number that ``rng.uniform(-most, most)`` gives, in a quarter of the time."""
-    return -most + 2 * most * rng.random()
+def _around(most: float, draw: float) -> float:
+    """What ``rng.uniform(-most, most)`` makes of the next number that ``rng.random()`` draws, without its cost."""
+    return -most + 2 * most * draw
 
 
 def _random_light(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:

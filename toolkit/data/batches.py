@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from toolkit.data.augmentation import Augmentation
 from toolkit.data.box import whole
+from toolkit.data.chance import Beginning, beginnings, generators
 from toolkit.data.channels import Pixels
 from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels, Weights
 from toolkit.data.picture_cache import PictureCache
@@ -40,7 +41,6 @@ __all__ = ["Batch", "BatchLoader"]
 
 _MAX_WORKERS = 8
 _AHEAD = 2
-_CHANGE = 2  # a stream of random numbers of its own; see toolkit.data.sampling for those of the order
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,8 @@ class BatchLoader:
         Returns:
             uint8 ``[image_size, image_size, C]``.
         """
-        return self._view(index, self.epoch)
+        chances = self._chances(np.array([index]), np.zeros(1, np.int64), self.epoch)
+        return self._view(index, next(generators(chances), None))
 
     def read(self, indices: Indices, epoch: int, pool: ReaderPool | None = None) -> npt.NDArray[np.float32]:
         """Some pictures, by position, as the network sees them in an epoch.
@@ -191,7 +192,7 @@ class BatchLoader:
         """
         cv2.setNumThreads(1)
         batch = self._empty(indices)
-        fill = partial(self._fill, batch, np.zeros_like(indices), slice(None), epoch, pool)
+        fill = partial(self._fill, batch, self._chances(indices, np.zeros_like(indices), epoch), slice(None), pool)
         if pool is None:
             fill()
         else:
@@ -225,7 +226,7 @@ class BatchLoader:
     def _alone(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Iterator[Batch]:
         for indices, repeats in batches:
             batch = self._empty(indices)
-            self._fill(batch, repeats, slice(None), epoch)
+            self._fill(batch, self._chances(indices, repeats, epoch), slice(None))
             yield batch
 
     def _with_pool(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Generator[Batch]:
@@ -234,9 +235,9 @@ class BatchLoader:
         workers = max(1, self.workers)
         with ReaderPool(workers, self.timeout) as pool:
             for indices, repeats in batches:
-                batch = self._empty(indices)
+                batch, chances = self._empty(indices), self._chances(indices, repeats, epoch)
                 parts = [slice(part, None, workers) for part in range(min(workers, len(indices)))]
-                tasks = [partial(self._fill, batch, repeats, part, epoch, pool) for part in parts]
+                tasks = [partial(self._fill, batch, chances, part, pool) for part in parts]
                 waiting.append((batch, [pool.submit(task) for task in tasks]))
                 if len(waiting) > _AHEAD:
                     yield _finished(pool, *waiting.popleft())
@@ -248,17 +249,21 @@ class BatchLoader:
         inputs = np.empty((len(indices), channels, side, side), np.float32)
         return Batch(inputs, self.images.labels[indices], indices)
 
-    def _fill(self, batch: Batch, repeats: Indices, part: slice, epoch: int, pool: ReaderPool | None = None) -> None:
+    def _chances(self, indices: Indices, repeats: Indices, epoch: int) -> Sequence[Beginning]:
+        """Where the random numbers of some pictures begin; nothing where there are none."""
+        return [] if self.augmentation is None else beginnings(self.seed, epoch, indices, repeats)
+
+    def _fill(self, batch: Batch, chances: Sequence[Beginning], part: slice, pool: ReaderPool | None = None) -> None:
+        rngs = generators(chances[part])
         for row in range(len(batch))[part]:
             index = int(batch.indices[row])
             if pool is not None:
                 pool.begin(self.images.path(index))
-            self.preprocessing.normalise(self._view(index, epoch, int(repeats[row])), out=batch.inputs[row])
+            self.preprocessing.normalise(self._view(index, next(rngs, None)), out=batch.inputs[row])
 
-    def _view(self, index: int, epoch: int, repeat: int = 0) -> Pixels:
-        if self.augmentation is None:
+    def _view(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        if self.augmentation is None or rng is None:
             return self._kept(index, self._centre, (self.preprocessing.resize_to, self.preprocessing.image_size))
-        rng = np.random.default_rng((_CHANGE, self.seed, epoch, index, *([repeat] if repeat else [])))
         if self.cache is None and self.fast_decoding:
             choose = partial(self.augmentation.crop, rng=rng)
             return self.augmentation.change(self.images.read_part(index, choose, self.augmentation.image_size), rng)

@@ -165,7 +165,8 @@ class Preprocessing:
             raise ValueError(f"expected pixels [H, W, {self.channels}], not {list(image.shape)}")
         if out is None:
             out = np.empty((self.channels, *image.shape[:2]), np.float32)
-        for channel, plane in enumerate(cv2.split(image)):
+        planes = [np.empty(image.shape[:2], np.uint8) for _ in range(self.channels)]  # OpenCV would copy its own
+        for channel, plane in enumerate(cv2.split(image, planes)):
             cv2.LUT(plane, self._tables[channel], dst=out[channel])
         return out
 
