@@ -79,11 +79,12 @@ setup(
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],
         "tiff": ["tifffile"],  # images of more than four bands
-        "fast": ["numba"],  # convolutions on a CPU
+        "fast": ["numba", "simplejpeg"],  # convolutions on a CPU; decoding of JPEGs
         "dev": [
             "pytest",
             "pytest-timeout",
             "numba",
+            "simplejpeg",
             "tifffile",
             "pytest-xdist",
             "ruff",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from toolkit.data import Augmentation, BatchLoader, FileImages, Preprocessing, d
 from toolkit.data import decode as decode_module
 from toolkit.data import reduced as reduced_module
 from toolkit.data.box import Box, whole
+from toolkit.data.jpeg import JpegHeader
 from toolkit.data.preprocessing import resize
 from toolkit.data.reduced import decode_part, read_part, reduction
 from toolkit.errors import DataError
@@ -108,47 +108,9 @@ def test_a_header_that_opencv_reads_otherwise_is_not_trusted(
     picture: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = jpeg(picture(6, 64, 80))
-    monkeypatch.setattr(reduced_module, "_upright_size", lambda data, from_side: (80, 64))
+    monkeypatch.setattr(reduced_module, "read_header", lambda data: JpegHeader(80, 64, 1))
     for least in (8, 64):
         assert np.array_equal(decode_part(data, whole, least), decode_image(data))
-
-
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"comment": b"x" * 999}, {"icc_profile": bytes(99)}])
-def test_the_size_stands_in_the_header(picture: Callable[..., Any], options: Any) -> None:
-    data = jpeg(picture(8, 30, 50), 6, **options)
-    assert reduced_module._frame(data) == (30, 50, data.index(b"Exif") + 6)
-    assert reduced_module._upright_size(data, 30) == (50, 30)
-    assert reduced_module._upright_size(data, 31) is None  # too small for any reduction
-    assert reduced_module._upright_size(data[:-2], 30) is None
-
-
-def test_a_damaged_header_is_never_more_than_unknown(picture: Callable[..., Any]) -> None:
-    data = jpeg(picture(8, 30, 50), 6)
-    rng = np.random.default_rng(0)
-    for _ in range(2000):
-        damaged = bytearray(data)
-        for place in rng.integers(2, 400, 3):
-            damaged[place] = rng.integers(0, 256)
-        size = reduced_module._upright_size(bytes(damaged), 8)
-        assert size is None or min(size) >= 8
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_the_orientation_of_either_byte_order(picture: Callable[..., Any], order: str) -> None:
-    head = b"Exif\0\0" + (b"II*\0" if order == "<" else b"MM\0*")
-    entries = [(0x0100, 3, 1, 9), (0x0112, 3, 1, 8)]
-    exif = head + struct.pack(f"{order}IH", 8, len(entries))
-    exif += b"".join(struct.pack(f"{order}HHIHH", *entry, 0) for entry in entries) + bytes(4)
-    stream = io.BytesIO()
-    Image.fromarray(picture(8, 64, 80)).save(stream, "JPEG", exif=exif)
-    data = stream.getvalue()
-    assert reduced_module._upright_size(data, 8) == (80, 64) == decode_image(data).shape[:2]
-    assert decode_part(data, whole, 32).shape == (40, 32, 3)
-
-
-def test_a_cut_header_is_unknown(picture: Callable[..., Any]) -> None:
-    data = jpeg(picture(8, 30, 50), 6)
-    assert all(reduced_module._frame(data[:length]) is None for length in range(100))
 
 
 def test_a_cut_jpeg_is_noticed(picture: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """From the bytes of an image file to pixels, noticing what is broken.
 
-OpenCV reads most files and is the fastest, but its version 4 gives a gray bottom for a JPEG that ends too early, so a
-file without its end marker is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by
-version) PIL reads. EXIF orientation is applied; gray, palette, CMYK and 16-bit pictures (their upper byte) become 8-bit
-RGB; alpha is dropped. One channel is the luma of that. Other numbers of channels, and ``.npy`` files, are read by
-``toolkit.data.multiband``.
+OpenCV reads most files and is the fastest, but for JPEGs where simplejpeg is installed, which gives the same pixels
+(``toolkit.data.jpeg``). OpenCV 4 gives a gray bottom for a JPEG that ends too early, so a file without its end marker
+is first read by PIL, which raises. What OpenCV cannot read at all (GIF and AVIF, by version) PIL reads. EXIF
+orientation is applied; gray, palette, CMYK and 16-bit pictures (their upper byte) become 8-bit RGB; alpha is dropped.
+One channel is the luma of that. Other numbers of channels, and ``.npy`` files, are read by ``toolkit.data.multiband``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolkit.data import multiband
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
+from toolkit.data.jpeg import JpegHeader, decode_fast
 from toolkit.errors import DataError
 
 __all__ = [
@@ -88,12 +89,13 @@ def decode_file(path: str | Path, decode: Callable[[bytes], Pixels]) -> Pixels:
         raise DataError(f"cannot read image {path}: {error}", hint="replace or remove the file") from error
 
 
-def decode_image(data: bytes, channels: int = RGB) -> Pixels:
+def decode_image(data: bytes, channels: int = RGB, header: JpegHeader | None = None) -> Pixels:
     """Decode the bytes of an image file.
 
     Args:
         data: The whole file.
         channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
+        header: Of a complete JPEG, what is known of it already.
 
     Returns:
         uint8 pixels, ``[height, width, channels]``.
@@ -105,20 +107,22 @@ def decode_image(data: bytes, channels: int = RGB) -> Pixels:
     if not data:
         raise ValueError("the file is empty")
     if channels in (GRAY, RGB) and not multiband.is_array(data):
-        return fit_channels(_decode_colour(data), channels)
+        return fit_channels(_decode_colour(data, header), channels)
     return multiband.decode(data, channels)
 
 
-def _decode_colour(data: bytes) -> Pixels:
+def _decode_colour(data: bytes, header: JpegHeader | None) -> Pixels:
     if multiband.too_many_bands(data):
         raise ValueError(multiband.describe(data))
-    if not _is_surely_complete(data[:_HEAD], data[-_TAIL:]):
+    if header is None and not _is_surely_complete(data[:_HEAD], data[-_TAIL:]):
         complete = _decode_with_pil(data)
         if not data.startswith((_JPEG, _PNG)):
             # Formats without an end marker: PIL has read the file in full; OpenCV's pixels are used where it has any.
             pixels = _decode_with_opencv(data)
             return complete if pixels is None else pixels
-    pixels = _decode_with_opencv(data)
+    pixels = decode_fast(data, header) if data.startswith(_JPEG) else None
+    if pixels is None:
+        pixels = _decode_with_opencv(data)
     return _decode_with_pil(data) if pixels is None else pixels
 
 
@@ -159,17 +163,19 @@ def is_complete_jpeg(data: bytes) -> bool:
     return data.startswith(_JPEG) and _is_surely_complete(data[:_HEAD], data[-_TAIL:])
 
 
-def decode_jpeg_reduced(data: bytes, times: int) -> Pixels | None:
+def decode_jpeg_reduced(data: bytes, header: JpegHeader, times: int) -> Pixels | None:
     """Decode a complete JPEG at a reduced size.
 
     Args:
         data: The whole file.
+        header: What stands in it.
         times: 2, 4 or 8.
 
     Returns:
-        RGB uint8 ``[ceil(height / times), ceil(width / times), 3]``; None: OpenCV cannot.
+        RGB uint8 ``[ceil(height / times), ceil(width / times), 3]``; None: neither simplejpeg nor OpenCV can.
     """
-    return _decode_with_opencv(data, _REDUCED[times])
+    pixels = decode_fast(data, header, times)
+    return _decode_with_opencv(data, _REDUCED[times]) if pixels is None else pixels
 
 
 def _is_surely_complete(head: bytes, tail: bytes) -> bool:
