@@ -5,7 +5,8 @@
 Every round does all rows one after the other (A B A B ...), so that what else the machine does hits all alike. Times
 are CPU time of the process, medians over the rounds; a ratio is the median of the ratios of each round. Beside the rows
 of the loader stands the time of each step. Images are photographs (FOLDER, or two of scikit-learn's), recompressed as
-JPEGs of 500 x 375 and 2048 x 1536 pixels, quality 90.
+JPEGs of 500 x 375 and 2048 x 1536 pixels, quality 90. Threads and allocator are set as in every tool, by importing the
+toolkit, but for one thread in place of one a core.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -37,6 +40,7 @@ from toolkit.data import (
     decode_image,
     is_image_file,
 )
+from toolkit.runtime import cpu_settings
 
 SIZE, BATCH, QUALITY = 224, 32, 90
 SMALL, LARGE = (500, 375), (2048, 1536)
@@ -89,8 +93,10 @@ def _say_what(*sets: Sequence[Path]) -> None:
     sizes = ", ".join(
         f"{len(files)} of {np.mean([file.stat().st_size for file in files]) / 1000:.0f} KB" for files in sets
     )
-    print(f"\n{platform.processor() or platform.machine()}, load {os.getloadavg()[0]:.1f}, OpenCV {cv2.__version__}")
-    print(f"images: {sizes}; GLIBC_TUNABLES={os.environ.get('GLIBC_TUNABLES', '(not set)')}", flush=True)
+    simplejpeg = version("simplejpeg") if find_spec("simplejpeg") else "(not installed)"
+    print(f"\n{platform.processor() or platform.machine()}, load {os.getloadavg()[0]:.1f}")
+    print(f"OpenCV {cv2.__version__}, simplejpeg {simplejpeg}; {cpu_settings()}")
+    print(f"images: {sizes}", flush=True)
 
 
 def _loaders(files: Sequence[Path]) -> dict[str, Callable[[], None]]:
