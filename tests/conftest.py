@@ -19,7 +19,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 ASSETS_MISSING = "test assets are missing"
 
-# Before Paddle is imported: caches go to a home that is thrown away, and processes of a parallel run share the cores.
+# Before Paddle is imported: caches go to a home that is thrown away.
 _HOME = Path(tempfile.mkdtemp(prefix="toolkit-home-"))
 os.environ.update(
     HOME=str(_HOME),
@@ -31,10 +31,15 @@ os.environ.update(
     MPLBACKEND="Agg",
     PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])),
 )
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import toolkit  # noqa: E402, F401 - sets Paddle's environment
+from toolkit.runtime import cpu_settings  # noqa: E402 - sets Paddle's environment
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Before the processes of a parallel run begin: they share the cores, unless the user has set the threads."""
+    if cpu_settings().threads_from == "toolkit":
+        os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_unconfigure() -> None:

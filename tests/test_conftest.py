@@ -1,0 +1,29 @@
+"""What ``conftest.py`` promises to every test."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOW = """
+import os
+from toolkit.runtime import cpu_settings
+
+def test_threads():
+    assert cpu_settings().threads == os.environ["OMP_NUM_THREADS"] == "{expected}"
+"""
+
+
+@pytest.mark.multiprocess
+@pytest.mark.parametrize(("theirs", "expected"), [({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")])
+def test_processes_of_a_parallel_run_have_a_thread_each(tmp_path: Path, theirs: dict[str, str], expected: str) -> None:
+    pytest.importorskip("xdist")
+    (tmp_path / "test_shown.py").write_text(SHOW.format(expected=expected), encoding="utf-8")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "PYTEST_"))}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "1", "-q", "."]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=clean | theirs)
+    assert done.returncode == 0, done.stdout + done.stderr
