@@ -147,26 +147,12 @@ def bake_off(
     judged_on = len(job.data.val) if halving else 0
     del job
     folder = _folder(config)
-    runs = folder / "runs"
-    session = Session(
-        config,
-        found,
-        seeds,
-        runs,
-        budget=budget,
-        apart=apart,
-        judged_on=judged_on,
-        records=folder / "vdl",
-        sittings=folder / "sittings.json",
-    )
-    with clear_os_errors(str(folder)):
-        runs.mkdir(exist_ok=True)
+    session = Session(config, found, seeds, folder, budget=budget, apart=apart, judged_on=judged_on)
     with locked(folder / ".lock", f"another process compares in {folder}; waiting for it"):
         info(f"{len(found)} candidates, {seeds} seed{'s' if seeds > 1 else ''} each, in {folder}")
         session.run()
-        rows, left_out = ranked(session.rows()), session.left_out
-        if not rows:
-            raise _nothing(left_out, budget)
+        if not session.trials:
+            raise _nothing(session.left_out, budget)
         done = BakeOff(
             folder,
             config,
@@ -174,10 +160,10 @@ def bake_off(
             part,
             images,
             seeds,
-            tuple(rows),
-            tuple(left_out),
-            budget,
-            session.spent,
+            rows=tuple(ranked(session.rows())),
+            left_out=tuple(session.left_out),
+            budget=budget,
+            seconds=session.spent,
             presets=None if candidates is None else tuple(candidates),
             networks=tuple(networks),
             halving=halving,

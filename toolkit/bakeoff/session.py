@@ -59,13 +59,12 @@ class Session:
         config: What is compared around.
         candidates: Who takes part.
         seeds: Seeds of each.
-        folder: Folder of the runs.
+        folder: The bake-off's: runs go into its ``runs/``, their VisualDL records are gathered in ``vdl/``, and
+            ``sittings.json`` keeps the seconds of each sitting. With ``done`` the runs are all that it holds.
         done: A finished run that counts as the first seed of the first candidate.
         budget: Seconds for everything, earlier sittings included; None: as long as it takes.
         apart: A process a run.
         judged_on: Number of validation images on which hopeless runs are stopped; 0: none is stopped.
-        records: Folder that VisualDL's records of all runs are gathered in; None leaves them in the runs.
-        sittings: File that keeps the seconds of each sitting, for ``budget``; None keeps none.
 
     Attributes:
         trials: Finished runs, by the title of the candidate.
@@ -83,16 +82,16 @@ class Session:
         budget: float | None = None,
         apart: bool = False,
         judged_on: int = 0,
-        records: Path | None = None,
-        sittings: Path | None = None,
     ) -> None:
         self.metric = TASKS[config.task].main
         self.trials: dict[str, list[Trial]] = {}
         self.left_out: list[LeftOut] = []
-        self._config, self._seeds, self._folder, self._budget = config, seeds, folder, budget
+        self._config, self._seeds, self._budget, self._done = config, seeds, budget, done
         self._candidates, self._judged_on, self._apart = tuple(candidates), judged_on, apart
         self._train: Callable[[Order], Answer] = train_apart if apart else train_quietly
-        self._done, self._records, self._sittings = done, records, sittings
+        self._runs = folder if done else folder / "runs"
+        self._records = None if done else folder / "vdl"
+        self._sittings = None if done else folder / "sittings.json"
         self._began, self._earlier, self._number = time.monotonic(), 0.0, 0
         self._noted: list[float] = []
 
@@ -108,6 +107,8 @@ class Session:
             Interrupted: Ctrl-C or SIGTERM came; what is finished stays, and what was begun can go on.
         """
         self._began = time.monotonic()
+        with clear_os_errors(str(self._runs)):
+            self._runs.mkdir(exist_ok=True)
         self._read_sittings()
         try:
             for seed in range(self._seeds):
@@ -116,7 +117,7 @@ class Session:
         except (KeyboardInterrupt, Interrupted):
             finished = sum(map(len, self.trials.values()))
             raise Interrupted(
-                f"stopped after {finished} of {len(self._candidates) * self._seeds} runs; {self._folder} keeps them",
+                f"stopped after {finished} of {len(self._candidates) * self._seeds} runs; {self._runs} keeps them",
                 hint="the same command goes on where it stopped",
             ) from None
         finally:
@@ -143,12 +144,12 @@ class Session:
     def _configs(self) -> Iterator[Config]:
         for candidate in self._candidates:
             for seed in range(self._seeds):
-                yield candidate.config(self._config, seed, self._folder)
+                yield candidate.config(self._config, seed, self._runs)
 
     def _take(self, candidate: Candidate, seed: int) -> None:
         """One run: read it, train it, or leave it out."""
         self._number += 1
-        config = candidate.config(self._config, seed, self._folder)
+        config = candidate.config(self._config, seed, self._runs)
         trial = self._known(candidate, seed, config)
         if trial is None:
             why = self._reason_against(candidate)
