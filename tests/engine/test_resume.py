@@ -91,6 +91,19 @@ def test_interrupted_twice_in_the_middle_of_epochs(make: Make, name: str) -> Non
     assert_same(whole, Trainer.from_config(config).fit(resume=folder))
 
 
+def test_how_the_head_was_solved_is_still_known_after_resuming(make: Make) -> None:
+    phases = [{"freeze": "all", "epochs": 1}, {"freeze": "layer3.1", "epochs": 2, "backbone_lr": 0.5}]
+    config = make(
+        transfer={"preset": "custom", "phases": phases}, data={"augment": "none"}, train={"solver": "exact"}, name="job"
+    )
+    trainer = Trainer(build_job(config), [Stops(2)])
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    solved = trainer.folder.read_record()["solver"]
+    result = Trainer.from_config(config).fit(resume=trainer.folder.path)
+    assert result.folder.read_record()["solver"] == solved
+
+
 def test_written_along_the_way_and_killed_without_a_word(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Trainer.from_config(finetune(make, "whole")).fit()
     monkeypatch.setattr(toolkit.engine.keeping, "_LONGEST", 0.0)

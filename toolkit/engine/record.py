@@ -49,6 +49,7 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
         "plan": asdict(job.plan),
         **({} if job.lr_search is None else {"lr_search": dict(job.lr_search)}),
         **({} if job.advice is None else {"advice": dict(job.advice)}),
+        **({} if state.solved is None else {"solver": state.solved}),
         "ancestry": list(job.ancestry),
     }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from toolkit.console import info, show
 from toolkit.engine.features import FeatureLoader
 from toolkit.engine.job import Job
-from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.solvers import (
     LinearSolution,
     StackedViews,
@@ -48,12 +48,12 @@ def check_solver(job: Job) -> None:
 
 
 def solve_phase(
-    job: Job, folder: RunFolder, training: object, validation: object, after_fit: Callable[[], None]
-) -> dict[str, float]:
-    """Solve the head in place of an epoch, and record how.
+    job: Job, training: object, validation: object, after_fit: Callable[[], None]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Solve the head in place of an epoch.
 
     Returns:
-        Training metrics, with ``lr``.
+        Training metrics, with ``lr``; and how the head was found, for ``run.json``.
 
     Raises:
         TrainingError: The features were not kept.
@@ -64,8 +64,8 @@ def solve_phase(
         )
     solution, neighbours = solve_head(job, training, validation, after_fit)
     found = [{"k": k, "val": metrics} for k, metrics in neighbours.items()]
-    folder.write_record({**folder.read_record(), "solver": {**solution.to_json(), "neighbours": found}})
-    return {**{name: solution.best.train[name] for name in ("loss", *job.objective.task.training)}, "lr": 0.0}
+    train = {name: solution.best.train[name] for name in ("loss", *job.objective.task.training)}
+    return {**train, "lr": 0.0}, {**solution.to_json(), "neighbours": found}
 
 
 def solve_head(

@@ -45,6 +45,7 @@ class TrainingState:
         last: Metrics of the last epoch.
         callbacks: State of each callback that has one, by class name.
         proof: What was checked of the frozen stages in finished phases.
+        solved: How a head was solved in place of trained, for ``run.json``; None where none was.
         weights: Arrays of the network by state-dict key.
         optimizer: Arrays of the optimizer, see ``optimizer_state``.
         stopping: A callback has ended the phase.
@@ -69,6 +70,7 @@ class TrainingState:
     last: dict[str, Any] | None = None
     callbacks: dict[str, Any] = field(default_factory=dict)
     proof: list[dict[str, Any]] = field(default_factory=list)
+    solved: dict[str, Any] | None = None
     weights: dict[str, NDArray[Any]] = field(default_factory=dict)
     optimizer: dict[str, NDArray[Any]] = field(default_factory=dict)
     averages: dict[str, NDArray[Any]] = field(default_factory=dict)

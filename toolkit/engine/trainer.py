@@ -234,7 +234,8 @@ class Trainer:
         training, validation = inputs.training, inputs.validation
         call("on_epoch_begin", state.epoch)
         if phase.solver == "exact":
-            train = solve_phase(self.job, self.folder, training, validation, self._stop_if_asked)
+            train, state.solved = solve_phase(self.job, training, validation, self._stop_if_asked)
+            self.folder.write_record({**self.folder.read_record(), "solver": state.solved})
         else:
             train = self._train_steps(training)
         self._settled = self._callbacks.state(), self._callbacks.arrays()
