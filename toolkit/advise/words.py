@@ -35,7 +35,7 @@ MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in
 _UNSURE = 0.1
 _WHERE: Mapping[Branch, str] = MappingProxyType(
     {
-        "few": "With so few training images",
+        "few": "At this number of training images",
         "shallow": "Where shallow features tell the classes apart better than the last ones",
         "unlike": "Where images are different and the network has no BatchNorm",
         "rest": "In situations like this one",

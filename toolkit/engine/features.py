@@ -298,7 +298,8 @@ class FeatureLoader(_InOrderOf):
 class EngineLoader(_InOrderOf):
     """Batches of features that are computed as they are needed, by an engine that is faster than dygraph.
 
-    For augmented images, each of which is seen once only.
+    For what is not kept: augmented images, each of which is seen once only, features that are too large to keep, and
+    images that only a result is measured on.
 
     Args:
         loader: Reads the images.
