@@ -45,14 +45,21 @@ def test_what_is_said(usual: BakeOff) -> None:
         "cannot be told apart from large_similar (0.0 points, 95 % interval −2.5 to 2.5)",
         "With 3 seeds intervals are wide",
         "(everything fine-tuned at one rate: 91.0\u00a0% ± 1.0), linear_probe is 4.0 points better.",
-        "the best that scratch had before it was stopped (35.0\u00a0%) after 2 epochs and 0.2 s; ",
+        "reached 35.0\u00a0%, the best that scratch had before it was stopped, after 2 epochs and 0.2 s; ",
         "; scratch took 2 epochs and 10.0 s",
-        "scratch (after epoch 2 of 8)",
-        "--to-the-end",
+        "as they were far behind: scratch (after epoch 2 of 8)",
+        "--to-the-end trains them whole",
         "Left out for want of time: finetune, seeds 0, 1 (the time was over).",
         "Could not be trained: x, seed 1 (NaN).",
     ):
         assert words in text, (words, text)
+
+
+def test_a_single_run_that_was_stopped_is_spoken_of_as_one(found: Found) -> None:  # noqa: F811
+    stopped = row("scratch", (0.3,), epochs=2, planned=8, halted=HALTED)
+    said = comparison_statements(found([row("finetune", (0.9,)), stopped], seeds=1))[-1]
+    assert "as it was far behind" in said
+    assert "--to-the-end trains it whole" in said
 
 
 def test_networks_are_compared_with_their_own_usual_recipe(found: Found) -> None:  # noqa: F811
@@ -101,6 +108,7 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
         "4 scratch stopped early 35.0 % ± 5.0 3 2 of 8 10.0 s",
         "hollow dots",
         "python tools/predict.py --model",
+        "seeds 0 to 2. A seed is one split",
         "--seeds 5",
         "successive halving",
     ):

@@ -94,13 +94,13 @@ def _bytes(size: int | None) -> str:
 
 def _made(found: BakeOff) -> list[tuple[str, str]]:
     config, row = found.config, found.winner
-    seeds = f"{found.seeds}: {config.seed}" + (f" to {config.seed + found.seeds - 1}" if found.seeds > 1 else "")
+    seeds = str(config.seed) if found.seeds == 1 else f"{config.seed} to {config.seed + found.seeds - 1}"
     networks = sorted({each.network for each in found.rows})
     rows = [
         ("data", str(config.data.root or config.data.format)),
         ("networks", ", ".join(networks)),
-        ("seeds", f"{seeds}. A seed is one split of the data, and one draw of new weights, order and augmentation; all "
-                  "candidates have the same splits"),
+        ("seeds", f"{seeds}. A seed is one split of the data, where they have none of their own, and one draw of new "
+                  "weights, order and augmentation; all candidates have the same splits"),
         ("epochs", str(config.train.epochs) if config.train.epochs else "as each preset has them"),
         ("batches", f"{config.data.batch_size} images"),
     ]  # fmt: skip

@@ -108,10 +108,10 @@ def _convergence(found: BakeOff) -> list[str]:
         level = metric_words(found.metric.name, arrival.level)
         ours = f"{_epochs(arrival.epochs)} and {parts_of_time(arrival.seconds)}"
         theirs = f"{_epochs(arrival.scratch_epochs)} and {parts_of_time(arrival.scratch_seconds)}"
-        held = "had before it was stopped" if arrival.stopped else "ever had"
+        held = f"{arrival.scratch} {'had before it was stopped' if arrival.stopped else 'ever had'}"
         said.append(
-            f"{arrival.candidate} had on the validation images the best that {arrival.scratch} {held} ({level}) after "
-            f"{ours}; {arrival.scratch} took {theirs}."
+            f"On the validation images {arrival.candidate} reached {level}, the best that {held}, after {ours}; "
+            f"{arrival.scratch} took {theirs}."
         )
     return said
 
@@ -129,9 +129,11 @@ def _halted(found: BakeOff) -> list[str]:
         epochs = sorted({trial.epochs for trial in row.halted})
         after = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
         words.append(f"{row.title} (after {after} of {row.halted[0].planned})")
+    one = sum(len(row.halted) for row in rows) == 1
+    they, their, them, were = ("it", "its", "it", "was") if one else ("they", "their", "them", "were")
     return [
-        f"Stopped early, as they were far behind: {', '.join(words)}. What they would have reached at their end is not "
-        "known; --to-the-end trains them whole."
+        f"Stopped early, as {they} {were} far behind: {', '.join(words)}. What {they} would have reached at {their} "
+        f"end is not known; --to-the-end trains {them} whole."
     ]
 
 
