@@ -107,6 +107,7 @@ def fast_convolutions(layers: Sequence[nn.Conv2D]) -> Iterator[None]:
 
 @cache
 def _controller() -> ThreadpoolController:
+    kernels_problem()  # loads the BLAS that they use: a controller knows of what is there when it is made
     return ThreadpoolController()
 
 
