@@ -15,7 +15,7 @@ from toolkit import runtime
 from toolkit.errors import DeviceError
 from toolkit.runtime import CpuSettings, is_main_process, rank, seed_everything, select_device, versions, world_size
 
-CPU_VARIABLES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
+CPU_VARIABLES = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "KMP_BLOCKTIME")
 SHOW = (
     "import json, os, toolkit.runtime as r; from dataclasses import asdict;"
     f"print(json.dumps([asdict(r.cpu_settings()), {{k: os.environ.get(k) for k in {CPU_VARIABLES}}}]))"
@@ -39,11 +39,13 @@ def test_importing_the_toolkit_sets_threads() -> None:
     assert settings["threads_from"] == "toolkit"
     assert settings["in_time"] is True
     assert variables["MKL_DEBUG_CPU_TYPE"] == settings["mkl_debug_cpu_type"]
+    assert variables["KMP_BLOCKTIME"] == "1"
 
 
 def test_what_the_user_has_set_stays() -> None:
-    settings, variables = settings_of(SHOW, OMP_NUM_THREADS="3", MKL_DEBUG_CPU_TYPE="4")
-    assert variables == {"OMP_NUM_THREADS": "3", "MKL_DEBUG_CPU_TYPE": "4"}
+    theirs = {"OMP_NUM_THREADS": "3", "MKL_DEBUG_CPU_TYPE": "4", "KMP_BLOCKTIME": "200"}
+    settings, variables = settings_of(SHOW, **theirs)
+    assert variables == theirs
     assert settings["threads_from"] == "environment"
 
 

@@ -64,6 +64,8 @@ class CpuSettings:
 
 
 _settings: CpuSettings | None = None
+_BLOCKTIME = "1"
+"""Milliseconds that OpenMP's idle threads spin before they sleep: the usual 200 take a core from the other threads."""
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _MOST_INT = -1, -4, 2**31 - 1  # of glibc's malloc.h
 
 
@@ -107,7 +109,7 @@ def _local_processes() -> int:
 
 
 def configure_cpu() -> CpuSettings:
-    """Set threads and the AMD setting in the environment, unless the user has; called when ``toolkit`` is imported."""
+    """Set threads and MKL in the environment, unless the user has; called when ``toolkit`` is imported."""
     global _settings
     if _settings is None:
         in_time = "paddle" not in sys.modules
@@ -116,6 +118,7 @@ def configure_cpu() -> CpuSettings:
             os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // _local_processes())))
             if _is_amd_with_avx2():
                 os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")
+            os.environ.setdefault("KMP_BLOCKTIME", _BLOCKTIME)
         _settings = CpuSettings(
             threads=os.environ.get("OMP_NUM_THREADS", "1"),
             threads_from=threads_from,

@@ -57,7 +57,7 @@ def _correlate(
     kernels = _kernels()
     u = np.empty((16, kernels.line(weight.shape[0] * weight.shape[1])), np.float32)
     share(partial(kernels.transform_kernel, weight, u), len(weight), u.size)
-    pieces = _pieces(out.shape, max(_CACHE // x.shape[1], x.shape[1] // 2))
+    pieces = _pieces(out.shape, max(_CACHE // x.shape[1], x.shape[1] // 4))
     share(partial(kernels.correlate, x, u, out, padding, turned, pieces), len(pieces), x.size)
 
 
