@@ -86,7 +86,8 @@ def _pieces(out: Sequence[int], tiles: int) -> NDArray[np.int64]:
             (first, min(out[0], first + images), top, min(height, top + rows))
             for first in range(0, out[0], images)
             for top in range(0, height, rows)
-        ]
+        ],
+        np.int64,
     )
 
 
