@@ -65,7 +65,7 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> T
             "model": {"name": network, "pretrained": str(starting_weights(network, folder))},
             "data": {"image_size": 64, "workers": 1, "augment": "none", **job.get("data", photos)},
             "transfer": {"preset": "custom", "freeze": cut, "backbone_lr": 0.1},
-            # Paddle's own convolutions on both sides: kernels are for networks with enough layers, and a part has fewer.
+            # Paddle's own convolutions on both sides: kernels are for networks with enough layers.
             "train": {
                 "epochs": job.get("epochs", 2),
                 "lr": job.get("lr", 3e-4),
