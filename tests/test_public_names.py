@@ -147,6 +147,7 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "expand_images",
         "export_job",
         "export_model",
+        "export_run",
         "predictions_csv",
         "predictions_table",
         "serve",

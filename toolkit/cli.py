@@ -86,8 +86,9 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
     from toolkit.config import load_config
     from toolkit.errors import ConfigError
 
-    if resume not in (None, "auto"):
-        default = Path(str(resume)) / "config.yaml"
+    run = getattr(args, "run", None) or (resume if resume != "auto" else None)
+    if run is not None:
+        default = Path(str(run)) / "config.yaml"
     path = args.config or default
     if path is None:
         raise ConfigError(

@@ -18,7 +18,6 @@ from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.cli import Outcome
 from toolkit.config import Config
 from toolkit.console import info, new_table
-from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
@@ -34,17 +33,17 @@ from toolkit.engine import (
     RunResult,
     Trainer,
     build_job,
-    evaluate_job,
     predict_outputs,
 )
 from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.precision import check_device
 from toolkit.engine.signals import resumable
-from toolkit.errors import ConfigError, TrainingError
+from toolkit.errors import ConfigError
+from toolkit.jobs_run import exported
 from toolkit.runtime import cpu_settings, is_main_process, select_device, world_size
 from toolkit.task import Task
 
-__all__ = ["evaluate", "export", "predict", "train"]
+__all__ = ["predict", "train"]
 
 
 def train(config: Config, resume: Path | str | None = None) -> Outcome:
@@ -83,7 +82,7 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
     if config.export.enabled:
         folder = export_job(trainer.job, result.folder.inference)
         payload["inference"] = str(folder)
-        text.append(_exported(folder))
+        text.append(exported(folder))
         if config.export.examples:
             images = trainer.job.data.evaluation[1]
             examples, table = show_examples(Predictor(folder), images, config.export.examples)
@@ -95,34 +94,6 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
         text.append(f"report: {report}")
     text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
     return Outcome(payload, text)
-
-
-def evaluate(config: Config, config_path: Path, tta: int | None = None) -> Outcome:
-    """Evaluate the best epoch of a run on its test (or validation) images.
-
-    Args:
-        config: The run's.
-        config_path: Where it stands.
-        tta: Views of each image that are averaged; by default ``train.tta``.
-    """
-    views = config.train.tta if tta is None else tta
-    if not 1 <= views <= MOST_VIEWS:
-        raise ConfigError(f"--tta is {views}; expected 1 to {MOST_VIEWS} views of an image")
-    folder = find_run(config, config_path)
-    job = build_job(config, weights=folder.best)
-    metrics = evaluate_job(job, views)
-    seen = f", mean of {views} views" if views > 1 else ""
-    table = new_table(f"{folder.path}: {metrics['split']}, {metrics['images']} images{seen}", "metric", "value")
-    for metric in job.objective.task.metrics:
-        table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
-    return Outcome({"run_dir": str(folder.path), **metrics}, [table])
-
-
-def export(config: Config, config_path: Path, output: Path | None = None) -> Outcome:
-    """Export the best epoch of a run, and check the exported model against the network."""
-    folder = find_run(config, config_path)
-    exported = export_job(build_job(config, weights=folder.best), output or folder.inference)
-    return Outcome({"run_dir": str(folder.path), "inference": str(exported)}, [_exported(exported)])
 
 
 def predict(
@@ -155,26 +126,6 @@ def predict(
     return Outcome([prediction.to_dict() for prediction in predictions], [text])
 
 
-def find_run(config: Config, config_path: Path) -> RunFolder:
-    """The run that a config belongs to: the one whose folder it stands in, or else ``output_dir/name``.
-
-    Raises:
-        TrainingError: There is no run, or it has no whole epoch yet.
-    """
-    folder = RunFolder(config_path.parent)
-    if not folder.record.is_file():
-        folder = RunFolder(config.output_dir.expanduser() / config.name)
-    if folder.best.is_file():
-        return folder
-    begun = folder.last.is_file()
-    raise TrainingError(
-        f"no trained run for {config_path}: {folder.path} has no checkpoints/best.pdparams",
-        hint=f"go on with: {folder.resume_command}"
-        if begun
-        else f"train first: python tools/train.py -c {config_path}",
-    )
-
-
 def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
     """The run's page, on the best epoch's predictions for the evaluation images."""
     from toolkit.explain import write_report  # matplotlib takes time to import
@@ -184,10 +135,6 @@ def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
         with evaluation_batches(job, images) as batches:
             outputs, _ = predict_outputs(job.network, batches, job.config.train)
     return write_report(job, result.folder, outputs, images.labels, rows)
-
-
-def _exported(folder: Path) -> str:
-    return f"exported to {folder}; try: python tools/predict.py --model {folder} IMAGE"
 
 
 def _result_table(result: RunResult, task: Task) -> Table:

@@ -1,24 +1,26 @@
-"""Evaluate a trained run on its test images (or its validation images, when there are no test images).
+"""Evaluate a trained run on its test images (or its validation images, when there are no test images), or on new ones.
 
 Example:
-    python tools/eval.py -c runs/cub200/config.yaml
-    python tools/eval.py -c runs/cub200/config.yaml --tta 10
+    python tools/eval.py runs/cub200
+    python tools/eval.py runs/cub200 --data new_photos --tta 10
 """
 
 import argparse
+from pathlib import Path
 
 from toolkit import cli
 
 
 def main(args: argparse.Namespace) -> cli.Outcome:
     """Evaluate the best epoch."""
-    config = cli.read_config(args)
-    from toolkit import jobs
+    from toolkit import jobs_run
 
-    return jobs.evaluate(config, args.config, args.tta)
+    return jobs_run.evaluate(jobs_run.find_run(args.run, args.config, args.overrides), args.data, args.tta)
 
 
 if __name__ == "__main__":
     parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="all labelled images of a folder, list or table")
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (train.tta)")
     cli.run(parser, main)

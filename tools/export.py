@@ -1,7 +1,7 @@
 """Export a trained run for inference: model, weights, labels and preprocessing in one folder.
 
 Example:
-    python tools/export.py -c runs/cub200/config.yaml --output my_classifier
+    python tools/export.py runs/cub200 --output my_classifier
 """
 
 import argparse
@@ -12,13 +12,13 @@ from toolkit import cli
 
 def main(args: argparse.Namespace) -> cli.Outcome:
     """Export the best epoch, and check the export."""
-    config = cli.read_config(args)
-    from toolkit import jobs
+    from toolkit import jobs_run
 
-    return jobs.export(config, args.config, args.output)
+    return jobs_run.export(jobs_run.find_run(args.run, args.config, args.overrides), args.output)
 
 
 if __name__ == "__main__":
     parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="by default inference/ in the run's folder")
     cli.run(parser, main)

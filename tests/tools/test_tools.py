@@ -139,30 +139,24 @@ def test_bad_input_is_one_clear_line(
     assert sorted(folder.glob("runs/*")) == before
 
 
-def test_a_finished_run_may_be_resumed_for_what_comes_after(trained: tuple[Path, dict[str, Any]]) -> None:
-    folder, result = trained
-    done = call("train", "--resume", "runs/数字", "-o", "export.report=false", "--json", cwd=folder)
-    assert "its training is complete" in done.stderr
-    again = json.loads(done.stdout)
-    assert (again["best"], again["last"]) == (result["best"], result["last"])
-
-
 def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) -> None:
     from toolkit.config import load_config
     from toolkit.engine import RunFolder
+    from toolkit.engine.trained import load_trained
     from toolkit.errors import TrainingError
     from toolkit.files import write_text
-    from toolkit.jobs import find_run
+    from toolkit.jobs_run import find_run
 
-    (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
-    config = load_config(tmp_path / "job.yaml")
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB, encoding="utf-8")
+    config = load_config(job)
     trained, begun = RunFolder.create(config), RunFolder.create(config)
     for path in (trained.record, trained.best, begun.record, begun.last):
         write_text(path, "{}")
-    assert find_run(config, tmp_path / "job.yaml").path == trained.path
-    assert find_run(config, trained.config).path == trained.path
+    assert find_run(None, job).folder.path == trained.path
+    assert find_run(None, trained.config).folder.path == find_run(trained.path, None).folder.path == trained.path
     with pytest.raises(TrainingError, match=r"go on with: .*--resume runs/job-2$"):
-        find_run(load_config(begun.config), begun.config)
+        load_trained(find_run(None, begun.config).folder)
 
 
 def test_sigterm_ends_a_tool_like_ctrl_c(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from toolkit.deploy.export import check_export, export_model
     from toolkit.deploy.image_predictor import ImagePredictor
     from toolkit.deploy.inputs import expand_images
-    from toolkit.deploy.job_export import export_job
+    from toolkit.deploy.job_export import export_job, export_run
     from toolkit.deploy.manifest import Manifest
     from toolkit.deploy.network_predictor import NetworkPredictor
     from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_table
@@ -31,6 +31,7 @@ __all__ = [
     "expand_images",
     "export_job",
     "export_model",
+    "export_run",
     "predictions_csv",
     "predictions_table",
     "serve",
@@ -48,6 +49,7 @@ _HOME = {
     "expand_images": "inputs",
     "export_job": "job_export",
     "export_model": "export",
+    "export_run": "job_export",
     "predictions_csv": "prediction",
     "predictions_table": "prediction",
     "serve": "dashboard",

@@ -1,19 +1,31 @@
-"""Export what a job has trained."""
+"""Export what a job has trained, or a run has left behind."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from toolkit.console import info
+from toolkit.data import Preprocessing, read_image
 from toolkit.deploy.export import export_model
 from toolkit.engine import Job
+from toolkit.engine.model_facts import ModelFacts
+from toolkit.engine.record import model_facts
 from toolkit.engine.signals import undisturbed
+from toolkit.engine.trained import TrainedRun
+from toolkit.errors import DataError
+from toolkit.zoo import StagedNetwork
 
-__all__ = ["export_job"]
+__all__ = ["export_job", "export_run"]
 
 _CHECKED_IMAGES = 64
 """Evaluation images on which an export must agree with the trained network."""
+_MADE_UP = 8
+"""Images of random pixels, where there are no others."""
 
 
 def export_job(job: Job, folder: Path) -> Path:
@@ -30,23 +42,62 @@ def export_job(job: Job, folder: Path) -> Path:
         DeployError: The exported model's outputs differ from the network's by more than 1e-4; see ``export_model``.
         KeyboardInterrupt: Ctrl-C or SIGTERM came meanwhile; the export is complete.
     """
+    images = job.data.evaluation[1]
+    rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
+    check = np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
+    return _export(job.network, model_facts(job), folder, check, job.config.train.tta)
+
+
+def export_run(run: TrainedRun, folder: Path, tta: int | None = None) -> Path:
+    """Export the best epoch of a run with the classes and the preprocessing that it was trained with.
+
+    The export is checked on images that the run was evaluated on. Where these are gone, images of random pixels take
+    their place, which one line says: an export needs no data.
+
+    Args:
+        run: The run.
+        folder: Where to write.
+        tta: Views of an image that predictors average unless told otherwise; by default as the run's config says.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DeployError: As for ``export_job``.
+        KeyboardInterrupt: As for ``export_job``.
+    """
+    examples = (run.folder.read_record().get("data") or {}).get("examples") or []
+    check = _examples(examples, run.facts.preprocessing)
+    return _export(run.network, run.facts, folder, check, run.config.train.tta if tta is None else tta)
+
+
+def _export(network: StagedNetwork, facts: ModelFacts, folder: Path, check: NDArray[np.float32], tta: int) -> Path:
     with undisturbed():
         return export_model(
-            job.network,
+            network,
             folder,
-            classes=job.data.classes,
-            preprocessing=job.preprocessing.to_dict(),
-            network_name=job.network.spec.name,
-            image_size=job.preprocessing.image_size,
-            task=job.data.task,
-            flip=job.data.flip,
-            tta=job.config.train.tta,
-            check=_some_images(job),
+            classes=facts.classes,
+            preprocessing=facts.preprocessing.to_dict(),
+            network_name=network.spec.name,
+            image_size=facts.preprocessing.image_size,
+            task=facts.task,
+            flip=facts.flip,
+            tta=tta,
+            check=check,
         )
 
 
-def _some_images(job: Job) -> np.ndarray:
-    """Up to 64 evaluation images, spread over the classes, as the network's input."""
-    images = job.data.evaluation[1]
-    rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
-    return np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
+def _examples(paths: Sequence[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """The network's input for those of some image files that can be read, or for images of random pixels."""
+    found = []
+    for path in paths:
+        try:
+            found.append(preprocessing.apply(read_image(str(path), preprocessing.channels)))
+        except (DataError, ValueError):
+            continue
+    if found:
+        return np.stack(found)
+    side, channels = preprocessing.image_size, preprocessing.channels
+    info(f"no image of the run's evaluation is there any more: the export is checked on {_MADE_UP} random images")
+    pixels = np.random.default_rng(0).integers(0, 256, (_MADE_UP, side, side, channels), np.uint8)
+    return np.stack([preprocessing.apply(image) for image in pixels])

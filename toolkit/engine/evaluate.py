@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.config import TrainConfig
-from toolkit.data import Batch
+from toolkit.data import Batch, Preprocessing
+from toolkit.data.augmentation import Flip
 from toolkit.data.views import views_of
 from toolkit.engine.convolutions import fast_layers
 from toolkit.engine.distributed import all_rows
@@ -22,7 +23,7 @@ from toolkit.engine.tta import mean_outputs
 from toolkit.zoo import StagedNetwork
 from toolkit.zoo.fast_convolutions import fast_convolutions
 
-__all__ = ["evaluate", "evaluate_job", "predict_outputs"]
+__all__ = ["evaluate", "evaluate_job", "evaluation_views", "outputs_of_views", "predict_outputs"]
 
 
 def predict_outputs(
@@ -74,11 +75,31 @@ def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
         The metrics, with ``split`` (``test`` or ``val``), ``images`` (their number) and, of more than one, ``views``.
     """
     split, images = job.data.evaluation
-    views = views_of(job.preprocessing, job.data.flip, tta) if tta > 1 else (job.preprocessing,)
-    found = []
-    for view in views:
-        loader = replace(job, preprocessing=view, pictures=None).loader(images, training=False)
-        found.append(predict_outputs(job.network, loader, job.config.train))
-    outputs = mean_outputs([outputs for outputs, _ in found], job.objective.task.activation)
-    metrics = job.objective.metrics(outputs, found[0][1])
+
+    def batches(view: Preprocessing) -> Iterable[Batch]:
+        return replace(job, preprocessing=view, pictures=None).loader(images, training=False)
+
+    views = evaluation_views(job.preprocessing, job.data.flip, tta)
+    outputs = outputs_of_views(job.network, job.objective, [batches(view) for view in views], job.config.train)
+    metrics = job.objective.metrics(outputs, images.labels)
     return {**metrics, "split": split, "images": len(images), **({"views": tta} if tta > 1 else {})}
+
+
+def evaluation_views(preprocessing: Preprocessing, flip: Flip, tta: int) -> tuple[Preprocessing, ...]:
+    """The ways to see an image in an evaluation: the centre crop alone, or ``tta`` views (``toolkit.data.views``)."""
+    return views_of(preprocessing, flip, tta) if tta > 1 else (preprocessing,)
+
+
+def outputs_of_views(
+    network: StagedNetwork, objective: Objective, views: Sequence[Iterable[Batch]], train: TrainConfig
+) -> NDArray[np.float32]:
+    """The network's outputs ``[N, C]`` for some images, averaged over views of them.
+
+    Args:
+        network: Is in evaluation mode afterwards.
+        objective: Says what is averaged: the task's activations.
+        views: All batches, in order, of each view; at least one.
+        train: Says the precision.
+    """
+    found = [predict_outputs(network, batches, train)[0] for batches in views]
+    return mean_outputs(found, objective.task.activation)

@@ -22,7 +22,7 @@ from toolkit.files import clear_os_errors, write_json
 from toolkit.runtime import is_main_process
 from toolkit.zoo import write_weights
 
-__all__ = ["CheckpointKeeper", "check_best", "load_newest"]
+__all__ = ["CheckpointKeeper", "best_is_intact", "check_best", "load_newest"]
 
 _WRITING_SHARE = 10
 """Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
@@ -35,10 +35,12 @@ class CheckpointKeeper:
 
     Args:
         folder: Where to.
+        model: What the network is (``ModelFacts.to_dict``), written beside the best epoch's weights.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, model: Mapping[str, Any]) -> None:
         self._folder = folder
+        self._model = model
         if is_main_process():
             _sweep(folder)
         self._best: dict[str, NDArray[Any]] = {}
@@ -76,7 +78,7 @@ class CheckpointKeeper:
         began = time.monotonic()
         if is_main_process():
             if self._best:
-                _write_best(self._folder, self._best)
+                _write_best(self._folder, self._best, self._model)
                 self._best = {}
             self.kept.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
         now = time.monotonic()
@@ -117,14 +119,14 @@ def _keep_previous(folder: RunFolder) -> None:
         os.replace(temporary, folder.previous)
 
 
-def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]]) -> None:
+def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]], model: Mapping[str, Any]) -> None:
     """Write the weights; the digest file names the old ones too until the new ones are there."""
     with clear_os_errors(f"the checkpoint {folder.best}"):
         folder.best.parent.mkdir(parents=True, exist_ok=True)
         staged = folder.best.with_name(f".new-{folder.best.name}")
         write_weights(weights, staged)
         digests = [_file_digest(staged), *([_file_digest(folder.best)] if folder.best.is_file() else [])]
-        write_json(folder.best_digest, {"sha256": digests})
+        write_json(folder.best_digest, {"sha256": digests, "model": dict(model)})
         os.replace(staged, folder.best)
 
 
@@ -158,10 +160,11 @@ def load_newest(folder: RunFolder) -> TrainingState:
 
 def check_best(folder: RunFolder, state: TrainingState) -> bool:
     """Whether the best epoch's weights, if a state knows of some, are those that were written."""
-    if state.best is None:
-        return True
-    if not folder.best.is_file():
-        return False
+    return state.best is None or (folder.best.is_file() and best_is_intact(folder))
+
+
+def best_is_intact(folder: RunFolder) -> bool:
+    """Whether the best epoch's weights are those that were written; also True where no digest says so."""
     if not folder.best_digest.is_file():
         return True  # of a run that an earlier version began
     try:

@@ -3,49 +3,79 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.config import Config
 from toolkit.console import info, warn
+from toolkit.data.naming import listed
 from toolkit.data.sharding import steps_behind
+from toolkit.data.signature import part_signatures
 from toolkit.engine.distributed import on_main
 from toolkit.engine.job import Job
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.state import TrainingState
-from toolkit.errors import TrainingError
+from toolkit.errors import DataError, TrainingError
 from toolkit.locking import FileLock
 from toolkit.runtime import world_size
 
-__all__ = ["first_step", "open_run", "unfinished_run"]
+__all__ = ["OpenedRun", "check_same_data", "first_step", "is_complete", "open_run", "unfinished_run"]
 
 
-def open_run(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool, FileLock | None]:
+@dataclass(frozen=True)
+class OpenedRun:
+    """The folder that a training works in.
+
+    Attributes:
+        folder: The folder.
+        resumed: A run goes on in it.
+        complete: That run has trained all its epochs: there is nothing to train.
+        lock: Keeps other processes out; held by the main process only.
+    """
+
+    folder: RunFolder
+    resumed: bool
+    complete: bool
+    lock: FileLock | None
+
+
+def open_run(job: Job, resume: Path | str | None) -> OpenedRun:
     """Make or open the folder of a run, and keep other processes out.
 
     Args:
-        config: The job.
+        job: The job.
         resume: Folder of a run to go on with; ``auto`` (or ``train.resume: auto`` in the config) for the newest
             unfinished run of this config, if there is one; None for a new one.
 
-    Returns:
-        The folder, whether a run goes on in it, and the lock, which the main process holds.
-
     Raises:
-        ToolkitError: The folder cannot be written, is in use, or holds no run of this config; on all processes alike.
+        ToolkitError: The folder cannot be written, is in use, or holds no run of this config and these data; on all
+            processes alike.
     """
     lock: FileLock | None = None
 
-    def choose() -> tuple[str, bool]:
+    def choose() -> tuple[str, bool, bool]:
         nonlocal lock
-        folder, resumed = _choose(config, resume)
+        folder, resumed = _choose(job, resume)
+        complete = resumed and is_complete(folder, job.plan.epochs)
         lock = folder.lock()
-        return str(folder.path), resumed
+        if resumed and not complete:
+            folder.adopt(job.config)
+        return str(folder.path), resumed, complete
 
-    path, resumed = on_main(choose)
-    return RunFolder(Path(path)), resumed, lock
+    path, resumed, complete = on_main(choose)
+    return OpenedRun(RunFolder(Path(path)), resumed, complete, lock)
 
 
-def _choose(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool]:
+def is_complete(folder: RunFolder, epochs: int) -> bool:
+    """Whether a run is finished and has been given all epochs that are wanted now."""
+    record = folder.read_record()
+    planned = sum(phase.get("epochs", 0) for phase in (record.get("plan") or {}).get("phases", ()))
+    return bool(record.get("finished")) and folder.best.is_file() and epochs <= planned
+
+
+def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
+    config = job.config
     wanted = resume if resume is not None else config.train.resume
     if wanted == "auto":
         begun = unfinished_run(config)
@@ -55,13 +85,74 @@ def _choose(config: Config, resume: Path | str | None) -> tuple[RunFolder, bool]
     if wanted is None:
         return RunFolder.create(config), False
     folder = RunFolder.open(wanted, config)
+    check_same_data(folder, job)
     usable = folder.has_checkpoint and not _first_is_damaged(folder)
     if not usable:
         if folder.read_record().get("finished"):
             raise TrainingError(f"{folder.path} has no checkpoint any more", hint="begin another run")
         info(f"{folder.path} has no checkpoint to go on from yet; it begins anew")
+        folder.adopt(config)
         folder.keep_metrics_until(0)
     return folder, usable
+
+
+def check_same_data(folder: RunFolder, job: Job) -> None:
+    """Refuse to go on with a run whose classes or images are others now; one line says where only times differ.
+
+    Args:
+        folder: The run's.
+        job: Its data are compared with those that the run began with.
+
+    Raises:
+        DataError: They differ; the message says how.
+    """
+    was = folder.read_record().get("data") or {}
+    if not was:
+        return
+    differs = f"the data are not those that {folder.path} began with"
+    if was.get("classes", list(job.data.classes)) != list(job.data.classes):
+        raise DataError(
+            f"{differs}: {_differing_classes(was['classes'], job.data.classes)}",
+            hint=f"restore them, or begin another run; to start from its weights: -o model.pretrained={folder.best}",
+        )
+    if now := _differing_counts(was.get("images") or {}, job.data.counts()):
+        raise DataError(f"{differs}: {now}", hint="restore the images, or begin another run")
+    signatures = was.get("signatures")
+    if signatures is not None:
+        found = part_signatures(job.data.parts, job.config.data.root)
+        changed = [part for part in found if signatures.get(part) != found[part]]
+        if changed:
+            raise DataError(
+                f"{differs}: other files, sizes or labels in {' and '.join(changed)} (their number is the same)",
+                hint="restore the images, or begin another run",
+            )
+    if was.get("fingerprint") not in (None, job.data.fingerprint()):
+        what = (
+            "files lie elsewhere or have other times"
+            if signatures
+            else "files lie elsewhere, or have other times or sizes"
+        )
+        info(f"{folder.path}: image {what} than when the run began; their names and labels are the same")
+
+
+def _differing_classes(was: Sequence[str], now: Sequence[str]) -> str:
+    gone, new = [name for name in was if name not in now], [name for name in now if name not in was]
+    if not gone and not new:
+        return f"classes are in another order ({listed(list(now))}; the run has {listed(list(was))})"
+    parts = [f"{listed(gone)} gone"] if gone else []
+    parts += [f"{listed(new)} new"] if new else []
+    return f"of {len(was)} classes, {' and '.join(parts)}"
+
+
+def _differing_counts(was: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[str, int]]) -> str:
+    """What differs in numbers of images by part and class; empty where nothing does."""
+    changes = [
+        f"{part} {name} {(was.get(part) or {}).get(name, 0)} -> {(now.get(part) or {}).get(name, 0)}"
+        for part in dict.fromkeys((*was, *now))
+        for name in dict.fromkeys((*(was.get(part) or {}), *(now.get(part) or {})))
+        if (was.get(part) or {}).get(name, 0) != (now.get(part) or {}).get(name, 0)
+    ]
+    return f"other numbers of images ({listed(changes)})" if was and changes else ""
 
 
 def _first_is_damaged(folder: RunFolder) -> bool:

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from toolkit.console import info
+from toolkit.data import FileImages
+from toolkit.data.signature import part_signatures
 from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.job import Job
+from toolkit.engine.keeping import best_is_intact
+from toolkit.engine.model_facts import ModelFacts
 from toolkit.engine.result import RunResult
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.state import TrainingState
+from toolkit.errors import TrainingError
 from toolkit.runtime import versions
 from toolkit.zoo import read_weights
 
-__all__ = ["describe_run", "finish_record", "make_result"]
+__all__ = ["describe_run", "finish_record", "make_result", "model_facts", "recorded_result"]
+
+_MOST_EXAMPLES = 64
 
 
-def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
-    """What is known before training."""
+def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known before training.
+
+    Args:
+        job: The job.
+        state: Where the run begins, or goes on.
+        earlier: The record of a run that goes on, which keeps its beginning; else empty.
+    """
     return {
         "name": job.config.name,
-        "started": _now(),
-        "resumed_after_epoch": state.epoch or None,
+        "started": earlier.get("started") or _now(),
+        "resumed": [*earlier.get("resumed", ()), *([{"at": _now(), "after_epoch": state.epoch}] if earlier else [])],
         "finished": None,
         "seed": job.config.seed,
         "device": job.device,
@@ -39,12 +56,15 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
             "image_size": job.preprocessing.image_size,
             "stages": [asdict(stage) for stage in job.stages],
         },
+        "model": model_facts(job).to_dict(),
         "data": {
             "fingerprint": job.data.fingerprint(),
+            "signatures": part_signatures(job.data.parts, job.config.data.root),
             "task": job.data.task,
             "classes": list(job.data.classes),
             "images": job.data.counts(),
             "sizes": {part: len(images) for part, images in job.data.parts.items()},
+            "examples": _examples(job),
         },
         "plan": asdict(job.plan),
         **({} if job.lr_search is None else {"lr_search": dict(job.lr_search)}),
@@ -52,6 +72,21 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
         **({} if state.solved is None else {"solver": state.solved}),
         "ancestry": list(job.ancestry),
     }
+
+
+def model_facts(job: Job) -> ModelFacts:
+    """What a job's network is, for those who use its weights later."""
+    return ModelFacts(job.data.task, job.data.classes, job.preprocessing, job.data.flip, job.plan.cut)
+
+
+def _examples(job: Job) -> list[str]:
+    """Some evaluation images, spread over the set, to check an export on later; none where they are no files."""
+    images = job.data.evaluation[1]
+    if not isinstance(images, FileImages):
+        return []
+    rows = np.linspace(0, len(images) - 1, min(_MOST_EXAMPLES, len(images))).astype(int)
+    paths = [str(Path(images.path(int(row))).absolute()) for row in rows]
+    return [path for path in paths if path.isprintable()]  # a name that is not UTF-8 has no place in JSON
 
 
 def finish_record(record: dict[str, Any], state: TrainingState, result: RunResult) -> dict[str, Any]:
@@ -77,6 +112,28 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         seconds=state.seconds,
         parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
         test_outputs=outputs,
+    )
+
+
+def recorded_result(job: Job, folder: RunFolder) -> RunResult:
+    """The result of a finished run, read from its record; the network gets the best epoch's weights.
+
+    Raises:
+        TrainingError: The weights are damaged.
+    """
+    if not best_is_intact(folder):
+        raise TrainingError(f"{folder.best} is damaged", hint="restore it from a copy, or train again")
+    info(f"{folder.path} is finished: nothing to train (more epochs: -o train.epochs=N)")
+    job.network.freeze(job.plan.phases[-1].frozen)
+    job.network.set_state_dict(read_weights(folder.best))
+    known = folder.read_record()["result"]
+    return RunResult(
+        folder=folder,
+        best=known["best"],
+        last=known["last"],
+        test=known.get("test"),
+        seconds=known["seconds"],
+        parameters=known["parameters"],
     )
 
 

@@ -14,7 +14,7 @@ from toolkit.files import clear_os_errors, write_json, write_text
 from toolkit.locking import FileLock, try_lock
 from toolkit.runtime import is_main_process
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "flat"]
 
 _FREE_ON_RESUME = (
     "name",
@@ -37,6 +37,7 @@ _FREE_ON_RESUME = (
 )
 """What does not decide the weights: another value is welcome when a run goes on."""
 _CHANGEABLE_ON_RESUME = (
+    "data.root",  # images that lie elsewhere now are compared with those of before
     "train.epochs",
     "train.lr",
     "train.scale_lr",
@@ -106,8 +107,8 @@ class RunFolder:
     def open(cls, path: Path | str, config: Config) -> RunFolder:
         """The folder of an earlier run of a config, to go on with it.
 
-        Epochs, learning rate and callbacks may be others than at its beginning: that is said, and the run's config
-        becomes the new one.
+        Epochs, learning rate and callbacks may be others than at its beginning, and the data may lie elsewhere: see
+        ``adopt``.
 
         Raises:
             TrainingError: There is no run in it.
@@ -123,16 +124,19 @@ class RunFolder:
                 f"{path} was begun with another {'; another '.join(refused)}",
                 hint="leave -c and -o out to go on with it, or --resume to begin another run",
             )
-        if differing:
-            info(f"{path} goes on with another {'; another '.join(differing.values())}")
-            if is_main_process():
-                with clear_os_errors(str(folder.config)):
-                    write_text(folder.config, dump_config(config))
         return folder
+
+    def adopt(self, config: Config) -> None:
+        """Make another config the run's, where it differs in what may change; a line says so."""
+        differing = self.differences(config)
+        if differing and is_main_process():
+            info(f"{self.path} goes on with another {'; another '.join(differing.values())}")
+            with clear_os_errors(str(self.config)):
+                write_text(self.config, dump_config(config))
 
     def differences(self, config: Config) -> dict[str, str]:
         """Keys that decide the weights and have another value in this run's config, each with words on both."""
-        was, wanted = (_flat(each.model_dump(mode="json")) for each in (load_config(self.config), config))
+        was, wanted = (flat(each.model_dump(mode="json")) for each in (load_config(self.config), config))
         return {
             key: f"{key}: {was.get(key)}, not {wanted.get(key)}"
             for key in sorted(was.keys() | wanted.keys())
@@ -191,9 +195,9 @@ def _below(key: str, sections: tuple[str, ...]) -> bool:
     return any(f"{key}.".startswith(f"{each}.") for each in sections)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as dotted keys."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in values.items():
-        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
+        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return found

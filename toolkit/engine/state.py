@@ -25,7 +25,7 @@ from safetensors.numpy import save_file
 from toolkit.errors import TrainingError
 from toolkit.files import atomic_file, clear_os_errors
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "step_seed"]
 
 
 @dataclass
@@ -127,6 +127,11 @@ class TrainingState:
             raise TrainingError(f"{path} is no checkpoint, or damaged: {error}", hint="start the run anew") from None
         known = {item.name for item in fields(cls)}
         return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
 
 
 def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:

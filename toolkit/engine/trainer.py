@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 from numpy.typing import NDArray
 from paddle.static import InputSpec
@@ -25,13 +24,13 @@ from toolkit.engine.opening import first_step, open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
 from toolkit.engine.proof import frozen_digests, prove_unmoved
-from toolkit.engine.record import describe_run, finish_record, make_result
+from toolkit.engine.record import describe_run, finish_record, make_result, model_facts, recorded_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
 from toolkit.engine.signals import StopTraining, resumable, stop_requests
 from toolkit.engine.solve import check_solver, solve_phase
 from toolkit.engine.standardise import standardise
-from toolkit.engine.state import TrainingState
+from toolkit.engine.state import TrainingState, step_seed
 from toolkit.engine.stepper import Stepper
 from toolkit.engine.validate import validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
@@ -106,18 +105,21 @@ class Trainer:
             job.network.synchronise_batch_norm()
         job.loader(job.data.train, training=True, shared=True)  # too few images, and
         custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong callback leave no folder behind
-        self.folder, resumed, lock = open_run(job.config, resume)
+        opened = open_run(job, resume)
+        self.folder = opened.folder
         try:
+            if opened.complete:
+                return recorded_result(job, self.folder)
             with stop_requests() as self._request:
-                self._keeper = CheckpointKeeper(self.folder)
+                self._keeper = CheckpointKeeper(self.folder, model_facts(job).to_dict())
                 self._callbacks = build_callbacks(job, self.folder, self.model, self._keep_best, custom)
-                self._begin(resumed=resumed)
+                self._begin(resumed=opened.resumed)
                 self._train()
             with resumable(self.folder):
                 return self._finish()
         finally:
-            if lock is not None:
-                lock.release()
+            if opened.lock is not None:
+                opened.lock.release()
 
     def _begin(self, *, resumed: bool) -> None:
         job, folder = self.job, self.folder
@@ -129,12 +131,13 @@ class Trainer:
                 state.callbacks.pop("Checkpoint", None)
             if state.phase == len(job.plan.phases) and state.planned < job.plan.epochs:
                 state.phase -= 1  # the config has more epochs now
+            job.network.freeze([*job.plan.phases, job.plan.phases[-1]][state.phase].frozen)
             self._keeper.keep(state)
             self._go_back()
             info(f"resuming {folder.path} {self._position()}")
         else:
             show(plan_table(job.plan, job.stages, job.head_parameters))
-        folder.write_record(describe_run(job, self.state))
+        folder.write_record(describe_run(job, self.state, folder.read_record() if resumed else {}))
         if not resumed:
             self._keep(write=True)
 
@@ -270,7 +273,7 @@ class Trainer:
             step = state.step
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
-            seed_everything(_step_seed(self.job.config.seed, state.epoch, step))
+            seed_everything(step_seed(self.job.config.seed, state.epoch, step))
             found, count, asked = stepper.step(batch, self._request.asked, self._callbacks.watch(step))
             state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
             state.seen += count
@@ -341,8 +344,3 @@ class Trainer:
         self._callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
         return result
-
-
-def _step_seed(seed: int, epoch: int, step: int) -> int:
-    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])

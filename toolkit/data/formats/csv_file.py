@@ -19,7 +19,7 @@ from toolkit.data.source import Source
 from toolkit.errors import DataError
 from toolkit.task import TaskName
 
-__all__ = ["read_csv"]
+__all__ = ["read_csv", "read_table_part"]
 
 _TRAIN, _VAL = ("train.csv", "labels.csv"), "val.csv"
 _IMAGE_COLUMNS = ("path", "image", "file", "filename")
@@ -84,6 +84,36 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     find = _Finder(root)
     parts = {part: _images(records[part], labels[part], find) for part in sorted(records, key=_position)}
     return Source(classes, parts)
+
+
+def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
+    """Read one table whose images need no training part: all of it, or the part that a split column calls test or val.
+
+    Args:
+        config: ``root``, ``label_file`` and the columns count.
+        file: The table.
+        task: What the labels are.
+
+    Returns:
+        The images, as the only part.
+
+    Raises:
+        DataError: As for ``read_csv``.
+    """
+    table = read_table(file)
+    columns = _columns(config, table, task)
+    table.require([columns.image], "the images")
+    rows = table.rows
+    if columns.split is not None:
+        parts = [_part_of(table, row, columns.split) for row in rows]
+        part = next((name for name in ("test", "val") if name in parts), "train")
+        rows = tuple(row for row, own in zip(rows, parts, strict=True) if own == part)
+        if len(rows) < len(parts):
+            console.info(f"{file}: the {len(rows)} {part} images of {len(parts)} are read (column {columns.split!r})")
+    records = {"train": [_record(table, row, columns, weighted=False) for row in rows]}
+    root = required_folder(config, "csv")
+    classes, labels = read_labels(config, root, task, columns.labels, records)
+    return Source(classes, {"train": _images(records["train"], labels["train"], _Finder(root))})
 
 
 def _position(part: str) -> int:

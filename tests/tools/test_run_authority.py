@@ -1,0 +1,265 @@
+"""A run says what its network is: classes, preprocessing and data are read from it and compared with what is given."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.jobs import untrained_weights
+from toolkit.config import load_config
+from toolkit.deploy import Manifest, Predictor
+from toolkit.engine import RunFolder, Trainer
+from toolkit.engine.model_facts import stored_facts
+from toolkit.engine.trained import load_trained
+from toolkit.errors import ConfigError, DataError, TrainingError
+from toolkit.jobs_run import evaluate, export, find_run
+
+COLOURS = {"blue": 2, "green": 1, "red": 0}
+CONFIG = """
+output_dir: runs
+model: {name: squeezenet1_1, pretrained: weights/squeezenet1_1.pdparams}
+data: {root: data, image_size: 64, workers: 1}
+transfer: {preset: linear_probe}
+train: {epochs: 25, lr: 0.03, device: cpu}
+cache: {dir: cache}
+log: {visualdl: false}
+export: {enabled: false, report: false}
+"""
+
+
+def make_images(root: Path, count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for name, channel in COLOURS.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 60, (70, 80, 3), np.uint8)
+            pixels[..., channel] += 150
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, a config and a run of it; ``place`` copies it."""
+    folder = tmp_path_factory.mktemp("authority")
+    for part, count in (("train", 8), ("val", 4)):
+        make_images(folder / "data" / part, count, len(part))
+    (folder / "weights").mkdir()
+    untrained_weights("squeezenet1_1", None, folder / "weights")
+    (folder / "job.yaml").write_text(CONFIG, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        result = Trainer.from_config(load_config("job.yaml")).fit()
+    assert result.best["top1"] == 1.0
+    return folder
+
+
+@pytest.fixture
+def place(trained: Path, tmp_path: Path) -> Path:
+    """The working folder of a test: the run in ``runs/job``, its images in ``data``."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    record = tmp_path / "runs" / "job" / "run.json"
+    record.write_text(record.read_text().replace(str(trained), str(tmp_path)))
+    return record.parent
+
+
+def rename(*parts: str) -> None:
+    """Blue sorts last from now on."""
+    for part in parts:
+        Path("data", part, "blue").rename(Path("data", part, "z_blue"))
+
+
+def top1(run: Path, *overrides: str, data: str | None = None) -> tuple[float, int]:
+    found = evaluate(find_run(run, None, overrides), None if data is None else Path(data)).json
+    return found["top1"], found["images"]
+
+
+def test_an_export_takes_classes_and_pixels_from_the_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rename("train", "val")
+    folder = Path(export(find_run(None, place / "config.yaml")).json["inference"])
+    assert Manifest.read(folder).labels == ("blue", "green", "red")
+    predictor = Predictor(folder)
+    for name in COLOURS:
+        files = sorted(Path("data/val").glob(f"*{name}/*.png"))
+        assert [found.label[0] for found in predictor.predict(files)] == [name] * 4
+    shutil.rmtree("data")
+    export(find_run(place, None), Path("again"))
+    assert "random images" in capsys.readouterr().err
+    assert Manifest.read(Path("again")).labels == ("blue", "green", "red")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "data.classes=[red,green,blue]",
+        "data.image_size=96",
+        "data.crop_ratio=1.0",
+        "model.name=resnet18",
+        "task=multilabel",
+    ],
+)
+def test_another_network_than_the_runs_is_refused(place: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="was trained with"):
+        export(find_run(place, None, [override]))
+    if "classes" not in override:
+        with pytest.raises(ConfigError, match="was trained with"):
+            evaluate(find_run(place, None, [override]))
+
+
+def test_an_evaluation_finds_classes_by_their_names(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert top1(place) == (1.0, 12)
+    assert top1(place, "data.classes=[red,green,blue]") == (1.0, 12)
+    shutil.rmtree("data/val/green")
+    assert top1(place) == (1.0, 8)
+    assert "images of 2 of 3 classes: blue, red" in capsys.readouterr().err
+    rename("train", "val")
+    with pytest.raises(DataError, match=r"does not know: 'z_blue'; it knows 'blue', 'green', 'red'"):
+        top1(place)
+    assert top1(place, "data.classes=[red,green]")[1] == 4
+
+
+def test_a_config_of_another_place_names_the_run(place: Path) -> None:
+    Path("other.yaml").write_text("name: job\noutput_dir: runs\nmodel: resnet50\ndata: {root: data}\n")
+    with pytest.raises(ConfigError, match=r"another model.name, not resnet50"):
+        evaluate(find_run(None, Path("other.yaml")))
+    Path("plain.yaml").write_text("name: job\noutput_dir: runs\nmodel: squeezenet1_1\ndata: {root: data}\n")
+    found, expected = (evaluate(each).json for each in (find_run(None, Path("plain.yaml")), find_run(place, None)))
+    assert found["loss"] == expected["loss"]  # at the 64 px of the run
+    with pytest.raises(TrainingError, match="train first"):
+        find_run(None, Path("plain.yaml"), ["name=never"])
+    with pytest.raises(ConfigError, match="no run here"):
+        find_run(Path("nowhere"), None)
+
+
+def test_a_labelled_set_is_evaluated_whole(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_images(Path("new"), 5, seed=3)
+    make_images(Path("tested/test"), 5, seed=3)
+    assert top1(place, data="new") == top1(place, data="tested") == (1.0, 15)
+    assert top1(place, "data.root=new") == top1(place, "data.root=tested") == (1.0, 15)
+    Path("new/z_yellow").mkdir()
+    Image.new("RGB", (70, 70), (255, 255, 0)).save("new/z_yellow/0.png")
+    with pytest.raises(DataError, match="does not know: 'z_yellow'"):
+        top1(place, data="new")
+    assert top1(place, "data.classes=[blue,red]", data="new") == (1.0, 10)
+    Path("some.csv").write_text("path,label\nnew/red/0.png,red\nnew/blue/0.png,blue\n")
+    Path("new/some.txt").write_text("red/0.png 2\ngreen/1.png 1\n")
+    assert top1(place, data="some.csv") == top1(place, data="new/some.txt") == (1.0, 2)
+    assert "0 = blue, 1 = green, 2 = red" in capsys.readouterr().err
+    Path("new/many.txt").write_text("red/0.png 3\n")
+    with pytest.raises(DataError, match="labels up to 3, but the network knows 3 classes"):
+        top1(place, data="new/many.txt")
+    Path("new/val/red").mkdir(parents=True)
+    with pytest.raises(DataError, match="does not exist"):
+        top1(place, data="gone")
+
+
+def test_moved_images_are_the_same_ones(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data").rename("moved")
+    assert top1(place, "data.root=moved") == (1.0, 12)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_an_evaluation_says_when_its_images_are_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data/val/red/0.png").unlink()
+    assert top1(place) == (1.0, 11)
+    assert "not the images that the run was evaluated on" in capsys.readouterr().err
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def unfinished(run: Path) -> Any:
+    """The run's config with more epochs, so that there is something to go on with."""
+    return load_config(run / "config.yaml", ["train.epochs=26"])
+
+
+def added() -> None:
+    shutil.copy("data/train/red/0.png", "data/train/red/more.png")
+
+
+def changed() -> None:
+    Image.new("RGB", (99, 99), (255, 0, 0)).save("data/val/red/0.png")
+
+
+def swapped() -> None:
+    Path("data/train/red/0.png").rename("data/train/red/other.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda: rename("train", "val"), "of 3 classes, blue gone and z_blue new"),
+        (lambda: shutil.copytree("data/train/red", "data/train/yellow"), "of 3 classes, yellow new"),
+        (lambda: [shutil.rmtree(f"data/{part}/blue") for part in ("train", "val")], "of 3 classes, blue gone"),
+        (added, r"train red 8 -> 9"),
+        (changed, "other files, sizes or labels in val"),
+        (swapped, "other files, sizes or labels in train"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_data(place: Path, change: Callable[[], Any], words: str) -> None:
+    change()
+    before = state_of(place)
+    with pytest.raises(DataError, match=words):
+        Trainer.from_config(unfinished(place)).fit(resume=place)
+    assert state_of(place) == before
+
+
+def test_a_run_goes_on_where_its_images_lie_now(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    began = json.loads((place / "run.json").read_text())["started"]
+    shutil.copytree("data", "moved", copy_function=shutil.copy)  # with times of now
+    config = load_config(place / "config.yaml", ["train.epochs=26", "data.root=moved"])
+    assert Trainer.from_config(config).fit(resume=place).last["epoch"] == 26
+    assert "names and labels are the same" in capsys.readouterr().err
+    record = json.loads((place / "run.json").read_text())
+    assert record["started"] == began
+    assert [item["after_epoch"] for item in record["resumed"]] == [25]
+
+
+def test_a_finished_run_is_not_touched(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = state_of(place)
+    config = load_config(place / "config.yaml", ["callbacks.early_stopping.patience=3"])
+    trainer = Trainer.from_config(config)
+    result = trainer.fit(resume=place)
+    assert "is finished: nothing to train" in capsys.readouterr().err
+    assert state_of(place) == before
+    known = json.loads((place / "run.json").read_text())["result"]
+    assert result.to_json() == {**known, "run_dir": str(place)}
+    assert load_trained(RunFolder(place)).evaluate(trainer.job.data.val)["top1"] == 1.0
+
+
+def test_damaged_weights_are_not_taken(place: Path) -> None:
+    best = RunFolder(place).best
+    content = bytearray(best.read_bytes())
+    content[len(content) // 2] ^= 1
+    best.write_bytes(content)
+    for work in (evaluate, export):
+        with pytest.raises(TrainingError, match="is damaged"):
+            work(find_run(place, None))
+
+
+def test_facts_outlive_the_record(place: Path) -> None:
+    folder = RunFolder(place)
+    facts = stored_facts(folder)
+    folder.record.write_text("{")
+    assert stored_facts(folder) == facts
+    digest = json.loads(folder.best_digest.read_text())
+    folder.best_digest.write_text(json.dumps({"sha256": digest["sha256"]}))
+    with pytest.raises(TrainingError, match="does not say which classes"):
+        stored_facts(folder)
+
+
+def test_runs_of_earlier_versions_say_their_classes(place: Path) -> None:
+    folder = RunFolder(place)
+    facts = stored_facts(folder)
+    record = folder.read_record()
+    del record["model"]
+    folder.record.write_text(json.dumps(record))
+    folder.best_digest.unlink()
+    assert stored_facts(folder) == facts

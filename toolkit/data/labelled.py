@@ -1,0 +1,171 @@
+"""Labelled images for a network that has its classes already: all of a set, with classes found by their names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from toolkit.config import DataConfig
+from toolkit.console import info
+from toolkit.data.channels import RGB
+from toolkit.data.checks import drop_or_refuse_bad_files
+from toolkit.data.facts import FORMATS
+from toolkit.data.formats.csv_file import read_table_part
+from toolkit.data.formats.csv_table import read_table
+from toolkit.data.formats.paths import PART_NAMES
+from toolkit.data.images import ImageSet
+from toolkit.data.naming import listed, nearest
+from toolkit.data.source import Source
+from toolkit.errors import DataError
+from toolkit.task import TaskName
+
+__all__ = ["match_classes", "read_labelled"]
+
+_TABLES = (".csv", ".tsv")
+_EVALUATION_PARTS = ("test", "val")
+
+
+def read_labelled(
+    path: Path, config: DataConfig, known: Sequence[str], task: TaskName = "classification", channels: int = RGB
+) -> ImageSet:
+    """Read all labelled images of a folder or a list: nothing is split off, and no class has to be there.
+
+    Args:
+        path: A folder with one folder a class (or with a ``test/`` or ``val/`` that has); a table (``.csv``, ``.tsv``);
+            or a text file with a ``path label`` line an image. Paths in a file are relative to the file's folder, or to
+            ``config.root`` where that has the images.
+        config: How lists and tables are read; ``classes`` leaves out the others, ``on_bad_image`` counts.
+        known: Names of the network's classes, labels or targets, in the order of its outputs.
+        task: What the labels are.
+        channels: Channels of the images.
+
+    Returns:
+        The images, with labels in terms of ``known``.
+
+    Raises:
+        DataError: There is no such place, it holds no labelled images, or a class that the network does not know.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist", hint="give a folder with one folder a class, or a list of images")
+    source = _read_folder(path, config, task) if path.is_dir() else _read_file(path, config, known, task)
+    if config.classes is not None:
+        source = source.only(tuple(name for name in config.classes if name in source.classes))
+    parts = {part: images.with_channels(channels) for part, images in source.parts.items() if len(images)}
+    parts = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout)
+    if not any(map(len, parts.values())):
+        raise DataError(f"{path} has no labelled images", hint="expected <class>/*.jpg, or lines with path and label")
+    return match_classes(next(iter(parts.values())), source.classes, known)
+
+
+def _read_folder(path: Path, config: DataConfig, task: TaskName) -> Source:
+    if "folder" not in FORMATS or task not in FORMATS["folder"].readers:
+        raise DataError(f"{path} is a folder, and a {task} task needs a table", hint="give a .csv file")
+    named = {PART_NAMES.get(entry.name.lower()): entry for entry in sorted(path.iterdir()) if entry.is_dir()}
+    part = next((named[name] for name in _EVALUATION_PARTS if name in named and _has_folders(named[name])), None)
+    if part is not None:
+        left = sorted(entry.name for name, entry in named.items() if name is not None and entry != part)
+        info(f"{path}: {part.name}/ is evaluated" + (f"; {listed(left)} left out" if left else ""))
+    return FORMATS["folder"].readers[task](config.model_copy(update={"root": part or path, "classes": None}))
+
+
+def _has_folders(folder: Path) -> bool:
+    return any(entry.is_dir() for entry in folder.iterdir())
+
+
+def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
+    """Read a list or table, whose image paths are relative to its own folder or else to the run's ``data.root``."""
+    read = _read_table if path.suffix.lower() in _TABLES else _read_list
+    source = None
+    for root in (path.parent, config.root):
+        if root is None or not root.is_dir():
+            continue
+        label_file = config.label_file if config.label_file and (root / config.label_file).is_file() else None
+        changes = {"root": root, "label_file": label_file, "val_list": None, "test_list": None, "classes": None}
+        found = read(path, config.model_copy(update=changes), known, task)
+        images = found.parts["train"]
+        if len(images) and Path(images.path(0)).is_file():
+            return found
+        source = source or found
+    assert source is not None  # the file's own folder is one
+    return source
+
+
+def _read_table(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
+    columns = set(read_table(path).columns)
+    named = tuple(name for name in known if name in columns)
+    names_in_cells = task == "multilabel" and not named
+    if config.label_columns is None or not set(config.label_columns) <= columns:
+        own = named if task != "classification" and named else None
+        config = config.model_copy(update={"label_columns": own})
+    source = read_table_part(config.model_copy(update={"weight_column": None}), path, task)
+    return _completed(source, known) if names_in_cells else source
+
+
+def _completed(source: Source, known: Sequence[str]) -> Source:
+    """A column of zeros for each label that no cell names."""
+    absent = tuple(name for name in known if name not in source.classes)
+    parts = {}
+    for part, images in source.parts.items():
+        zeros = np.zeros((len(images), len(absent)), np.float32)
+        parts[part] = images.take(np.arange(len(images)), np.concatenate([images.labels, zeros], axis=1))
+    return Source((*source.classes, *absent), parts)
+
+
+def _read_list(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
+    source = FORMATS["list"].readers[task](config.model_copy(update={"train_list": str(path.absolute())}))
+    numbers = {str(number) for number in range(len(source.classes))}
+    if config.label_file is not None or set(source.classes) != numbers or set(source.classes) <= set(known):
+        return source
+    if len(source.classes) > len(known):
+        raise DataError(
+            f"{path} has labels up to {len(source.classes) - 1}, but the network knows {len(known)} classes",
+            hint="labels are positions in the network's classes, from 0; data.label_file names them",
+        )
+    pairs = [f"{number} = {name}" for number, name in enumerate(known)]
+    info(f"{path}: labels are positions in the network's classes: {listed(pairs, 10)}")
+    return Source(tuple(known[: len(source.classes)]), source.parts)
+
+
+def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) -> ImageSet:
+    """Labelled images in terms of a network's classes: by name, whatever their order; some may be missing.
+
+    Args:
+        images: Labels are positions in ``given``, or rows with a column for each of ``given``.
+        given: Names of the classes, labels or targets of the images.
+        known: Those of the network, in the order of its outputs.
+
+    Raises:
+        DataError: Images of a class that the network does not know, a column that it does not know, or a missing one.
+    """
+    places = {_normal(name): place for place, name in enumerate(known)}
+    where = np.array([places.get(_normal(name), -1) for name in given], np.int64)
+    rows = images.labels.ndim == 2
+    there = np.ones(len(given), bool) if rows else np.bincount(images.labels, minlength=len(given)) > 0
+    unknown = [name for name, place, used in zip(given, where, there, strict=True) if place < 0 and used]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} {'column(s)' if rows else 'class(es)'} that the network does not know: "
+            f"{listed(list(map(repr, unknown)))}; it knows {listed(list(map(repr, known)), 10)}",
+            hint=f"rename them, or leave them out with -o data.classes=[...]; {nearest(unknown[0], known)}",
+        )
+    order = np.arange(len(images))
+    if rows:
+        missing = [name for name, place in zip(known, range(len(known)), strict=True) if place not in where]
+        if missing:
+            raise DataError(f"no column for {len(missing)} of {len(known)} outputs: {listed(missing)}")
+        labels = np.zeros((len(images), len(known)), np.float32)
+        labels[:, where] = images.labels
+        return images.take(order, labels)
+    present = {int(place) for place, used in zip(where, there, strict=True) if used}
+    if len(present) < len(known):
+        names = [known[place] for place in sorted(present)]
+        info(f"images of {len(names)} of {len(known)} classes: {listed(names, 10)}")
+    return images.take(order, where[images.labels])
+
+
+def _normal(name: str) -> str:
+    """File systems write accents in two ways."""
+    return unicodedata.normalize("NFC", name).strip()
