@@ -1,7 +1,7 @@
 """Reading and writing weights, without ever running what a file says.
 
-A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.zoo.unpickle``, which knows only
-what Paddle writes. A ``.safetensors`` file holds data alone.
+A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.pickles``, which knows plain data
+only. A ``.safetensors`` file holds data alone. Neither takes more time or memory than its size allows.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             start = file.read(9)
     except OSError as error:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
+    if start.startswith(b"PK\x03\x04"):
+        raise WeightsError(
+            f"{path} is not a weights file but a zip archive, as torch.save and numpy.savez write them",
+            hint="load it there, and write a dictionary of numpy arrays with paddle.save or safetensors",
+        )
     if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
         return _read_safetensors(path)
     return _arrays(read_pickle(path), path)
