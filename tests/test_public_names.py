@@ -197,6 +197,12 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "new_environment",
         "write_page",
     ],
+    "toolkit.pickles": [
+        "BadPickleError",
+        "RefusedPickleError",
+        "read_plain",
+        "shortened",
+    ],
     "toolkit.transfer": [
         "PRESETS",
         "SIZES",

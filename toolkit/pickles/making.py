@@ -89,7 +89,7 @@ class Maker:
 
     def __init__(self, size: int) -> None:
         self._size, self._texts, self._arrays, self._items = size, size, size, size
-        functions = {
+        functions: dict[tuple[str, str], Callable[..., Any]] = {
             ("builtins", "bytes"): self._bytes,
             ("__builtin__", "bytes"): self._bytes,
             ("_codecs", "encode"): self._encode,
@@ -183,6 +183,6 @@ def checked_key(key: Any) -> Any:
 
 
 def shortened(text: str) -> str:
-    """Text of a stranger, fit for one line."""
+    """Text of a stranger, fit for one line: at most 80 characters, those that nobody can see escaped."""
     text = text if len(text) <= 80 else f"{text[:80]}..."
     return text if text.isprintable() else ascii(text)
