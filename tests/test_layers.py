@@ -22,6 +22,7 @@ LAYERS = {
     "toolkit.files": 0,
     "toolkit.locking": 0,
     "toolkit.pickles": 0,
+    "toolkit.yaml_text": 0,
     "toolkit.config": 1,
     "toolkit.cache": 2,
     "toolkit.data": 2,
