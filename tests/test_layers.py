@@ -21,6 +21,8 @@ LAYERS = {
     "toolkit.console": 0,
     "toolkit.files": 0,
     "toolkit.locking": 0,
+    "toolkit.pickles": 0,
+    "toolkit.yaml_text": 0,
     "toolkit.config": 1,
     "toolkit.cache": 2,
     "toolkit.data": 2,

@@ -198,6 +198,12 @@ PUBLIC_NAMES: dict[str, list[str]] = {
         "new_environment",
         "write_page",
     ],
+    "toolkit.pickles": [
+        "BadPickleError",
+        "RefusedPickleError",
+        "read_plain",
+        "shortened",
+    ],
     "toolkit.transfer": [
         "PRESETS",
         "SIZES",

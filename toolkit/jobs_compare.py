@@ -84,7 +84,7 @@ def _outcome(found: BakeOff) -> Outcome:
     statements = comparison_statements(found)
     payload: dict[str, Any] = {**found.to_json(), "statements": statements}
     payload.update(inference=str(exported), report=str(report))
-    text: list[Any] = [comparison_table(found.rows), *statements]
+    text: list[Any] = [comparison_table(found.rows, found.missing), *statements]
     text.append(
         f"best run: {best.folder}; exported to {exported}; try: python tools/predict.py --model {exported} IMAGE"
     )

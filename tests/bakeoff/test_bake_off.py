@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import toolkit.bakeoff.session
-from toolkit.bakeoff import BakeOff, bake_off
+from toolkit.bakeoff import BakeOff, bake_off, comparison_table
 from toolkit.bakeoff.runner import Answer, Order, train_quietly
 from toolkit.config import Config, dump_config, load_config
 from toolkit.engine import RunFolder
@@ -173,6 +175,34 @@ def test_what_does_not_fit_the_budget_is_left_out(make: Make, stage: Stage, monk
     assert len(run(make(), budget=21.0).left_out) == 3
     assert stage.orders == []
     assert not run(make(), budget=100.0).left_out
+
+
+def test_a_budget_cuts_those_last_who_always_take_part(
+    make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
+
+    def takes_its_time(order: Order) -> Answer:
+        clock[0] += 1.0 if order.config.name.startswith("linear_probe") else 10.0
+        return pretend(order) if order.seconds is None or clock[0] <= 40.0 else Answer("paused")
+
+    stage.act = takes_its_time
+    found = run(make(), None, seeds=2, budget=40.0)
+    assert stage.names[:4] == [f"{name}-seed0" for name in FOUR]
+    assert {row.preset for row in found.rows} == set(FOUR)
+    assert found.missing == []
+    assert "always part" not in capsys.readouterr().err
+    assert {item.candidate for item in found.left_out if not item.always} >= {"finetune", "large_different"}
+
+    clock[0] = 21.0  # another comparison, too short even for them
+    stage.orders.clear()
+    found = run(make(name="short"), None, seeds=2, budget=11.5)
+    assert found.missing == ["usual_recipe", "scratch"] == found.to_json()["missing"]
+    assert "not trained, though always part of a comparison: usual_recipe, scratch" in capsys.readouterr().err
+    table = Console(width=200, file=io.StringIO())
+    table.print(comparison_table(found.rows, found.missing))
+    assert "usual_recipe (not trained)" in table.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,11 +105,20 @@ def test_presets_that_mean_the_same_are_trained_once(make: Make) -> None:
     assert "small_similar" not in {candidate.name for candidate in found}
 
 
-def test_what_is_quick_comes_first_and_scratch_last(make: Make) -> None:
-    found, _ = check_candidates(make(), make_candidates(make(), ["finetune"]))
-    order = [candidate.name for candidate in sorted(found, key=lambda each: each.cost)]
-    assert order[:2] == ["linear_probe", "large_similar"]
-    assert order[-1] == "scratch"
+def test_who_always_takes_part_comes_first_then_what_is_quick(make: Make) -> None:
+    found, _ = check_candidates(make(), make_candidates(make(), None))
+    order = sorted(found, key=lambda each: each.turn)
+    names = [each.name for each in order]
+    assert names[:4] == ["linear_probe", "large_similar", "usual_recipe", "scratch"]
+    assert "small_similar" in order[0].also
+    assert [each.always for each in order] == [True] * 4 + [False] * (len(order) - 4)
+    assert {"finetune", "large_different", "small_different/finetune_most"} <= {
+        name for each in order[4:] for name in (each.name, *each.also)
+    }
+    one_of_them = make_candidates(make(), ["scratch", "finetune"], extra=())
+    assert [(each.name, each.always) for each in one_of_them] == [
+        ("large_similar", True), ("scratch", False), ("finetune", False),
+    ]  # fmt: skip
 
 
 def test_networks_have_weights_of_their_own(make: Make, squeeze_weights: Path) -> None:

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
 import gzip
+import importlib
+import inspect
 import io
+import os
 import pickle
 import socket
 import struct
 import tarfile
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
 
 from toolkit.config import DataConfig
 from toolkit.data import DataBundle, build_data
 from toolkit.data.facts import FORMATS
-from toolkit.data.formats.paddle_sets import PADDLE_SETS
+from toolkit.data.formats.archives import matlab_arrays
+from toolkit.data.formats.paddle_sets import PADDLE_SETS, read_paddle_set
 from toolkit.errors import DataError
 
 
@@ -70,6 +77,163 @@ def test_cifar(tmp_path: Path, name: str, arguments: Any, some_classes: dict[int
     assert (data.crop_ratio, data.flip, data.content) == (1.0, "horizontal", "tiny")
 
 
+def python_2_batch(rows: np.ndarray, labels: list[int], key: str) -> bytes:
+    """A batch as the official archives have it: written by Python 2 with protocol 2."""
+
+    def text(words: bytes) -> bytes:
+        return b"U" + bytes([len(words)]) + words
+
+    shape = b"J" + len(rows).to_bytes(4, "little") + b"M" + rows.shape[1].to_bytes(2, "little") + b"\x86"
+    data = rows.tobytes()
+    return b"".join(
+        [
+            b"\x80\x02}q\x01(" + text(b"batch_label") + text(b"training batch 1 of 5") + b"q\x02" + text(key.encode()),
+            b"]q\x03(" + b"".join(b"K" + bytes([label]) for label in labels) + b"e" + text(b"data"),
+            b"cnumpy.core.multiarray\n_reconstruct\nq\x05cnumpy\nndarray\nq\x06K\x00\x85U\x01b\x87R(K\x01" + shape,
+            b"cnumpy\ndtype\nq\x0a" + text(b"u1") + b"K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff",
+            b"K\x00tb\x89T" + len(data).to_bytes(4, "little") + data + b"tb",
+            text(b"filenames") + b"](" + text(b"camion_s_000148.png") * len(labels) + b"eu.",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("name", "key"), [("cifar10", "labels"), ("cifar100", "fine_labels")])
+def test_batches_of_python_2(tmp_path: Path, name: str, key: str) -> None:
+    """Also with folders, other files, and what other programs add; the batches in the order of their names."""
+    batches = {"cifar10": ("data_batch_2", "data_batch_1", "test_batch"), "cifar100": ("train", "test")}[name]
+    rows = np.arange(5 * 3072, dtype=np.uint32).reshape(5, 3072).astype(np.uint8)
+    with tarfile.open(tmp_path / f"cifar-{name[5:]}-python.tar.gz", "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        folder = tarfile.TarInfo("cifar-batches-py")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        add(archive, "cifar-batches-py/batches.meta", b"not read")
+        add(archive, "cifar-batches-py/" + "long" * 50, b"not read")
+        for number, batch in enumerate(batches):
+            add(archive, f"cifar-batches-py/{batch}", python_2_batch(rows + number, [number, 1, 2, 3, 4], key))
+    parts = read_paddle_set(DataConfig.model_validate({"format": name, "root": tmp_path})).parts
+    assert parts["train"].labels.tolist() == ([1, 1, 2, 3, 4, 0, 1, 2, 3, 4] if name == "cifar10" else [0, 1, 2, 3, 4])
+    first = rows[0] + (name == "cifar10")
+    np.testing.assert_array_equal(parts["train"].read(0), first.reshape(3, 32, 32).transpose(1, 2, 0))
+    assert parts["val"].labels[0] == len(batches) - 1
+
+
+def batch_of(**changes: Any) -> bytes:
+    rows, labels = cifar_pixels(10, 1)
+    return pickle.dumps({b"data": rows, b"labels": labels, **{key.encode(): value for key, value in changes.items()}})
+
+
+class Runs:
+    """When it is unpickled, a command runs."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_batch_that_runs_a_command_is_refused_and_nothing_runs(tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    evil = batch_of(extra=Runs(f"touch {victim}"))
+    batch = {"cifar10": "data_batch_1", "cifar100": "train"}[name]
+    with tarfile.open(tmp_path / f"cifar-{name[5:]}-python.tar.gz", "w:gz") as archive:
+        add(archive, f"cifar/{batch}", evil)
+    with pytest.raises(DataError, match=r"tar\.gz was refused: it asks for \w+\.system.*nothing in it was run"):
+        build(name, root=tmp_path)
+    assert not victim.exists()
+    pickle.loads(evil)
+    assert victim.exists(), "the batch would have run the command"
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for info, data in members:
+            archive.addfile(info, io.BytesIO(data))
+    return file.getvalue()
+
+
+def member(name: str, data: bytes = b"", **facts: Any) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    for key, value in {"size": len(data), **facts}.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def claiming(size: int) -> bytes:
+    """An archive whose file is not as long as it says."""
+    info = tarfile.TarInfo("a/data_batch_1")
+    info.size = size
+    return info.tobuf() + b"abc"
+
+
+BATCH = batch_of()
+BAD_CIFARS = {
+    "the wrong shape": (tar_of(member("a/data_batch_1", batch_of(data=np.zeros((10, 3071), np.uint8)))), "3072 bytes"),
+    "other numbers": (tar_of(member("a/data_batch_1", batch_of(data=np.zeros((10, 3072))))), "3072 bytes"),
+    "no picture": (tar_of(member("a/data_batch_1", pickle.dumps({b"labels": []}))), "3072 bytes"),
+    "no batch": (tar_of(member("a/data_batch_1", pickle.dumps([1]))), "holds no batch"),
+    "too few labels": (tar_of(member("a/data_batch_1", batch_of(labels=[1]))), "a label for each"),
+    "another class": (tar_of(member("a/data_batch_1", batch_of(labels=[10] * 10))), "below 10, found 10 to 10"),
+    "a class below 0": (tar_of(member("a/data_batch_1", batch_of(labels=[-1] * 10))), "found -1"),
+    "labels of text": (tar_of(member("a/data_batch_1", batch_of(labels=["x" * 10**6] + [""] * 9))), "whole numbers"),
+    "half a label": (tar_of(member("a/data_batch_1", batch_of(labels=np.full(10, 0.5)))), "whole numbers"),
+    "no batches": (tar_of(member("a/data", BATCH)), "no file data_batch"),
+    "a batch twice": (tar_of(member("a/data_batch_1", BATCH), member("a/data_batch_1", BATCH)), "there twice"),
+    "a link": (tar_of(member("a/data_batch_1", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "is a link"),
+    "a hard link": (tar_of(member("a/data_batch_1", type=tarfile.LNKTYPE, linkname="/etc/passwd")), "is a link"),
+    "a device": (tar_of(member("a/data_batch_1", type=tarfile.CHRTYPE, devmajor=1, devminor=5)), "a device"),
+    "a pipe": (tar_of(member("a/data_batch_1", type=tarfile.FIFOTYPE)), "something else than a file"),
+    "a sparse file": (tar_of(member("a/data_batch_1", type=tarfile.GNUTYPE_SPARSE)), "something else than a file"),
+    "a large file": (claiming(250_000_000), "larger than 200,000,000"),
+    "a cut file": (claiming(150_000_000), "cut short"),
+    "doubling lists": (
+        tar_of(member("a/data_batch_1",
+            b"]q\x00" + b"".join(b"0(h%ch%clq%c" % (i, i, i + 1) for i in range(40)) + b".")), "again and again",
+    ),
+    "no tar": (b"hello" * 1000, "not a tar archive"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_CIFARS)
+def test_bad_cifar_archives_are_one_clear_line(tmp_path: Path, case: str) -> None:
+    content, says = BAD_CIFARS[case]
+    for packed in (content, gzip.compress(content)):
+        (tmp_path / "cifar-10-python.tar.gz").write_bytes(packed)
+        tracemalloc.start()
+        with pytest.raises(DataError, match=says) as caught:
+            build("cifar10", root=tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert caught.value.message.isprintable()
+        assert peak < 20 * len(content) + 5 * 2**20
+
+
+def bomb(head: bytes, size: int) -> bytes:
+    """Gzip of some bytes, and zeros behind them."""
+    packer = zlib.compressobj(9, wbits=31)
+    return b"".join(
+        [packer.compress(head), *(packer.compress(bytes(2**20)) for _ in range(size >> 20)), packer.flush()]
+    )
+
+
+@pytest.mark.slow
+def test_gzip_bombs_are_not_unpacked(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("a/other")
+    header.size = 2**32
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(bomb(header.tobuf(), 2**29))
+    make_mnist(tmp_path)
+    images = bomb(struct.pack(">IIII", 2051, 60_000, 28, 28), 2**28)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(images)
+    for name, says in (("cifar10", "unpacks to more than 400,000,000"), ("mnist", "more than the 60,000 items")):
+        tracemalloc.start()
+        with pytest.raises(DataError, match=says):
+            build(name, root=tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 150 * 2**20
+        tracemalloc.stop()
+
+
 def make_mnist(root: Path) -> None:
     for prefix, count in (("train", 200), ("t10k", 100)):
         labels = np.arange(count, dtype=np.uint8) % 10
@@ -96,25 +260,143 @@ def test_mnist(tmp_path: Path, name: str, third: str, flip: str) -> None:
     assert data.train.labels[17] == 7
 
 
-def test_flowers_are_split_as_their_owners_made_it(
-    tmp_path: Path, picture: Callable[..., Any], save: Callable[[Path, Any], Path]
-) -> None:
-    io_module = pytest.importorskip("scipy.io")
+def matrix(name: str, values: np.ndarray, claimed: int | None = None, **facts: int) -> bytes:
+    """An array in a MATLAB file, as ``matrix`` of Octave or scipy writes it."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    code = {"uint8": 2, "uint16": 4, "float64": 9}[values.dtype.name]
+    flags = element(6, struct.pack("<II", facts.get("cls", 9), 0))
+    sizes = element(5, struct.pack("<ii", 1, len(values) if claimed is None else claimed))
+    short = (
+        struct.pack("<HH", 1, len(name)) + name.encode().ljust(4, b"\0")
+        if len(name) <= 4
+        else element(1, name.encode())
+    )
+    return element(14, flags + sizes + short + element(code, values.tobytes()))
+
+
+def matlab(*matrices: bytes, packed: bool = True) -> bytes:
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\x01IM"
+    parts = [zlib.compress(each) if packed else each for each in matrices]
+    return head + b"".join(struct.pack("<II", 15, len(part)) + part if packed else part for part in parts)
+
+
+def make_flowers(root: Path, jpeg: bytes, *others: tuple[tarfile.TarInfo, bytes]) -> None:
+    """Three pictures of each class, one for each part, and other members before them."""
     count = 3 * 102
-    jpeg = [save(tmp_path / "made" / f"{i}.jpg", picture(i, 16, 16)).read_bytes() for i in range(count)]
-    with tarfile.open(tmp_path / "102flowers.tgz", "w:gz") as archive:
-        for i, data in enumerate(jpeg, 1):
-            add(archive, f"jpg/image_{i:05d}.jpg", data)
-    io_module.savemat(tmp_path / "imagelabels.mat", {"labels": [np.arange(count) % 102 + 1]})
-    ids = np.arange(1, count + 1).reshape(3, 102)
-    io_module.savemat(tmp_path / "setid.mat", {"trnid": [ids[0]], "valid": [ids[1]], "tstid": [ids[2]]})
-    data = build("flowers102", root=tmp_path)
+    pictures = [member(f"jpg/image_{i:05d}.jpg", jpeg) for i in range(1, count + 1)]
+    (root / "102flowers.tgz").write_bytes(
+        gzip.compress(tar_of(member("jpg", type=tarfile.DIRTYPE), *others, *pictures))
+    )
+    (root / "imagelabels.mat").write_bytes(matlab(matrix("labels", (np.arange(count) % 102 + 1).astype("uint8"))))
+    ids = np.arange(1, count + 1, dtype="uint16").reshape(3, 102)
+    (root / "setid.mat").write_bytes(matlab(matrix("trnid", ids[0]), matrix("valid", ids[1]), matrix("tstid", ids[2])))
+
+
+@pytest.fixture
+def jpeg(tmp_path: Path, picture: Callable[..., Any], save: Callable[[Path, Any], Path]) -> bytes:
+    return save(tmp_path / "made" / "picture.jpg", picture(3, 16, 16)).read_bytes()
+
+
+def check_flowers(root: Path) -> None:
+    data = read_paddle_set(DataConfig.model_validate({"format": "flowers102", "root": root}))
     assert {part: len(images) for part, images in data.parts.items()} == {"train": 102, "val": 102, "test": 102}
-    assert data.train.path(0).endswith("image_00001.jpg")
-    assert data.test is not None
-    assert data.test.path(101).endswith("image_00306.jpg")
-    assert (data.train.labels[0], data.classes[0]) == (0, "pink primrose")
-    assert (data.test.labels[101], data.classes[101]) == (101, "blackberry lily")
+    assert data.parts["train"].path(0).endswith("102flowers/jpg/image_00001.jpg")
+    assert data.parts["test"].path(101).endswith("image_00306.jpg")
+    assert (data.parts["train"].labels[0], data.classes[0]) == (0, "pink primrose")
+    assert (data.parts["test"].labels[101], data.classes[101]) == (101, "blackberry lily")
+    assert data.parts["val"].read(5).shape == (16, 16, 3)
+
+
+def test_flowers_are_split_as_their_owners_made_it(tmp_path: Path, jpeg: bytes) -> None:
+    make_flowers(tmp_path, jpeg)
+    check_flowers(tmp_path)
+    (tmp_path / "102flowers.tgz").write_bytes(b"not needed any more")
+    check_flowers(tmp_path)
+    (tmp_path / "102flowers/jpg/image_00102.jpg").unlink()
+    with pytest.raises(DataError, match=r"jpg lacks 1 of 102 pictures, such as image_00102.jpg.*remove that folder"):
+        build("flowers102", root=tmp_path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_matlab_files_of_scipy(tmp_path: Path, packed: bool) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    values = {"labels": [np.arange(200, dtype=np.uint8)], "ab": [np.arange(3.0)], "large": [[1, 70_000]]}
+    scipy_io.savemat(tmp_path / "a.mat", values, do_compression=packed)
+    found = matlab_arrays(tmp_path / "a.mat")
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "labels": list(range(200)), "ab": [0, 1, 2], "large": [1, 70_000],
+    }  # fmt: skip
+    for value in ({"a": 1}, "text", np.array([1j]), np.array([[1, "a"]], object)):
+        scipy_io.savemat(tmp_path / "b.mat", {"labels": value}, do_compression=packed)
+        with pytest.raises(ValueError, match="array of real numbers"):
+            matlab_arrays(tmp_path / "b.mat")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a MATLAB file"),
+        (b"\x89HDF\r\n" + bytes(600), "not a MATLAB file of version 5"),
+        (matlab(matrix("labels", np.zeros(3, "uint8"), claimed=2**31 - 1)), "differ"),
+        (matlab(matrix("labels", np.zeros(3, "uint8"), cls=1)), "array of real numbers"),
+        (matlab(struct.pack("<II", 14, 2**31)), "cut short"),
+        (matlab(struct.pack("<II", 14, 2**31), packed=False), "cut short"),
+        (matlab(bytes(2**24)), "unpacks to more than"),
+        (bytes(2**21), "more than 1,048,576 bytes"),
+        (matlab(matrix("labels", np.zeros(306, "uint8"))), "begin at 1"),
+        (matlab(matrix("labels", np.full(306, 103, "uint8"))), "below 103"),
+        (matlab(matrix("labels", np.ones(9, "uint8"))), "below 10, found 1 to 102"),
+        (matlab(matrix("labels", np.full(306, 1.5))), "whole numbers"),
+        (matlab(matrix("others", np.ones(306, "uint8"))), "labels"),
+        (matlab(matrix("labels", np.ones(306, "uint8")))[:-9], "cut short|cannot read"),
+    ],
+)
+def test_bad_matlab_files_are_one_clear_line(tmp_path: Path, jpeg: bytes, content: bytes, says: str) -> None:
+    make_flowers(tmp_path, jpeg)
+    (tmp_path / "imagelabels.mat").write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=says):
+        build("flowers102", root=tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    tracemalloc.stop()
+
+
+def test_an_archive_puts_nothing_where_it_says(tmp_path: Path, jpeg: bytes) -> None:
+    others = [
+        member("../outside.jpg", b"x"),
+        member("/tmp/outside.jpg", b"x"),
+        member("jpg/../../outside.jpg", b"x"),
+        member("jpg/image_00001.jpg/../outside.jpg", b"x"),
+        member("jpg/link", type=tarfile.SYMTYPE, linkname="../.."),
+        member("jpg/device", type=tarfile.CHRTYPE),
+        member("102flowers", type=tarfile.SYMTYPE, linkname="/tmp"),
+    ]
+    (root := tmp_path / "in" / "root").mkdir(parents=True)
+    make_flowers(root, jpeg, *others)
+    check_flowers(root)
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.suffix != ".jpg"}
+    top = {"in", "in/root", "made", "in/root/102flowers", "in/root/102flowers/jpg", "in/root/.102flowers.lock"}
+    assert names == top | {f"in/root/{name}" for name in ("102flowers.tgz", "imagelabels.mat", "setid.mat")}
+    assert not list(tmp_path.rglob("outside*"))
+    assert len(list((root / "102flowers/jpg").iterdir())) == 306
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        (member("jpg/image_00001.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link"),
+        (member("jpg/image_00001.jpg", b"x"), "there twice"),
+        (member("jpg/image_00400.jpg", bytes(20_000_001)), "larger than 20,000,000"),
+    ],
+)
+def test_a_bad_archive_leaves_nothing_behind(tmp_path: Path, jpeg: bytes, other: Any, says: str) -> None:
+    make_flowers(tmp_path, jpeg, other)
+    with pytest.raises(DataError, match=says):
+        build("flowers102", root=tmp_path)
+    assert not list((tmp_path / "102flowers").iterdir())
 
 
 @pytest.mark.parametrize("name", list(PADDLE_SETS))
@@ -150,20 +432,48 @@ def test_offline_says_which_file_to_put_where(name: str, tmp_path: Path, monkeyp
 
 
 def test_failed_download_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import paddle.vision.datasets
+    def fail(url: str, *_: object) -> None:
+        raise RuntimeError(f"Cannot download {url} within retry limit 3")
 
-    def fail(**_: object) -> None:
-        raise RuntimeError("Cannot download https://x/cifar-10-python.tar.gz within retry limit 3")
-
-    monkeypatch.setattr(paddle.vision.datasets, "Cifar10", fail)
+    monkeypatch.setattr("paddle.dataset.common.download", fail)
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
-    with pytest.raises(DataError, match=r"within retry limit 3.*put cifar-10-python.tar.gz into ~/.cache/paddle"):
+    with pytest.raises(DataError, match=r"cifar-10-python.tar.gz within .*put cifar-10-python.tar.gz into ~/.cache"):
         build("cifar10")
+
+
+def test_what_paddle_downloads_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mnist(tmp_path)
+    asked = set()
+
+    def download(url: str, folder: str, digest: str) -> str:
+        asked.add((url, folder, digest))
+        return str(tmp_path / url.rpartition("/")[2])
+
+    monkeypatch.setattr("paddle.dataset.common.download", download)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: socket.socket())
+    assert len(build("fashion_mnist").train) == 200
+    own = paddle.vision.datasets.FashionMNIST
+    assert asked == {
+        (getattr(own, f"{part}_{kind}_URL"), "fashion-mnist", getattr(own, f"{part}_{kind}_MD5"))
+        for part in ("TRAIN", "TEST")
+        for kind in ("IMAGE", "LABEL")
+    }
+
+
+@pytest.mark.parametrize("name", list(PADDLE_SETS))
+def test_downloads_are_those_of_paddle(name: str) -> None:
+    own = [
+        inspect.getsource(importlib.import_module(f"paddle.vision.datasets.{module}"))
+        for module in ("cifar", "mnist", "flowers")
+    ]
+    for file, (url, digest) in PADDLE_SETS[name].downloads.items():
+        assert any(digest in text and file in text and url.rpartition("/")[0] in text for text in own), file
 
 
 def test_rows_are_complete() -> None:
     for name, row in PADDLE_SETS.items():
         assert name in FORMATS
-        assert set(row.modes.values()) == set(row.files)
+        assert set(row.marks) == set(row.files)
+        assert {file for files in row.files.values() for file in files.values()} == set(row.downloads)
     assert [len(PADDLE_SETS[name].classes) for name in ("cifar10", "cifar100", "flowers102")] == [10, 100, 102]
     assert all(len(set(row.classes)) == len(row.classes) for row in PADDLE_SETS.values())

@@ -52,7 +52,14 @@ def test_missing_folder_or_manifest(tmp_path: Path) -> None:
     assert "runs/<name>/inference" in str(caught.value.hint)
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"just text", b"\xff\xfe\x00", b"", b"- 1\n- 2\n"])
+ALIASES = b"a0: &a0 [x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    "content", [b"a: [", b"just text", b"\xff\xfe\x00", b"", b"- 1\n- 2\n", b"a: 2024-13-01", b"a: &a [*a]", ALIASES]
+)
 def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
     (folder / "inference.yml").write_bytes(content)
     with pytest.raises(DeployError, match=r"inference\.yml") as caught:

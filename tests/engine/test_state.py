@@ -8,10 +8,11 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from safetensors.numpy import save_file
 
 from toolkit.config import TrainConfig
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
-from toolkit.engine.state import TrainingState
+from toolkit.engine.state import TrainingState, _digest
 from toolkit.errors import TrainingError
 
 
@@ -48,6 +49,17 @@ def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         path.write_bytes(data[: len(data) // 2] if damage == "cut" else b"hello")
     with pytest.raises(TrainingError, match=r"last\.safetensors"):
         TrainingState.load(path)
+
+
+@pytest.mark.parametrize("state", ["[" * 100_000, "[]", "{}", '{"phase": 1', "null"])
+def test_a_state_made_by_hand_is_a_clear_error(tmp_path: Path, state: str) -> None:
+    """Its digest is right, and its text is not what a run writes."""
+    path = tmp_path / "last.safetensors"
+    arrays = {"nonsense/a": np.ones(2, "float32")}
+    save_file(arrays, path, metadata={"state": state, "digest": _digest(state, arrays)})
+    with pytest.raises(TrainingError, match=r"last\.safetensors is no checkpoint") as caught:
+        TrainingState.load(path)
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "adamw"])

@@ -32,7 +32,7 @@ def usual(found: Found) -> BakeOff:  # noqa: F811
     return found(
         rows,
         [LeftOut("finetune", seed, "budget", "the time was over") for seed in (0, 1)]
-        + [LeftOut("x", 1, "failed", "NaN")],
+        + [LeftOut("x", 1, "failed", "NaN"), LeftOut("scratch", 2, "budget", "the time was over", always=True)],
     )
 
 
@@ -49,10 +49,21 @@ def test_what_is_said(usual: BakeOff) -> None:
         "; scratch took 2 epochs and 10.0 s",
         "as they were far behind: scratch (after epoch 2 of 8)",
         "--to-the-end trains them whole",
-        "Left out for want of time: finetune, seeds 0, 1 (the time was over).",
+        "Left out for want of time: finetune, seeds 0, 1 (the time was over); scratch, seed 2 (the time was over).",
         "Could not be trained: x, seed 1 (NaN).",
     ):
         assert words in text, (words, text)
+
+
+def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None:  # noqa: F811
+    short = found(
+        [row("linear_probe", (0.9,)), row("finetune", (0.8,))],
+        [LeftOut(name, 0, "budget", "the time was over", always=True) for name in ("usual_recipe", "scratch")],
+    )
+    said = comparison_statements(short)[1]
+    assert said.startswith("Not trained, though always part of a comparison: usual_recipe, scratch. What is said here")
+    page = write_comparison(short).read_text(encoding="utf-8")
+    assert page.count('<span class="file">not trained</span>') == 2
 
 
 def test_a_single_run_that_was_stopped_is_spoken_of_as_one(found: Found) -> None:  # noqa: F811

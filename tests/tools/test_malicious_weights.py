@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,12 @@ def test_predict_with_a_manifest_that_runs(call_here: Call, work: Path, marker: 
 def test_predict_with_weights_in_place_of_a_model(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "weights.pdparams").write_bytes(evil)
     assert_refused(call_here("predict", "--model", "weights.pdparams", "image.png"), marker, "weights.pdparams")
+
+
+def test_train_on_an_archive_of_pictures(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
+    with tarfile.open(work / "cifar-10-python.tar.gz", "w:gz") as archive:
+        batch = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
+        batch.size = len(evil)
+        archive.addfile(batch, io.BytesIO(evil))
+    wishes = ("-o", "data={format: cifar10, root: .}", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "tar.gz was refused", ".system")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import pickletools
+import random
 from pathlib import Path
 from typing import Any
 
@@ -202,20 +204,6 @@ def test_crafted_pickles_end_in_a_clear_error(tmp_path: Path, opcodes: bytes) ->
         read_weights(path)
 
 
-def test_damaged_pickles_never_end_in_another_error(tmp_path: Path) -> None:
-    import random
-
-    path, chance = tmp_path / "a.pdparams", random.Random(0)
-    whole = pickle.dumps({"w": np.arange(6, dtype="float32"), "n": ("x", np.float64(2))}, protocol=2)
-    for _ in range(300):
-        damaged = bytearray(whole)
-        for _ in range(chance.randint(1, 3)):
-            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        path.write_bytes(damaged)
-        with contextlib.suppress(WeightsError):
-            read_pickle(path)
-
-
 def test_an_array_whose_data_does_not_fit_its_shape(tmp_path: Path) -> None:
     path = tmp_path / "a.pdparams"
     data = pickle.dumps({"w": np.arange(5, dtype="int8")}, protocol=2)
@@ -231,13 +219,18 @@ def test_an_array_whose_data_does_not_fit_its_shape(tmp_path: Path) -> None:
         (b"hello, I am text\n", "not a weights file"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "not a weights file"),
         (b"<!DOCTYPE html><title>404</title>", "not a weights file"),
-        (b"PK\x03\x04" + bytes(64), "not a weights file"),
+        (b"PK\x03\x04" + bytes(64), "not a weights file but a zip archive, as torch.save"),
         (pickle.dumps([1, 2]), "holds a list"),
         (pickle.dumps({}), "holds nothing"),
         (pickle.dumps({"epoch": "one"}), "'epoch' holds a str"),
         (pickle.dumps({"model": {"w": np.ones(2)}}), "'model' holds a dict"),
         (pickle.dumps({3: np.ones(2)}), "name of an array is 3"),
         (pickle.dumps({"w": np.array(["a"])}), "not a weights file"),
+        (pickle.dumps({"w": 2**100}), "'w' holds a int"),
+        (pickle.dumps({"\x1b[31m\n": np.ones(2)}), r"name of an array is '\\x1b"),
+        (pickle.dumps({"w" * 1000: "one"}), "w{79}[.]{3} holds a str"),
+        (b"\x80\x05\x96" + bytes(2) + b"\x80" + bytes(5) + b"abc.", "claims more than it has"),
+        (b"\x80\x02]q\x00" + b"".join(b"0(h%ch%clq%c" % (i, i, i + 1) for i in range(40)) + b".", "again and again"),
     ],
 )
 def test_files_that_are_not_weights(tmp_path: Path, content: bytes, says: str) -> None:
@@ -246,6 +239,68 @@ def test_files_that_are_not_weights(tmp_path: Path, content: bytes, says: str) -
     with pytest.raises(WeightsError, match=says) as caught:
         read_weights(path)
     assert str(path) in caught.value.message
+
+
+def of_header(header: bytes | dict[str, Any], data: bytes = b"1234", length: int | None = None) -> bytes:
+    """A safetensors file."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + data
+
+
+def entry(shape: list[int], begin: int = 0, end: int = 4, dtype: str = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (of_header({}, length=2**62), "not a weights file"),
+        (of_header({}, b""), "holds nothing"),
+        (of_header({"a": entry([4], 0, 16)}), "damaged"),
+        (of_header({"a": entry([1], 4, 0)}), "damaged"),
+        (of_header({"a": entry([1]), "b": entry([1])}), "damaged"),
+        (of_header({"a": entry([1]), "b": entry([1], 8, 12)}, bytes(12)), "damaged"),
+        (of_header({"a": entry([2**32, 2**32], 0, 0)}, b""), "damaged"),
+        (of_header({"a": entry([1] * 100)}), "damaged"),
+        (of_header({"a": entry([0, 2**60], 0, 0)}, b""), "shape of 'a' is "),
+        (of_header({"a": entry([2], dtype="BF16")}), "numbers of type BF16"),
+        (of_header({"a": entry([4], dtype="F8_E4M3")}), "numbers of type F8_E4M3"),
+        (of_header({"a": "b"}), "damaged"),
+        (of_header({"\n": entry([1])}), "name of an array"),
+        (of_header(b'{"a":%b,"a":%b}' % ((json.dumps(entry([1])).encode(),) * 2)), "says something twice"),
+        (of_header(b'{"a":' + b"[" * 100_000), "damaged"),
+        (of_header(b"{" + b" " * 2**24 + b"}"), "a header of 16,777,218 bytes"),
+    ],
+)
+def test_hostile_safetensors(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=says) as caught:
+        read_weights(path)
+    assert len(str(caught.value).removeprefix(str(path)).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["a.pdparams", "a.safetensors"])
+def test_damaged_weights_never_end_in_another_error(tmp_path: Path, name: str) -> None:
+    path, chance = tmp_path / name, random.Random(0)
+    write_weights(sample_state(), path)
+    whole = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 3)):
+            damaged[chance.randrange(min(len(damaged), 500))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(WeightsError):
+            assert all(array.size < len(whole) for array in read_weights(path).values())
+
+
+def test_slices_that_swell_when_joined(tmp_path: Path) -> None:
+    """One number of another type, or a text among lists, would make every number of the other slices as large."""
+    path, plan = tmp_path / "a.pdparams", {"w": {"OriginShape": (-1,), "slices": ["a", "b"]}}
+    for first, second in ((np.zeros(1000, "int8"), np.zeros(1, "complex128")), (["x" * 1000], ["y"] * 1000)):
+        path.write_bytes(pickle.dumps({"a": first, "b": second, "UnpackBigParamInfor@@": plan}))
+        with pytest.raises(WeightsError, match="do not fit together"):
+            read_weights(path)
 
 
 @pytest.mark.parametrize("name", ["a.pdparams", "a.safetensors"])

@@ -13,7 +13,7 @@ from toolkit.bakeoff.session import LeftOut, Session
 from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences
 from toolkit.bakeoff.trial import Trial
 from toolkit.config import Config, dump_config
-from toolkit.console import info
+from toolkit.console import info, warn
 from toolkit.engine import RunFolder, RunResult
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
@@ -69,6 +69,14 @@ class BakeOff:
         return max(self.winner.trials, key=lambda trial: sign * trial.value)
 
     @property
+    def missing(self) -> list[str]:
+        """Who always takes part, and has no finished run: there was no time, or it cannot be trained."""
+        known = {row.title for row in self.rows}
+        return [
+            name for name in dict.fromkeys(item.candidate for item in self.left_out if item.always) if name not in known
+        ]
+
+    @property
     def differences(self) -> list[Difference]:
         """The best candidate against the others."""
         return differences(self.rows, self.images)
@@ -92,6 +100,7 @@ class BakeOff:
             "rows": [row.to_json() for row in self.rows],
             "differences": [difference.to_json() for difference in self.differences],
             "convergence": [arrival.to_json() for arrival in self.convergence],
+            "missing": self.missing,
             "left_out": [item.to_json() for item in self.left_out],
             "best": {
                 "title": self.winner.title,
@@ -117,9 +126,9 @@ def bake_off(
     """Train candidates beside each other, and say which is best.
 
     Seed i changes the split of the data and everything random in training together, for all candidates alike. Every
-    candidate is trained with one seed before any is with a second, the quickest first. What is finished already is not
-    trained again, and what was begun goes on: call it again after an interruption, or with more seeds, candidates or
-    time.
+    candidate is trained with one seed before any is with a second: those that always take part first, so that a budget
+    cuts them last, and the quickest first among these and among the others. What is finished already is not trained
+    again, and what was begun goes on: call it again after an interruption, or with more seeds, candidates or time.
 
     Args:
         config: What is compared around: its data, network and training, and its own plan as a candidate.
@@ -127,7 +136,8 @@ def bake_off(
             usual recipe and training from scratch always take part.
         seeds: Number of seeds, >= 1.
         networks: Names in the zoo, alone or as ``name=weights``; none takes the config's.
-        budget: Seconds for all of it, over all sittings; what does not fit is left out.
+        budget: Seconds for all of it, over all sittings; what does not fit is left out. A warning says so when not
+            even all that always take part were trained.
         apart: Give every run a process of its own: peak memory is then the run's, and a crash costs that run only.
         halving: Stop a run at a quarter or half of its epochs when it is far behind the best other one there;
             the usual recipe is always trained to its end.
@@ -170,6 +180,8 @@ def bake_off(
         )
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
+    if done.missing and budget is not None:
+        warn(f"not trained, though always part of a comparison: {', '.join(done.missing)}; a larger --budget goes on")
     return done
 
 

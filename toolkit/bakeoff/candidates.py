@@ -52,6 +52,7 @@ class Candidate:
         main: The network is the config's own.
         plan: What the preset means for this network, once ``check_candidates`` has resolved it.
         also: Other presets that mean the same here.
+        always: It takes part in any case, asked for or not.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Candidate:
     main: bool = True
     plan: Plan | None = field(default=None, compare=False)
     also: tuple[str, ...] = ()
+    always: bool = False
 
     @property
     def title(self) -> str:
@@ -69,12 +71,12 @@ class Candidate:
         return title_of(self.name, self.network, self.main)
 
     @property
-    def cost(self) -> tuple[bool, float]:
-        """For the order of runs: what is sooner done first, and random weights last."""
+    def turn(self) -> tuple[bool, bool, float]:
+        """For the order of runs: who always takes part, then what is sooner done; random weights last among each."""
         if self.plan is None:
-            return False, 0.0
+            return not self.always, False, 0.0
         moving = [phase.epochs * (1 - phase.frozen / len(phase.multipliers)) for phase in self.plan.phases]
-        return not self.plan.pretrained, sum(moving)
+        return not self.always, not self.plan.pretrained, sum(moving)
 
     def config(self, base: Config, seed: int, folder: Path) -> Config:
         """The config of one run.
@@ -132,7 +134,8 @@ def make_candidates(
         main = network == config.model.name
         for name in (own, *others) if own else others:
             transfer, train = _sections(config, name, name == own)
-            found.append(Candidate(name, network, pretrained, transfer, train, main))
+            always = name == own or name in extra
+            found.append(Candidate(name, network, pretrained, transfer, train, main, always=always))
     return found
 
 
@@ -246,7 +249,8 @@ def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
         for index, other in enumerate(found):
             assert other.plan is not None
             if plan == replace(other.plan, preset="", variant=None, notes=()) and candidate.train == other.train:
-                found[index] = replace(other, also=(*other.also, candidate.name))
+                always = other.always or candidate.always
+                found[index] = replace(other, also=(*other.also, candidate.name), always=always)
                 break
         else:
             found.append(candidate)

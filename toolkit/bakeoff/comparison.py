@@ -121,8 +121,13 @@ def ranked(rows: Sequence[Comparison]) -> list[Comparison]:
     return sorted(rows, key=lambda row: (row is not best, sign * row.mean, mean(row.seconds)))
 
 
-def comparison_table(rows: Sequence[Comparison]) -> Table:
-    """Rows for people, in their order; columns of what nobody measured are left out."""
+def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = ()) -> Table:
+    """Rows for people, in their order; columns of what nobody measured are left out.
+
+    Args:
+        rows: At least one.
+        missing: Titles of candidates that should have a row, and were not trained.
+    """
     seeds, title = max(len(row.scores) for row in rows), rows[0].metric.title
     memory, exported = any(row.memory for row in rows), any(row.exported for row in rows)
     columns = [title, *(["seeds"] if seeds > 1 else []), "trainable weights", "seconds"]
@@ -137,6 +142,8 @@ def comparison_table(rows: Sequence[Comparison]) -> Table:
         cells += [f"{row.trainable:,}", f"{mean(row.seconds):.1f}"]
         cells += ([_megabytes(row.memory)] if memory else []) + ([_megabytes(row.exported)] if exported else [])
         table.add_row(name, *cells, style="bold" if row is best else None)
+    for title in missing:
+        table.add_row(f"{title} (not trained)", *["–"] * len(columns))
     return table
 
 

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -40,16 +40,18 @@ class LeftOut:
         seed: Its seed.
         why: ``budget``: there was no time; ``failed``: it cannot be trained.
         words: More of it, for people.
+        always: The candidate is one of those that always take part.
     """
 
     candidate: str
     seed: int
     why: str
     words: str
+    always: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"candidate": self.candidate, "seed": self.seed, "why": self.why, "words": self.words}
+        return asdict(self)
 
 
 class Session:
@@ -112,7 +114,7 @@ class Session:
         self._read_sittings()
         try:
             for seed in range(self._seeds):
-                for candidate in sorted(self._candidates, key=lambda each: each.cost):
+                for candidate in sorted(self._candidates, key=lambda each: each.turn):
                     self._take(candidate, seed)
         except (KeyboardInterrupt, Interrupted):
             finished = sum(map(len, self.trials.values()))
@@ -154,7 +156,7 @@ class Session:
         if trial is None:
             why = self._reason_against(candidate)
             if why is not None:
-                self.left_out.append(LeftOut(candidate.title, config.seed, *why))
+                self.left_out.append(LeftOut(candidate.title, config.seed, *why, candidate.always))
                 return
             answer = self._trained(candidate, seed, config)
             self._note_sitting()
@@ -210,10 +212,10 @@ class Session:
         if answer.status == "paused":
             info(f"  {place}: the time is over; it goes on with a larger budget")
             words = "the time was over before it was finished"
-            self.left_out.append(LeftOut(candidate.title, config.seed, "budget", words))
+            self.left_out.append(LeftOut(candidate.title, config.seed, "budget", words, candidate.always))
         else:
             warn(f"{place} failed: {answer.message}")
-            self.left_out.append(LeftOut(candidate.title, config.seed, "failed", answer.message))
+            self.left_out.append(LeftOut(candidate.title, config.seed, "failed", answer.message, candidate.always))
 
     def _rungs(self, candidate: Candidate, seed: int) -> tuple[Rung, ...]:
         """Where a run is stopped when it is far behind what others of the same seed had reached there.

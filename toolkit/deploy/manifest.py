@@ -17,6 +17,7 @@ from toolkit.data.augmentation import Flip
 from toolkit.data.views import MOST_VIEWS
 from toolkit.errors import DeployError
 from toolkit.task import TASKS, TaskName
+from toolkit.yaml_text import parse_yaml
 
 __all__ = ["MANIFEST_NAME", "Manifest", "ModelFile"]
 
@@ -258,7 +259,7 @@ def _load(folder: Path) -> dict[str, Any]:
             hint="give the folder that export wrote, for instance runs/<name>/inference",
         )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         first = str(error).splitlines()[0]
         raise DeployError(f"cannot read {path}: {first}", hint=_AGAIN) from error

@@ -123,10 +123,14 @@ class TrainingState:
             for name, array in arrays.items():
                 group, _, key = name.partition("/")
                 groups[group][key] = array
-        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-            raise TrainingError(f"{path} is no checkpoint, or damaged: {error}", hint="start the run anew") from None
-        known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
+            known = {item.name for item in fields(cls)}
+            return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
+        except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
+            words = str(error)[:200].splitlines()
+            raise TrainingError(
+                f"{path} is no checkpoint, or damaged: {' '.join(words)}", hint="start the run anew"
+            ) from None
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:

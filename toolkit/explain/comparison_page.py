@@ -52,6 +52,7 @@ def write_comparison(found: BakeOff) -> Path:
         "dots": scores_of_seeds(drawn),
         "made": _made(found),
         "left_out": found.left_out,
+        "missing": found.missing,
         "commands": _commands(found),
     }
     page = new_environment("toolkit.explain").get_template("comparison.html").render(facts)

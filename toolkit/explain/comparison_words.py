@@ -18,7 +18,14 @@ _FEW_SEEDS = 3
 
 def comparison_statements(found: BakeOff) -> list[str]:
     """The sentences under the table, the most important first."""
-    said = [_best(found), *_differences(found), *_usual_recipe(found), *_convergence(found), *_halted(found)]
+    said = [
+        _best(found),
+        *_missing(found),
+        *_differences(found),
+        *_usual_recipe(found),
+        *_convergence(found),
+        *_halted(found),
+    ]
     return [*said, *_left_out(found)]
 
 
@@ -68,6 +75,15 @@ def _differences(found: BakeOff) -> list[str]:
     if 0 < fewest <= _FEW_SEEDS:
         said.append(f"With {fewest} seeds intervals are wide: a small difference may be real and not seen.")
     return said
+
+
+def _missing(found: BakeOff) -> list[str]:
+    if not found.missing:
+        return []
+    return [
+        f"Not trained, though always part of a comparison: {', '.join(found.missing)}. What is said here is said "
+        f"without {'it' if len(found.missing) == 1 else 'them'}."
+    ]
 
 
 def _listed(found: BakeOff, differences: Sequence[Difference]) -> str:

@@ -1,11 +1,12 @@
 """Reading and writing weights, without ever running what a file says.
 
-A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.zoo.unpickle``, which knows only
-what Paddle writes. A ``.safetensors`` file holds data alone.
+A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.pickles``, which knows plain data
+only. A ``.safetensors`` file holds data alone. Neither takes more time or memory than its size allows.
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,18 @@ from safetensors import numpy as safetensors
 
 from toolkit.errors import WeightsError
 from toolkit.files import atomic_file
+from toolkit.pickles import shortened
 from toolkit.zoo.unpickle import read_pickle
 
 __all__ = ["read_weights", "write_weights"]
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SPLIT_TABLE = "UnpackBigParamInfor@@"
+_LONGEST_HEADER = 16 * 2**20
+"""Bytes of a safetensors header: room for 150,000 arrays."""
+_SAFETENSORS_NUMBERS = {
+    "BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64",
+}  # fmt: skip
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -44,6 +51,11 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             start = file.read(9)
     except OSError as error:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
+    if start.startswith(b"PK\x03\x04"):
+        raise WeightsError(
+            f"{path} is not a weights file but a zip archive, as torch.save and numpy.savez write them",
+            hint="load it there, and write a dictionary of numpy arrays with paddle.save or safetensors",
+        )
     if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
         return _read_safetensors(path)
     return _arrays(read_pickle(path), path)
@@ -75,10 +87,35 @@ def _to_numpy(value: Any) -> np.ndarray:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
-        arrays: dict[str, np.ndarray] = safetensors.load_file(path)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} is a damaged safetensors file: {error}", hint="get the file again") from error
-    return arrays
+        _check_header(path)
+        return _arrays(safetensors.load_file(path), path)
+    except (SafetensorError, ArithmeticError, OSError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is a damaged safetensors file: {shortened(str(error))}", hint="get the file again"
+        ) from error
+
+
+def _check_header(path: Path) -> None:
+    """See that a header is short, says nothing twice and has numbers that numpy knows; the library sees to the rest."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if size > _LONGEST_HEADER:
+            raise ValueError(f"a header of {size:,} bytes; at most {_LONGEST_HEADER:,} are read")
+        header = json.loads(file.read(size), object_pairs_hook=_once)
+    kinds = {str(facts["dtype"]) for name, facts in header.items() if name != "__metadata__"}
+    foreign = sorted(kinds - _SAFETENSORS_NUMBERS)
+    if foreign:
+        raise WeightsError(
+            f"{path} holds numbers of type {shortened(', '.join(foreign))}, which are not read",
+            hint="convert them to F32 or F16 where the file came from",
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("its header says something twice")
+    return mapping
 
 
 def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
@@ -86,13 +123,16 @@ def _arrays(content: Any, path: Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path} holds {_kind(content)}, not weights", hint=_EXPECTED)
     content.pop(_NAME_TABLE, None)
     _join(content, path)
-    arrays = {}
+    arrays, size = {}, path.stat().st_size
     for key, value in content.items():
         array = _array(value)
+        name = shortened(repr(key[:100] if isinstance(key, (str, bytes)) else key))
         if array is None:
-            raise WeightsError(f"{path} is not a weights file: {key!r} holds {_kind(value)}", hint=_EXPECTED)
-        if not isinstance(key, str):
-            raise WeightsError(f"{path} is not a weights file: the name of an array is {key!r}", hint=_EXPECTED)
+            raise WeightsError(f"{path} is not a weights file: {name} holds {_kind(value)}", hint=_EXPECTED)
+        if not isinstance(key, str) or not key.isprintable():
+            raise WeightsError(f"{path} is not a weights file: the name of an array is {name}", hint=_EXPECTED)
+        if max(array.shape, default=0) > size:
+            raise WeightsError(f"{path} is not a weights file: the shape of {name} is {array.shape}", hint=_EXPECTED)
         arrays[key] = array
     return arrays
 
@@ -106,7 +146,7 @@ def _array(value: Any) -> np.ndarray | None:
         value = value[1]
     if isinstance(value, (bool, int, float, np.generic)):
         value = np.asarray(value)
-    return value if isinstance(value, np.ndarray) else None
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" else None
 
 
 def _join(content: dict[Any, Any], path: Path) -> None:
@@ -114,8 +154,10 @@ def _join(content: dict[Any, Any], path: Path) -> None:
     try:
         for key, plan in content.pop(_SPLIT_TABLE, {}).items():
             parts = [content.pop(part) for part in plan["slices"]]
+            if {(type(part), part.dtype) for part in parts} != {(np.ndarray, parts[0].dtype)}:
+                raise ValueError("slices of different kinds")
             content[key] = np.concatenate(parts).reshape(plan["OriginShape"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is a damaged weights file: its sliced arrays do not fit together") from error
 
 

@@ -1,39 +1,34 @@
-"""CIFAR-10/100, MNIST, Fashion-MNIST and Flowers-102 through ``paddle.vision.datasets``.
+"""CIFAR-10/100, MNIST, Fashion-MNIST and Flowers-102, as Paddle downloads them.
 
 The archives are looked for in ``data.root`` when it is set; otherwise Paddle downloads them once into its cache
-(``~/.cache/paddle/dataset``). Paddle's download has no time limit, so the host is tried first.
+(``~/.cache/paddle/dataset``). Paddle's download has no time limit, so the host is tried first. They are read by
+``paddle_archives``, as Paddle's own readers run what is in them.
 """
 
 from __future__ import annotations
 
-import pickle
 import socket
 import struct
-import tarfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.request import getproxies
-
-import numpy as np
 
 from toolkit.config import DataConfig
 from toolkit.data import class_names
+from toolkit.data.formats.paddle_archives import read_cifar, read_flowers, read_mnist
 from toolkit.data.formats.paths import required_folder
-from toolkit.data.images import ArrayImages, FileImages, ImageSet
+from toolkit.data.images import ImageSet
 from toolkit.data.naming import listed
 from toolkit.data.source import Source
 from toolkit.errors import DataError
+from toolkit.pickles import BadPickleError, RefusedPickleError, shortened
 
 __all__ = ["PADDLE_SETS", "PaddleSet", "read_paddle_set"]
 
 _PATIENCE = 10.0  # seconds for the host to answer
-_DAMAGED = (
-    OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AssertionError,
-    tarfile.TarError, zlib.error, struct.error, pickle.UnpicklingError,
-)  # fmt: skip
+_DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, BadPickleError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True)
@@ -41,69 +36,77 @@ class PaddleSet:
     """One of Paddle's data sets.
 
     Attributes:
-        factory: Name of its class in ``paddle.vision.datasets``.
-        modes: Paddle's mode by part.
-        files: For each mode, file name by argument of the factory.
+        marks: How the archive calls each part: its batches or its key.
+        files: For each part, file name by what it is to the reader.
+        downloads: URL and MD5 of each file.
         cache: Its folder below Paddle's data cache.
         host: Where Paddle downloads it from.
         classes: Class names in label order.
-        convert: Makes an image set of Paddle's object; the second argument is a name for the pictures.
+        read: Makes an image set of the files, the part's mark, the number of classes and a name for the pictures.
     """
 
-    factory: str
-    modes: Mapping[str, str]
+    marks: Mapping[str, str]
     files: Mapping[str, Mapping[str, str]]
+    downloads: Mapping[str, tuple[str, str]]
     cache: str
     host: str
     classes: tuple[str, ...]
-    convert: Callable[[Any, str], ImageSet]
-
-
-def _cifar_images(dataset: Any, name: str) -> ImageSet:
-    rows = np.stack([row for row, _ in dataset.data]).astype(np.uint8)
-    pixels = np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    return ArrayImages(pixels, [label for _, label in dataset.data], name)
-
-
-def _mnist_images(dataset: Any, name: str) -> ImageSet:
-    pixels = np.stack(dataset.images).astype(np.uint8).reshape(-1, 28, 28)
-    return ArrayImages(pixels, np.concatenate(dataset.labels), name)
-
-
-def _flowers_images(dataset: Any, name: str) -> ImageSet:
-    numbers = np.asarray(dataset.indexes, np.int64)
-    paths = [Path(dataset.data_path) / "jpg" / f"image_{number:05}.jpg" for number in numbers]
-    return FileImages(paths, np.asarray(dataset.labels, np.int64)[numbers - 1] - 1)
+    read: Callable[[Mapping[str, Path], str, int, str], ImageSet]
 
 
 def _mnist_files(prefix: str) -> dict[str, str]:
     return {"image_path": f"{prefix}-images-idx3-ubyte.gz", "label_path": f"{prefix}-labels-idx1-ubyte.gz"}
 
 
-_TWO_PARTS = {"train": "train", "val": "test"}
+def _mnist_downloads(folder: str, *digests: str) -> dict[str, tuple[str, str]]:
+    names = [*_mnist_files("train").values(), *_mnist_files("t10k").values()]
+    return {name: (f"https://{_HOST}/{folder}/{name}", digest) for name, digest in zip(names, digests, strict=True)}
+
+
+_HOST, _FLOWER_HOST = "dataset.bj.bcebos.com", "paddlemodels.bj.bcebos.com"
 _CIFAR10_FILE, _CIFAR100_FILE = {"data_file": "cifar-10-python.tar.gz"}, {"data_file": "cifar-100-python.tar.gz"}
 _FLOWER_FILES = {"data_file": "102flowers.tgz", "label_file": "imagelabels.mat", "setid_file": "setid.mat"}
-_MNIST_FILES = {"train": _mnist_files("train"), "test": _mnist_files("t10k")}
-_HOST, _FLOWER_HOST = "dataset.bj.bcebos.com", "paddlemodels.bj.bcebos.com"
+_MNIST_PARTS = {"train": "train", "val": "t10k"}
+_MNIST_FILES = {"train": _mnist_files("train"), "val": _mnist_files("t10k")}
 
 PADDLE_SETS: Mapping[str, PaddleSet] = {
     "cifar10": PaddleSet(
-        "Cifar10", _TWO_PARTS, dict.fromkeys(("train", "test"), _CIFAR10_FILE), "cifar", _HOST, class_names.CIFAR10,
-        _cifar_images,
+        {"train": r"data_batch_\d+", "val": "test_batch"}, dict.fromkeys(("train", "val"), _CIFAR10_FILE),
+        {"cifar-10-python.tar.gz":
+         (f"https://{_HOST}/cifar/cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a")},
+        "cifar", _HOST, class_names.CIFAR10, read_cifar,
     ),
     "cifar100": PaddleSet(
-        "Cifar100", _TWO_PARTS, dict.fromkeys(("train", "test"), _CIFAR100_FILE), "cifar", _HOST, class_names.CIFAR100,
-        _cifar_images,
+        {"train": "train", "val": "test"}, dict.fromkeys(("train", "val"), _CIFAR100_FILE),
+        {"cifar-100-python.tar.gz":
+         (f"https://{_HOST}/cifar/cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85")},
+        "cifar", _HOST, class_names.CIFAR100, read_cifar,
     ),
-    "mnist": PaddleSet("MNIST", _TWO_PARTS, _MNIST_FILES, "mnist", _HOST, class_names.TEN_DIGITS, _mnist_images),
+    "mnist": PaddleSet(
+        _MNIST_PARTS, _MNIST_FILES,
+        _mnist_downloads(
+            "mnist", "f68b3c2dcbeaaa9fbdd348bbdeb94873", "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3", "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        "mnist", _HOST, class_names.TEN_DIGITS, read_mnist,
+    ),
     "fashion_mnist": PaddleSet(
-        "FashionMNIST", _TWO_PARTS, _MNIST_FILES, "fashion-mnist", _HOST, class_names.FASHION, _mnist_images
+        _MNIST_PARTS, _MNIST_FILES,
+        _mnist_downloads(
+            "fashion_mnist", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79", "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        "fashion-mnist", _HOST, class_names.FASHION, read_mnist,
     ),
     # Paddle swaps training (1020) and test (6149) of this set; here they are as its owners made them.
     "flowers102": PaddleSet(
-        "Flowers", {"train": "test", "val": "valid", "test": "train"},
-        dict.fromkeys(("train", "valid", "test"), _FLOWER_FILES), "flowers", _FLOWER_HOST, class_names.FLOWERS,
-        _flowers_images,
+        {"train": "trnid", "val": "valid", "test": "tstid"}, dict.fromkeys(("train", "val", "test"), _FLOWER_FILES),
+        {
+            "102flowers.tgz": (f"http://{_FLOWER_HOST}/flowers/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa"),
+            "imagelabels.mat": (f"http://{_FLOWER_HOST}/flowers/imagelabels.mat", "e0620be6f572b9609742df49c70aed4d"),
+            "setid.mat": (f"http://{_FLOWER_HOST}/flowers/setid.mat", "a5357ecc9cb78c4bef273ce3793fc85c"),
+        },
+        "flowers", _FLOWER_HOST, class_names.FLOWERS, read_flowers,
     ),
 }  # fmt: skip
 
@@ -122,39 +125,50 @@ def read_paddle_set(config: DataConfig) -> Source:
     """
     facts = PADDLE_SETS[config.format]
     parts = {}
-    for part, mode in facts.modes.items():
-        files = facts.files[mode]
-        arguments = {} if config.root is None else _local(required_folder(config, config.format), files)
-        if not arguments:
-            _refuse_when_offline(facts, files)
-        dataset = _load(config.format, facts, mode, arguments)
-        parts[part] = facts.convert(dataset, f"{config.format}/{part}")
+    for part, mark in facts.marks.items():
+        names = facts.files[part]
+        if config.root is None:
+            files = _downloaded(config.format, facts, names)
+        else:
+            files = _local(required_folder(config, config.format), names)
+        try:
+            parts[part] = facts.read(files, mark, len(facts.classes), f"{config.format}/{part}")
+        except RefusedPickleError as error:
+            raise DataError(
+                f"{config.format}: {listed(list(map(str, files.values())))} was refused: it asks for {error}, which "
+                "pictures never need",
+                hint=f"the file may be harmful; nothing in it was run; get it from {facts.host}",
+            ) from None
+        except _DAMAGED as error:
+            text = shortened(str(error)) or type(error).__name__
+            raise DataError(
+                f"{config.format}: cannot read {listed(list(map(str, files.values())))}: {text}",
+                hint="replace the damaged file",
+            ) from error
     return Source(facts.classes, parts)
 
 
-def _local(root: Path, files: Mapping[str, str]) -> dict[str, str]:
+def _local(root: Path, files: Mapping[str, str]) -> dict[str, Path]:
     missing = [file for file in files.values() if not (root / file).is_file()]
     if missing:
         raise DataError(
             f"data.root {root} has no {listed(missing)}",
             hint="put the file there as it was downloaded, or leave data.root out to let Paddle download it",
         )
-    return {argument: str(root / file) for argument, file in files.items()}
+    return {argument: root / file for argument, file in files.items()}
 
 
-def _load(name: str, facts: PaddleSet, mode: str, arguments: Mapping[str, str]) -> Any:
-    from paddle.vision import datasets  # only these formats need Paddle
+def _downloaded(name: str, facts: PaddleSet, files: Mapping[str, str]) -> dict[str, Path]:
+    from paddle.dataset import common  # only these formats need Paddle
 
+    _refuse_when_offline(facts, files)
     try:
-        return getattr(datasets, facts.factory)(mode=mode, backend="cv2", **arguments)
-    except ImportError as error:
-        raise DataError(f"data.format {name} needs a package: {error}", hint="pip install scipy") from error
+        return {
+            argument: Path(common.download(facts.downloads[file][0], facts.cache, facts.downloads[file][1]))
+            for argument, file in files.items()
+        }
     except RuntimeError as error:
-        raise DataError(f"{name}: {error}", hint=_cure(facts, facts.files[mode])) from error
-    except _DAMAGED as error:
-        files = listed(list(arguments.values()) or list(facts.files[mode].values()))
-        text = str(error) or type(error).__name__
-        raise DataError(f"{name}: cannot read {files}: {text}", hint="replace the damaged file") from error
+        raise DataError(f"{name}: {error}", hint=_cure(facts, files)) from error
 
 
 def _refuse_when_offline(facts: PaddleSet, files: Mapping[str, str]) -> None:
