@@ -6,6 +6,8 @@ through an inference engine where there is one, as for the feature cache.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,9 +21,10 @@ from paddle import Tensor, nn
 from toolkit.advise.batchnorm import Moments, layer_distance
 from toolkit.console import progress
 from toolkit.data import BatchLoader
-from toolkit.engine.extraction import ImageRows, extract
+from toolkit.engine.extraction import ImageRows, extract, few_rows
 from toolkit.engine.features import image_shape
 from toolkit.engine.programs import Part, choose_engine, traced
+from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
 
 __all__ = ["Activations", "StageCodes", "activations"]
@@ -59,6 +62,7 @@ class StageCodes(Part):
     def __init__(self, network: StagedNetwork, first: int = 0) -> None:
         super().__init__(network, 0, len(network.stage_names))
         self._first = first
+        self._widths: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """From images [N, C, S, S] to rows [N, sum of widths + K]."""
@@ -69,6 +73,18 @@ class StageCodes(Part):
                 found.append(network.pool(x))
         found.append(network.forward_from(x, len(network.stage_names)))
         return paddle.concat(found, axis=1)
+
+    def facts(self) -> list[object]:
+        """As of a ``Part``; the features of all stages, and the head's outputs."""
+        return [*super().facts(), "codes", self._first, self.network.num_classes]
+
+    def digest(self) -> str:
+        """Digest of all weights."""
+        return hashlib.sha256(json.dumps(fingerprint(self.network.state_dict())).encode()).hexdigest()[:32]
+
+    def pieces(self, outputs: NDArray[np.floating[Any]]) -> list[NDArray[np.floating[Any]]]:
+        """Features of each stage, and the head's outputs."""
+        return np.split(outputs, np.cumsum(self._widths)[:-1], axis=1)
 
     def widths(self, shape: tuple[int, ...]) -> list[int]:
         """Widths of the parts of a row.
@@ -83,7 +99,8 @@ class StageCodes(Part):
             for stage in range(len(network.stage_names)):
                 x = network.features(x, stage + 1, stage)
                 widths += [int(network.pool(x).shape[1])] if stage >= self._first else []
-            return [*widths, int(network.forward_from(x, len(network.stage_names)).shape[1])]
+            self._widths = [*widths, int(network.forward_from(x, len(network.stage_names)).shape[1])]
+        return self._widths
 
 
 def activations(
@@ -131,7 +148,8 @@ def activations(
                         rows.append(codes(paddle.to_tensor(batch)).numpy())
                     bar.advance(task, len(rows[-1]))
         if plain < count:
-            with traced(codes, shape, choose_engine(engine, device, count - plain)) as program:
+            chosen = choose_engine(engine, device, count - plain)
+            with traced(codes, shape, chosen, few_rows(loader)) as program:
                 for block in extract(codes, program, source, range(plain, count)):
                     rows.append(block)
                     bar.advance(task, len(block))

@@ -88,6 +88,8 @@ class Manifest:
         task: What the outputs are; files without it are of classification.
         flip: Mirroring that does not change what a picture is; files without it say ``none``.
         tta: Views of a picture whose outputs a user should average; files without it say 1.
+        onednn: Whether a CPU may compute it with oneDNN; files without it say yes.
+        onednn_note: Why, for people.
     """
 
     network: str
@@ -103,6 +105,8 @@ class Manifest:
     task: TaskName = "classification"
     flip: Flip = "none"
     tta: int = 1
+    onednn: bool = True
+    onednn_note: str = ""
 
     @property
     def channels(self) -> int:
@@ -131,6 +135,7 @@ class Manifest:
             },
             "preprocessing": dict(self.preprocessing),
             "test_time_augmentation": {"flip": self.flip, "views": self.tta},
+            "runtime": {"onednn": self.onednn, "note": self.onednn_note},
             "files": {"model": vars(self.model), "params": vars(self.params)},
             "versions": dict(self.versions),
             "extra": dict(self.extra),
@@ -160,6 +165,7 @@ class Manifest:
             raise DeployError(f"{path} has no labels", hint=_AGAIN)
         _check_shapes(path, values)
         flip, views = _test_time(path, values)
+        onednn, note = _runtime(path, values)
         return cls(
             network=_get(path, values, "network", str),
             image_size=_get(path, values, "image_size", int),
@@ -174,6 +180,8 @@ class Manifest:
             task=_task(path, values),
             flip=flip,
             tta=views,
+            onednn=onednn,
+            onednn_note=note,
         )
 
     def pipeline(self, folder: Path) -> Preprocessing:
@@ -228,6 +236,15 @@ def _test_time(path: Path, values: Mapping[str, Any]) -> tuple[Flip, int]:
             hint=_AGAIN,
         )
     return cast(Flip, flip), cast(int, views)
+
+
+def _runtime(path: Path, values: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether oneDNN may compute the model, and why; older files say nothing of it."""
+    facts = values.get("runtime", {})
+    onednn = facts.get("onednn", True) if isinstance(facts, dict) else None
+    if not isinstance(onednn, bool):
+        raise DeployError(f"{path}: runtime is {facts!r}; expected onednn, true or false", hint=_AGAIN)
+    return onednn, str(facts.get("note", ""))
 
 
 def _check_shapes(path: Path, values: Mapping[str, Any]) -> None:

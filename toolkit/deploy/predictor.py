@@ -19,7 +19,7 @@ __all__ = ["Predictor"]
 
 
 class Predictor(ImagePredictor):
-    """An exported model in Paddle Inference (oneDNN on a CPU); needs nothing but its folder.
+    """An exported model in Paddle Inference (oneDNN on a CPU, where the model agrees with it); needs only its folder.
 
     May be called from several threads: pictures are read in parallel, the network runs one batch at a time. For more,
     make one predictor a thread or process.
@@ -61,7 +61,9 @@ class Predictor(ImagePredictor):
             threads = int(cpu_settings().threads)
         if threads < 1:
             raise DeployError(f"threads must be at least 1, not {threads}")
-        self._session = InferenceSession(model, params, device=select_device(device), threads=threads)
+        self._session = InferenceSession(
+            model, params, device=select_device(device), threads=threads, onednn=facts.onednn
+        )
 
     def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
         """What the model makes of preprocessed images; see ``ImagePredictor.outputs``."""

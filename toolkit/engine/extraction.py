@@ -23,14 +23,18 @@ from toolkit.data import BatchLoader
 from toolkit.data.pool import ReaderPool
 from toolkit.engine.programs import BATCH, Floats, Part, Program, workers
 from toolkit.errors import ToolkitError
+from toolkit.inference import evaluating
+from toolkit.zoo import StagedNetwork
 
-__all__ = ["FeatureRows", "ImageRows", "Rows", "extract"]
+__all__ = ["FeatureRows", "ImageRows", "Rows", "extract", "few_rows"]
 
 _CHUNK = 32
 """Images a task of a worker."""
 _WORTH_PROCESSES = 15.0
 """Seconds of work from which on it pays to start processes, which load Paddle first."""
 _AHEAD = 2
+_FEW = 4
+"""Images on which engines are compared: a batch, as ``BATCH`` has it."""
 
 
 class Rows(Protocol):
@@ -68,6 +72,34 @@ class ImageRows:
     def ahead(self, chunks: Sequence[NDArray[np.int64]]) -> Generator[NDArray[np.float32]]:
         """Images ``[len(rows), C, S, S]`` of each chunk, read by the loader's threads while the caller computes."""
         return self.loader.read_ahead(chunks, self.epoch)
+
+
+def few_rows(
+    loader: BatchLoader, network: StagedNetwork | None = None, start: int = 0
+) -> Callable[[], NDArray[np.float32]]:
+    """Four images, spread over a loader's set, as the network sees them: what engines are compared on.
+
+    Args:
+        loader: Reads them; watched, with its own limit of time.
+        network: Computes the stages below, where there are some.
+        start: Number of stages that the inputs have behind them.
+
+    Returns:
+        A function that makes the inputs, ``[4, ...]``, or as many as there are images.
+    """
+
+    def read() -> NDArray[np.float32]:
+        count = len(loader.images)
+        rows = np.linspace(0, count - 1, min(_FEW, count)).astype(np.int64)
+        with closing(ImageRows(loader).ahead([rows])) as batches:
+            images = next(batches)
+        if network is None or start == 0:
+            return images
+        with evaluating(network):
+            features: NDArray[np.float32] = network.features(paddle.to_tensor(images), start).numpy()
+        return features
+
+    return read
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -24,9 +24,9 @@ from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, 
 from toolkit.config import CacheConfig
 from toolkit.console import info, progress
 from toolkit.data import Batch, BatchLoader, Preprocessing
-from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract
+from toolkit.engine.extraction import FeatureRows, ImageRows, Rows, extract, few_rows
 from toolkit.engine.mixing import MixingLoader
-from toolkit.engine.programs import Part, Program, choose_engine, traced
+from toolkit.engine.programs import Engine, Part, Program, Tracing, choose_engine
 from toolkit.errors import ToolkitError
 from toolkit.files import clear_os_errors
 from toolkit.transfer import fingerprint
@@ -74,6 +74,7 @@ class FeatureCache:
         self._after_block = after_block
         self._store = FeatureStore(config.dir, config.max_size)
         self._known: dict[tuple[Any, ...], Any] = {}
+        self._boundaries: tuple[int, ...] = ()
         self._programs = ExitStack()
 
     def fill(self, requests: Sequence[Request], boundaries: Sequence[int]) -> list[list[Features]]:
@@ -89,11 +90,10 @@ class FeatureCache:
         Raises:
             ToolkitError: The disk is too small (said before anything is written) or full, or an image cannot be read.
         """
-        self._known.clear()  # weights and files may have changed
         # Each image is read once, and kept pictures may be older than their files.
         requests = [replace(request, loader=request.loader.uncached()) for request in requests]
-        self._make_room(requests, boundaries)
-        with ExitStack() as self._programs:
+        with self._afresh(boundaries):
+            self._make_room(requests, boundaries)
             return [self._views(request, boundaries) for request in requests]
 
     def kept(self, request: Request, stages: int) -> Features | None:
@@ -103,14 +103,21 @@ class FeatureCache:
             request: Which images.
             stages: Number of stages that they have behind them.
         """
-        self._known.clear()
-        with suppress(ToolkitError, OSError):  # gone meanwhile, or an image is
+        with suppress(ToolkitError, OSError), self._afresh((stages,)):  # gone meanwhile, or an image is
             key = self._key(request, 0, 0, stages)
             for each in (key, replace(key, dtype="float32")):  # what float16 does not hold
                 entry = self._store.entry(each.facts())
                 if entry.complete:
                     return entry.open()
         return None
+
+    @contextmanager
+    def _afresh(self, boundaries: Sequence[int]) -> Iterator[None]:
+        """Weights and files may have changed; programs that are made live as long as the context."""
+        self._known.clear()
+        self._boundaries = tuple(boundaries)
+        with ExitStack() as self._programs:
+            yield
 
     def _views(self, request: Request, boundaries: Sequence[int]) -> list[Features]:
         below: list[Features | None] = [None] * max(1, request.views)
@@ -174,11 +181,36 @@ class FeatureCache:
         """Stages to compute, traced once for all images."""
 
         def trace() -> tuple[Part, Program | None]:
-            part = Part(self._network, start, stop)
-            part.eval()
-            return part, self._programs.enter_context(traced(part, shape, engine))  # type: ignore[arg-type]
+            tracing = self._tracing(start, stop, shape)
+            tracing.part.eval()
+            return tracing.part, tracing.program_or_none(engine)  # type: ignore[arg-type]
 
         return self._once(("part", start, stop, engine), trace)
+
+    def _tracing(self, start: int, stop: int, shape: Sequence[int]) -> Tracing:
+        part = Part(self._network, start, stop)
+        return self._once(("tracing", start, stop), lambda: self._programs.enter_context(Tracing(part, shape)))
+
+    def _engine(self, request: Request, start: int, stop: int) -> Engine:
+        """What computes some stages: the engine that the config asks for, where it agrees with dygraph."""
+        loader = request.loader
+        wanted = choose_engine(self._config.engine, self._device, len(loader.images))
+
+        def compare() -> Engine:
+            shape = self._shape(request, start) if start else image_shape(loader.preprocessing)
+            return self._tracing(start, stop, shape).trusted(wanted, few_rows(loader, self._network, start))
+
+        return wanted if wanted == "dygraph" else self._once(("engine", start, stop, wanted), compare)
+
+    def _below(self, request: Request, start: int) -> str:
+        """The boundary from whose features others are computed, and the engines up to it that are not as asked for."""
+        if not start:
+            return ""
+        lower = [stop for stop in self._boundaries if stop <= start]
+        engines = [self._engine(request, *pair) for pair in zip((0, *lower), lower, strict=False)]
+        wanted = choose_engine(self._config.engine, self._device, len(request.loader.images))
+        others = "" if set(engines) == {wanted} else f" by {', '.join(engines)}"
+        return f"{self._network.stage_names[start - 1]} {self._dtype(start)}{others}"
 
     def _key(self, request: Request, view: int, start: int, stages: int) -> CacheKey:
         network, loader = self._network, request.loader
@@ -195,10 +227,10 @@ class FeatureCache:
             },
             images=self._once(("images", request.title), lambda: self._images(loader)),
             dtype=self._dtype(stages),
-            engine=choose_engine(self._config.engine, self._device, len(loader.images)),
+            engine=self._engine(request, start, stages),
             view=view + 1 if request.views else 0,
             augmentation=_facts(loader) if request.views else {},
-            below=f"{network.stage_names[start - 1]} {self._dtype(start)}" if start else "",
+            below=self._below(request, start),
             title=request.title,
         )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from toolkit.console import info, warn
 from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine.caching import decide
+from toolkit.engine.extraction import few_rows
 from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.job import Job
 from toolkit.engine.mixing import MixingLoader
@@ -63,7 +64,8 @@ def prepare_inputs(
         cache = FeatureCache(job.network, job.config.cache, job.device, after_block)
         trained, validated = cache.fill(requests, decision.boundaries)
         return PhaseInputs(FeatureLoader(trained, training), FeatureLoader(validated, validation), phase.frozen)
-    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), decision.engine)
+    part, rows = Part(job.network, 0, phase.frozen), few_rows(training)
+    run = load_runner(part, image_shape(job.preprocessing), decision.engine, rows)
     mixed = job.mixed(training)
     if run is None:
         return PhaseInputs(mixed, validation, 0)
@@ -103,7 +105,7 @@ def _evaluated(job: Job, images: ImageSet) -> tuple[Batches, int]:
         if kept is not None:
             return FeatureLoader([kept], loader), phase.frozen
     engine = choose_engine(cache.engine, job.device, len(images))
-    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine)
+    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader))
     return (loader, 0) if run is None else (EngineLoader(loader, run), phase.frozen)
 
 

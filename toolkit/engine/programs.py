@@ -6,13 +6,14 @@ several times faster on a CPU, most so with small batches.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +21,35 @@ from paddle import Tensor, nn
 
 from toolkit.console import warn
 from toolkit.errors import DeployError
-from toolkit.inference import InferenceSession, OnnxSession, convert_program, onnx_is_installed, save_program
+from toolkit.inference import (
+    Comparison,
+    Engine,
+    Floats,
+    Program,
+    convert_program,
+    onnx_is_installed,
+    save_program,
+    structure_of,
+    trusted_engine,
+)
 from toolkit.runtime import available_cores
+from toolkit.transfer import fingerprint
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["BATCH", "Engine", "Floats", "Part", "Program", "choose_engine", "load_runner", "traced", "workers"]
+__all__ = [
+    "BATCH",
+    "Engine",
+    "Floats",
+    "Part",
+    "Program",
+    "Tracing",
+    "choose_engine",
+    "load_runner",
+    "traced",
+    "workers",
+]
 
-Engine = Literal["dygraph", "paddle", "onnx"]
-Floats = NDArray[np.floating[Any]]
-
-BATCH = {"dygraph": 16, "paddle": 4, "onnx": 4}
+BATCH = {"dygraph": 16, "paddle": 4, "paddle without oneDNN": 4, "onnx": 4}
 """Images a call; on the CPUs that were tried small batches are best, as activations stay in the processor's cache."""
 _FEW = 64
 """For fewer images tracing a program takes longer than it saves."""
@@ -53,12 +73,26 @@ class Part(nn.Layer):
     def __init__(self, network: StagedNetwork, start: int, stop: int) -> None:
         super().__init__()
         self.network = network
-        self._start, self._stop = start, stop
+        self.start, self.stop = start, stop
 
     def forward(self, x: Tensor) -> Tensor:
         """From the input of stage ``start + 1`` to the output of stage ``stop``."""
-        z = self.network.features(x, self._stop, self._start)
-        return self.network.pool(z) if self.network.pooled_after(self._stop) else z
+        z = self.network.features(x, self.stop, self.start)
+        return self.network.pool(z) if self.network.pooled_after(self.stop) else z
+
+    def facts(self) -> list[object]:
+        """What decides on its outputs beside layers and weights; plain values."""
+        network = self.network
+        return [repr(network.spec), self.start, self.stop, network.pooled_after(self.stop), network.pooling]
+
+    def digest(self) -> str:
+        """Digest of the weights that it reads."""
+        stages = [fingerprint(self.network.stage_state(index)) for index in range(self.start, self.stop)]
+        return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()[:32]
+
+    def pieces(self, outputs: Floats) -> list[Floats]:
+        """Parts of the outputs that have a scale of their own."""
+        return [outputs]
 
 
 def choose_engine(wanted: str, device: str, rows: int) -> Engine:
@@ -84,69 +118,109 @@ def choose_engine(wanted: str, device: str, rows: int) -> Engine:
     return wanted  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
-class Program:
-    """A traced part on disk.
+class Tracing:
+    """A part as programs for engines, each made when it is first asked for; they are gone when the context ends.
 
-    Attributes:
-        engine: What runs it.
-        files: The program and its weights, or the ``.onnx`` file.
+    Args:
+        part: What to trace.
+        shape: Of one input, without the batch axis.
     """
 
-    engine: Engine
-    files: tuple[Path, ...]
+    def __init__(self, part: Part, shape: Sequence[int]) -> None:
+        self.part = part
+        self._shape = tuple(shape)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._made: dict[bool, tuple[Path, ...]] = {}
 
-    def load(self, threads: int) -> Callable[[NDArray[np.float32]], Floats]:
-        """A function from a batch to its features."""
-        if self.engine == "onnx":
-            return OnnxSession(self.files[0], threads=threads).run
-        return InferenceSession(*self.files, threads=threads).run
+    def __enter__(self) -> Tracing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def trusted(self, wanted: Engine, rows: Callable[[], NDArray[np.float32]]) -> Engine:
+        """The wanted engine, or what takes its place for this part; see ``trusted_engine``.
+
+        Args:
+            wanted: What should compute it.
+            rows: A few real inputs.
+        """
+        part, network = self.part, self.part.network
+        title = f"{network.spec.name} up to {network.stage_names[part.stop - 1]}"
+        structure = [self._shape, part.facts(), structure_of(part, f"network.{network.spec.head}")]
+        return trusted_engine(
+            wanted, Comparison(title, part, structure, part.digest, rows, self.program, pieces=part.pieces)
+        )
+
+    def program(self, engine: Engine) -> Program:
+        """The part for an engine other than dygraph.
+
+        Raises:
+            DeployError: It cannot be made.
+        """
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="toolkit-")
+        folder, onnx = Path(self._folder.name), engine == "onnx"
+        if False not in self._made:
+            self._made[False] = save_program(self.part, folder, self._shape)
+        if onnx and True not in self._made:
+            model, params = self._made[False]
+            self._made[True] = (convert_program(model, params, folder / "part.onnx"),)
+        return Program(engine, self._made[onnx])
+
+    def program_or_none(self, engine: Engine) -> Program | None:
+        """The same; None for dygraph, and where no program can be made, of which one line tells."""
+        if engine == "dygraph":
+            return None
+        try:
+            return self.program(engine)
+        except DeployError as error:
+            warn(f"features are computed in dygraph, which is slower: {error.message}")
+            return None
 
 
 @contextmanager
-def traced(part: Part, shape: Sequence[int], engine: Engine) -> Iterator[Program | None]:
+def traced(
+    part: Part, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]] | None = None
+) -> Iterator[Program | None]:
     """A part as a program, for as long as the context lasts.
 
     Args:
         part: What to trace.
         shape: Of one input, without the batch axis.
-        engine: What will run it.
+        engine: What shall run it.
+        rows: A few real inputs, on which the engine is compared with dygraph first; None: it is taken as it is.
 
     Yields:
-        The program. None for dygraph, and where no program can be made, of which one line tells.
+        The program. None for dygraph, also in place of an engine that cannot be trusted or has no program, of which
+        one line tells.
     """
-    if engine == "dygraph":
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="toolkit-") as name:
-        folder = Path(name)
-        try:
-            files: tuple[Path, ...] = save_program(part, folder, shape)
-            if engine == "onnx":
-                files = (convert_program(files[0], files[1], folder / "part.onnx"),)
-            program = Program(engine, files)
-        except DeployError as error:
-            warn(f"features are computed in dygraph, which is slower: {error.message}")
-            program = None
-        yield program
+    with Tracing(part, shape) as tracing:
+        yield tracing.program_or_none(engine if rows is None else tracing.trusted(engine, rows))
 
 
-def load_runner(part: Part, shape: Sequence[int], engine: Engine) -> Callable[[NDArray[np.float32]], Floats] | None:
+def load_runner(
+    part: Part, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]]
+) -> Callable[[NDArray[np.float32]], Floats] | None:
     """A function from one batch to its features, on all cores, for batches that come one after the other.
 
     Args:
         part: What to compute.
         shape: Of one input, without the batch axis.
-        engine: What computes it.
+        engine: What shall compute it.
+        rows: As for ``traced``.
 
     Returns:
-        The function; None for dygraph, and where no program can be made.
+        The function; None where dygraph computes it.
     """
-    with traced(part, shape, engine) as program:
+    with traced(part, shape, engine, rows) as program:
         if program is None:
             return None
         size = BATCH[program.engine]
-        if program.engine == "paddle":
+        if program.engine != "onnx":
             run = program.load(workers())
             return lambda inputs: np.concatenate([run(piece) for piece in _pieces(inputs, size)])
         sessions = [program.load(1) for _ in range(workers())]

@@ -14,6 +14,7 @@ from toolkit.data import Batch
 from toolkit.data.sampling import Sampler, ShuffledSampler, make_sampler
 from toolkit.engine.caching import decide
 from toolkit.engine.evaluate import predict_outputs
+from toolkit.engine.extraction import few_rows
 from toolkit.engine.features import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.inputs import Batches
 from toolkit.engine.job import Job
@@ -89,7 +90,7 @@ def phase_batches(
     if phase.frozen == 0 or job.config.cache.enabled is False:
         return mixed, 0
     engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(rows))
-    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine)
+    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader))
     return (mixed, 0) if run is None else (EngineLoader(mixed, run), phase.frozen)
 
 

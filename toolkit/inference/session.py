@@ -27,7 +27,9 @@ def paddle_says(error: BaseException) -> str:
     return (telling or lines or [type(error).__name__])[-1]
 
 
-def _configure(model: Path, params: Path, device: str, threads: int, optimize: bool) -> inference.Config:
+def _configure(
+    model: Path, params: Path, device: str, threads: int, optimize: bool, onednn: bool = True
+) -> inference.Config:
     config = inference.Config(str(model), str(params))
     config.disable_glog_info()
     config.switch_ir_optim(optimize)
@@ -40,6 +42,13 @@ def _configure(model: Path, params: Path, device: str, threads: int, optimize: b
         return config
     config.disable_gpu()
     config.set_cpu_math_library_num_threads(threads)
+    if not onednn:
+        # Paddle 3 has it on unless told otherwise; Paddle 2 has it off.
+        if hasattr(config, "disable_onednn"):
+            config.disable_onednn()
+        elif hasattr(config, "disable_mkldnn"):
+            config.disable_mkldnn()
+        return config
     if hasattr(config, "enable_onednn"):  # Paddle 3.1 renamed it
         config.enable_onednn()
         config.set_onednn_cache_capacity(_SHAPES_KEPT)
@@ -60,18 +69,26 @@ class InferenceSession:
         device: ``cpu`` or ``gpu:k``.
         threads: CPU threads, at least 1.
         optimize: Fuse layers; takes seconds for large networks, and pays from the first dozens of images on.
+        onednn: Compute with oneDNN on a CPU. Some networks come out wrong with it, or crash: see ``trusted_engine``.
 
     Raises:
         DeployError: Paddle cannot load the files.
     """
 
     def __init__(
-        self, model: Path, params: Path, *, device: str = "cpu", threads: int = 1, optimize: bool = True
+        self,
+        model: Path,
+        params: Path,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        optimize: bool = True,
+        onednn: bool = True,
     ) -> None:
         self.model = model
         self._lock = Lock()
         try:
-            self._predictor = inference.create_predictor(_configure(model, params, device, threads, optimize))
+            self._predictor = inference.create_predictor(_configure(model, params, device, threads, optimize, onednn))
         except PADDLE_ERRORS as error:
             raise DeployError(
                 f"Paddle Inference cannot load {model}: {paddle_says(error)}",

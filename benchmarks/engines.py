@@ -1,0 +1,236 @@
+"""Every network of the zoo in every engine, beside dygraph: what agrees, what is wrong, and what ends the process.
+
+python benchmarks/engines.py run [NETWORK ...]       # go on where it was left; a child process a network
+python benchmarks/engines.py table                   # engines.jsonl -> engines.md
+
+A network has random weights (fixed seed), with statistics of BatchNorm measured on the images, so that activations are
+neither dead nor exploding, and constants (scales, biases, tokens) moved off their start, so that no branch is switched
+off. It is tried at its own size, and at an odd one: 97 pixels, or the nearest that it takes. What is compared are the
+logits of three images, as a batch of three and one by one: the largest difference as a share of the largest logit.
+
+One line of ``engines.jsonl`` is one engine at one size: ``network``, ``size``, ``engine``, ``result`` (``ok``,
+``differs``, ``died``, ``refused``), ``difference``, ``detail``, ``seconds``, ``paddle``. A line with the result
+``began`` and none after it is a process that was interrupted; it is tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+import numpy as np  # noqa: E402
+
+RESULTS = Path(__file__).with_suffix(".jsonl")
+TABLE = Path(__file__).with_suffix(".md")
+ENGINES = ("paddle", "paddle without oneDNN", "onnx")
+ODD, COUNT, LIMIT = 97, 3, 1800.0
+TOLERANCE = 1e-3
+"""As ``toolkit.inference.agreement``; see there."""
+
+
+def sizes(name: str) -> list[int]:
+    """The network's own size, and an odd one that it takes."""
+    from toolkit.zoo import get_spec
+
+    spec = get_spec(name)
+    odd = max(spec.min_size, min(ODD, spec.max_size or ODD))
+    return sorted({spec.input_size, odd}, reverse=True)
+
+
+def pictures(size: int) -> np.ndarray:
+    """Smooth random pictures with some noise, float32 ``[COUNT, 3, size, size]``, about normal."""
+    import cv2
+
+    random = np.random.default_rng(size)
+    coarse = [
+        cv2.resize(random.normal(size=(7, 7, 3)), (size, size), interpolation=cv2.INTER_CUBIC) for _ in range(COUNT)
+    ]
+    smooth = np.stack(coarse).transpose(0, 3, 1, 2)
+    return (1.3 * smooth + 0.2 * random.normal(size=smooth.shape)).astype(np.float32)
+
+
+def lively(network: Any, images: np.ndarray) -> None:
+    """Give a network weights with which every branch counts."""
+    import paddle
+    from paddle import nn
+
+    random = np.random.default_rng(1)
+    for value in network.parameters():
+        array = value.numpy()
+        if array.size > 1 and array.std() == 0:  # a scale, a bias, a token: as its constructor left it
+            mean = float(array.flat[0])
+            low = abs(mean) < 1e-2
+            value.set_value(
+                (random.normal(0, 0.1, array.shape) if low else mean * random.uniform(0.8, 1.2, array.shape)).astype(
+                    array.dtype
+                )
+            )
+    norms = [layer for layer in network.sublayers() if hasattr(layer, "_momentum") and hasattr(layer, "_variance")]
+    if not norms:
+        return
+    kept = [layer._momentum for layer in norms]
+    for layer in norms:
+        layer._momentum = 0.0
+    network.train()
+    with paddle.no_grad():
+        network(paddle.to_tensor(images))
+    network.eval()
+    for layer, momentum in zip(norms, kept, strict=True):
+        layer._momentum = momentum
+        variance = layer._variance.numpy()
+        layer._variance.set_value(np.maximum(variance, 1e-3 * max(float(variance.mean()), 1e-6)))
+    assert isinstance(network, nn.Layer)
+
+
+def loaded(engine: str, model: Path, params: Path, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    from toolkit.inference import InferenceSession, OnnxSession, convert_program
+
+    if engine == "onnx":
+        return OnnxSession(convert_program(model, params, folder / "model.onnx")).run
+    return InferenceSession(model, params, onednn=engine == "paddle").run
+
+
+def difference(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference as a share of the largest value, over a batch and single images."""
+    found = [run(images), np.concatenate([run(images[i : i + 1]) for i in range(COUNT)])]
+    return float(max(np.abs(one - expected).max() for one in found) / np.abs(expected).max())
+
+
+def child(name: str, done: set[tuple[int, str]]) -> None:
+    """Try one network; what is begun is written before, so that the parent knows at what this process died."""
+    import toolkit  # noqa: F401 - sets Paddle's environment
+    from toolkit.runtime import import_paddle
+
+    import_paddle()
+    import paddle
+
+    from toolkit.errors import ToolkitError
+    from toolkit.inference import save_program
+    from toolkit.zoo import create_network
+
+    for size in sizes(name):
+        left = [engine for engine in ENGINES if (size, engine) not in done]
+        if not left:
+            continue
+        paddle.seed(1)
+        np.random.seed(1)
+        images = pictures(size)
+        network = create_network(name, 10, image_size=size)
+        lively(network, images)
+        network.eval()
+        with paddle.no_grad():
+            expected = network(paddle.to_tensor(images)).numpy()
+        if not np.isfinite(expected).all() or np.abs(expected - expected[:1]).max() < 1e-3 * np.abs(expected).max():
+            write(name, size, "dygraph", "refused", detail="the logits say nothing")
+        with tempfile.TemporaryDirectory() as folder:
+            model, params = save_program(network, Path(folder), (3, size, size))
+            for engine in left:
+                write(name, size, engine, "began")
+                start = time.monotonic()
+                try:
+                    share = difference(loaded(engine, model, params, Path(folder)), images, expected)
+                except ToolkitError as error:
+                    write(name, size, engine, "refused", detail=error.message.replace(folder, "").strip())
+                    continue
+                result = "ok" if share <= TOLERANCE else "differs"
+                write(name, size, engine, result, difference=share, seconds=time.monotonic() - start)
+
+
+def write(name: str, size: int, engine: str, result: str, **facts: Any) -> None:
+    from importlib.metadata import version
+
+    line = {"network": name, "size": size, "engine": engine, "result": result, **facts}
+    if result != "began":
+        line["paddle"] = version("paddlepaddle")
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def rows() -> list[dict[str, Any]]:
+    """The last line of each network, size and engine."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    found = {(row["network"], row["size"], row["engine"]): row for row in map(json.loads, lines)}
+    return list(found.values())
+
+
+def finished(name: str) -> set[tuple[int, str]]:
+    return {(row["size"], row["engine"]) for row in rows() if row["network"] == name and row["result"] != "began"}
+
+
+def in_order() -> Iterator[str]:
+    """The cheapest network of each family first, then the others, the cheap ones before the dear ones."""
+    from toolkit.zoo import get_spec, list_networks
+    from toolkit.zoo.measured import measured_networks
+
+    cost = {name: measured_networks()[name].macs for name in list_networks()}
+    families: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for name in sorted(cost, key=cost.__getitem__):
+        spec = get_spec(name)
+        families[(spec.library, tuple(part.name.partition(".")[0] for part in spec.stages)[:2], spec.head)].append(name)
+    first = [names[0] for names in families.values()]
+    yield from first
+    yield from (name for name in sorted(cost, key=cost.__getitem__) if name not in first)
+
+
+def run(names: list[str]) -> None:
+    """Try networks, each in a process that may die."""
+    for name in names or list(in_order()):
+        for _ in range(2 * len(ENGINES) + 1):
+            begin = time.monotonic()
+            code, said = spawn(name)
+            began = [row for row in rows() if row["network"] == name and row["result"] == "began"]
+            if began:
+                cause = "no end" if code is None else signal.Signals(-code).name if code < 0 else f"exit {code}"
+                write(name, began[-1]["size"], began[-1]["engine"], "died", detail=cause)
+            elif code != 0:
+                write(
+                    name,
+                    0,
+                    "dygraph",
+                    "refused",
+                    detail=said.strip().splitlines()[-1][:200] if said.strip() else f"exit {code}",
+                )
+                break
+            else:
+                break
+        print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def spawn(name: str) -> tuple[int | None, str]:
+    command = [sys.executable, __file__, "child", name]
+    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, done.stderr
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "table", "child"))
+    parser.add_argument("networks", nargs="*")
+    args = parser.parse_args()
+    if args.what == "child":
+        child(args.networks[0], finished(args.networks[0]))
+    elif args.what == "run":
+        run(args.networks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What can run a program, and what takes its place where it cannot be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.inference.onnx import OnnxSession
+from toolkit.inference.session import InferenceSession
+
+__all__ = ["TITLES", "TO_TRY", "Engine", "Floats", "Program"]
+
+Engine = Literal["dygraph", "paddle", "paddle without oneDNN", "onnx"]
+Floats = NDArray[np.floating[Any]]
+
+TO_TRY: Mapping[Engine, tuple[Engine, ...]] = MappingProxyType(
+    {
+        "dygraph": (),
+        "paddle without oneDNN": ("paddle without oneDNN",),
+        "paddle": ("paddle", "paddle without oneDNN"),
+        "onnx": ("onnx", "paddle", "paddle without oneDNN"),
+    }
+)
+"""Engine that is wanted -> engines to try, in order; behind them comes dygraph, the reference."""
+TITLES: Mapping[Engine, str] = MappingProxyType(
+    {
+        "dygraph": "dygraph",
+        "paddle": "Paddle Inference with oneDNN",
+        "paddle without oneDNN": "Paddle Inference without oneDNN",
+        "onnx": "ONNX Runtime",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced layer on disk.
+
+    Attributes:
+        engine: What runs it.
+        files: The program and its weights, or the ``.onnx`` file.
+    """
+
+    engine: Engine
+    files: tuple[Path, ...]
+
+    def load(self, threads: int) -> Callable[[NDArray[np.float32]], Floats]:
+        """A function from a batch to its outputs.
+
+        Raises:
+            DeployError: The engine cannot load the files.
+        """
+        if self.engine == "onnx":
+            return OnnxSession(self.files[0], threads=threads).run
+        return InferenceSession(*self.files, threads=threads, onednn=self.engine == "paddle").run

@@ -1,0 +1,203 @@
+"""The one door to engines: before one is used, a few real rows are run through it and compared with dygraph.
+
+Engines fuse and reorder what a network does, and some networks come out wrong or end the process: Paddle Inference
+3.3.1 with oneDNN is off by more than the largest output for ConvNeXt, and crashes when it loads CSPDarkNet53.
+``benchmarks/engines.md`` has every network of the zoo.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle import nn
+
+from toolkit.console import info
+from toolkit.errors import DeployError
+from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, Program
+from toolkit.inference.program import evaluating
+from toolkit.inference.trial import Trial, TrialError, outputs_of
+from toolkit.inference.verdicts import Known, Verdicts, key_of
+
+__all__ = ["TOLERANCE", "Comparison", "failure_of", "relative_difference", "trusted_engine"]
+
+TOLERANCE = 1e-3
+"""Largest difference to dygraph, as a share of the largest output. Rounding stays two orders of magnitude below it, and
+what is wrong lies two above (``benchmarks/engines.md``); float16, in which feature maps are kept, rounds to 5e-4."""
+_LEAST_SECONDS, _TIMES = 120.0, 50.0
+"""A process comes to its end within so many seconds, and so many times what dygraph takes for the same rows."""
+_FOLDER = re.compile(r"\S*toolkit-[^/\\\s]+[/\\]")
+"""A temporary folder, in a message that is remembered."""
+_said: set[str] = set()
+
+
+@dataclass
+class Comparison:
+    """A layer, and what it takes to compare engines on it.
+
+    Attributes:
+        title: What it is, for people.
+        layer: Computes the reference; its modes stay as they are.
+        structure: What the verdict depends on beside engine, machine and weights; plain values.
+        weights: Digest of its weights.
+        rows: Real inputs, a few; float32 ``[N, ...]``.
+        make: Its program for an engine; raises ``DeployError`` where there is none.
+        pieces: Parts of the outputs that are compared each by its own scale.
+    """
+
+    title: str
+    layer: nn.Layer
+    structure: Any
+    weights: Callable[[], str]
+    rows: Callable[[], NDArray[np.float32]]
+    make: Callable[[Engine], Program]
+    pieces: Callable[[Floats], list[Floats]] = lambda outputs: [outputs]
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the weights."""
+        return self.weights()
+
+    @cached_property
+    def inputs(self) -> NDArray[np.float32]:
+        """The rows."""
+        return np.asarray(self.rows(), np.float32)
+
+    @cached_property
+    def reference(self) -> tuple[Floats, float]:
+        """What dygraph makes of them, as ``outputs_of``, and the seconds it took."""
+        start = time.monotonic()
+        with evaluating(self.layer):
+            outputs = self.layer(paddle.to_tensor(self.inputs)).numpy()
+        return np.concatenate([outputs, outputs[:1]]), time.monotonic() - start
+
+    def difference(self, found: Floats) -> float:
+        """The largest ``relative_difference`` of a piece."""
+        expected = self.reference[0]
+        if found.shape != expected.shape:
+            return float("inf")
+        pieces = zip(self.pieces(found), self.pieces(expected), strict=True)
+        return max(relative_difference(*pair) for pair in pieces)
+
+
+def relative_difference(found: Floats, expected: Floats) -> float:
+    """Largest difference as a share of the largest expected value; infinite where something is no number."""
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        return float("inf")
+    return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+
+
+def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | None = None) -> Engine:
+    """The wanted engine, or the first one behind it that runs and gives what dygraph gives; one line says so.
+
+    What was found is remembered, for these weights on this machine with these versions. An engine that has not run
+    this structure yet is tried in a process that may die; where only the weights are new, in this one.
+
+    Args:
+        wanted: What should compute the layer.
+        comparison: The layer, and rows to compare on.
+        verdicts: What is known; by default the user's file.
+
+    Returns:
+        The engine; ``dygraph`` where none can be trusted.
+
+    Raises:
+        ToolkitError: A row cannot be read.
+    """
+    verdicts, reasons = verdicts or Verdicts(), dict[str, list[str]]()
+    for engine in TO_TRY[wanted]:
+        known = _find(engine, comparison, verdicts)
+        reason = _reason(known)
+        if not reason:
+            break
+        reasons.setdefault(reason, []).append(TITLES[engine])
+    else:
+        engine = "dygraph"
+    if reasons:
+        found = "; ".join(f"{' and '.join(names)} {reason}" for reason, names in reasons.items())
+        _say_once(f"{comparison.title}: {found}; computed by {TITLES[engine]}")
+    return engine
+
+
+def failure_of(engine: Engine, comparison: Comparison, verdicts: Verdicts | None = None) -> str:
+    """Why an engine cannot be trusted with a layer, by what is known of it with any weights; empty where it may.
+
+    For callers that compare what it gives for these weights themselves.
+
+    Args:
+        engine: Any but dygraph.
+        comparison: As for ``trusted_engine``.
+        verdicts: As for ``trusted_engine``.
+    """
+    return _reason(_find(engine, comparison, verdicts or Verdicts(), compared=False))
+
+
+def _reason(known: Known) -> str:
+    """Why an engine cannot be trusted: what is wrong with some weights may be so with others."""
+    return known.failure or _judged(max(known.differences.values(), default=0.0))
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        info(message)
+
+
+def _judged(difference: float) -> str:
+    if not np.isfinite(difference):
+        return "gives no numbers that could be compared"
+    return "" if difference <= TOLERANCE else f"is off by {difference:.2g} of the largest output"
+
+
+def _find(engine: Engine, comparison: Comparison, verdicts: Verdicts, *, compared: bool = True) -> Known:
+    """What is known of an engine, tried now where that is too little; ``compared``: for the weights of now."""
+
+    def enough(known: Known | None) -> bool:
+        return known is not None and (_reason(known) != "" or not compared or comparison.digest in known.differences)
+
+    key = key_of(engine, comparison.structure)
+    known = verdicts.find(key)
+    if known is not None and enough(known):
+        return known
+    with verdicts.alone():
+        known = verdicts.find(key)  # another process may have tried it meanwhile
+        return known if known is not None and enough(known) else _tried(engine, comparison, verdicts, key, known)
+
+
+def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str, known: Known | None) -> Known:
+    """Try an engine, and remember what lasts."""
+    new = known or Known(f"{comparison.title} in {TITLES[engine]}")
+    try:
+        found = _outputs(engine, comparison, apart=known is None)
+    except TrialError as error:
+        new.failure = error.reason
+        if error.lasting:
+            verdicts.add(key, new)
+        return new
+    difference = comparison.difference(found)
+    if np.isfinite(difference):
+        new.differences[comparison.digest] = difference
+    verdicts.add(key, new)
+    return replace(new, differences={comparison.digest: difference})
+
+
+def _outputs(engine: Engine, comparison: Comparison, *, apart: bool) -> Floats:
+    """What an engine makes of the rows, as ``outputs_of``; ``apart``: in a process that may die."""
+    try:
+        if not apart:
+            return outputs_of(comparison.make(engine).load(1), comparison.inputs)
+        with Trial() as trial:
+            program = comparison.make(engine)
+            limit = _LEAST_SECONDS + _TIMES * comparison.reference[1]
+            return trial.run(program, comparison.inputs, limit)
+    except DeployError as error:
+        raise TrialError(f"refuses: {_FOLDER.sub('', error.message)}", lasting=True) from error
+    except OSError as error:  # a full disk, and the like
+        raise TrialError(f"cannot be tried ({error})", lasting=False) from error
