@@ -59,7 +59,8 @@ setup(
         "setuptools",  # paddle imports it without declaring it
         "numpy",
         one_of("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
-        "pillow",
+        "pillow>=11.3",  # reads AVIF
+        "simplejpeg",  # decodes JPEGs, and says which are damaged
         "scikit-learn",
         "matplotlib",
         "jinja2",
@@ -79,12 +80,11 @@ setup(
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],
         "tiff": ["tifffile"],  # images of more than four bands
-        "fast": ["numba", "simplejpeg"],  # convolutions on a CPU; decoding of JPEGs
+        "fast": ["numba"],  # convolutions on a CPU
         "dev": [
             "pytest",
             "pytest-timeout",
             "numba",
-            "simplejpeg",
             "tifffile",
             "pytest-xdist",
             "ruff",

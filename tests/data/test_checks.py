@@ -62,20 +62,20 @@ def test_a_class_without_validation_images_gets_a_warning(
     make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build_data(DataConfig(root=make_folder({"train/a": 2, "train/b": 2, "val/a": 2})))
-    assert capsys.readouterr().err == "warning: no val images of 1 of 2 classes: b\n"
+    assert capsys.readouterr().err.endswith(", RGB 6\nwarning: no val images of 1 of 2 classes: b\n")
 
 
 def test_identical_files_get_one_line_each_way(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder({"train/a": 3, "train/b": 3, "val/a": 2, "val/b": 2})
     build_data(DataConfig(root=root))
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "images: 10, all 48x40, RGB 10\n"
     shutil.copy(root / "train/a/000.jpg", root / "train/a/twin.jpg")  # twice in one class: harmless
     build_data(DataConfig(root=root))
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "images: 11, all 48x40, RGB 11\n"
     shutil.copy(root / "train/a/000.jpg", root / "val/a/leak.jpg")
     shutil.copy(root / "train/b/001.jpg", root / "train/a/other.jpg")
     build_data(DataConfig(root=root))
-    lines = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()[1:]
     assert len(lines) == 2
     assert "training and evaluation" in lines[0]
     assert "leak.jpg" in lines[0]

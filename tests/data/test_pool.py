@@ -54,10 +54,10 @@ def test_a_reader_that_hangs_ends_in_an_error_that_names_the_image(
     paths = sorted(make_folder({"a": 24}).rglob("*.jpg"))
     read = images_module.read_image
 
-    def hanging(path: str, channels: int) -> Any:
+    def hanging(path: str, *how: Any) -> Any:
         if path.endswith("013.jpg"):
             release.wait(50)
-        return read(path, channels)
+        return read(path, *how)
 
     monkeypatch.setattr(images_module, "read_image", hanging)
     loader = BatchLoader(FileImages(paths, np.zeros(24)), Preprocessing(16), batch_size=4, workers=workers, timeout=0.4)

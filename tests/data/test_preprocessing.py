@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.config import DataConfig
 from toolkit.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
+from toolkit.data.levels import Decoding
 from toolkit.errors import ConfigError
 
 
@@ -72,9 +73,16 @@ def test_shrinking_does_not_alias() -> None:
 
 
 def test_dict_round_trip_through_json() -> None:
-    preprocessing = Preprocessing(299, 0.9, (0.5, 0.4, 0.3), (0.2, 0.1, 0.25))
-    assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
-    assert set(preprocessing.to_dict()) == {"image_size", "crop_ratio", "mean", "std"}
+    for decoding in (Decoding(), Decoding(12, None, "black"), Decoding(None, (-160.0, 240.0), "drop")):
+        preprocessing = Preprocessing(299, 0.9, (0.5, 0.4, 0.3), (0.2, 0.1, 0.25), decoding)
+        assert Preprocessing.from_dict(json.loads(json.dumps(preprocessing.to_dict()))) == preprocessing
+    plain = Preprocessing(299, 0.9).to_dict()
+    assert set(plain) == {"image_size", "crop_ratio", "mean", "std", "bit_depth", "window", "alpha"}
+    older = {key: plain[key] for key in ("image_size", "crop_ratio", "mean", "std")}
+    assert Preprocessing.from_dict(older).decoding == Decoding(bit_depth=16, alpha="drop")  # as those versions decoded
+    for bad in ({"alpha": "pink"}, {"bit_depth": 4}, {"bit_depth": "12"}, {"window": [3, 3]}, {"window": [1]}):
+        with pytest.raises(ValueError, match=next(iter(bad)) if bad != {"window": [1]} else "unpack"):
+            Preprocessing.from_dict({**plain, **bad})
 
 
 def test_mean_and_std_for_any_number_of_channels() -> None:

@@ -85,6 +85,9 @@ def test_every_kind_of_jpeg(picture: Callable[..., Any], mode: str, channels: in
     full = decode_image(data, channels)
     for least, shape in ((161, (161, 243)), (80, (80, 121)), (40, (40, 60)), (5, (20, 30))):
         part = decode_part(data, whole, least, channels)
+        if mode == "CMYK":  # decoded by PIL, in full
+            assert np.array_equal(part, full)
+            continue
         assert part.shape == (*shape, channels)
         assert difference(part, resize(full, *shape)) < 4
 

@@ -190,7 +190,7 @@ def test_identical_files_with_different_labels_are_named(root: Path, capsys: pyt
     write(root, ["0,1", "1,1", "1,0", "1,0"])
     write(root, ["1,0", "0,1"], "val_list.txt", start=8)
     build(root, "multilabel")
-    (line,) = capsys.readouterr().err.splitlines()
+    _, line = capsys.readouterr().err.splitlines()
     assert "1 identical image(s) with different labels" in line
     assert "(0, 1 / 1)" in line
     write(root, ["0.5,1", "0.25,1", "1,0", "1,0"])

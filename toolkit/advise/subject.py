@@ -14,6 +14,7 @@ from toolkit.config import Config, DataConfig, SourceConfig
 from toolkit.data import FileImages, ImageSet, Preprocessing, build_data, normalisation
 from toolkit.data.checks import drop_or_refuse_bad_files
 from toolkit.data.facts import FORMATS
+from toolkit.data.levels import Decoding
 from toolkit.engine.job import source_run
 from toolkit.errors import ConfigError, DataError
 from toolkit.task import TaskName
@@ -81,7 +82,7 @@ def subject_of(config: Config) -> Subject:
         labelled=True,
         task=config.task,
         classes=classes,
-        preprocessing=Preprocessing(size, crop, mean, std),
+        preprocessing=Preprocessing(size, crop, mean, std, Decoding.of(config.data)),
         in_channels=config.model.in_channels,
         obstacle=obstacle,
     )
@@ -112,7 +113,9 @@ def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tu
         source = facts.readers[task](data)
         source = source.only(data.classes) if data.classes is not None else source
         parts = drop_or_refuse_bad_files(
-            {"train": source.parts["train"].with_channels(channels)}, data.on_bad_image == "skip", data.timeout
+            {"train": source.parts["train"].with_channels(channels).with_decoding(Decoding.of(data))},
+            data.on_bad_image == "skip",
+            data.timeout,
         )
         if not len(parts["train"]):
             raise
@@ -143,11 +146,13 @@ def unlabelled(
     """
     spec, data, channels = get_spec(network), data or DataConfig(), in_channels or _RGB
     images = FileImages([str(path) for path in paths], np.zeros(len(paths), np.int64)).with_channels(channels)
+    images = images.with_decoding(Decoding.of(data))
     sound = drop_or_refuse_bad_files({"train": images}, skip=True)["train"]
     if not len(sound):
         raise DataError(f"none of the {len(paths)} images can be read", hint="give .jpg, .png, ... files")
     mean, std = normalisation(data, spec.mean, spec.std, channels)
     crop = data.crop_ratio or FORMATS[data.format].crop_ratio
-    preprocessing = Preprocessing(data.image_size or spec.input_size, crop, mean, std)
+    decoding = Decoding.of(data)
+    preprocessing = Preprocessing(data.image_size or spec.input_size, crop, mean, std, decoding)
     name = paths[0].parent.name or "images"
     return Subject(name, spec.name, pretrained, sound, False, "classification", (), preprocessing, in_channels)

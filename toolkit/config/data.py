@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,6 +54,15 @@ class DataConfig(Section):
     """Seed of the split and of `samples_per_class`, apart from the training seed."""
     on_bad_image: Literal["error", "skip"] = "error"
     """What to do with unreadable images: stop and list them, or leave them out and say so."""
+    bit_depth: int | None = Field(default=None, ge=8, le=32)
+    """Bits that files of more than 8 bits use, for instance 12 in 16-bit PNG or TIFF; by default the smallest of 8, 10,
+    12, 14, 16, 24 and 32 that holds the values of the file."""
+    window: tuple[float, float] | None = None
+    """Values that become black and white in all files that are not of 8 bits, for instance [-160, 240] for soft tissue
+    in CT; by default by the range of each file's values."""
+    alpha: Literal["white", "black", "drop"] = "white"
+    """What transparent pixels are laid on; `drop`: the colours stored under them. `model.in_channels: 4` gets alpha as
+    it is."""
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
     """Mean of each channel of an image in [0, 1]; by default that of the network's pretraining (gray: its average over
     red, green and blue; other numbers of channels: repeated in turn)."""
@@ -92,6 +102,16 @@ class DataConfig(Section):
             return value
         lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
         return {**value, **{key: [str(name) for name in names] for key, names in lists.items()}}
+
+    @model_validator(mode="after")
+    def _one_range(self) -> DataConfig:
+        if self.window is not None:
+            low, high = self.window
+            if not (isfinite(low) and isfinite(high) and low < high):
+                raise ValueError(f"window is [{low:g}, {high:g}]; expected two numbers, the lower first")
+            if self.bit_depth is not None:
+                raise ValueError("window and bit_depth both say which values become black and white: set one of them")
+        return self
 
     @model_validator(mode="after")
     def _weights_stand_in_a_column(self) -> DataConfig:

@@ -115,7 +115,7 @@ class BatchLoader:
             raise ValueError(f"augmentation makes {augmentation.image_size} px, not {preprocessing.image_size}")
         if images.channels != preprocessing.channels:
             raise ValueError(f"images of {images.channels} channel(s), but preprocessing for {preprocessing.channels}")
-        self.images = images
+        self.images = images.with_decoding(preprocessing.decoding)
         self.preprocessing = preprocessing
         self.augmentation = augmentation if augmentation is not None and augmentation.is_random else None
         self.batch_size = batch_size
@@ -274,7 +274,9 @@ class BatchLoader:
     def _kept(self, index: int, make: Callable[[int], Pixels], kind: Hashable) -> Pixels:
         if self.cache is None:
             return make(index)
-        return self.cache.get((self.images.path(index), self.images.channels, kind), partial(make, index))
+        return self.cache.get(
+            (self.images.path(index), self.images.channels, self.images.decoding, kind), partial(make, index)
+        )
 
     def _centre(self, index: int) -> Pixels:
         return self.preprocessing.geometry(self.images.read(index))

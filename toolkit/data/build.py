@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from toolkit.data.checks import (
 )
 from toolkit.data.facts import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
+from toolkit.data.levels import Decoding
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
 from toolkit.errors import ConfigError, DataError
@@ -59,7 +61,9 @@ _RULES: Mapping[TaskName, _Rules] = MappingProxyType(
 )
 
 
-def build_data(config: DataConfig, task: TaskName = "classification", channels: int = RGB) -> DataBundle:
+def build_data(
+    config: DataConfig, task: TaskName = "classification", channels: int = RGB, cache: Path | None = None
+) -> DataBundle:
     """Read, check and split a data set.
 
     In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
@@ -69,6 +73,7 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
         config: The ``data`` section.
         task: What the labels are.
         channels: Channels of the images, >= 1: 1 is gray, 3 is RGB, others must be those of the files.
+        cache: Folder to keep what the check of the files found; None: every file is decoded again.
 
     Returns:
         The image sets and their facts.
@@ -88,8 +93,12 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
     source = facts.readers[task](config)
     if config.classes is not None:
         source = source.only(config.classes)
-    parts: Parts = {part: images.with_channels(channels) for part, images in source.parts.items()}
-    source = replace(source, parts=drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout))
+    decoding = Decoding.of(config)
+    parts: Parts = {
+        part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()
+    }
+    sound = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout, cache)
+    source = replace(source, parts=sound)
     rules.check(source.classes, source.parts)
     drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)
     if rules.check_split is not None:

@@ -6,13 +6,13 @@ channels of the file, in its order (4: red, green, blue, alpha where it is a PNG
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GRAY", "RGB", "Pixels", "as_rgb", "counted", "eight_bits", "fit_channels"]
+__all__ = ["GRAY", "RGB", "Pixels", "as_rgb", "counted", "fit_channels"]
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """A picture: uint8, ``[height, width, channels]``; three channels are RGB."""
@@ -48,22 +48,6 @@ def fit_channels(pixels: Pixels, channels: int) -> Pixels:
 def counted(channels: int) -> str:
     """``1 channel``, ``4 channels``."""
     return f"{channels} channel{'' if channels == 1 else 's'}"
-
-
-def eight_bits(pixels: npt.NDArray[Any]) -> Pixels:
-    """Pixels of 8 bits; of 16 bits the upper byte is kept, as image decoders do.
-
-    Args:
-        pixels: uint8 or uint16.
-
-    Raises:
-        ValueError: Another type; the message is a few words.
-    """
-    if pixels.dtype == np.uint8:
-        return np.asarray(pixels, np.uint8)
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:  # in either byte order
-        return (pixels >> 8).astype(np.uint8)
-    raise ValueError(f"{pixels.dtype} pixels, expected uint8 (or uint16, of which the upper byte is taken)")
 
 
 def as_rgb(pixels: Pixels) -> Pixels:

@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit import console
-from toolkit.data.decode import defect
 from toolkit.data.images import FileImages, ImageSet
 from toolkit.data.naming import listed
 from toolkit.data.pool import read_all
+from toolkit.data.survey import say_what_they_are, survey
 from toolkit.errors import DataError
 
 __all__ = [
@@ -32,13 +31,18 @@ __all__ = [
 _THREADS = 8
 
 
-def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0) -> dict[str, ImageSet]:
-    """Find files that are missing, cut off, no images, or images with another number of channels.
+def drop_or_refuse_bad_files(
+    parts: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0, cache: Path | None = None
+) -> dict[str, ImageSet]:
+    """Decode every file; find those that are missing, damaged, no images, or images with another number of channels.
+
+    What the others are (sizes, modes) is said in one line.
 
     Args:
         parts: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
         skip: Leave bad files out with one warning; else refuse.
         timeout: Seconds without an answer of the file system after which to give up.
+        cache: Folder to keep what was found, so that unchanged files are not decoded again; None: nothing is kept.
 
     Returns:
         The sound pictures.
@@ -48,38 +52,34 @@ def drop_or_refuse_bad_files(parts: Mapping[str, ImageSet], skip: bool, timeout:
             named), or the channels of a set in memory do not fit.
     """
     bad: list[str] = []
-    misfit = False
-    sound: dict[str, ImageSet] = {}
-    total = 0
+    sound: dict[str, ImageSet] = dict(parts)
+    on_disk = {part: images for part, images in parts.items() if isinstance(images, FileImages) and len(images)}
     for part, images in parts.items():
-        sound[part] = images
-        if not isinstance(images, FileImages):
-            if len(images):
-                images.read(0)
-            continue
-        total += len(images)
-        look = partial(_defect, channels=images.channels)
-        found: dict[int, str] = {}
-        for position, (path, text) in enumerate(read_all(look, images.files, _THREADS, timeout)):
-            if text:
-                found[position] = f"{path} ({text})"
-                misfit = misfit or "expected" in text
-        bad += found.values()
-        if found:
-            sound[part] = images.take(np.delete(np.arange(len(images)), list(found)))
+        if part not in on_disk and len(images):
+            images.read(0)
+    if not on_disk:
+        return sound
+    first = next(iter(on_disk.values()))
+    files = [path for images in on_disk.values() for path in images.files]
+    facts = survey(files, first.channels, first.decoding, timeout, cache)
+    start = 0
+    for part, images in on_disk.items():
+        problems = [fact.problem for fact in facts[start : start + len(images)]]
+        start += len(images)
+        bad += [f"{path} ({problem})" for path, problem in zip(images.files, problems, strict=True) if problem]
+        if any(problems):
+            sound[part] = images.take(np.flatnonzero([not problem for problem in problems]))
     if bad and not skip:
+        misfit = any("expected" in fact.problem for fact in facts)
         raise DataError(
-            f"{len(bad)} of {total} images cannot be read: {listed(bad)}",
+            f"{len(bad)} of {len(files)} images cannot be read: {listed(bad)}",
             hint="replace or remove them, or leave them out with data.on_bad_image: skip"
             + ("; model.in_channels sets the number of channels" if misfit else ""),
         )
+    say_what_they_are(files, facts, first.decoding)
     if bad:
-        console.warn(f"{len(bad)} of {total} images cannot be read and are left out: {listed(bad)}")
+        console.warn(f"{len(bad)} of {len(files)} images cannot be read and are left out: {listed(bad)}")
     return sound
-
-
-def _defect(path: str, channels: int) -> str | None:
-    return defect(Path(path), channels)
 
 
 def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from toolkit.data.box import ChooseBox
 from toolkit.data.channels import RGB, Pixels, fit_channels
 from toolkit.data.decode import read_image
+from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.data.reduced import read_part
 from toolkit.errors import DataError
 
@@ -37,10 +38,12 @@ class ImageSet(ABC):
         labels: Read-only. Classification: class numbers, int64 ``[N]``. Multilabel: 0 or 1 for each label, float32
             ``[N, C]``. Regression: targets in their own units, float32 ``[N, T]``.
         channels: Channels of the pictures as they are read; 3 (RGB) unless ``with_channels`` says otherwise.
+        decoding: How files of more than 8 bits and transparency are read; ``with_decoding`` changes it.
         weights: How much each picture counts in training, read-only; None where all count alike.
     """
 
     channels: int = RGB
+    decoding: Decoding = DEFAULT
     weights: Weights | None = None
 
     def __init__(self, labels: npt.ArrayLike) -> None:
@@ -96,6 +99,12 @@ class ImageSet(ABC):
         changed.channels = channels
         return changed
 
+    def with_decoding(self, decoding: Decoding) -> Self:
+        """The same pictures, decoded so."""
+        changed = copy.copy(self)
+        changed.decoding = decoding
+        return changed
+
     def with_weights(self, weights: npt.ArrayLike) -> Self:
         """The same pictures, which count by these weights in training.
 
@@ -127,7 +136,7 @@ class ImageSet(ABC):
 
     def _as_here(self, taken: Self, chosen: Indices) -> Self:
         """Pictures taken from this set, read as here and with their weights."""
-        taken = taken.with_channels(self.channels)
+        taken = taken.with_channels(self.channels).with_decoding(self.decoding)
         return taken if self.weights is None else taken.with_weights(self.weights[chosen])
 
     def _taken_labels(self, chosen: Indices, labels: npt.ArrayLike | None) -> npt.ArrayLike:
@@ -168,11 +177,11 @@ class FileImages(ImageSet):
 
     def read(self, index: int) -> Pixels:
         """Pixels of one file; see ``ImageSet.read``."""
-        return read_image(self._files[index], self.channels)
+        return read_image(self._files[index], self.channels, self.decoding)
 
     def read_part(self, index: int, choose: ChooseBox, least: int) -> Pixels:
         """A part of one file, a JPEG perhaps at a reduced size; see ``ImageSet.read_part``."""
-        return read_part(self._files[index], choose, least, self.channels)
+        return read_part(self._files[index], choose, least, self.channels, self.decoding)
 
     def path(self, index: int) -> str:
         """The file."""

@@ -1,11 +1,14 @@
-"""JPEG files: what their header says, and the fastest decoder that is installed.
+"""JPEG files: what their header says, and decoding them with simplejpeg.
 
-simplejpeg (``pip install -e ".[fast]"``) takes a fifteenth less time than OpenCV. Both are libjpeg-turbo, with the same
-settings: the pixels are equal. What is not an upright picture of a usual kind is left to OpenCV.
+OpenCV, PIL and simplejpeg are all libjpeg-turbo with the same settings: the pixels are equal. But only simplejpeg says
+what libjpeg noticed on the way; OpenCV and PIL give a gray or garbled rest for a file that is damaged in its middle.
+(A JPEG has no checksums. Of 400 photographs in which one byte was changed 27 % were noticed, with 40 bytes 72 %, with
+300 bytes missing more than 99 %.)
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from functools import cache
 from typing import Any, NamedTuple
@@ -13,17 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from toolkit.data.channels import Pixels
+from toolkit.data.upright import ON_ITS_SIDE, UPRIGHT, turned
 
-__all__ = ["JpegHeader", "decode_fast", "read_header"]
+__all__ = ["JPEG", "JpegHeader", "decode_fast", "has_decoder", "read_header"]
 
-_SEGMENT = struct.Struct(">BBHBHH")  # 0xFF, marker, length; in a frame's header then bits, height, width
+JPEG = b"\xff\xd8\xff"
+_SEGMENT = struct.Struct(">BBHBHHB")  # 0xFF, marker, length; in a frame's header then bits, height, width, components
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
 _WITHOUT_LENGTH = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xDA)})  # filling, and what never comes before a scan
 _SCAN = 0xDA
 _APP1, _EXIF, _MOST_EXIF = 0xE1, b"Exif\0\0", 1 << 16
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
-_ORIENTATION, _UPRIGHT, _ON_ITS_SIDE = 0x0112, 1, range(5, 9)
-_MOST_PIXELS = 1 << 28
+_ORIENTATION, _CMYK = 0x0112, 4
+_END, _NO_END = b"\xff\xd9", "Premature end of JPEG file"
+_CORRUPT, _SURPLUS, _HARMLESS = "Corrupt JPEG data", re.compile(r"(\d+) extraneous bytes before marker"), 4
 
 
 class JpegHeader(NamedTuple):
@@ -33,16 +39,23 @@ class JpegHeader(NamedTuple):
         height: Rows as they are stored, >= 1.
         width: Columns as they are stored, >= 1.
         orientation: EXIF's number; 1, upright, where there is none.
+        components: 1 gray, 3 colours, 4 CMYK.
     """
 
     height: int
     width: int
     orientation: int
+    components: int = 3
+
+    @property
+    def mode(self) -> str:
+        """What a person calls it."""
+        return {1: "gray", _CMYK: "CMYK"}.get(self.components, "RGB")
 
     @property
     def upright_size(self) -> tuple[int, int]:
         """Height and width of the picture as it is looked at."""
-        return (self.width, self.height) if self.orientation in _ON_ITS_SIDE else (self.height, self.width)
+        return (self.width, self.height) if self.orientation in ON_ITS_SIDE else (self.height, self.width)
 
 
 def read_header(data: bytes) -> JpegHeader | None:
@@ -57,9 +70,9 @@ def read_header(data: bytes) -> JpegHeader | None:
     Returns:
         The header; None where it is damaged, or leaves the orientation open.
     """
-    position, size, exif = 2, None, []
+    position, size, exif, components = 2, None, [], 0
     while position + _SEGMENT.size <= len(data):
-        filler, marker, length, _, height, width = _SEGMENT.unpack_from(data, position)
+        filler, marker, length, _, height, width, count = _SEGMENT.unpack_from(data, position)
         if filler != 0xFF or marker in _WITHOUT_LENGTH:
             return None
         if marker == _SCAN:
@@ -67,7 +80,7 @@ def read_header(data: bytes) -> JpegHeader | None:
         if marker in _FRAME_MARKERS:
             if size or not (height and width):
                 return None
-            size = (height, width)
+            size, components = (height, width), count
         elif marker == _APP1 and data.startswith(_EXIF, position + 4):
             exif.append(position + 4 + len(_EXIF))
         position += 2 + length
@@ -76,7 +89,8 @@ def read_header(data: bytes) -> JpegHeader | None:
     if size is None or len(exif) > 1:
         return None
     try:
-        return JpegHeader(*size, _orientation(data[exif[0] : exif[0] + _MOST_EXIF]) if exif else _UPRIGHT)
+        orientation = _orientation(data[exif[0] : exif[0] + _MOST_EXIF]) if exif else UPRIGHT
+        return JpegHeader(*size, orientation, components)
     except (struct.error, KeyError):
         return None
 
@@ -90,7 +104,7 @@ def _orientation(exif: bytes) -> int:
         tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, start + 2 + 12 * entry)
         if tag == _ORIENTATION:
             return int(value)
-    return _UPRIGHT
+    return UPRIGHT
 
 
 def decode_fast(data: bytes, header: JpegHeader | None = None, times: int = 1) -> Pixels | None:
@@ -102,20 +116,52 @@ def decode_fast(data: bytes, header: JpegHeader | None = None, times: int = 1) -
         times: How many times smaller: 1, 2, 4 or 8.
 
     Returns:
-        RGB uint8 ``[ceil(height / times), ceil(width / times), 3]``; None: simplejpeg is not installed, or the picture
-        is turned, very large, damaged or of a rare kind.
+        RGB uint8, upright, the sides of ``upright_size`` divided by ``times`` and rounded up; None: simplejpeg is not
+        installed, or the image is of a kind that it does not decode (CMYK and rarer ones; a CMYK one is still checked).
+
+    Raises:
+        ValueError: libjpeg says that the file is damaged; the message is a few words.
     """
     decoder = _simplejpeg()
     if decoder is None or (header := header or read_header(data)) is None:
         return None
-    if header.orientation != _UPRIGHT or header.height * header.width > _MOST_PIXELS:
+    if header.components == _CMYK:
+        _strictly(decoder, data, "CMYK", 1, 1)
         return None
     height, width = -(-header.height // times), -(-header.width // times)
-    try:
-        pixels = np.asarray(decoder.decode_jpeg(data, "RGB", min_height=height, min_width=width), np.uint8)
-    except ValueError:
+    pixels = _strictly(decoder, data, "RGB", height, width)
+    if pixels is None or pixels.shape[:2] != (height, width):
         return None
-    return pixels if pixels.shape[:2] == (height, width) else None
+    return np.asarray(turned(pixels, header.orientation), np.uint8)
+
+
+def _strictly(decoder: Any, data: bytes, colours: str, height: int, width: int) -> Pixels | None:
+    """Pixels as stored; None where simplejpeg cannot decode such a file.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    options = {"min_height": height, "min_width": width}
+    try:
+        return np.asarray(decoder.decode_jpeg(data, colours, **options), np.uint8)
+    except ValueError as error:
+        text = str(error)
+    if text.startswith(_NO_END):  # only the end marker may be missing
+        try:
+            return np.asarray(decoder.decode_jpeg(data + _END, colours, **options), np.uint8)
+        except ValueError as error:
+            text = str(error)
+    surplus = _SURPLUS.search(text)
+    if surplus and int(surplus[1]) <= _HARMLESS:  # some encoders leave a few bytes; every viewer shows such files
+        return np.asarray(decoder.decode_jpeg(data, colours, strict=False, **options), np.uint8)
+    if text.startswith((_CORRUPT, _NO_END)):
+        raise ValueError(f"damaged ({text.removeprefix(_CORRUPT).lstrip(': ')})")
+    return None
+
+
+def has_decoder() -> bool:
+    """Whether simplejpeg is installed."""
+    return _simplejpeg() is not None
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from toolkit.config import DataConfig
 from toolkit.data.channels import Pixels
+from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.errors import ConfigError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "normalisation", "resize"]
@@ -104,12 +105,14 @@ class Preprocessing:
         crop_ratio: Centre crop as a fraction of the resized short side, in (0, 1].
         mean: Mean of each channel, for pixels in [0, 1]; their number is the number of channels.
         std: Standard deviation of each channel, for pixels in [0, 1].
+        decoding: How files of more than 8 bits and transparency become 8-bit pixels.
     """
 
     image_size: int
     crop_ratio: float = 0.875
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    decoding: Decoding = DEFAULT
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
@@ -183,14 +186,21 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a YAML file."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            "image_size": self.image_size,
+            "crop_ratio": self.crop_ratio,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            **self.decoding.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of ``to_dict``."""
+        """The inverse of ``to_dict``; without ``alpha``, as versions before it decoded (see ``Decoding.from_dict``)."""
         return cls(
             image_size=int(values["image_size"]),
             crop_ratio=float(values["crop_ratio"]),
             mean=tuple(map(float, values["mean"])),
             std=tuple(map(float, values["std"])),
+            decoding=Decoding.from_dict(values),
         )

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from toolkit.data.box import Box, ChooseBox
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
-from toolkit.data.decode import decode_file, decode_image, decode_jpeg_reduced, is_complete_jpeg
-from toolkit.data.jpeg import read_header
+from toolkit.data.decode import decode_file, decode_image, decode_jpeg_reduced
+from toolkit.data.jpeg import JPEG, read_header
+from toolkit.data.levels import Decoding
 
 __all__ = ["decode_part", "read_part", "reduction"]
 
 _TIMES = (8, 4, 2)  # what libjpeg does fast
 
 
-def read_part(path: str | Path, choose: ChooseBox, least: int, channels: int = RGB) -> Pixels:
+def read_part(
+    path: str | Path, choose: ChooseBox, least: int, channels: int = RGB, decoding: Decoding | None = None
+) -> Pixels:
     """Read a part of an image file, perhaps at a reduced size.
 
     Args:
@@ -27,6 +30,7 @@ def read_part(path: str | Path, choose: ChooseBox, least: int, channels: int = R
         choose: Says which part is wanted, given the picture's height and width.
         least: The part keeps at least so many rows and columns, if it has them in the file; >= 1.
         channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
+        decoding: As for ``read_image``.
 
     Returns:
         uint8 pixels, ``[height, width, channels]``.
@@ -34,18 +38,20 @@ def read_part(path: str | Path, choose: ChooseBox, least: int, channels: int = R
     Raises:
         DataError: As for ``read_image``.
     """
-    return decode_file(path, lambda data: decode_part(data, choose, least, channels))
+    return decode_file(path, lambda data: decode_part(data, choose, least, channels, decoding))
 
 
-def decode_part(data: bytes, choose: ChooseBox, least: int, channels: int = RGB) -> Pixels:
+def decode_part(
+    data: bytes, choose: ChooseBox, least: int, channels: int = RGB, decoding: Decoding | None = None
+) -> Pixels:
     """Decode a part of an image file, perhaps at a reduced size; see ``read_part``.
 
     Raises:
         ValueError: As for ``decode_image``.
     """
-    header = read_header(data) if channels in (GRAY, RGB) and is_complete_jpeg(data) else None
+    header = read_header(data) if channels in (GRAY, RGB) and data.startswith(JPEG) else None
     if header is None or min(header.height, header.width) < least * min(_TIMES):
-        pixels = decode_image(data, channels, header)
+        pixels = decode_image(data, channels, header, decoding)
         return choose(*pixels.shape[:2]).cut(pixels)
     size = header.upright_size
     box = choose(*size)
@@ -54,8 +60,8 @@ def decode_part(data: bytes, choose: ChooseBox, least: int, channels: int = RGB)
         small = decode_jpeg_reduced(data, header, times)
         if small is not None and small.shape[:2] == tuple(-(-side // times) for side in size):
             return fit_channels(box.reduced(times).cut(small), channels)
-    pixels = decode_image(data, channels, header)
-    if pixels.shape[:2] != size:  # the header is not what OpenCV made of it
+    pixels = decode_image(data, channels, header, decoding)
+    if pixels.shape[:2] != size:  # the header is not what the decoder made of it
         box = choose(*pixels.shape[:2])
     return box.cut(pixels)
 

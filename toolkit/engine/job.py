@@ -22,6 +22,7 @@ from toolkit.data import (
     build_data,
     normalisation,
 )
+from toolkit.data.levels import Decoding
 from toolkit.data.sampling import Sampler, make_sampler
 from toolkit.engine.ancestry import ancestry_of
 from toolkit.engine.balance import class_weights
@@ -203,10 +204,11 @@ def _dense_head(network: StagedNetwork) -> DenseHead | None:
 
 def _read_data(config: Config, spec: NetworkSpec) -> tuple[DataBundle, Preprocessing]:
     channels = config.model.in_channels or _RGB
-    data = build_data(config.data, config.task, channels)
+    data = build_data(config.data, config.task, channels, config.cache.dir.expanduser() / "checked")
     mean, std = normalisation(config.data, spec.mean, spec.std, channels)
     size = config.data.image_size or spec.input_size
-    return data, Preprocessing(size, config.data.crop_ratio or data.crop_ratio, mean, std)
+    crop = config.data.crop_ratio or data.crop_ratio
+    return data, Preprocessing(size, crop, mean, std, Decoding.of(config.data))
 
 
 def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
