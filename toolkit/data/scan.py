@@ -16,7 +16,7 @@ from toolkit import console
 from toolkit.data.decode import IMAGE_EXTENSIONS
 from toolkit.errors import DataError
 
-__all__ = ["FileNotes", "images_below", "list_folder", "take_images"]
+__all__ = ["FileNotes", "images_below", "links_below", "list_folder", "take_images"]
 
 _SYSTEM_FOLDERS = frozenset({
     "__macosx", "__pycache__", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "@sharebin", "#recycle", "#snapshot",
@@ -120,6 +120,12 @@ def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]
 def take_images(files: Iterable[Path], notes: FileNotes) -> list[Path]:
     """Those files that are images."""
     return [path for path in files if _is_image(path, notes)]
+
+
+def links_below(folder: Path) -> list[Path]:
+    """The links to folders below a folder, but those that lead back up."""
+    names = [Path(place, name) for place, folders, _ in os.walk(folder) for name in sorted(folders)]
+    return [path for path in names if path.is_symlink() and not _leads_up(path)]
 
 
 def _is_image(path: Path, notes: FileNotes) -> bool:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from toolkit.data.scan import FileNotes, images_below, take_images
+from toolkit.data.scan import FileNotes, images_below, links_below, take_images
 from toolkit.errors import DataError
 
 __all__ = ["expand_images", "read_ahead"]
@@ -77,13 +77,12 @@ def _place(pattern: Path) -> Path:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """What a pattern matches; hidden files and folders, and below ``**`` linked ones, need to be written out."""
-    if "**" not in pattern.parts:
-        return [Path(match) for match in glob.glob(str(pattern))]  # noqa: PTH207 - may be absolute
-    place = _place(pattern)  # Path.glob follows no links below **, where glob.glob gets lost in loops
-    wanted = pattern.relative_to(place)
-    shown = any(part.startswith(".") for part in wanted.parts)
-    found = place.glob(str(wanted))
+    """What a pattern matches; hidden files and folders need to be written out."""
+    wanted = pattern.relative_to(place := _place(pattern))
+    if wanted.parts[0] != "**":
+        return [Path(match) for match in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - may be absolute
+    found = [match for folder in (place, *links_below(place)) for match in folder.glob(str(wanted))]  # ends in spite of
+    shown = any(part.startswith(".") for part in wanted.parts)  # loops of links, which glob.glob follows
     return [m for m in found if shown or not any(part.startswith(".") for part in m.relative_to(place).parts)]
 
 
