@@ -63,8 +63,8 @@ def build_data(config: DataConfig, task: TaskName = "classification", channels: 
     """Read, check and split a data set.
 
     In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
-    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``. Files with the same bytes stay
-    in one part of a draw.
+    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``. Files with the same
+    bytes stay in one part of a draw.
 
     Args:
         config: The ``data`` section.

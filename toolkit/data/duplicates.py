@@ -94,7 +94,7 @@ def warn_of_copies(classes: Sequence[str], parts: Mapping[str, ImageSet], copies
     if harmless:
         how = "with the same labels" if rows else "in one class"
         console.warn(
-            f"{len(harmless)} identical image(s) {how}, whose copies stay in one part of the split: {listed(harmless, 2)}"
+            f"{len(harmless)} identical image(s) {how}; copies stay on one side of a split: {listed(harmless, 2)}"
         )
 
 

@@ -109,7 +109,7 @@ def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]
         DataError: The folder cannot be listed.
     """
     try:
-        entries = [folder / name for name in sorted(os.listdir(folder))]
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise _unlistable(error) from error
     folders = [entry for entry in entries if os.path.isdir(entry)]  # noqa: PTH112 - raises nothing
@@ -194,5 +194,6 @@ def _refuse(error: OSError) -> None:
 
 def _unlistable(error: OSError) -> DataError:
     return DataError(
-        f"folder {error.filename} cannot be listed: {error.strerror or error}", hint="check the permissions of the folder"
+        f"folder {error.filename} cannot be listed: {error.strerror or error}",
+        hint="check the permissions of the folder",
     )

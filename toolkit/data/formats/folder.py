@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from toolkit.config import DataConfig
-from toolkit.data.formats.parts import Folder, expected, find_parts, folder_below
+from toolkit.data.formats.parts import expected, find_parts
 from toolkit.data.formats.paths import required_folder
+from toolkit.data.formats.tree import Folder, folder_below
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed, nearest
 from toolkit.data.scan import FileNotes, images_below, list_folder
@@ -19,9 +20,9 @@ __all__ = ["read_folder"]
 def read_folder(config: DataConfig) -> Source:
     """Read ``<class>/**/*.jpg``, or ``{train,val,test}/<class>/**/*.jpg``.
 
-    Class names are the sorted folder names; images may lie in subfolders of a class. Parts have any of their usual names
-    (``toolkit.data.formats.parts``). What is no image, hidden, behind a link, or beside the class folders is left out and
-    counted, in one line a reason.
+    Class names are the sorted folder names; images may lie in subfolders of a class. Parts have any of their usual
+    names (``toolkit.data.formats.parts``). What is no image, hidden, behind a link, or beside the class folders is left
+    out and counted, in one line a reason.
 
     Args:
         config: ``root`` counts, and ``classes``: they are folders of ``root`` or of its training part.
