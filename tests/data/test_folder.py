@@ -64,6 +64,111 @@ def test_a_class_may_be_called_train(make_folder: MakeFolder) -> None:
     )  # fmt: skip
 
 
+def two_classes(*folders: str) -> dict[str, int]:
+    return {f"{folder}/{name}": count for folder in folders for name, count in (("cat", 4), ("dog", 5))}
+
+
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        ("training_set test_set", "train test"),
+        ("train_images test_images", "train test"),
+        ("training_data testing_data", "train test"),
+        ("seg_train/seg_train seg_test/seg_test", "train test"),
+        ("train/train test/test", "train test"),
+        ("train/images val/images", "train val"),
+        ("Flowers-Train Flowers-Val", "train val"),
+        ("My.Training.Images My.Test.Images", "train test"),
+        ("01_train2017 02_val2017", "train val"),
+        ("TRAINset TESTset", "train test"),
+        ("trainSplit validationSplit", "train val"),
+        ("mytrain mytest", "train test"),
+        ("训练集 验证集 测试集", "train val test"),
+        ("train dev", "train val"),
+        ("train eval", "train val"),
+        ("train test evaluation", "train test val"),
+        ("train dev eval", "train val test"),
+        ("train holdout", "train test"),
+        ("train val aug_train aug_val", "train val"),
+        ("train val backup", "train val"),
+    ],
+)
+def test_parts_are_known_by_their_usual_names(
+    make_folder: MakeFolder, capsys: pytest.CaptureFixture[str], folders: str, parts: str
+) -> None:
+    names, root = folders.split(), make_folder(two_classes(*folders.split()))
+    source = read_folder(DataConfig(root=root))
+    assert source.classes == ("cat", "dog")
+    assert list(source.parts) == [part for part in ("train", "val", "test") if part in parts]
+    for name, part in zip(names, parts.split(), strict=False):
+        assert {Path(file).parents[1] for file in source.parts[part].files} == {root / name}  # type: ignore[attr-defined]
+    said = capsys.readouterr().err
+    for name, part in zip(names, parts.split(), strict=False):
+        assert f"{part} = {name}/" in said or folders.startswith("train val")
+    for name in names[len(parts.split()) :]:
+        assert "left out (in folders beside the parts): " in said
+        assert name in said
+
+
+@pytest.mark.parametrize(
+    ("counts", "message", "cure"),
+    [
+        (two_classes("a", "b"), "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
+        ({"a": 1, **two_classes("a", "b/images")}, "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
+        ({"1/x": 1, "1/y": 1, "1/z": 1, "2/x": 1, "2/y": 1, "2/w": 1, "3": 2}, "1/, 2/ hold the same", "data.root"),
+        (two_classes("train", "stuff"), "stuff/ beside it holds the same class folders", "/train; if all"),
+        (two_classes("steam_train", "bullet_train"), "hold the same subfolders", "data.classes"),
+        ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ beside it holds images", "data.classes: [car, train]"),
+        ({"train": 3, "test": 3}, "have no class folders", "data.classes: [test, train]"),
+        ({"seg_train": 3, "seg_test": 3, "seg_pred": 3}, "have no class folders", "data.classes"),
+        ({"cat/train": 2, "cat/val": 2, "dog/train": 2, "dog/val": 2}, "hold parts of their own", "<root>/train/<class>"),
+        ({"cat": 2, "dog": 2, **two_classes("extra")}, "extra/ holds folders of the same names", "data.classes"),
+        (two_classes("test"), "has test/ but no train/", "expected"),
+        (two_classes("test", "other"), "has test/ but no train/", "data.classes"),
+        (two_classes("train", "val", "dev"), "has both dev/ and val/", "keep one"),
+        (two_classes("train", "val", "test", "eval"), "has val/, test/ and eval/", "keep two"),
+        (two_classes("a_train", "a_val", "b_train", "b_val"), "the parts of 2 data sets", "keep those of one"),
+        (two_classes("photos"), "found 1 class in .*: photos", "pets/photos"),
+        ({**two_classes("a/b"), "docs": 0}, "found 1 class in .*: a", "pets/a/b"),
+        (two_classes("photos/train", "photos/val"), "found 1 class in .*: photos", "pets/photos"),
+        ({**two_classes("photos/train", "photos/val"), "docs": 1}, "photos/ hold parts of their own", "pets/photos"),
+    ],
+)
+def test_in_doubt_it_asks(make_folder: MakeFolder, counts: dict[str, int], message: str, cure: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        build_data(DataConfig(root=make_folder(counts, "pets")))
+    assert cure in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"car": 2, "train": 2, "bus": 2},
+        {"car": 2, "train": 2, "train/more": 1, "bus": 2},
+        {"train": 2, "test": 2, "car": 2},
+        {"train_ticket": 2, "test_tube": 2},
+        {"valid": 2, "invalid": 2},
+        {"steam_train": 2, "bullet_train": 2},
+        {"cat/images": 2, "dog/images": 2},
+        {"cat": 2, "cat/a": 1, "cat/b": 1, "dog": 3, "dog/a": 1, "dog/b": 1},
+        {"animals/cat": 1, "animals/dog": 1, "vehicles/car": 1, "vehicles/bus": 1},
+    ],
+)
+def test_classes_stay_classes(make_folder: MakeFolder, counts: dict[str, int]) -> None:
+    source = read_folder(DataConfig(root=make_folder(counts)))
+    assert source.classes == tuple(sorted({name.split("/")[0] for name in counts}))
+    assert len(source.parts["train"]) == sum(counts.values())
+
+
+@pytest.mark.parametrize(
+    "counts", [{"train/steam": 2, "train/diesel": 3, "car": 3}, {"train": 2, "car": 2}, two_classes("train", "car")]
+)
+def test_named_classes_are_classes_whatever_they_look_like(make_folder: MakeFolder, counts: dict[str, int]) -> None:
+    data = build_data(DataConfig(root=make_folder(counts), classes=("train", "car")))
+    assert data.classes == ("train", "car")
+    assert len(data.train) + len(data.val) == sum(counts.values())
+
+
 def test_images_without_class_folders_can_have_advice(make_folder: MakeFolder) -> None:
     root = make_folder({"photos": 2}) / "photos"
     with pytest.raises(DataError, match="has no class folders") as caught:

@@ -190,9 +190,10 @@ def test_identical_files_with_different_labels_are_named(root: Path, capsys: pyt
     write(root, ["0,1", "1,1", "1,0", "1,0"])
     write(root, ["1,0", "0,1"], "val_list.txt", start=8)
     build(root, "multilabel")
-    _, line = capsys.readouterr().err.splitlines()
-    assert "1 identical image(s) with different labels" in line
-    assert "(0, 1 / 1)" in line
+    _, different, same = capsys.readouterr().err.splitlines()
+    assert "1 identical image(s) with different labels" in different
+    assert "(0, 1 / 1)" in different
+    assert "1 identical image(s) with the same labels" in same
     write(root, ["0.5,1", "0.25,1", "1,0", "1,0"])
     build(root, "regression")
     assert "(0 0.25, 1 1 / 0 0.5, 1 1)" in capsys.readouterr().err

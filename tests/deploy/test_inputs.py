@@ -78,6 +78,33 @@ def test_a_folder_that_links_to_itself_ends(photos: Path) -> None:
     assert len(expand_images([photos])) == 4
 
 
+def test_what_is_left_out_is_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "IMG_1.HEIC").write_bytes(b"-")
+    (photos / "IMG_2").write_bytes(b"\xff\xd8\xff-")
+    (photos / "@eaDir").mkdir()
+    (photos / "@eaDir" / "a.png").write_bytes(b"-")
+    (photos.parent / "far").mkdir()
+    (photos.parent / "far" / "far.png").write_bytes(b"-")
+    (photos / "linked").symlink_to(photos.parent / "far")
+    assert names(expand_images([photos]), photos) == ["IMG_2", "a.png", "b.JPG", "x[1].png", "鸟/鸟 1.jpeg"]
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 5
+    assert "warning: 1 file of" in said
+    assert "(.heic is not read: convert to JPEG or PNG): IMG_1.HEIC" in said
+    assert ": linked" in said
+    assert "(no images by extension or first bytes): list.csv, 鸟/notes.txt" in said
+    assert "3 files of" in said
+    expand_images([f"{photos}/IMG*"])
+    assert "IMG_1.HEIC" in capsys.readouterr().err
+
+
+def test_patterns_end_in_spite_of_loops_of_links(photos: Path) -> None:
+    for link, target in (("loop", photos), ("鸟/up", photos), ("鸟/here", photos / "鸟")):
+        (photos / link).symlink_to(target)
+    assert names(expand_images([f"{photos}/**/*.jpeg"]), photos) == ["鸟/鸟 1.jpeg"]
+    assert names(expand_images([f"{photos}/**"]), photos) == ["a.png", "b.JPG", "x[1].png", "鸟/鸟 1.jpeg"]
+
+
 def test_reading_ahead_keeps_the_order_and_its_bound() -> None:
     started: list[int] = []
 

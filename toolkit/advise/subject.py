@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.config import Config, DataConfig, SourceConfig
+from toolkit.console import show
 from toolkit.data import FileImages, ImageSet, Preprocessing, build_data, normalisation
 from toolkit.data.checks import drop_or_refuse_bad_files
 from toolkit.data.facts import FORMATS
 from toolkit.data.levels import Decoding
+from toolkit.data.summary import data_table
 from toolkit.engine.job import source_run
 from toolkit.errors import ConfigError, DataError
 from toolkit.task import TaskName
@@ -120,6 +122,7 @@ def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tu
         if not len(parts["train"]):
             raise
         return parts["train"], source.classes, data.crop_ratio or facts.crop_ratio, error.message
+    show(data_table(bundle))
     return bundle.train, bundle.classes, bundle.crop_ratio, None
 
 

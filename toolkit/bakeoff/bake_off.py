@@ -13,7 +13,8 @@ from toolkit.bakeoff.session import LeftOut, Session
 from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences
 from toolkit.bakeoff.trial import Trial
 from toolkit.config import Config, dump_config
-from toolkit.console import info, warn
+from toolkit.console import info, show, warn
+from toolkit.data.summary import data_table
 from toolkit.engine import RunFolder, RunResult
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
@@ -153,6 +154,7 @@ def bake_off(
     if seeds < 1:
         raise ConfigError(f"seeds: expected 1 or more (found {seeds})")
     found, job = check_candidates(config, make_candidates(config, candidates, networks))
+    show(data_table(job.data))
     part, images = job.data.evaluation[0], len(job.data.evaluation[1])
     judged_on = len(job.data.val) if halving else 0
     del job

@@ -17,8 +17,8 @@ from toolkit.data.checks import (
     check_labels,
     check_targets,
     drop_or_refuse_bad_files,
-    warn_of_duplicates,
 )
+from toolkit.data.duplicates import Copies, find_copies, warn_of_copies
 from toolkit.data.facts import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
 from toolkit.data.levels import Decoding
@@ -31,8 +31,8 @@ __all__ = ["build_data"]
 
 Parts: TypeAlias = Mapping[str, ImageSet]
 Check: TypeAlias = Callable[[Sequence[str], Parts], None]
-Split: TypeAlias = Callable[[Parts, Sequence[str], float, float, int], dict[str, ImageSet]]
-Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int], ImageSet]
+Split: TypeAlias = Callable[[Parts, Sequence[str], float, float, int, Copies], dict[str, ImageSet]]
+Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int, Copies], ImageSet]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def build_data(
     """Read, check and split a data set.
 
     In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
-    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``.
+    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``. Files with the same
+    bytes stay in one part of a draw.
 
     Args:
         config: The ``data`` section.
@@ -100,12 +101,13 @@ def build_data(
     sound = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout, cache)
     source = replace(source, parts=sound)
     rules.check(source.classes, source.parts)
-    drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, config.split_seed)
+    copies, seed = find_copies(source.parts, config.timeout), config.split_seed
+    drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, seed, copies)
     if rules.check_split is not None:
         rules.check_split(source.classes, drawn)
-    warn_of_duplicates(source.classes, drawn, config.timeout)
+    warn_of_copies(source.classes, drawn, copies)
     if config.samples_per_class is not None and rules.limit is not None:
-        drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, config.split_seed)
+        drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, seed, copies)
     _check_weights(config, drawn["train"])
     return DataBundle(
         train=drawn["train"],

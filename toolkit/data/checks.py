@@ -1,16 +1,11 @@
-"""Looking at a data set before it is used: broken files, empty classes, and pictures that are there twice."""
+"""Looking at a data set before it is used: broken files, empty classes, labels and targets that teach nothing."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from toolkit import console
 from toolkit.data.images import FileImages, ImageSet
@@ -25,7 +20,6 @@ __all__ = [
     "check_labels",
     "check_targets",
     "drop_or_refuse_bad_files",
-    "warn_of_duplicates",
 ]
 
 _THREADS = 8
@@ -163,69 +157,3 @@ def _refuse_twins(names: Sequence[str], kind: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"the data set names a {kind} twice: {listed(twice)}", hint=f"give every {kind} its own name")
-
-
-def warn_of_duplicates(classes: Sequence[str], parts: Mapping[str, ImageSet], timeout: float = 300.0) -> None:
-    """Warn, in one line each, of byte-identical files in two parts (a leak) and with different labels.
-
-    Args:
-        classes: Names of the classes, labels or targets.
-        parts: Image sets by part; those in memory are not looked at.
-        timeout: Seconds without an answer of the file system after which to give up.
-
-    Raises:
-        DataError: The file system does not answer.
-    """
-    on_disk = [(part, images) for part, images in parts.items() if isinstance(images, FileImages)]
-    files = [images.path(i) for _, images in on_disk for i in range(len(images))]
-    starts = np.cumsum([0, *(len(images) for _, images in on_disk)])
-
-    def owner(position: int) -> tuple[str, str, npt.NDArray[Any]]:
-        number = int(np.searchsorted(starts, position, side="right")) - 1
-        part, images = on_disk[number]
-        return files[position], part, np.asarray(images.labels[position - starts[number]])
-
-    leaks, contradictions = [], []
-    for group in _identical(files, timeout):
-        members = [owner(i) for i in group]
-        names = f"{members[0][0]} = {members[-1][0]}"
-        if len({part for _, part, _ in members}) > 1:
-            leaks.append(names)
-        labels = {label.tobytes(): label for _, _, label in members}
-        if len(labels) > 1:
-            words = sorted(_in_words(classes, label) for label in labels.values())
-            contradictions.append(f"{names} ({' / '.join(words)})")
-    if leaks:
-        console.warn(
-            f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
-        )
-    if contradictions:
-        rows = any(images.labels.ndim == 2 for images in parts.values())
-        how = "with different labels" if rows else "in two classes"
-        console.warn(f"{len(contradictions)} identical image(s) {how}: {listed(contradictions, 2)}")
-
-
-def _in_words(classes: Sequence[str], label: npt.NDArray[Any]) -> str:
-    """A class, the labels of a row, or the numbers of a row that are not 0 and 1."""
-    if label.ndim == 0:
-        return classes[int(label)]
-    pairs = list(zip(classes, label.tolist(), strict=True))
-    if {value for _, value in pairs} <= {0, 1}:
-        return ", ".join(name for name, value in pairs if value) or "none"
-    return ", ".join(f"{name} {value:g}" for name, value in pairs)
-
-
-def _identical(files: Sequence[str], timeout: float) -> list[list[int]]:
-    """Groups of positions whose files have the same bytes; only files of the same size are read."""
-    sizes = np.fromiter((size for _, size in read_all(os.path.getsize, files, _THREADS, timeout)), np.int64, len(files))
-    _, which, counts = np.unique(sizes, return_inverse=True, return_counts=True)
-    candidates = np.flatnonzero(counts[which] > 1).tolist()
-    digests: dict[bytes, list[int]] = defaultdict(list)
-    read = read_all(_digest, [files[i] for i in candidates], _THREADS, timeout)
-    for i, (_, digest) in zip(candidates, read, strict=True):
-        digests[digest].append(i)
-    return [group for group in digests.values() if len(group) > 1]
-
-
-def _digest(path: str) -> bytes:
-    return hashlib.sha1(Path(path).read_bytes()).digest()

@@ -2,7 +2,7 @@
 
 Iterative stratification after Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (ECML PKDD
 2011, algorithm 1): the rarest label is dealt first, each image to the part that lacks this label most. Numbers are
-dealt the same way, with the quantile range of each target as its label.
+dealt the same way, with the quantile range of each target as its label. Copies of an image are dealt with it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.data.duplicates import Copies, content_numbers
 from toolkit.data.images import ImageSet, Indices
-from toolkit.data.split import wanted_parts
+from toolkit.data.split import copies_last, wanted_parts
 from toolkit.errors import DataError
 
 __all__ = ["limit_per_label", "quantile_bins", "split_by_labels", "split_by_targets"]
@@ -24,7 +25,12 @@ _LEAST_IN_BIN = 2  # images of a bin that each drawn part gets
 
 
 def split_by_labels(
-    parts: Mapping[str, ImageSet], classes: Sequence[str], val_fraction: float, test_fraction: float, seed: int
+    parts: Mapping[str, ImageSet],
+    classes: Sequence[str],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    copies: Copies | None = None,
 ) -> dict[str, ImageSet]:
     """Take what is missing, validation and (if wanted) test, from the training part of a multilabel set.
 
@@ -34,6 +40,7 @@ def split_by_labels(
         val_fraction: Share of each label's images for validation, in (0, 1).
         test_fraction: The same for the test, in [0, 1); 0: no test set is made.
         seed: Seed of the draw.
+        copies: Files that are there more than once.
 
     Returns:
         All parts.
@@ -41,11 +48,17 @@ def split_by_labels(
     Raises:
         DataError: Too few images.
     """
-    return _split(parts, parts["train"].labels > 0, wanted_parts(parts, val_fraction, test_fraction), seed)
+    missing = wanted_parts(parts, val_fraction, test_fraction)
+    return _split(parts, parts["train"].labels > 0, missing, seed, copies or {})
 
 
 def split_by_targets(
-    parts: Mapping[str, ImageSet], classes: Sequence[str], val_fraction: float, test_fraction: float, seed: int
+    parts: Mapping[str, ImageSet],
+    classes: Sequence[str],
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    copies: Copies | None = None,
 ) -> dict[str, ImageSet]:
     """The same for a regression set: every part has its share of the low, middle and high values of each target.
 
@@ -55,6 +68,7 @@ def split_by_targets(
         val_fraction: Share of the images for validation, in (0, 1).
         test_fraction: The same for the test, in [0, 1); 0: no test set is made.
         seed: Seed of the draw.
+        copies: Files that are there more than once.
 
     Returns:
         All parts.
@@ -67,7 +81,7 @@ def split_by_targets(
     smallest = min(missing.values(), default=1.0)
     bins = min(_MOST_BINS, max(1, int(len(labels) * smallest / _LEAST_IN_BIN)))
     columns = [quantile_bins(column, bins) for column in labels.T]
-    return _split(parts, np.concatenate(columns, axis=1), missing, seed)
+    return _split(parts, np.concatenate(columns, axis=1), missing, seed, copies or {})
 
 
 def quantile_bins(values: npt.NDArray[np.floating], bins: int) -> npt.NDArray[np.bool_]:
@@ -88,7 +102,9 @@ def quantile_bins(values: npt.NDArray[np.floating], bins: int) -> npt.NDArray[np
     return np.asarray(number[:, None] == np.unique(number), np.bool_)
 
 
-def limit_per_label(images: ImageSet, classes: Sequence[str], most: int, seed: int) -> ImageSet:
+def limit_per_label(
+    images: ImageSet, classes: Sequence[str], most: int, seed: int, copies: Copies | None = None
+) -> ImageSet:
     """Keep an image, in random order, while one of its labels has fewer than so many; unlabelled ones count as a label.
 
     A label comes out with more when its images were kept for the sake of a rarer one.
@@ -98,12 +114,14 @@ def limit_per_label(images: ImageSet, classes: Sequence[str], most: int, seed: i
         classes: Names of the labels; not used, every limit takes them.
         most: Images a label, >= 1.
         seed: Seed of the draw.
+        copies: Files that are there more than once; a copy comes after all different images.
     """
     labels = images.labels > 0
     rows = np.hstack([labels, ~labels.any(axis=1, keepdims=True)])
     have = np.zeros(rows.shape[1], np.int64)
     kept = []
-    for index in np.random.default_rng((_LIMIT, seed)).permutation(len(rows)):
+    order = np.random.default_rng((_LIMIT, seed)).permutation(len(rows))
+    for index in copies_last(order, content_numbers(images, copies or {})):
         if (have[rows[index]] < most).any():
             have += rows[index]
             kept.append(int(index))
@@ -111,7 +129,11 @@ def limit_per_label(images: ImageSet, classes: Sequence[str], most: int, seed: i
 
 
 def _split(
-    parts: Mapping[str, ImageSet], rows: npt.NDArray[np.bool_], missing: Mapping[str, float], seed: int
+    parts: Mapping[str, ImageSet],
+    rows: npt.NDArray[np.bool_],
+    missing: Mapping[str, float],
+    seed: int,
+    copies: Copies,
 ) -> dict[str, ImageSet]:
     if not missing:
         return dict(parts)
@@ -119,7 +141,13 @@ def _split(
     sizes = {part: max(1, round(share * len(whole))) for part, share in missing.items()}
     sizes = {"train": len(whole) - sum(sizes.values()), **sizes}
     shares = np.array(list(sizes.values())) / max(1, len(whole))
-    owner = _deal(rows, shares, np.random.default_rng((_SPLIT, seed))) if sizes["train"] > 0 else np.zeros(0)
+    _, first, group = np.unique(content_numbers(whole, copies), return_index=True, return_inverse=True)
+    first, number = np.unique(first, return_index=True)  # groups of copies in the order of their first ones
+    group = np.argsort(number)[group]
+    counts = np.zeros((len(first), rows.shape[1]), np.int64)
+    np.add.at(counts, group, rows)
+    rng = np.random.default_rng((_SPLIT, seed))
+    owner = _deal(counts, np.bincount(group), shares, rng)[group] if sizes["train"] > 0 else np.zeros(0)
     members = {part: np.flatnonzero(owner == number) for number, part in enumerate(sizes)}
     if any(not len(indices) for indices in members.values()):
         raise DataError(
@@ -130,19 +158,23 @@ def _split(
     return {**parts, **{part: whole.take(indices) for part, indices in members.items()}}
 
 
-def _deal(rows: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], rng: np.random.Generator) -> Indices:
-    """The part of each image.
+def _deal(
+    rows: npt.NDArray[np.int64], sizes: Indices, shares: npt.NDArray[np.float64], rng: np.random.Generator
+) -> Indices:
+    """The part of each image, or group of copies.
 
     Args:
-        rows: The labels of each image, ``[N, C]``.
+        rows: How many images of each group have each label, ``[N, C]``.
+        sizes: Images of each group, ``[N]``.
         shares: Share of each part, ``[P]``, sum 1.
         rng: Decides ties.
 
     Returns:
         Positions in ``shares``, ``[N]``.
     """
+    total = int(sizes.sum())
     lacking = shares[:, None] * rows.sum(axis=0)  # of each label, by part
-    room = shares * len(rows)
+    room = shares * total
     owner = np.full(len(rows), -1, np.int64)
     order = rng.permutation(len(rows))
 
@@ -150,14 +182,14 @@ def _deal(rows: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], rng: np.
         part = np.lexsort((rng.random(len(shares)), room.round(9), lack.round(9)))[-1]
         owner[index] = part
         lacking[part] -= rows[index]
-        room[part] -= 1
+        room[part] -= sizes[index]
 
     while True:
         left = rows[owner < 0].sum(axis=0)
         if not left.any():
             break
-        rarest = int(np.where(left > 0, left, len(rows) + 1).argmin())
-        for index in order[(owner[order] < 0) & rows[order, rarest]]:
+        rarest = int(np.where(left > 0, left, total + 1).argmin())
+        for index in order[(owner[order] < 0) & (rows[order, rarest] > 0)]:
             give(int(index), lacking[:, rarest])
     for index in order[owner[order] < 0]:
         give(int(index), room)

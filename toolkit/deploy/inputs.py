@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from toolkit.data import is_image_file
+from toolkit.data.scan import FileNotes, images_below, links_below, take_images
 from toolkit.errors import DataError
 
 __all__ = ["expand_images", "read_ahead"]
@@ -22,6 +21,8 @@ _R = TypeVar("_R")
 
 def expand_images(args: Sequence[str | Path]) -> list[Path]:
     """The image files that a command line means.
+
+    What a folder or pattern has beside images is left out and counted, in one line a reason.
 
     Args:
         args: Files (taken as they are, whatever their ending), folders (all images in them and in folders below; hidden
@@ -43,8 +44,16 @@ def expand_images(args: Sequence[str | Path]) -> list[Path]:
 
 def _expand(arg: str) -> list[Path]:
     path = Path(arg).expanduser()
+    notes = FileNotes(path if path.exists() else _place(path))
+    try:
+        return _found(arg, path, notes)
+    finally:
+        notes.say()
+
+
+def _found(arg: str, path: Path, notes: FileNotes) -> list[Path]:
     if path.is_dir():
-        images = _images_below(path)
+        images = images_below(path, notes)
         if not images:
             raise DataError(f"{path} has no image in it", hint="give a folder of .jpg, .png, ... files")
         return images
@@ -52,23 +61,29 @@ def _expand(arg: str) -> list[Path]:
         return [path]
     if not glob.has_magic(arg):
         raise DataError(f"{path} does not exist; expected an image, a folder or a pattern")
-    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
     images = [
         image
-        for match in matches
-        for image in (_images_below(match) if match.is_dir() else [match] if is_image_file(match) else [])
+        for match in sorted(_matches(path))
+        for image in (images_below(match, notes) if match.is_dir() else take_images([match], notes))
     ]
     if not images:
         raise DataError(f"no image matches {arg}", hint="check the pattern; quote it so that the shell leaves it alone")
     return images
 
 
-def _images_below(folder: Path) -> list[Path]:
-    images: list[Path] = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        images.extend(path for name in sorted(files) if is_image_file(path := Path(parent, name)))
-    return images
+def _place(pattern: Path) -> Path:
+    """The folder above the first part of a pattern that is not plain."""
+    return next(place for place in pattern.parents if place.exists() or not glob.has_magic(str(place)))
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """What a pattern matches; hidden files and folders need to be written out."""
+    wanted = pattern.relative_to(place := _place(pattern))
+    if wanted.parts[0] != "**":
+        return [Path(match) for match in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - may be absolute
+    found = [match for folder in (place, *links_below(place)) for match in folder.glob(str(wanted))]  # ends in spite of
+    shown = any(part.startswith(".") for part in wanted.parts)  # loops of links, which glob.glob follows
+    return [m for m in found if shown or not any(part.startswith(".") for part in m.relative_to(place).parts)]
 
 
 def read_ahead(items: Sequence[_T], work: Callable[[_T], _R], workers: int, ahead: int) -> Iterator[_R]:

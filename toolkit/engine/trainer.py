@@ -14,6 +14,7 @@ from paddle.static import InputSpec
 from toolkit.config import Config
 from toolkit.console import info, show, warn
 from toolkit.data import Batch
+from toolkit.data.summary import data_table
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.distributed import begin, single_model, sums
 from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
@@ -123,6 +124,7 @@ class Trainer:
 
     def _begin(self, *, resumed: bool) -> None:
         job, folder = self.job, self.folder
+        show(data_table(job.data))
         if resumed:
             state = load_newest(folder)
             if not check_best(folder, state):

@@ -2,53 +2,70 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from toolkit import console
 from toolkit.config import DataConfig
-from toolkit.data.decode import is_image_file
-from toolkit.data.formats.paths import PART_NAMES, required_folder
+from toolkit.data.formats.parts import expected, find_parts
+from toolkit.data.formats.paths import required_folder
+from toolkit.data.formats.tree import Folder, folder_below
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed, nearest
+from toolkit.data.scan import FileNotes, images_below, list_folder
 from toolkit.data.source import Source
 from toolkit.errors import DataError
 
 __all__ = ["read_folder"]
 
-_IGNORED = frozenset({"__MACOSX", "__pycache__"})
-
 
 def read_folder(config: DataConfig) -> Source:
     """Read ``<class>/**/*.jpg``, or ``{train,val,test}/<class>/**/*.jpg``.
 
-    Class names are the sorted folder names; images may lie in subfolders of a class. Hidden files, and files that are
-    no images by their extension, are ignored. ``valid`` and ``validation`` are other names of ``val``.
+    Class names are the sorted folder names; images may lie in subfolders of a class. Parts have any of their usual
+    names (``toolkit.data.formats.parts``). What is no image, hidden, behind a link, or beside the class folders is left
+    out and counted, in one line a reason.
 
     Args:
-        config: ``root`` counts.
+        config: ``root`` counts, and ``classes``: they are folders of ``root`` or of its training part.
 
     Returns:
         The pictures by part.
 
     Raises:
-        DataError: No such folder, no class folders, an empty class, or an evaluation class that is not in training.
+        DataError: No such folder, no class folders, an empty class, an evaluation class that is not in training, or
+            folders that may be parts or classes.
     """
-    root = required_folder(config, "folder")
-    folders = _part_folders(root) or {"train": root}
-    by_part = {part: _class_folders(folder) for part, folder in folders.items()}
+    root = Folder(required_folder(config, "folder"))
+    notes = FileNotes(root.path)
+    try:
+        return _read(config, root, notes)
+    finally:
+        notes.say()  # they may explain an error
+
+
+def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
+    own = find_parts(root, config.classes, notes)
+    folders = own or {"train": root}
+    for folder in dict.fromkeys((root, *folders.values())):
+        where = "beside the class folders" if folder in folders.values() else "beside the parts"
+        for path in list_folder(folder.path, notes)[1]:
+            notes.add(f"images {where}", path)
+    by_part = {part: {entry.name: entry.path for entry in folder.folders} for part, folder in folders.items()}
     if not by_part["train"]:
-        raise DataError(f"{folders['train']} has no class folders", hint=_expected(root))
+        raise DataError(f"{folders['train'].path} has no class folders", hint=expected(root))
     classes = tuple(sorted(by_part["train"]))
     number = {name: label for label, name in enumerate(classes)}
     wanted = set(classes if config.classes is None else config.classes)
     parts, empty = {}, []
     for part, class_folders in by_part.items():
         if config.classes is None:
-            _refuse_unknown_classes(folders[part], sorted(class_folders), classes)
+            _refuse_unknown_classes(folders[part].path, sorted(class_folders), classes)
         found = {
-            name: _images_below(class_folders[name]) for name in classes if name in class_folders and name in wanted
+            name: images_below(class_folders[name], notes)
+            for name in classes
+            if name in class_folders and name in wanted
         }
+        if not own and config.classes is None:
+            _refuse_one_folder_too_high(root, [name for name, paths in found.items() if paths])
         empty += [str(class_folders[name]) for name, paths in found.items() if not paths]
         pairs = [(path, number[name]) for name, paths in found.items() for path in paths]
         parts[part] = FileImages([path for path, _ in pairs], [label for _, label in pairs])
@@ -60,47 +77,13 @@ def read_folder(config: DataConfig) -> Source:
     return Source(classes, parts)
 
 
-def _part_folders(root: Path) -> dict[str, Path]:
-    """The folders of the data set's own split; empty when ``root`` holds class folders."""
-    found: dict[str, Path] = {}
-    flat: dict[str, Path] = {}
-    for folder in _subfolders(root):
-        part = PART_NAMES.get(folder.name.lower())
-        if part is None:
-            continue
-        if part in found:
-            raise DataError(f"{root} has both {found[part].name}/ and {folder.name}/", hint="keep one of them")
-        (found if _class_folders(folder) else flat)[part] = folder
-    if not found:  # a class may be called "train"
-        return {}
-    for part in ("train", "val"):
-        if part in flat:
-            raise DataError(f"{flat[part]} has no class folders", hint=_expected(root))
-    if "train" not in found:
-        raise DataError(f"{root} has {next(iter(found.values())).name}/ but no train/", hint=_expected(root))
-    if "test" in flat:
-        console.warn(f"{flat['test']} has no class folders and is left out")
-    return found
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".") and entry.name not in _IGNORED
-    )
-
-
-def _class_folders(folder: Path) -> dict[str, Path]:
-    return {entry.name: entry for entry in _subfolders(folder)}
-
-
-def _images_below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _IGNORED)
-        found += [path for path in map(Path(place).joinpath, sorted(files)) if is_image_file(path)]
-    return found
+def _refuse_one_folder_too_high(root: Folder, full: list[str]) -> None:
+    below = folder_below(root) if len(full) == 1 else None
+    if below is not None:
+        raise DataError(
+            f"found 1 class in {root.path}: {full[0]}, but it holds folders of images itself",
+            hint=f"data.root is one folder too high: set data.root: {below}",
+        )
 
 
 def _refuse_unknown_classes(folder: Path, names: list[str], classes: tuple[str, ...]) -> None:
@@ -110,15 +93,3 @@ def _refuse_unknown_classes(folder: Path, names: list[str], classes: tuple[str, 
             f"{folder} has {len(unknown)} class(es) that training has not: {listed(unknown)}",
             hint=nearest(unknown[0], classes),
         )
-
-
-def _expected(root: Path) -> str:
-    if (root / "images.txt").is_file():
-        return "images.txt is there: use data.format: cub200"
-    if list(root.glob("*list*.txt")):
-        return "list files are there: use data.format: list"
-    if any(is_image_file(entry) for entry in root.iterdir()):
-        return (
-            f"sort the images into {root}/<class>/, or ask for advice without labels: tools/advise.py --images {root}"
-        )
-    return "expected <root>/<class>/*.jpg, or <root>/train/<class>/*.jpg and <root>/val/<class>/*.jpg"

@@ -1,0 +1,108 @@
+"""Image files with the same bytes: found once, kept together in splits, and reported."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from toolkit import console
+from toolkit.data.images import FileImages, ImageSet, Indices
+from toolkit.data.naming import listed
+from toolkit.data.pool import read_all
+
+__all__ = ["Copies", "content_numbers", "find_copies", "warn_of_copies"]
+
+Copies: TypeAlias = Mapping[str, int]
+"""A number for each file that is there more than once; the same for files with the same bytes."""
+
+_THREADS = 8
+
+
+def find_copies(parts: Mapping[str, ImageSet], timeout: float = 300.0) -> Copies:
+    """Find files with the same bytes; only files of the same size are read.
+
+    Args:
+        parts: Image sets by part; those in memory are not looked at.
+        timeout: Seconds without an answer of the file system after which to give up.
+
+    Raises:
+        DataError: The file system does not answer.
+    """
+    files = [file for images in parts.values() if isinstance(images, FileImages) for file in images.files]
+    sizes = np.fromiter((size for _, size in read_all(os.path.getsize, files, _THREADS, timeout)), np.int64, len(files))
+    _, which, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    groups: dict[bytes, list[str]] = defaultdict(list)
+    candidates = [files[i] for i in np.flatnonzero(counts[which] > 1).tolist()]
+    for file, digest in read_all(_digest, candidates, _THREADS, timeout):
+        groups[digest].append(file)
+    twice = [group for group in groups.values() if len(group) > 1]
+    return {file: number for number, group in enumerate(twice) for file in group}
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.sha1(Path(path).read_bytes()).digest()
+
+
+def content_numbers(images: ImageSet, copies: Copies) -> Indices:
+    """A number for the content of each image, int64 ``[N]``: below 0 and the same for copies, else its position."""
+    numbers = np.arange(len(images), dtype=np.int64)
+    if copies and isinstance(images, FileImages):
+        for position, file in enumerate(images.files):
+            if file in copies:
+                numbers[position] = -1 - copies[file]
+    return numbers
+
+
+def warn_of_copies(classes: Sequence[str], parts: Mapping[str, ImageSet], copies: Copies) -> None:
+    """Warn, in one line each, of identical files in two parts (a leak), with different labels, and in one class.
+
+    Args:
+        classes: Names of the classes, labels or targets.
+        parts: Image sets by part, split.
+        copies: What ``find_copies`` found in them.
+    """
+    groups: dict[int, list[tuple[str, str, npt.NDArray[Any]]]] = defaultdict(list)
+    for part, images in parts.items():
+        for position in np.flatnonzero(content_numbers(images, copies) < 0).tolist():
+            file = images.path(position)
+            groups[copies[file]].append((file, part, np.asarray(images.labels[position])))
+    leaks, contradictions, harmless = [], [], []
+    for members in groups.values():
+        names = f"{members[0][0]} = {members[-1][0]}"
+        labels = {label.tobytes(): label for _, _, label in members}
+        if len({part for _, part, _ in members}) > 1:
+            leaks.append(names)
+        elif len(labels) == 1:
+            harmless.append(names)
+        if len(labels) > 1:
+            contradictions.append(f"{names} ({' / '.join(sorted(_in_words(classes, x) for x in labels.values()))})")
+    if leaks:
+        console.warn(
+            f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
+        )
+    rows = any(images.labels.ndim == 2 for images in parts.values())
+    if contradictions:
+        how = "with different labels" if rows else "in two classes"
+        console.warn(f"{len(contradictions)} identical image(s) {how}: {listed(contradictions, 2)}")
+    if harmless:
+        how = "with the same labels" if rows else "in one class"
+        console.warn(
+            f"{len(harmless)} identical image(s) {how}; copies stay on one side of a split: {listed(harmless, 2)}"
+        )
+
+
+def _in_words(classes: Sequence[str], label: npt.NDArray[Any]) -> str:
+    """A class, the labels of a row, or the numbers of a row that are not 0 and 1."""
+    if label.ndim == 0:
+        return classes[int(label)]
+    pairs = list(zip(classes, label.tolist(), strict=True))
+    if {value for _, value in pairs} <= {0, 1}:
+        return ", ".join(name for name, value in pairs if value) or "none"
+    return ", ".join(f"{name} {value:g}" for name, value in pairs)

@@ -1,0 +1,78 @@
+"""What a job trains and measures on, as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from toolkit.console import new_table
+from toolkit.data.bundle import DataBundle
+from toolkit.task import TaskName
+
+__all__ = ["data_table"]
+
+_MOST_ROWS = 20
+_NAMES: Mapping[TaskName, tuple[str, str]] = {
+    "classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("target", "targets"),
+}  # fmt: skip
+
+
+def data_table(data: DataBundle) -> Table:
+    """Classes or labels with their images in each part, a row each; or targets with mean and range, a row a part.
+
+    Args:
+        data: The images, split.
+
+    Returns:
+        A rich table; of more than 20 rows the first and the last 10 are shown, and the caption says which class has the
+        fewest and which the most training images.
+    """
+    one, many = _NAMES[data.task]
+    sizes = [f"{len(images):,}" for images in data.parts.values()]
+    if data.task == "regression":
+        rows, numbers = _target_rows(data), ("images", "mean", "min", "max")
+        table = new_table(f"data: {len(data.classes)} {many}", one, "part", *numbers, numeric=numbers)
+    else:
+        rows, parts = _count_rows(data), tuple(data.parts)
+        table = new_table(f"data: {len(data.classes)} {many}", one, *parts, numeric=parts)
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    table.columns[0].overflow = "fold"
+    if len(rows) > _MOST_ROWS:
+        half, more = _MOST_ROWS // 2, len(rows) - _MOST_ROWS
+        rows = [*rows[:half], [f"... {more} more rows", *([""] * (len(rows[0]) - 1))], *rows[-half:]]
+    for name, *cells in rows:
+        table.add_row(Text(name if name.isprintable() else repr(name)[1:-1]), *cells)
+    if data.task != "regression":
+        table.add_section()
+        table.add_row("all images", *sizes, style="bold")
+        if len(data.classes) > _MOST_ROWS:
+            table.caption, table.caption_justify = Text(_extremes(data)), "left"
+    return table
+
+
+def _count_rows(data: DataBundle) -> Sequence[list[str]]:
+    counts = data.counts()
+    rows = [[name, *(f"{counts[part][name]:,}" for part in data.parts)] for name in data.classes]
+    if data.task == "multilabel":
+        bare = [int((~(images.labels > 0).any(axis=1)).sum()) for images in data.parts.values()]
+        rows += [["(none of them)", *(f"{count:,}" for count in bare)]] if any(bare) else []
+    return rows
+
+
+def _target_rows(data: DataBundle) -> Sequence[list[str]]:
+    found = data.describe_targets()
+    return [
+        [name, part, f"{len(images):,}", *(f"{found[part][name][key]:.4g}" for key in ("mean", "min", "max"))]
+        for name in data.classes
+        for part, images in data.parts.items()
+    ]
+
+
+def _extremes(data: DataBundle) -> str:
+    counts = list(data.counts()["train"].values())
+    least, most = int(np.argmin(counts)), int(np.argmax(counts))
+    return f"train: {counts[least]:,} ({data.classes[least]}) to {counts[most]:,} ({data.classes[most]})"
