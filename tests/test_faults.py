@@ -30,7 +30,7 @@ elif broken == "no digest":
 elif broken == "other random numbers":
     import os
     import toolkit.engine.trainer as trainer
-    trainer._step_seed = lambda seed, epoch, step: os.getpid()
+    trainer.step_seed = lambda seed, epoch, step: os.getpid()
 ended = campaign([Fault(*fault) for fault in faults])
 print(json.dumps([{"kind": each.fault.kind, "struck": each.disturbed, "problem": each.problem} for each in ended]))
 """

@@ -49,6 +49,7 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
         "plan": asdict(job.plan),
         **({} if job.lr_search is None else {"lr_search": dict(job.lr_search)}),
         **({} if job.advice is None else {"advice": dict(job.advice)}),
+        **({"by_hand": list(job.by_hand)} if job.by_hand else {}),
         **({} if state.solved is None else {"solver": state.solved}),
         "ancestry": list(job.ancestry),
     }
@@ -56,13 +57,14 @@ def describe_run(job: Job, state: TrainingState) -> dict[str, Any]:
 
 def finish_record(record: dict[str, Any], state: TrainingState, result: RunResult) -> dict[str, Any]:
     """The record with what came out."""
-    return {**record, "finished": _now(), "frozen_proof": state.proof, "result": result.to_json()}
+    proofs = {"frozen_proof": state.proof, "trained_proof": state.trained}
+    return {**record, "finished": _now(), **proofs, "result": result.to_json()}
 
 
 def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
     """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
-    frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
-    total = sum(stage.parameters for stage in job.stages) + job.head_parameters
+    job.network.set_frozen(job.plan.phases[-1].frozen)
+    total, trainable = sum(stage.parameters for stage in job.stages) + job.head_parameters, job.trainable_parameters
     job.network.set_state_dict(read_weights(folder.best))
     test = outputs = None
     if job.data.test:
@@ -75,7 +77,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         last=state.last or {},
         test=test,
         seconds=state.seconds,
-        parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
+        parameters={"total": total, "trainable": trainable, "frozen": total - trainable},
         test_outputs=outputs,
     )
 

@@ -53,6 +53,11 @@ class TrainingState:
         epoch_seconds: Time spent in the epoch that goes on.
         averages: Arrays of callbacks that keep some, such as averaged weights.
         scaler: Loss scaling of mixed precision, if any.
+        begun: Digest of each array that moves, when the phase began.
+        largest_lr: Of the phase so far; 0 where no step was made.
+        trained: What was checked of the weights that move in finished phases.
+        held: State-dict keys of weights that are held by hand, and ``evaluating``: paths of layers that stay in
+            evaluation (``StagedNetwork.hold``).
     """
 
     phase: int = 0
@@ -75,6 +80,11 @@ class TrainingState:
     optimizer: dict[str, NDArray[Any]] = field(default_factory=dict)
     averages: dict[str, NDArray[Any]] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+    largest_lr: float = 0.0
+    trained: list[dict[str, Any]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    evaluating: list[str] = field(default_factory=list)
 
     _ARRAYS = ("weights", "optimizer", "averages")
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 from numpy.typing import NDArray
 from paddle.static import InputSpec
@@ -15,6 +14,7 @@ from paddle.static import InputSpec
 from toolkit.config import Config
 from toolkit.console import info, show, warn
 from toolkit.data import Batch
+from toolkit.engine.by_hand import adopt, check_network, heed_callbacks, put_back
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.distributed import begin, single_model, sums
 from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
@@ -24,7 +24,7 @@ from toolkit.engine.lr_search import settle_rates
 from toolkit.engine.opening import first_step, open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
-from toolkit.engine.proof import frozen_digests, prove_unmoved
+from toolkit.engine.proof import PhaseProof
 from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
@@ -32,7 +32,7 @@ from toolkit.engine.signals import StopTraining, resumable, stop_requests
 from toolkit.engine.solve import check_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
-from toolkit.engine.stepper import Stepper
+from toolkit.engine.stepper import Stepper, step_seed
 from toolkit.engine.validate import validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
 from toolkit.runtime import seed_everything, world_size
@@ -58,6 +58,7 @@ class Trainer:
     """
 
     def __init__(self, job: Job, callbacks: Sequence[paddle.callbacks.Callback] = ()) -> None:
+        check_network(job)
         self.job = job
         self._more_callbacks = tuple(callbacks)
         network, size = job.network, job.preprocessing.image_size
@@ -100,7 +101,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_rates(self.job, resume)
+        job = self.job = settle_rates(adopt(self.job), resume)
         check_solver(job)
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
@@ -133,6 +134,7 @@ class Trainer:
             self._go_back()
             info(f"resuming {folder.path} {self._position()}")
         else:
+            self.state = TrainingState()
             show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state))
         if not resumed:
@@ -149,7 +151,7 @@ class Trainer:
     def _go_back(self) -> None:
         """Make everything what it was when the state that is kept was taken."""
         self.state, self._settled = self._keeper.back(), None
-        self.job.network.set_state_dict(self.state.weights)
+        put_back(self.job.network, self.state)
         self.folder.keep_metrics_until(self.state.epoch)
         self._callbacks.restore(self.state.callbacks, self.state.averages)
 
@@ -189,7 +191,8 @@ class Trainer:
 
     def _run_phase(self, phase: PhasePlan) -> None:
         job, state, network = self.job, self.state, self.job.network
-        network.freeze(phase.frozen)
+        heed_callbacks(job)
+        network.set_frozen(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         inputs = prepare_inputs(job, phase, job.plan.phases[state.phase + 1 :], self._stop_if_asked)
         resumed = bool(state.phase_epoch or state.step)
@@ -204,7 +207,7 @@ class Trainer:
             restore_optimizer(optimizer, network, state.optimizer)
             self._stepper.restore(state.scaler)
         self._rate.scale = state.lr_scale
-        before = frozen_digests(network, phase.frozen)
+        proof = PhaseProof(job, phase, state, resumed=resumed)
         self.model.stop_training = resumed and state.stopping
         begun = {"steps": len(inputs.training), "done": state.phase_epoch, "entry": inputs.entry}
         self._callbacks.start_phase(state.phase, job.stages, **begun, resumed=resumed)
@@ -212,7 +215,7 @@ class Trainer:
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(inputs, phase)
         self._callbacks.end_phase()
-        state.proof.append(prove_unmoved(network, phase, before))
+        proof.end(state)
         self._end_phase()
 
     def _end_phase(self) -> None:
@@ -233,6 +236,7 @@ class Trainer:
         assert rate is not None
         training, validation = inputs.training, inputs.validation
         call("on_epoch_begin", state.epoch)
+        heed_callbacks(self.job)
         if phase.solver == "exact":
             train, state.solved = solve_phase(self.job, training, validation, self._stop_if_asked)
             self.folder.write_record({**self.folder.read_record(), "solver": state.solved})
@@ -270,7 +274,8 @@ class Trainer:
             step = state.step
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
-            seed_everything(_step_seed(self.job.config.seed, state.epoch, step))
+            state.largest_lr = max(state.largest_lr, rate.value)
+            seed_everything(step_seed(self.job.config.seed, state.epoch, step))
             found, count, asked = stepper.step(batch, self._request.asked, self._callbacks.watch(step))
             state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
             state.seen += count
@@ -321,7 +326,8 @@ class Trainer:
         """Take everything as it stands now; write it too, if that is due."""
         state, rate = self.state, self._rate
         state.planned, state.stopping = self.job.plan.epochs, bool(self.model.stop_training)
-        state.weights = self._weights()
+        state.weights, by_hand = self._weights(), self.job.network.by_hand
+        state.held, state.evaluating = sorted(by_hand.held), sorted(by_hand.evaluating)
         if rate is not None and self._stepper is not None:
             rate.note_changes()
             state.lr_scale = rate.scale
@@ -341,8 +347,3 @@ class Trainer:
         self._callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
         return result
-
-
-def _step_seed(seed: int, epoch: int, step: int) -> int:
-    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
