@@ -89,7 +89,7 @@ def test_an_unreadable_file_is_named(predictor, pictures, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)]
+    "array", [np.full((8, 8, 3), 7, np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)]
 )
 def test_an_array_that_is_no_picture(predictor, array) -> None:
     with pytest.raises(DataError, match="image 0: expected RGB uint8"):
