@@ -72,7 +72,7 @@ def as_pixels(name: str, picture: Any, channels: int) -> Pixels:
         picture = picture.numpy()
     if not isinstance(picture, np.ndarray):
         raise DataError(
-            f"{name} is a {type(picture).__name__}; expected a path, a PIL image or an array",
+            f"{name}: expected a path, a PIL image or an array, not {type(picture).__name__}",
             hint="open encoded bytes with PIL.Image.open(io.BytesIO(...))" if isinstance(picture, bytes) else None,
         )
     return _from_array(name, picture, channels)

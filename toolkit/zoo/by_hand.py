@@ -108,7 +108,8 @@ def rebind(network: StagedNetwork) -> None:
         words = _difference(part, new, known, ids)
         network.take_part(index, new, swap)
         if words:
-            changes.layers.append(f"{new.name if index is None else f'stage {new.name}'}: {words}")
+            line = f"{new.name if index is None else f'stage {new.name}'}: {words}"
+            changes.layers = [*(each for each in changes.layers if each != line), line]
             changes.head |= index is None
             changes.stages |= {index} if index is not None and index < len(network.stage_names) else set()
         changes.weights |= {key for key, weight in new.weights.items() if id(weight) not in ids}
@@ -142,7 +143,7 @@ def _look_up(network: StagedNetwork, known: Known) -> dict[str, tuple[str, Thing
         elif isinstance(layer, nn.Layer) and set(layer._sub_layers) != set(known.containers[top]._sub_layers):
             raise NetworkError(
                 f"network.{top} was replaced by hand, but it held {len(below)} parts: {', '.join(below[:4])}, ...",
-                hint="replace one of them at a time, or let the new layer have children of the same names",
+                hint=f"the head alone is network.{_head_path(network)}; replace one part at a time",
             )
     for path in paths:
         thing = now[path][1] if path in now else _at(network, path)
