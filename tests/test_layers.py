@@ -45,6 +45,7 @@ LAYERS = {
     "toolkit.jobs_find_lr": 5,
     "toolkit.jobs_models": 5,
     "toolkit.jobs_run": 5,
+    "toolkit.trainer": 5,
 }
 """Part -> layer. Imports point downward; parts of a layer in ``STRANGERS`` do not import each other."""
 STRANGERS = {2}

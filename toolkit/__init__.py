@@ -16,8 +16,9 @@ from toolkit.runtime import configure_cpu
 if TYPE_CHECKING:
     from toolkit.config import Config, load_config
     from toolkit.deploy import Predictor
-    from toolkit.engine import RunResult, Trainer
+    from toolkit.engine import RunResult
     from toolkit.errors import ToolkitError
+    from toolkit.trainer import Trainer
     from toolkit.zoo import create_network
 
 __version__ = "0.1.0"
@@ -29,7 +30,7 @@ _HOME = {
     "Predictor": "toolkit.deploy",
     "RunResult": "toolkit.engine",
     "ToolkitError": "toolkit.errors",
-    "Trainer": "toolkit.engine",
+    "Trainer": "toolkit.trainer",
     "create_network": "toolkit.zoo",
     "load_config": "toolkit.config",
 }

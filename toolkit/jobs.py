@@ -7,41 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
-from toolkit.advise import settle_preset
-from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.cli import Outcome
 from toolkit.config import Config
-from toolkit.console import info, new_table
+from toolkit.console import new_table
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
     expand_images,
-    export_job,
     predictions_csv,
     predictions_table,
-    show_examples,
 )
 from toolkit.engine import (
-    Job,
     RunFolder,
     RunResult,
-    Trainer,
-    build_job,
-    predict_outputs,
 )
-from toolkit.engine.inputs import evaluation_batches
-from toolkit.engine.precision import check_device
-from toolkit.engine.signals import resumable
 from toolkit.errors import ConfigError
-from toolkit.jobs_run import exported
-from toolkit.runtime import cpu_settings, is_main_process, select_device, world_size
+from toolkit.runtime import is_main_process
 from toolkit.task import Task
+from toolkit.trainer import Trainer
 
 __all__ = ["predict", "train"]
 
@@ -56,44 +43,15 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     Returns:
         The run's result; with ``comparison``, ``inference``, ``examples`` and ``report`` where asked for.
     """
-    device = select_device(config.train.device)
-    info(f"device {device}; {cpu_settings()}")
-    check_device(config.train, world_size())
-    config, advice = settle_preset(config, resume)
-    trainer = Trainer(replace(build_job(config), advice=advice))
-    result = trainer.fit(resume=resume)
+    trainer = Trainer.from_config(config, resume)
+    result = trainer.fit(resume)
     if not is_main_process():
         return Outcome(None)
-    with resumable(result.folder):
-        return _after_training(config, trainer, result)
-
-
-def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outcome:
-    """Compare, export, show examples and write the report where the config says so."""
-    text: list[Any] = [_result_table(result, trainer.job.objective.task)]
-    payload = result.to_json()
+    path, payload = result.folder.path, result.to_json()
     if trainer.job.advice is not None:
         payload["advice"] = dict(trainer.job.advice)
-    rows: list[Comparison] = []
-    if config.transfer.compare:
-        rows = compare_presets(config, result)
-        payload["comparison"] = [row.to_json() for row in rows]
-        text.append(comparison_table(rows))
-    if config.export.enabled:
-        folder = export_job(trainer.job, result.folder.inference)
-        payload["inference"] = str(folder)
-        text.append(exported(folder))
-        if config.export.examples:
-            images = trainer.job.data.evaluation[1]
-            examples, table = show_examples(Predictor(folder), images, config.export.examples)
-            payload["examples"] = examples
-            text.append(table)
-    if config.export.report:
-        report = _report(trainer.job, result, rows)
-        payload["report"] = str(report)
-        text.append(f"report: {report}")
-    text.append(f"run: {result.folder.path}   dashboard: python tools/dashboard.py {result.folder.path}")
-    return Outcome(payload, text)
+    table, dashboard = _result_table(result, trainer.job.objective.task), f"python tools/dashboard.py {path}"
+    return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
 
 
 def predict(
@@ -124,17 +82,6 @@ def predict(
     predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta)
     text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
     return Outcome([prediction.to_dict() for prediction in predictions], [text])
-
-
-def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
-    """The run's page, on the best epoch's predictions for the evaluation images."""
-    from toolkit.explain import write_report  # matplotlib takes time to import
-
-    images, outputs = job.data.evaluation[1], result.test_outputs
-    if outputs is None:
-        with evaluation_batches(job, images) as batches:
-            outputs, _ = predict_outputs(job.network, batches, job.config.train)
-    return write_report(job, result.folder, outputs, images.labels, rows)
 
 
 def _result_table(result: RunResult, task: Task) -> Table:

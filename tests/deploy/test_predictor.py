@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from PIL import Image
 
 from toolkit.data import Preprocessing, read_image
 from toolkit.data.views import views_of
@@ -89,7 +90,7 @@ def test_an_unreadable_file_is_named(predictor, pictures, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)]
+    "array", [np.full((8, 8, 3), 7, np.float32), np.zeros((8, 8, 4), np.uint8), np.zeros((0, 8, 3), np.uint8)]
 )
 def test_an_array_that_is_no_picture(predictor, array) -> None:
     with pytest.raises(DataError, match="image 0: expected RGB uint8"):
@@ -154,3 +155,55 @@ def test_without_being_told_no_view_is_mirrored_and_one_is_enough(predictor, pic
         predictor.predict(pictures, tta=0)
     with pytest.raises(DeployError, match="tta is 65"):
         predictor.predict(pictures, tta=65)
+
+
+def test_everything_that_is_a_picture(predictor, pictures, tmp_path: Path) -> None:
+    path = pictures[0]
+    image = Image.open(path)
+    array = read_image(path)
+    wanted = predictor.predict(path)[0].confidence
+    same = [image, image.convert("RGBA"), array, array / 255, (array / 255).astype(np.float32), paddle.to_tensor(array)]
+    found = predictor.predict([path, *same, str(path)])
+    assert [each.confidence for each in found] == [wanted] * 8
+    assert [each.path for each in found][::7] == [str(path), str(path)]
+    assert predictor.predict(image)[0].path == "image 0"
+    for mode in ("1", "L", "LA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F"):
+        assert sum(predictor.predict(image.convert(mode))[0].confidence) == pytest.approx(1, abs=1e-4), mode
+    folder = tmp_path / "folder"
+    for number in (2, 0):
+        write(folder / f"{number}.png", array)
+    assert [Path(each.path).name for each in predictor.predict([folder, path])] == ["0.png", "2.png", path.name]
+
+
+def write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_a_pil_image_is_turned_upright_as_its_file_is(predictor, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.fromarray(pixels).save(path, exif=exif)
+    turned = predictor.predict(np.rot90(pixels, -1))[0].confidence
+    assert predictor.predict(Image.open(path))[0].confidence == turned
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (np.zeros((3, 40, 40), np.uint8), r"channels come first — give array\.transpose\(1, 2, 0\)"),
+        (np.full((40, 40, 3), 200.0), "values from 200 to 200 — give the picture before any normalisation"),
+        (np.full((40, 40, 3), np.nan), "values from nan to nan"),
+        (np.zeros((40, 40, 3), np.uint16), "scale it to 0..255 and give uint8"),
+        (np.zeros((40, 40, 4), np.uint8), "leave the alpha channel out"),
+        (b"bytes", "expected a path, a PIL image or an array, not bytes"),
+        ([None], "image 0: expected a path, a PIL image or an array, not NoneType"),
+        (7, "not int"),
+        (Image.fromarray(np.full((4, 4), -7, np.int32)), "PIL image of mode I cannot be read: values from -7"),
+    ],
+)
+def test_what_is_no_picture(predictor, picture, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        predictor.predict(picture)

@@ -10,7 +10,6 @@ import numpy as np
 from toolkit import console
 from toolkit.data.images import FileImages, ImageSet
 from toolkit.data.naming import listed
-from toolkit.data.pool import read_all
 from toolkit.data.survey import say_what_they_are, survey
 from toolkit.errors import DataError
 

@@ -7,25 +7,25 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from toolkit.console import progress
-from toolkit.data import Preprocessing, read_image
+from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
-from toolkit.data.channels import RGB, Pixels, fit_channels
+from toolkit.data.channels import Pixels
 from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.inputs import read_ahead
+from toolkit.deploy.pictures import Picture, as_pixels, list_pictures
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
-from toolkit.errors import DataError, DeployError
+from toolkit.errors import DeployError
 from toolkit.runtime import cpu_settings
 from toolkit.task import TaskName
 
 __all__ = ["ImagePredictor", "Picture"]
 
-Picture: TypeAlias = "str | Path | npt.NDArray[np.uint8]"
 _MAX_READERS = 4
 _Named: TypeAlias = "tuple[str, Picture]"
 _Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32]]"
@@ -89,8 +89,10 @@ class ImagePredictor(ABC):
         """Predict from pictures; files are read in a few threads ahead of the network.
 
         Args:
-            images: Files, or pictures in memory (uint8 ``[H, W, channels]``, colour as RGB, gray also ``[H, W]``); one
-                or many. Gray becomes RGB and RGB gray as the model needs it.
+            images: Files, folders (all images in them), PIL images of any mode, or arrays: ``[H, W, channels]``, gray
+                also ``[H, W]``, uint8 or floats in [0, 1]; one or a list. Colour is RGB: what OpenCV reads is BGR and
+                must be turned round, which nothing could notice here. Gray becomes RGB and RGB gray as the model needs
+                it.
             topk: How many classes or label scores to give for each, at least 1; all when the model has fewer.
             batch_size: How many go through the network at once, at least 1.
             names: What to call the pictures; by default a file's path, and ``image <i>`` for one in memory.
@@ -104,13 +106,13 @@ class ImagePredictor(ABC):
             One prediction a picture, in order.
 
         Raises:
-            DataError: A picture cannot be read; the message names it.
+            DataError: A picture cannot be read, or is no picture; the message names it.
             DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
         """
         tta = self.tta if tta is None else tta
         self._check_arguments(topk, batch_size, threshold, tta)
         views = views_of(self.preprocessing, self.flip, tta)
-        pictures = _as_list(images)
+        pictures = list_pictures(images)
         named = list(zip(names or [_name(i, picture) for i, picture in enumerate(pictures)], pictures, strict=True))
         workers = max(1, min(_MAX_READERS, int(cpu_settings().threads)))
         predictions: list[Prediction] = []
@@ -141,13 +143,7 @@ class ImagePredictor(ABC):
         return name, np.stack([view.apply(pixels) for view in views])
 
     def _pixels(self, name: str, picture: Picture) -> Pixels:
-        if isinstance(picture, (str, Path)):
-            return read_image(picture, self.channels)
-        pixels = _fitting(picture, self.channels)
-        if pixels is None:
-            wanted = f"{'RGB ' if self.channels == RGB else ''}uint8 [H, W, {self.channels}]"
-            raise DataError(f"{name}: expected {wanted}, not {picture.dtype} {list(picture.shape)}")
-        return pixels
+        return as_pixels(name, picture, self.channels)
 
     def _predict_batch(self, batch: Sequence[_Ready], topk: int, threshold: float) -> Iterator[Prediction]:
         outputs = self.outputs(np.concatenate([views for _, views in batch]), len(batch))
@@ -163,22 +159,6 @@ class ImagePredictor(ABC):
             raise DeployError(
                 f"expected images [N, {self.channels}, {side}, {side}] with N at least 1, not {list(images.shape)}"
             )
-
-
-def _fitting(picture: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8] | None:
-    """A picture in memory with so many channels; None when it is none."""
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
-        return None
-    try:
-        return fit_channels(picture, channels)
-    except ValueError:
-        return None
-
-
-def _as_list(images: Sequence[Picture] | Picture) -> list[Any]:
-    if isinstance(images, (str, Path)) or (isinstance(images, np.ndarray) and images.ndim in (2, 3)):
-        return [images]
-    return list(images)
 
 
 def _name(index: int, picture: Picture) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy.typing as npt
 import paddle
 
 from toolkit.deploy.image_predictor import ImagePredictor
-from toolkit.deploy.manifest import Manifest
+from toolkit.deploy.manifest import MANIFEST_NAME, Manifest
+from toolkit.engine import RunFolder, RunResult
 from toolkit.errors import DeployError
 from toolkit.inference import InferenceSession
 from toolkit.runtime import cpu_settings, select_device
@@ -25,7 +27,7 @@ class Predictor(ImagePredictor):
     make one predictor a thread or process.
 
     Args:
-        folder: What ``export_model`` wrote.
+        folder: A run's folder, what ``Trainer.fit`` returned, or what ``export_model`` wrote.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
         threads: CPU threads of the network; by default the toolkit's setting (``OMP_NUM_THREADS``).
 
@@ -36,17 +38,20 @@ class Predictor(ImagePredictor):
         manifest: Everything that ``inference.yml`` says.
 
     Raises:
-        DeployError: The folder is no exported model, is damaged, or was written by a newer Paddle.
+        DeployError: The folder is no exported model, is one of a run that has none yet, is damaged, or was written by a
+            newer Paddle.
         DeviceError: The device is not there.
 
     Example:
-        >>> predictor = Predictor("runs/birds/inference")  # doctest: +SKIP
+        >>> predictor = Predictor("runs/birds")  # doctest: +SKIP
         >>> predictor.predict(["photo.jpg"], topk=3)[0].label  # doctest: +SKIP
         ['Sayornis', 'Pewee', 'Flycatcher']
     """
 
-    def __init__(self, folder: str | Path, *, device: str = "auto", threads: int | None = None) -> None:
-        self.folder = Path(folder)
+    def __init__(
+        self, folder: str | Path | RunFolder | RunResult, *, device: str = "auto", threads: int | None = None
+    ) -> None:
+        self.folder = _exported(folder)
         self.manifest = Manifest.read(self.folder)
         facts = self.manifest
         super().__init__(facts.labels, facts.pipeline(self.folder), facts.task, facts.flip, facts.tta)
@@ -74,3 +79,24 @@ class Predictor(ImagePredictor):
             names = f"{len(self.classes)} {TASKS[self.task].outputs} names"
             raise DeployError(f"{self.folder}: the model has {result.shape[1]} outputs for {names}")
         return result
+
+
+def _exported(given: str | Path | RunFolder | RunResult) -> Path:
+    """The folder of the exported model that is meant.
+
+    Raises:
+        DeployError: It is a run without one.
+    """
+    if isinstance(given, RunResult):
+        given = given.inference or given.folder
+    path = given.path if isinstance(given, RunFolder) else Path(given).expanduser()
+    run = RunFolder(path)
+    if (path / MANIFEST_NAME).is_file() or not run.config.is_file():
+        return path
+    if (run.inference / MANIFEST_NAME).is_file():
+        return run.inference
+    command = f"export it: python tools/export.py -c {shlex.quote(str(run.config))}"
+    raise DeployError(
+        f"{path} is a run that has no exported model yet",
+        hint=command if run.best.is_file() else f"finish its training: {run.resume_command}",
+    )

@@ -61,6 +61,8 @@ def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decis
     cache, augment = job.config.cache, job.plan.augment
     if not phase.frozen or cache.enabled is False:
         return Decision(False)
+    if changed := [stage.name for index, stage in enumerate(job.stages) if index in job.network.by_hand.stages]:
+        return Decision(False, reason=f"feature cache: off, as {', '.join(changed[:3])} was changed by hand")
     if job.mixing or (augment != "none" and cache.views is None):
         return _as_they_come(job, phase, later, *_never_the_same(job))
     views = cache.views or 0 if augment != "none" else 0

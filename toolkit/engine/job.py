@@ -37,7 +37,7 @@ from toolkit.transfer import DenseHead, PhasePlan, Plan, resolve_plan
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights
 from toolkit.zoo.head import LinearHead
 
-__all__ = ["Job", "build_job", "source_run"]
+__all__ = ["Job", "build_job", "dense_head", "plan_of", "source_run"]
 
 _RGB = 3
 _FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best
@@ -64,6 +64,9 @@ class Job:
         l2_sp: What pulls the backbone's weights to the pretrained ones, where something does.
         lr_search: How the learning rate was found, where ``train.lr`` was ``auto`` (see ``settle_rates``).
         advice: What the advisor said, where ``transfer.preset`` was ``auto``.
+        all_stages: Those of the uncut network, for which a plan is resolved.
+        own_plan: The plan of the config, by ``plan_of``.
+        by_hand: A line on each thing that was changed by hand after the job was built.
     """
 
     config: Config
@@ -81,11 +84,21 @@ class Job:
     l2_sp: L2SP | None = None
     lr_search: Mapping[str, Any] | None = None
     advice: Mapping[str, Any] | None = None
+    all_stages: tuple[StageInfo, ...] = ()
+    own_plan: Plan | None = None
+    by_hand: tuple[str, ...] = ()
 
     @property
     def head_parameters(self) -> int:
         """Number of weights of the head."""
         return sum(prod(parameter.shape) for parameter in self.network.head_parameters().values())
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Number of weights of stages and head that move now."""
+        backbone = (self.network.stage_parameters(index) for index in range(len(self.stages)))
+        weights = (weight for each in (*backbone, self.network.head_parameters()) for weight in each.values())
+        return sum(prod(weight.shape) for weight in weights if not weight.stop_gradient)
 
     def in_phase(self, phase: PhasePlan) -> Job:
         """The same job with the augmentation of one phase."""
@@ -162,17 +175,18 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         task=config.task,
     )
     stages = tuple(new().describe(preprocessing.image_size))
-    plan = _plan(config, stages)  # whatever is wrong with it is said before weights are read
+    plan = plan_of(config, stages)  # whatever is wrong with it is said before weights are read
     pretrained = _pretrained(config) if plan.pretrained and weights is None else False
     if weights is None:
         _check_start(plan, pretrained)
     seed_everything(config.seed)
     network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
-    plan = _plan(config, stages, _dense_head(network))
+    plan = plan_of(config, stages, dense_head(network))
     network.keep_statistics(plan.batch_norm == "frozen")
     objective = _objective(config, data, network)
     if weights is not None:
         load_weights(network, weights)
+    network.set_frozen(plan.phases[0].frozen)  # so that what is frozen or not by hand from here on can be seen
     return Job(
         config,
         data,
@@ -187,16 +201,19 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         PictureCache() if config.data.cache_images == "memory" else None,
         _mixing(config, data),
         L2SP(network, config.train.l2_sp) if config.train.l2_sp and weights is None else None,
+        all_stages=stages,
+        own_plan=plan,
     )
 
 
-def _plan(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
+def plan_of(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
+    """The plan that a config asks for; arguments as for ``resolve_plan``."""
     random = config.model.pretrained is False
     plan = resolve_plan(config.transfer, config.train, stages, config.task, head, pretrained=not random)
     return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
 
 
-def _dense_head(network: StagedNetwork) -> DenseHead | None:
+def dense_head(network: StagedNetwork) -> DenseHead | None:
     """The head, where it is one dense layer that standardises its features."""
     dense = isinstance(network.standardising_head, LinearHead)
     return DenseHead(network.feature_width, network.num_classes) if dense else None

@@ -86,7 +86,7 @@ def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> Ran
 
 def _test_network(job: Job, phase: PhasePlan, steps: int) -> RangeCurve:
     """The rate of everything, each stage with its part of it."""
-    job.network.freeze(phase.frozen)
+    job.network.set_frozen(phase.frozen)
     batches, entry = phase_batches(job, phase, _some(job, steps), training=True)
     training, stream = ShortTraining(job, phase, entry), endless(batches)
     return _rising("network", phase.lr, steps, lambda rate: training.step(next(stream), rate))
@@ -98,7 +98,7 @@ def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
     first = job.plan.phases[0]
     lr = first.lr if first.frozen == stages else spec_of(job.config.transfer).head_lr.of(job.plan.optimizer)
     phase = PhasePlan("head", steps, stages, lr, (0.0,) * stages, augment="none")
-    job.network.freeze(stages)
+    job.network.set_frozen(stages)
     batches, entry = phase_batches(job, phase, _some(job, steps), training=True)
     standardise_as_planned(job, phase, batches, entry)
     fresh = {key: value.numpy().copy() for key, value in job.network.state_dict().items()}
@@ -117,7 +117,7 @@ def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
 
 def _test_backbone(job: Job, last: PhasePlan, head_lr: float, steps: int) -> RangeCurve:
     """The rate of the top stage rises; those below keep their part of it, and the head its own rate."""
-    job.network.freeze(last.frozen)
+    job.network.set_frozen(last.frozen)
     top = last.multipliers[-1]
     shares = [multiplier / top for multiplier in last.multipliers]
     batches, entry = phase_batches(job, last, _some(job, steps), training=True)

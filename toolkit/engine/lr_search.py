@@ -208,7 +208,7 @@ def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
     heads = [each for each in before if each.frozen == len(job.stages)]
     if not heads or phase.frozen == len(job.stages):
         return
-    job.network.freeze(heads[0].frozen)
+    job.network.set_frozen(heads[0].frozen)
     batches, entry = phase_batches(job, heads[0], fit, training=True, used=len(job.data.train))
     standardise_as_planned(job, heads[0], batches, entry)
     steps = min(_HEAD_STEPS, sum(each.epochs for each in heads) * len(batches))
@@ -217,7 +217,7 @@ def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
 
 def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) -> tuple[RateTrial, ...]:
     network, used = job.network, len(job.data.train)
-    network.freeze(phase.frozen)
+    network.set_frozen(phase.frozen)
     batches, entry = phase_batches(job, phase, fit, training=True, used=used)
     standardise_as_planned(job, phase, batches, entry)
     start = {key: value.numpy().copy() for key, value in network.state_dict().items()}

@@ -1,19 +1,54 @@
-"""The proof that what is frozen did not move: weights and statistics are compared by their digests."""
+"""The proof that what is frozen did not move, and that the rest did: arrays are compared by their digests."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from toolkit.console import warn
+from toolkit.engine.by_hand import heed_callbacks
+from toolkit.engine.job import Job
+from toolkit.engine.state import TrainingState
 from toolkit.errors import TrainingError
 from toolkit.transfer import PhasePlan, fingerprint, moved
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["frozen_digests", "prove_unmoved"]
+__all__ = ["PhaseProof", "frozen_digests", "prove_moved", "prove_unmoved"]
+
+_MOST_NAMED = 3
+
+
+class PhaseProof:
+    """What of a network moves in a phase, from its beginning to its end.
+
+    Args:
+        job: The job as the phase begins; its network is frozen already.
+        phase: The phase.
+        state: Notes what moves, and takes the results.
+        resumed: The phase goes on: the state knows what it began with.
+    """
+
+    def __init__(self, job: Job, phase: PhasePlan, state: TrainingState, *, resumed: bool) -> None:
+        self._job, self._phase = job, phase
+        self._frozen = frozen_digests(job.network, phase.frozen)
+        if not resumed:
+            state.begun, state.largest_lr = fingerprint(job.network.trainable()), 0.0
+
+    def end(self, state: TrainingState) -> None:
+        """Compare, and put what was found into the state.
+
+        Raises:
+            TrainingError: See ``prove_unmoved`` and ``prove_moved``.
+        """
+        heed_callbacks(self._job)
+        state.proof.append(prove_unmoved(self._job.network, self._phase, self._frozen))
+        state.trained.append(prove_moved(self._job.network, self._phase, state))
+        state.begun = {}
 
 
 def frozen_digests(network: StagedNetwork, frozen: int) -> dict[str, str]:
-    """A digest of each array of the first ``frozen`` stages, by state-dict key."""
-    return fingerprint({key: value for i in range(frozen) for key, value in network.stage_state(i).items()})
+    """A digest of each array of the first ``frozen`` stages and of what is held by hand, by state-dict key."""
+    stages = {key: value for i in range(frozen) for key, value in network.stage_state(i).items()}
+    return fingerprint(stages | network.held_state())
 
 
 def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, str]) -> dict[str, Any]:
@@ -30,10 +65,41 @@ def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, st
     Raises:
         TrainingError: Something moved.
     """
-    changed = moved(before, frozen_digests(network, phase.frozen))
+    after = frozen_digests(network, phase.frozen)
+    changed = moved(before, {key: value for key, value in after.items() if key in before})
     if changed:
         raise TrainingError(
             f"{len(changed)} arrays of frozen stages moved in phase {phase.name}: {', '.join(changed[:3])}",
             hint="a callback or custom code must have changed them",
         )
     return {"phase": phase.name, "frozen_stages": phase.frozen, "arrays_checked": len(before), "moved": changed}
+
+
+def prove_moved(network: StagedNetwork, phase: PhasePlan, state: TrainingState) -> dict[str, Any]:
+    """Compare the weights that are trained with what they were; one line names those that did not move at all.
+
+    Nothing is compared where no step was made with a rate above 0, as where the head is solved.
+
+    Args:
+        network: After the phase.
+        phase: Which.
+        state: Says what moves was when the phase began.
+
+    Returns:
+        What was checked, for the record.
+
+    Raises:
+        TrainingError: Nothing has moved.
+    """
+    after = fingerprint(network.trainable()) if state.largest_lr > 0 else {}
+    checked = sorted(after.keys() & state.begun.keys())
+    unmoved = [key for key in checked if after[key] == state.begun[key]]
+    if unmoved and len(unmoved) == len(checked):
+        raise TrainingError(
+            f"nothing was trained in phase {phase.name}: all {len(checked)} arrays that should move are what they were",
+            hint="the loss does not depend on them, their gradients are 0, or the learning rate is far too small",
+        )
+    if unmoved:
+        named = ", ".join(unmoved[:_MOST_NAMED]) + (", ..." if len(unmoved) > _MOST_NAMED else "")
+        warn(f"{len(unmoved)} of {len(checked)} arrays that should learn did not move in phase {phase.name}: {named}")
+    return {"phase": phase.name, "arrays_checked": len(checked), "unmoved": unmoved}

@@ -27,7 +27,7 @@ from toolkit.errors import TrainingError
 from toolkit.runtime import versions
 from toolkit.zoo import read_weights
 
-__all__ = ["describe_run", "finish_record", "make_result", "model_facts", "recorded_result"]
+__all__ = ["describe_run", "finish_record", "make_result", "model_facts", "now", "recorded_result"]
 
 _MOST_EXAMPLES = 64
 
@@ -42,8 +42,8 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
     """
     return {
         "name": job.config.name,
-        "started": earlier.get("started") or _now(),
-        "resumed": [*earlier.get("resumed", ()), *([{"at": _now(), "after_epoch": state.epoch}] if earlier else [])],
+        "started": earlier.get("started") or now(),
+        "resumed": [*earlier.get("resumed", ()), *([{"at": now(), "after_epoch": state.epoch}] if earlier else [])],
         "finished": None,
         "seed": job.config.seed,
         "device": job.device,
@@ -69,6 +69,7 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
         "plan": asdict(job.plan),
         **({} if job.lr_search is None else {"lr_search": dict(job.lr_search)}),
         **({} if job.advice is None else {"advice": dict(job.advice)}),
+        **({"by_hand": list(job.by_hand)} if job.by_hand else {}),
         **({} if state.solved is None else {"solver": state.solved}),
         "ancestry": list(job.ancestry),
     }
@@ -91,13 +92,14 @@ def _examples(job: Job) -> list[str]:
 
 def finish_record(record: dict[str, Any], state: TrainingState, result: RunResult) -> dict[str, Any]:
     """The record with what came out."""
-    return {**record, "finished": _now(), "frozen_proof": state.proof, "result": result.to_json()}
+    proofs = {"frozen_proof": state.proof, "trained_proof": state.trained}
+    return {**record, "finished": now(), **proofs, "result": result.to_json()}
 
 
 def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
     """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
-    frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
-    total = sum(stage.parameters for stage in job.stages) + job.head_parameters
+    job.network.set_frozen(job.plan.phases[-1].frozen)
+    total, trainable = sum(stage.parameters for stage in job.stages) + job.head_parameters, job.trainable_parameters
     job.network.set_state_dict(read_weights(folder.best))
     test = outputs = None
     if job.data.test:
@@ -110,7 +112,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         last=state.last or {},
         test=test,
         seconds=state.seconds,
-        parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
+        parameters={"total": total, "trainable": trainable, "frozen": total - trainable},
         test_outputs=outputs,
     )
 
@@ -137,7 +139,8 @@ def recorded_result(job: Job, folder: RunFolder) -> RunResult:
     )
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as records have it (UTC, ISO 8601)."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,10 @@ class RunResult:
         test: The best epoch's metrics on the test images, where the data set has a split for that.
         seconds: Wall time of training, over all sittings.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
+        comparison: A ``Comparison`` for each preset that was trained beside it (``transfer.compare``).
+        inference: Folder of the exported model; None: not exported.
+        examples: Predictions of the exported model, each with its truth.
+        report: ``report.html``; None: not written.
         test_outputs: The best epoch's outputs for the test images, in their order, ``[N, C]``; not in ``to_json``.
     """
 
@@ -33,6 +38,10 @@ class RunResult:
     test: dict[str, float] | None
     seconds: float
     parameters: dict[str, int] = field(default_factory=dict)
+    comparison: tuple[Any, ...] = ()
+    inference: Path | None = None
+    examples: tuple[dict[str, Any], ...] = ()
+    report: Path | None = None
     test_outputs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -40,4 +49,8 @@ class RunResult:
         result: dict[str, Any] = {"run_dir": str(self.folder.path), "best": self.best, "last": self.last}
         if self.test is not None:
             result["test"] = self.test
-        return {**result, "seconds": round(self.seconds, 3), "parameters": self.parameters}
+        result.update(seconds=round(self.seconds, 3), parameters=self.parameters)
+        if self.comparison:
+            result["comparison"] = [row.to_json() for row in self.comparison]
+        result.update({key: str(path) for key in ("inference", "report") if (path := getattr(self, key)) is not None})
+        return {**result, "examples": list(self.examples)} if self.examples else result

@@ -70,6 +70,7 @@ class RunFolder:
         self.last = path / "checkpoints" / "last.safetensors"
         self.previous = path / "checkpoints" / "previous.safetensors"
         self.inference = path / "inference"
+        self.report = path / "report.html"
 
     @property
     def has_checkpoint(self) -> bool:

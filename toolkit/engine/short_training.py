@@ -42,7 +42,7 @@ def borrowed(job: Job) -> Iterator[None]:
         yield
     finally:
         network.set_state_dict(before)
-        network.freeze(frozen)
+        network.set_frozen(frozen)
         network.clear_gradients()
         seed_everything(job.config.seed)
 
@@ -114,7 +114,7 @@ class ShortTraining:
 
     def __init__(self, job: Job, phase: PhasePlan, entry: int) -> None:
         self._job, self._entry = job, entry
-        job.network.freeze(phase.frozen)
+        job.network.set_frozen(phase.frozen)
         self.set_multipliers(phase.multipliers)
         train = job.config.train
         self._optimizer = make_optimizer(job.plan.optimizer, train, job.network, phase.lr)

@@ -24,8 +24,9 @@ from safetensors.numpy import save_file
 
 from toolkit.errors import TrainingError
 from toolkit.files import atomic_file, clear_os_errors
+from toolkit.transfer import Plan
 
-__all__ = ["TrainingState", "step_seed"]
+__all__ = ["TrainingState"]
 
 
 @dataclass
@@ -53,6 +54,11 @@ class TrainingState:
         epoch_seconds: Time spent in the epoch that goes on.
         averages: Arrays of callbacks that keep some, such as averaged weights.
         scaler: Loss scaling of mixed precision, if any.
+        begun: Digest of each array that moves, when the phase began.
+        largest_lr: Of the phase so far; 0 where no step was made.
+        trained: What was checked of the weights that move in finished phases.
+        held: State-dict keys of weights that are held by hand, and ``evaluating``: paths of layers that stay in
+            evaluation (``StagedNetwork.hold``).
     """
 
     phase: int = 0
@@ -75,8 +81,21 @@ class TrainingState:
     optimizer: dict[str, NDArray[Any]] = field(default_factory=dict)
     averages: dict[str, NDArray[Any]] = field(default_factory=dict)
     scaler: dict[str, Any] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+    largest_lr: float = 0.0
+    trained: list[dict[str, Any]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    evaluating: list[str] = field(default_factory=list)
 
     _ARRAYS = ("weights", "optimizer", "averages")
+
+    def position(self, plan: Plan) -> str:
+        """Where the run is in its plan, in words."""
+        if self.phase == len(plan.phases):
+            return f"after epoch {self.epoch}: its training is complete"
+        if self.step:
+            return f"in epoch {self.epoch + 1} of {plan.epochs}, after step {self.step}"
+        return f"after epoch {self.epoch} of {plan.epochs}"
 
     def save(self, path: Path, ready: Callable[[], None] | None = None) -> None:
         """Write the state, whole or not at all.
@@ -131,11 +150,6 @@ class TrainingState:
             raise TrainingError(
                 f"{path} is no checkpoint, or damaged: {' '.join(words)}", hint="start the run anew"
             ) from None
-
-
-def step_seed(seed: int, epoch: int, step: int) -> int:
-    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
 
 
 def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -23,7 +23,7 @@ from toolkit.runtime import rank, world_size
 from toolkit.zoo import StagedNetwork
 from toolkit.zoo.fast_convolutions import fast_convolutions
 
-__all__ = ["Stepper"]
+__all__ = ["Stepper", "step_seed"]
 
 
 class Stepper:
@@ -157,6 +157,11 @@ class Stepper:
         self.parts = min(size, 2 * self.parts)
         paddle.device.cuda.empty_cache()
         info(f"out of memory: batches of {size} images are computed in {self.parts} parts from here on")
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
 
 
 def _out_of_memory(error: BaseException) -> bool:

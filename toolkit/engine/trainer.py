@@ -15,6 +15,7 @@ from toolkit.config import Config
 from toolkit.console import info, show, warn
 from toolkit.data import Batch
 from toolkit.data.summary import data_table
+from toolkit.engine.by_hand import adopt, check_network, heed_callbacks, put_back
 from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
 from toolkit.engine.distributed import begin, single_model, sums
 from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
@@ -24,15 +25,15 @@ from toolkit.engine.lr_search import settle_rates
 from toolkit.engine.opening import first_step, open_run
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
-from toolkit.engine.proof import frozen_digests, prove_unmoved
+from toolkit.engine.proof import PhaseProof
 from toolkit.engine.record import describe_run, finish_record, make_result, model_facts, recorded_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
 from toolkit.engine.signals import StopTraining, resumable, stop_requests
 from toolkit.engine.solve import check_solver, solve_phase
 from toolkit.engine.standardise import standardise
-from toolkit.engine.state import TrainingState, step_seed
-from toolkit.engine.stepper import Stepper
+from toolkit.engine.state import TrainingState
+from toolkit.engine.stepper import Stepper, step_seed
 from toolkit.engine.validate import validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
 from toolkit.runtime import seed_everything, world_size
@@ -58,6 +59,7 @@ class Trainer:
     """
 
     def __init__(self, job: Job, callbacks: Sequence[paddle.callbacks.Callback] = ()) -> None:
+        check_network(job)
         self.job = job
         self._more_callbacks = tuple(callbacks)
         network, size = job.network, job.preprocessing.image_size
@@ -100,7 +102,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_rates(self.job, resume)
+        job = self.job = settle_rates(adopt(self.job), resume)
         check_solver(job)
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
@@ -109,6 +111,7 @@ class Trainer:
         opened = open_run(job, resume)
         self.folder = opened.folder
         try:
+            self.was_complete = opened.complete
             if opened.complete:
                 return recorded_result(job, self.folder)
             with stop_requests() as self._request:
@@ -136,25 +139,18 @@ class Trainer:
             job.network.freeze([*job.plan.phases, job.plan.phases[-1]][state.phase].frozen)
             self._keeper.keep(state)
             self._go_back()
-            info(f"resuming {folder.path} {self._position()}")
+            info(f"resuming {folder.path} {self.state.position(self.job.plan)}")
         else:
+            self.state = TrainingState()
             show(plan_table(job.plan, job.stages, job.head_parameters))
         folder.write_record(describe_run(job, self.state, folder.read_record() if resumed else {}))
         if not resumed:
             self._keep(write=True)
 
-    def _position(self) -> str:
-        state, epochs = self.state, self.job.plan.epochs
-        if state.phase == len(self.job.plan.phases):
-            return f"after epoch {state.epoch}: its training is complete"
-        if state.step:
-            return f"in epoch {state.epoch + 1} of {epochs}, after step {state.step}"
-        return f"after epoch {state.epoch} of {epochs}"
-
     def _go_back(self) -> None:
         """Make everything what it was when the state that is kept was taken."""
         self.state, self._settled = self._keeper.back(), None
-        self.job.network.set_state_dict(self.state.weights)
+        put_back(self.job.network, self.state)
         self.folder.keep_metrics_until(self.state.epoch)
         self._callbacks.restore(self.state.callbacks, self.state.averages)
 
@@ -169,7 +165,7 @@ class Trainer:
         except StopTraining as stop:
             self._keep(write=True)
             raise Interrupted(
-                f"{stop.signal_name}: stopped; {self.folder.last} was written {self._position()}",
+                f"{stop.signal_name}: stopped; {self.folder.last} was written {self.state.position(self.job.plan)}",
                 hint=f"go on with: {self.folder.resume_command}",
             ) from None
         except Exception:
@@ -189,12 +185,13 @@ class Trainer:
                 self._leave_phase()
                 self._keeper.kept.lr_scale *= 0.5
                 self._go_back()
-                warn(f"{error.message}; going on {self._position()} with half the learning rate")
+                warn(f"{error.message}; going on {self.state.position(self.job.plan)} with half the learning rate")
                 self._callbacks.call("on_train_begin")
 
     def _run_phase(self, phase: PhasePlan) -> None:
         job, state, network = self.job, self.state, self.job.network
-        network.freeze(phase.frozen)
+        heed_callbacks(job)
+        network.set_frozen(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         inputs = prepare_inputs(job, phase, job.plan.phases[state.phase + 1 :], self._stop_if_asked)
         resumed = bool(state.phase_epoch or state.step)
@@ -209,7 +206,7 @@ class Trainer:
             restore_optimizer(optimizer, network, state.optimizer)
             self._stepper.restore(state.scaler)
         self._rate.scale = state.lr_scale
-        before = frozen_digests(network, phase.frozen)
+        proof = PhaseProof(job, phase, state, resumed=resumed)
         self.model.stop_training = resumed and state.stopping
         begun = {"steps": len(inputs.training), "done": state.phase_epoch, "entry": inputs.entry}
         self._callbacks.start_phase(state.phase, job.stages, **begun, resumed=resumed)
@@ -217,7 +214,7 @@ class Trainer:
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(inputs, phase)
         self._callbacks.end_phase()
-        state.proof.append(prove_unmoved(network, phase, before))
+        proof.end(state)
         self._end_phase()
 
     def _end_phase(self) -> None:
@@ -238,6 +235,7 @@ class Trainer:
         assert rate is not None
         training, validation = inputs.training, inputs.validation
         call("on_epoch_begin", state.epoch)
+        heed_callbacks(self.job)
         if phase.solver == "exact":
             train, state.solved = solve_phase(self.job, training, validation, self._stop_if_asked)
             self.folder.write_record({**self.folder.read_record(), "solver": state.solved})
@@ -275,6 +273,7 @@ class Trainer:
             step = state.step
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
+            state.largest_lr = max(state.largest_lr, rate.value)
             seed_everything(step_seed(self.job.config.seed, state.epoch, step))
             found, count, asked = stepper.step(batch, self._request.asked, self._callbacks.watch(step))
             state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
@@ -314,7 +313,7 @@ class Trainer:
             where = f"{self.folder.last} could not be written once more" if self.folder.has_checkpoint else ""
         else:
             self.state = self._keeper.back()
-            where = f"{self.folder.last} was written {self._position()}"
+            where = f"{self.folder.last} was written {self.state.position(self.job.plan)}"
         if where:
             info(f"{where}; when the error is mended, go on with: {self.folder.resume_command}")
 
@@ -326,7 +325,8 @@ class Trainer:
         """Take everything as it stands now; write it too, if that is due."""
         state, rate = self.state, self._rate
         state.planned, state.stopping = self.job.plan.epochs, bool(self.model.stop_training)
-        state.weights = self._weights()
+        state.weights, by_hand = self._weights(), self.job.network.by_hand
+        state.held, state.evaluating = sorted(by_hand.held), sorted(by_hand.evaluating)
         if rate is not None and self._stepper is not None:
             rate.note_changes()
             state.lr_scale = rate.scale

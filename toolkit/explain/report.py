@@ -132,6 +132,7 @@ def _how(job: Job, record: dict[str, Any], parameters: dict[str, int]) -> list[t
         ("training", f"{job.plan.epochs} epochs planned, {', '.join(words)}"),
     ]
     rows += _solved(record.get("solver"), job.objective.task)
+    rows += [("changed by hand", line) for line in record.get("by_hand", ())]
     if parameters:
         rows.append(("weights trained", f"{parameters['trainable']:,} of {parameters['total']:,}"))
     return rows

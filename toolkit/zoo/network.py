@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from math import prod
 
 import paddle
@@ -13,30 +14,26 @@ from paddle import Tensor, nn
 from toolkit.errors import NetworkError
 from toolkit.stage import StageInfo
 from toolkit.zoo.auxiliary import BoundAuxiliary
+from toolkit.zoo.by_hand import remember
 from toolkit.zoo.head import LinearHead
+from toolkit.zoo.moving import Moving
 from toolkit.zoo.naming import resolve_stage
 from toolkit.zoo.pooling import Pooling
 from toolkit.zoo.running import evaluating, run
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.standardising import StandardisingHead
-from toolkit.zoo.steps import BoundStage, place_at
+from toolkit.zoo.steps import BoundStage, Thing, place_at, swapped
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS, synchronise
 
 __all__ = ["StagedNetwork"]
-
-
-def _switch_tracer(training: bool) -> None:
-    """What ``Layer.train`` and ``Layer.eval`` set for the whole process, besides the modes of layers."""
-    empty = nn.Layer()
-    empty.train() if training else empty.eval()
 
 
 def _layers(part: BoundStage) -> list[nn.Layer]:
     return [layer for top in part.layers.values() for layer in top.sublayers(include_self=True)]
 
 
-class StagedNetwork(nn.Layer):
+class StagedNetwork(Moving):
     """A network of the zoo.
 
     The sublayers are the original network's under their own names, so that state-dict keys are the original's.
@@ -78,19 +75,11 @@ class StagedNetwork(nn.Layer):
         self._pooling = pooling
         self._auxiliary = tuple(auxiliary)
         self._start = 0
-        self._frozen = 0
-        self._keeps_statistics = False
-        self._modes: list[tuple[nn.Layer, bool]] | None = None
-        self._all_parameters: list[Tensor] = []
         for part in (*self._stages, top, *(one.branch for one in auxiliary)):
             for path, thing in (*part.layers.items(), *part.parameters.items()):
                 place_at(self, path, thing)
         self.left_out = original_keys - frozenset(self.state_dict())
-
-    @property
-    def frozen(self) -> int:
-        """Number of frozen stages."""
-        return self._frozen
+        self.known = remember(self)
 
     @property
     def entry(self) -> int:
@@ -123,7 +112,7 @@ class StagedNetwork(nn.Layer):
         return tuple(one.spec.weight for one in self._learning_auxiliary())
 
     def _learning_auxiliary(self) -> tuple[BoundAuxiliary, ...]:
-        return tuple(one for one in self._auxiliary if one.stage > max(self._frozen, self._start))
+        return tuple(one for one in self._auxiliary if one.stage > max(self.frozen, self._start))
 
     def features(self, x: Tensor, k: int, start: int = 0) -> Tensor:
         """The activation after the first ``k`` stages; for 0 the input itself.
@@ -180,21 +169,40 @@ class StagedNetwork(nn.Layer):
         finally:
             self._start = 0
 
-    def freeze(self, k: int | str) -> None:
-        """Freeze the first ``k`` stages (or up to and with a named one) and unfreeze the rest.
+    def parts(self) -> Iterator[tuple[int | None, BoundStage]]:
+        """Stages, auxiliary classifiers and the head, each with its position; the head's is None."""
+        yield from enumerate([*self._stages, *(one.branch for one in self._auxiliary)])
+        yield None, self._top
 
-        The head is never frozen; an auxiliary classifier is, with the stage that it reads. Later calls replace
-        earlier ones.
+    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Thing]) -> None:
+        """Put a part in the place of what it was.
 
-        Raises:
-            NetworkError: There are not so many stages.
+        Args:
+            index: Position of the part, see ``parts``.
+            part: What it is now.
+            swap: ``id`` of what it ran before -> what it runs now, see ``swapped``.
         """
-        self._frozen = self.resolve(k)
-        for part, frozen in self._parts():
-            for parameter in part.weights.values():
-                parameter.stop_gradient = frozen
-        self._modes = None
-        self._set_modes(self.training)
+        stages = len(self._stages)
+        if index is None:
+            self._top = part
+            self._pooling = replace(self._pooling, steps=tuple(swapped(step, swap) for step in self._pooling.steps))
+        elif index < stages:
+            self._stages = (*self._stages[:index], part, *self._stages[index + 1 :])
+        else:
+            one = replace(self._auxiliary[index - stages], branch=part)
+            self._auxiliary = (*self._auxiliary[: index - stages], one, *self._auxiliary[index - stages + 1 :])
+        self.forget_modes()
+
+    def levels(self) -> Iterator[tuple[BoundStage, int]]:
+        """See ``Moving``."""
+        yield from ((stage, count) for count, stage in enumerate(self._stages, 1))
+        yield from ((one.branch, one.stage) for one in self._auxiliary)
+        yield self._top, len(self._stages) + 1
+
+    @property
+    def learned_pooling(self) -> nn.Layer | None:
+        """The layer of the pooling that has something to learn."""
+        return self._pooling.layer
 
     def synchronise_batch_norm(self) -> int:
         """Let BatchNorm layers in training take their statistics over the batches of all GPUs that train together.
@@ -203,64 +211,6 @@ class StagedNetwork(nn.Layer):
             Number of BatchNorm layers.
         """
         return synchronise(self)
-
-    def keep_statistics(self, keep: bool) -> None:
-        """Let BatchNorm normalise by the statistics that it has, in stages that move too; or by those of each batch.
-
-        Statistics of a few new images are worse than those of pretraining, and a network whose BatchNorm takes the
-        former in training and their running mean in evaluation is another network there (Keras' guide to
-        fine-tuning keeps them for that reason). Weights of these layers learn either way.
-
-        Args:
-            keep: Keep them, until it is said otherwise; ``freeze`` changes nothing of that.
-        """
-        self._keeps_statistics, self._modes = keep, None
-        self._set_modes(self.training)
-
-    def _parts(self) -> Iterator[tuple[BoundStage, bool]]:
-        """Stages and auxiliary classifiers, and whether each is frozen."""
-        for count, stage in enumerate(self._stages, 1):
-            yield stage, count <= self._frozen
-        for one in self._auxiliary:
-            yield one.branch, one.stage <= self._frozen
-
-    def train(self, mode: bool = True) -> StagedNetwork:
-        """Training mode, except for frozen stages: their BatchNorm statistics and dropout stay as in evaluation.
-
-        BatchNorm layers stay in evaluation in all stages where the network keeps statistics.
-
-        ``paddle.Model`` calls this before every batch. Paddle's own walks through all sublayers each time, which
-        takes longer than a step of a head; here the walk is made once for each freezing.
-        """
-        _switch_tracer(mode)
-        self._set_modes(mode)
-        return self
-
-    def _set_modes(self, training: bool) -> None:
-        for layer, still in self._all_modes():
-            layer.__dict__["training"] = training and not still
-
-    def eval(self) -> StagedNetwork:
-        """Evaluation mode."""
-        return self.train(False)
-
-    def clear_gradients(self, set_to_zero: bool = True) -> None:
-        """Forget the gradients of what is trained; see ``train`` for why this is not Paddle's own."""
-        self._all_modes()
-        for parameter in self._all_parameters:
-            if not parameter.stop_gradient:
-                parameter.clear_gradient()
-
-    def _all_modes(self) -> list[tuple[nn.Layer, bool]]:
-        """Every sublayer, and whether it stays in evaluation; made anew by ``freeze`` and ``keep_statistics``."""
-        if self._modes is None:
-            still = {id(layer) for part, frozen in self._parts() if frozen for layer in part.sublayers()}
-            kinds = BATCH_NORMS if self._keeps_statistics else ()
-            self._modes = [
-                (layer, id(layer) in still or isinstance(layer, kinds)) for layer in self.sublayers(include_self=True)
-            ]
-            self._all_parameters = self.parameters()
-        return self._modes
 
     def resolve(self, stage: int | str) -> int:
         """Number of stages up to and with the one meant; see ``resolve_stage``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import paddle
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from paddle import Tensor, nn
 
 from toolkit.errors import NetworkError
@@ -24,6 +24,7 @@ class StandardisingHead(nn.Layer):
     weights; 0 and 1 leave the features as they are, to the bit.
     """
 
+    _start: NDArray[np.float32]
     standardises: bool = False
     """Whether it has the buffers: heads inside of heads, and those of auxiliary classifiers, have none."""
 
@@ -34,12 +35,14 @@ class StandardisingHead(nn.Layer):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it has learned nothing yet: biases start as zeros, and leave them with the first step."""
-        return not self.first_layer.bias.numpy().any()
+        """Whether it has learned nothing and nobody has set its weights: biases are zeros, weights as they began."""
+        layer = self.first_layer
+        return not layer.bias.numpy().any() and np.array_equal(layer.weight.numpy(), self._start)
 
     def keep_feature_statistics(self, width: int) -> None:
         """Make the buffers, for so many features."""
         self.standardises = True
+        self._start = self.first_layer.weight.numpy().copy()
         self.register_buffer("feature_mean", paddle.zeros([width]))
         self.register_buffer("feature_scale", paddle.ones([1]))
 

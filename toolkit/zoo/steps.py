@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeAlias
 
 from paddle import Tensor, nn
 
 from toolkit.zoo.functions import FUNCTIONS
 from toolkit.zoo.spec import Stage
 
-__all__ = ["FUNCTIONS", "BoundStage", "Step", "bind_stage", "expand_stages", "layer_at", "place_at"]
+__all__ = [
+    "FUNCTIONS",
+    "BoundStage",
+    "Step",
+    "Thing",
+    "bind_stage",
+    "expand_stages",
+    "layer_at",
+    "learnable",
+    "place_at",
+    "swapped",
+]
 
 Step = Callable[[Tensor], Tensor]
+Thing: TypeAlias = "nn.Layer | Tensor"
+"""What a step names: a sublayer, or a parameter of the network itself."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,14 +134,35 @@ def bind_stage(
         return thing
 
     calls = [_bind_step(step, find) for step in steps]
-    weights = {
-        f"{path}.{key}": parameter
-        for path, layer in layers.items()
-        for key, parameter in layer.named_parameters()
-        if not parameter.stop_gradient
-    }
-    weights |= {path: parameter for path, parameter in parameters.items() if not parameter.stop_gradient}
+    every = learnable(layers, parameters, ())
+    weights = {key: parameter for key, parameter in every.items() if not parameter.stop_gradient}
     return BoundStage(name, tuple(calls), layers, parameters, weights)
+
+
+def learnable(
+    layers: Mapping[str, nn.Layer], parameters: Mapping[str, Tensor], fixed: Collection[int]
+) -> dict[str, Tensor]:
+    """Parameters of layers and those beside them, by full state-dict key.
+
+    Args:
+        layers: By path.
+        parameters: By path.
+        fixed: ``id`` of those that are left out.
+    """
+    inside = {f"{path}.{key}": each for path, layer in layers.items() for key, each in layer.named_parameters()}
+    return {key: each for key, each in (inside | dict(parameters)).items() if id(each) not in fixed}
+
+
+def swapped(step: Step, swap: Mapping[int, Thing]) -> Step:
+    """A step with other sublayers and parameters.
+
+    Args:
+        step: Of a ``BoundStage``.
+        swap: ``id`` of what it works with -> what takes its place.
+    """
+    if isinstance(step, _BoundFunction):
+        return step.with_things(swap)
+    return swap.get(id(step), step)
 
 
 def _bind_step(step: str, find: Callable[[str], nn.Layer | Tensor]) -> Step:
@@ -151,6 +186,10 @@ class _BoundFunction(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._function(x, *self._things)
+
+    def with_things(self, swap: Mapping[int, Thing]) -> _BoundFunction:
+        """The same function with others, see ``swapped``."""
+        return _BoundFunction(self._function, [swap.get(id(thing), thing) for thing in self._things])
 
 
 def place_at(root: nn.Layer, path: str, thing: nn.Layer | Tensor) -> None:
