@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from toolkit.callbacks import Checkpoint
+from toolkit.engine.certainty import certainty_of
 from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.job import Job
@@ -59,8 +61,15 @@ def finish_record(record: dict[str, Any], state: TrainingState, result: RunResul
     return {**record, "finished": _now(), "frozen_proof": state.proof, "result": result.to_json()}
 
 
-def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
-    """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
+def make_result(job: Job, folder: RunFolder, state: TrainingState, checkpoint: Checkpoint) -> RunResult:
+    """Put the best epoch's weights into the network, and measure what the run has not measured yet.
+
+    Args:
+        job: The run's job.
+        folder: Its folder.
+        state: Where it ended.
+        checkpoint: Has chosen the best epoch.
+    """
     frozen = sum(stage.parameters for stage in job.stages[: job.network.frozen])
     total = sum(stage.parameters for stage in job.stages) + job.head_parameters
     job.network.set_state_dict(read_weights(folder.best))
@@ -77,6 +86,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         seconds=state.seconds,
         parameters={"total": total, "trainable": total - frozen, "frozen": frozen},
         test_outputs=outputs,
+        certainty=certainty_of(checkpoint, job.plan, len(job.data.val), state.epoch),
     )
 
 

@@ -24,6 +24,7 @@ class RunResult:
         test: The best epoch's metrics on the test images, where the data set has a split for that.
         seconds: Wall time of training, over all sittings.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
+        certainty: How sure the best epoch is, see ``certainty_of``; None where nothing was to be chosen.
         test_outputs: The best epoch's outputs for the test images, in their order, ``[N, C]``; not in ``to_json``.
     """
 
@@ -33,6 +34,7 @@ class RunResult:
     test: dict[str, float] | None
     seconds: float
     parameters: dict[str, int] = field(default_factory=dict)
+    certainty: dict[str, Any] | None = None
     test_outputs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -40,4 +42,6 @@ class RunResult:
         result: dict[str, Any] = {"run_dir": str(self.folder.path), "best": self.best, "last": self.last}
         if self.test is not None:
             result["test"] = self.test
+        if self.certainty is not None:
+            result["certainty"] = self.certainty
         return {**result, "seconds": round(self.seconds, 3), "parameters": self.parameters}
