@@ -34,7 +34,9 @@ def test_the_error_of_a_share_and_of_a_mean() -> None:
     assert standard_error(objective, logits[:1], labels[:1], "loss") == math.inf
 
 
-@pytest.mark.parametrize(("task", "name"), [("multilabel", "map"), ("regression", "r2"), ("classification", "macro_f1")])
+@pytest.mark.parametrize(
+    ("task", "name"), [("multilabel", "map"), ("regression", "r2"), ("classification", "macro_f1")]
+)
 def test_the_error_of_other_metrics_is_that_of_other_images(task: Any, name: str) -> None:
     """Against the spread of the metric over samples that are really drawn anew."""
     rng = np.random.default_rng(1)

@@ -29,7 +29,7 @@ from toolkit.engine.record import describe_run, finish_record, make_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
 from toolkit.engine.signals import StopTraining, resumable, stop_requests
-from toolkit.engine.solve import check_solver, solve_phase
+from toolkit.engine.solve import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
 from toolkit.engine.stepper import Stepper
@@ -99,8 +99,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_rates(self.job, resume)
-        check_solver(job)
+        job = self.job = settle_solver(settle_rates(self.job, resume))
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
         job.loader(job.data.train, training=True, shared=True)  # too few images, and

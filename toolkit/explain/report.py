@@ -142,7 +142,8 @@ def _solved(solver: Mapping[str, Any] | None, task: Task) -> list[tuple[str, str
     """How the head was solved, and what the nearest neighbours reach, as ``run.json`` has it."""
     if solver is None:
         return []
-    chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} on validation images"
+    by = "by cross-validation" if solver.get("chosen_by") == "cross-validation" else "on validation images"
+    chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} {by}"
     rows = [("exact solver", f"{chosen}, in {parts_of_time(solver['seconds'])}")]
     name = task.main.name
     near = [f"{metric_words(name, each['val'][name])} with {each['k']}" for each in solver.get("neighbours", ())]
