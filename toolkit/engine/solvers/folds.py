@@ -17,6 +17,8 @@ from toolkit.task import TaskName
 __all__ = ["HeldOut", "folds_of"]
 
 _FOLDS = 5
+_ROUGHLY = 1e-4
+"""Tolerance of fits that only tell one strength from another ten times as large."""
 _MUCH = 2 * 10**7
 """Features times outputs beyond which a single fifth is held out: so many images estimate the loss well enough."""
 
@@ -72,7 +74,7 @@ class HeldOut:
             kept, left = np.flatnonzero(~out), np.sort(held)
             rows = np.asarray(features[kept], np.float32)
             scaling = Scaling.of(rows)
-            fitter = FITTERS[task](scaling.apply(rows), labels[kept], outputs, after_fit)
+            fitter = FITTERS[task](scaling.apply(rows), labels[kept], outputs, after_fit, _ROUGHLY)
             self._folds.append((fitter, scaling.apply(np.asarray(features[left], np.float32)), labels[left]))
 
     def loss(self, regularisation: float) -> float | None:
