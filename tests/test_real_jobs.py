@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine.runs import features_of, logistic_regression
 from toolkit.config import load_config
-from toolkit.engine import RunResult, Trainer
+from toolkit.engine import RunResult, Trainer, build_job
 from toolkit.zoo import imagenet_classes
 
 pytestmark = pytest.mark.slow
@@ -133,3 +134,19 @@ def test_squeezenet_recognises_imagenet(repo: Path, weights: Callable[[str], Pat
     assert len(found) == len(classes) == 1000
     assert sum(item["label"][0] == truth for item, truth in zip(found, classes, strict=True)) >= 570
     assert sum(truth in item["label"] for item, truth in zip(found, classes, strict=True)) >= 800
+
+
+@pytest.mark.parametrize(("name", "size"), [("chest_xray", 84), ("eurosat_rgb", 50), ("steel_defects", 60)])
+def test_the_default_head_is_as_good_as_scikit_learns(
+    train: Callable[..., RunResult], assets: Path, repo: Path, weights: Callable[[str], Path], name: str, size: int
+) -> None:
+    """Within a point of logistic regression on the same features, or within the error of the validation images."""
+    own = [f"data.root={assets / 'datasets' / name}", f"data.samples_per_class={size}", "data.image_size=128"]
+    own += ["data.val_fraction=0.5", f"model.pretrained={weights('mobilenet_v2')}"]
+    result = train("small_similar", *own)
+    assert result.folder.read_record()["solver"]["solver"] == "exact"
+    job = build_job(load_config(repo / "configs" / "small_similar.yaml", own))
+    x, y, val_x, val_y = features_of(job)
+    theirs = logistic_regression(x, y).score(val_x, val_y)
+    error = (theirs * (1 - theirs) / len(val_y)) ** 0.5
+    assert result.best["top1"] >= theirs - max(0.01, error)

@@ -96,4 +96,6 @@ def _result_table(result: RunResult, task: Task) -> Table:
         label = f"{name} ({metrics['epoch']})" if "epoch" in metrics else name
         numbers = [f"{metrics[metric.name]:.4f}" for metric in task.metrics]
         table.add_row(label, *numbers)
+    if result.certainty is not None:
+        table.caption, table.caption_justify = f"best: {result.certainty['words']}", "left"
     return table

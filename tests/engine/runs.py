@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import paddle
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from toolkit.config import make_config
-from toolkit.engine import RunFolder, Trainer, TrainingState
+from toolkit.engine import Job, RunFolder, Trainer, TrainingState
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,24 @@ def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
 def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
     """Of ``metrics.jsonl``."""
     return [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def features_of(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What the head of a job reads of its training images, their labels, and the same of its validation images."""
+    found: list[np.ndarray] = []
+    job.network.eval()
+    for images in (job.data.train, job.data.val):
+        rows = []
+        with paddle.no_grad():
+            for batch in job.loader(images, training=False):
+                maps = job.network.features(paddle.to_tensor(batch.inputs), len(job.stages))
+                rows.append(job.network.pool(maps).numpy().reshape(len(batch), -1))
+        found += [np.concatenate(rows), job.loader(images, training=False).images.labels]
+    return found[0], found[1], found[2], found[3]
+
+
+def logistic_regression(x: np.ndarray, y: np.ndarray) -> Pipeline:
+    """Scikit-learn's, on standardised features, with the C that five-fold cross-validation finds best."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    grid = {"logisticregression__C": np.logspace(-5, 1, 7)}
+    return GridSearchCV(model, grid, cv=5, scoring="neg_log_loss").fit(x, y).best_estimator_

@@ -72,7 +72,7 @@ def timeless_lines(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def assert_same(one: RunResult, other: RunResult) -> None:
-    assert (one.last, one.best) == (other.last, other.best)
+    assert (one.last, one.best, one.certainty) == (other.last, other.best, other.certainty)
     expected, found = weights_of(one.folder), weights_of(other.folder)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not np.array_equal(expected[key], found[key])] == []

@@ -14,13 +14,15 @@ import paddle
 import pytest
 
 import toolkit.engine.trainer
-from tests.engine.runs import lines_of, weights_of
+from tests.engine.runs import features_of, lines_of, logistic_regression, weights_of
 from toolkit.config import Config, load_config
 from toolkit.engine import Trainer, build_job, evaluate_job
 from toolkit.engine.callbacks import CallbackFan
+from toolkit.engine.solve import settle_solver
 from toolkit.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 
 Make = Callable[..., Config]
+ONE_PHASE = {"preset": "custom", "phases": [{"epochs": 1, "freeze": "all"}]}
 
 
 class StopsItself(paddle.callbacks.Callback):
@@ -217,6 +219,59 @@ def test_a_head_that_is_solved_is_the_networks(make: Make) -> None:
     assert again["loss"] == pytest.approx(result.best["loss"], rel=1e-4)
     trained = Trainer.from_config(make(train={"epochs": 30})).fit()
     assert lines_of(result.folder)[0]["train"]["loss"] < lines_of(trained.folder)[0]["train"]["loss"]
+
+
+@pytest.mark.parametrize("preset", ["linear_probe", "small_similar", "small_different"])
+def test_a_head_alone_is_solved_by_default_as_well_as_by_scikit_learn(make: Make, preset: str) -> None:
+    data = {"classes": None, "samples_per_class": 20, "val_fraction": 0.3}
+    config = make(train={"epochs": None}, transfer={"preset": preset}, data=data)
+    job = build_job(config)
+    trainer = Trainer(job)
+    result = trainer.fit()
+    assert [(phase.solver, phase.epochs) for phase in trainer.job.plan.phases] == [("exact", 1)]
+    assert [line["epoch"] for line in lines_of(result.folder)] == [1]
+    assert any("train.solver: sgd" in note for note in trainer.job.plan.notes)
+    assert result.folder.read_record()["solver"]["chosen_by"] == "cross-validation"
+    x, y, val_x, val_y = features_of(trainer.job)
+    assert result.best["top1"] >= logistic_regression(x, y).score(val_x, val_y) - 0.02
+
+
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [
+        ({"train": {"epochs": 1}}, "train.epochs"),
+        (
+            {"train": {"lr": 0.01, "epochs": None}, "transfer": {"phases": [{"epochs": 1, "freeze": "all"}]}},
+            "train.lr and transfer.phases",
+        ),
+        ({"train": {"schedule": "step", "label_smoothing": 0.1}}, "train.label_smoothing and train.schedule"),
+        ({"train": {"class_weights": "balanced"}}, "train.class_weights"),
+        ({"callbacks": {"weight_averaging": True}}, "callbacks.weight_averaging"),
+        ({"data": {"sampling": "balanced"}}, "data.sampling: balanced"),
+        ({"model": {"head": "mlp"}}, "model.head.type: mlp"),
+        ({"model": {"head": {"dropout": 0.2}}}, "model.head.dropout"),
+        ({"model": {"pooling": "gem"}}, "model.pooling is gem"),
+        ({"cache": {"enabled": False}}, "works on kept features"),
+        ({"cache": {"max_size": 1000}}, "more than cache.max_size"),
+        ({"data": {"augment": "standard"}}, "augmentation"),
+    ],
+)
+def test_a_head_is_trained_where_the_config_says_so_or_nothing_else_is_possible(
+    make: Make, sections: dict, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = {"epochs": None, **sections.get("train", {})}
+    job = settle_solver(build_job(make(**{**sections, "train": train})))
+    assert {phase.solver for phase in job.plan.phases} == {"sgd"}
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the head is trained by momentum, not solved" in said
+    assert why in said
+
+
+def test_fine_tuning_and_an_explicit_solver_are_left_alone(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    for sections in ({"transfer": {"preset": "finetune"}}, {"train": {"solver": "sgd", "epochs": None}}):
+        job = settle_solver(build_job(make(**sections)))
+        assert {phase.solver for phase in job.plan.phases} == {"sgd"}
+    assert "not solved" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

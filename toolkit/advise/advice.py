@@ -55,8 +55,11 @@ class Advice:
 
     @property
     def learning_rates(self) -> dict[str, float] | None:
-        """Of the ``head``, and of the ``backbone``'s lowest and highest stage that moves, in the last phase."""
-        if self.plan is None:
+        """Of the ``head``, and of the ``backbone``'s lowest and highest stage that moves, in the last phase.
+
+        None where there is no plan, or its head is solved.
+        """
+        if self.plan is None or self.plan.phases[-1].solver == "exact":
             return None
         phase = self.plan.phases[-1]
         moving = [phase.lr * share for share in phase.multipliers[phase.frozen :]]

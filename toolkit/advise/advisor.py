@@ -20,6 +20,7 @@ from toolkit.advise.subject import Subject, subject_of, unlabelled
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
+from toolkit.engine.solve import solved, why_trained
 from toolkit.runtime import select_device
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
@@ -102,6 +103,8 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         notes += (f"train.solver: exact is for a head alone, and {choices[0].title} moves stages: it is sgd here",)
     transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
     plan = None if subject.obstacle else _plan(choices[0], measured, transfer, train)
+    if plan and _is_solved(plan, train, config):
+        plan = solved(plan)
     return Advice(
         name=subject.name,
         measured=measured,
@@ -178,6 +181,12 @@ def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train
     return resolve_plan(wishes, train, stages, measured.task, head)
 
 
+def _is_solved(plan: Plan, train: TrainConfig, config: Config | None) -> bool:
+    """Whether a training of this plan computes the head where the config leaves that open."""
+    alone = all(phase.frozen == len(phase.multipliers) for phase in plan.phases)
+    return alone and train.solver == "auto" and (config is None or not why_trained(config))
+
+
 def _unsolvable(choice: Choice, measured: Measurement, config: Config) -> bool:
     """Whether the exact solver is asked for, and the preset's plan has no phase of a head alone."""
     if config.train.solver != "exact":
@@ -196,7 +205,9 @@ def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -
     """
     train: dict[str, Any] = {}
     wishes = _wishes(choice.title, measured, config.transfer).model_dump()
-    one_rate = not config.transfer.phases and not config.transfer.gradual_unfreezing and config.train.solver != "exact"
+    one_rate = (
+        not config.transfer.phases and not config.transfer.gradual_unfreezing and plan.phases[-1].solver != "exact"
+    )
     if one_rate and config.model.head.type == "linear":  # rates of other heads are the job's to know
         train["lr"] = config.train.lr or plan.phases[-1].lr
     return with_overrides(config, transfer=wishes, train=train)

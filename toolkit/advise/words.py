@@ -72,6 +72,8 @@ def says(similar: float) -> str:
 def tuning_words(advice: Advice) -> str:
     """The learning rates of a recommended plan."""
     rates = advice.learning_rates or {}
+    if advice.plan and not rates:
+        return "none: the head is solved"
     words = f"head {rates.get('head', 0.0):.3g}"
     if "backbone_lowest" in rates:
         low, high = rates["backbone_lowest"], rates["backbone_highest"]

@@ -54,8 +54,10 @@ class TrainConfig(ScheduleConfig):
     """Learning rate of the head; by default the preset's for this optimizer; `auto`: a short search before training."""
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
     """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
-    solver: Literal["sgd", "exact"] = "sgd"
-    """`exact`: phases with all stages frozen compute the best linear head in place of training it."""
+    solver: Literal["auto", "sgd", "exact"] = "auto"
+    """`exact`: phases with all stages frozen compute the best linear head in place of training it; `sgd`: they train
+    it; `auto`: `exact` where nothing but a linear head on kept features moves in the whole run, and nothing else in the
+    config (`epochs`, `lr`, a loss, ...) says how to train it."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of `momentum`."""
     weight_decay: float = Field(default=1e-4, ge=0)

@@ -27,6 +27,7 @@ from toolkit.callbacks import (
 )
 from toolkit.config import Config, MonitorConfig, PlateauConfig
 from toolkit.config.file_pattern import full_path
+from toolkit.engine.certainty import preliminary_phases
 from toolkit.engine.fan import CallbackFan, as_paddle_logs, metric_names
 from toolkit.engine.job import Job
 from toolkit.engine.optimizer import optimizer_state
@@ -48,6 +49,7 @@ class Setting:
         folder: The run's folder.
         model: What the callbacks act on.
         save_best: Notes the network's weights as the best so far.
+        error: Gives the standard error of a metric in the last evaluation, where it is known.
         custom: The user's own callbacks.
     """
 
@@ -55,6 +57,7 @@ class Setting:
     folder: RunFolder
     model: paddle.Model
     save_best: Callable[[], None]
+    error: Callable[[str], float | None]
     custom: Sequence[Callback]
 
 
@@ -79,10 +82,11 @@ def build_callbacks(
     folder: RunFolder,
     model: paddle.Model,
     save_best: Callable[[], None],
+    error: Callable[[str], float | None],
     custom: Sequence[Callback] = (),
 ) -> CallbackFan:
     """The callbacks that a config asks for, those that every run has, and the user's own."""
-    setting = Setting(job, folder, model, save_best, custom)
+    setting = Setting(job, folder, model, save_best, error, custom)
     return CallbackFan([callback for build in BUILDERS for callback in build(setting)], model, job)
 
 
@@ -165,7 +169,8 @@ def _main_monitor(setting: Setting) -> str:
 def _checkpoint(setting: Setting) -> Iterable[Callback]:
     wanted = setting.job.config.callbacks.deciding.model_dump(include=set(MonitorConfig.model_fields))
     wanted["monitor"] = wanted["monitor"] or _main_monitor(setting)
-    yield Checkpoint(setting.save_best, **wanted)
+    preliminary, monitor = preliminary_phases(setting.job.plan), wanted["monitor"]
+    yield Checkpoint(setting.save_best, **wanted, preliminary=preliminary, error=lambda: setting.error(monitor))
 
 
 BUILDERS: tuple[Callable[[Setting], Iterable[Callback]], ...] = (

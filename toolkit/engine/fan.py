@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paddle import Tensor
 from paddle.callbacks import Callback
 
-from toolkit.callbacks import LambdaCallback, VisualDLLogger, WeightAveraging
+from toolkit.callbacks import Checkpoint, LambdaCallback, VisualDLLogger, WeightAveraging
 from toolkit.data import Batch
 from toolkit.engine.job import Job
 from toolkit.engine.result import RunResult
@@ -116,6 +116,11 @@ class CallbackFan:
     def averaging(self) -> WeightAveraging | None:
         """The callback that keeps an average of the weights, if there is one."""
         return next((each for each in self._callbacks if isinstance(each, WeightAveraging)), None)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The callback that chooses the best epoch; every run has it."""
+        return next(each for each in reversed(self._callbacks) if isinstance(each, Checkpoint))
 
     def watch(self, step: int) -> Callable[[Mapping[str, Tensor]], None] | None:
         """Who wants to see the gradients of a step (from 0, in its epoch); None when nobody does.

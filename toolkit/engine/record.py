@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.callbacks import Checkpoint
 from toolkit.console import info
 from toolkit.data import FileImages
 from toolkit.data.signature import part_signatures
+from toolkit.engine.certainty import certainty_of
 from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.job import Job
@@ -96,8 +98,15 @@ def finish_record(record: dict[str, Any], state: TrainingState, result: RunResul
     return {**record, "finished": now(), **proofs, "result": result.to_json()}
 
 
-def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
-    """Put the best epoch's weights into the network, and measure what the run has not measured yet."""
+def make_result(job: Job, folder: RunFolder, state: TrainingState, checkpoint: Checkpoint) -> RunResult:
+    """Put the best epoch's weights into the network, and measure what the run has not measured yet.
+
+    Args:
+        job: The run's job.
+        folder: Its folder.
+        state: Where it ended.
+        checkpoint: Has chosen the best epoch.
+    """
     job.network.set_frozen(job.plan.phases[-1].frozen)
     total, trainable = sum(stage.parameters for stage in job.stages) + job.head_parameters, job.trainable_parameters
     job.network.set_state_dict(read_weights(folder.best))
@@ -114,6 +123,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState) -> RunResult:
         seconds=state.seconds,
         parameters={"total": total, "trainable": trainable, "frozen": total - trainable},
         test_outputs=outputs,
+        certainty=certainty_of(checkpoint, job.plan, len(job.data.val), state.epoch),
     )
 
 
@@ -126,7 +136,7 @@ def recorded_result(job: Job, folder: RunFolder) -> RunResult:
     if not best_is_intact(folder):
         raise TrainingError(f"{folder.best} is damaged", hint="restore it from a copy, or train again")
     info(f"{folder.path} is finished: nothing to train (more epochs: -o train.epochs=N)")
-    job.network.freeze(job.plan.phases[-1].frozen)
+    job.network.set_frozen(job.plan.phases[-1].frozen)
     job.network.set_state_dict(read_weights(folder.best))
     known = folder.read_record()["result"]
     return RunResult(
@@ -136,6 +146,7 @@ def recorded_result(job: Job, folder: RunFolder) -> RunResult:
         test=known.get("test"),
         seconds=known["seconds"],
         parameters=known["parameters"],
+        certainty=known.get("certainty"),
     )
 
 

@@ -29,6 +29,7 @@ class RunResult:
         inference: Folder of the exported model; None: not exported.
         examples: Predictions of the exported model, each with its truth.
         report: ``report.html``; None: not written.
+        certainty: How sure the best epoch is, see ``certainty_of``; None where nothing was to be chosen.
         test_outputs: The best epoch's outputs for the test images, in their order, ``[N, C]``; not in ``to_json``.
     """
 
@@ -42,6 +43,7 @@ class RunResult:
     inference: Path | None = None
     examples: tuple[dict[str, Any], ...] = ()
     report: Path | None = None
+    certainty: dict[str, Any] | None = None
     test_outputs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -49,6 +51,8 @@ class RunResult:
         result: dict[str, Any] = {"run_dir": str(self.folder.path), "best": self.best, "last": self.last}
         if self.test is not None:
             result["test"] = self.test
+        if self.certainty is not None:
+            result["certainty"] = self.certainty
         result.update(seconds=round(self.seconds, 3), parameters=self.parameters)
         if self.comparison:
             result["comparison"] = [row.to_json() for row in self.comparison]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from toolkit.config import Config, ScheduleConfig, TrainConfig
 from toolkit.console import info, show
+from toolkit.engine.caching import decide
 from toolkit.engine.features import FeatureLoader
 from toolkit.engine.job import Job
 from toolkit.engine.solvers import (
@@ -18,12 +21,89 @@ from toolkit.engine.solvers import (
     install_linear_solution,
     knn_baseline,
 )
-from toolkit.errors import ConfigError, TrainingError
+from toolkit.errors import ConfigError, ToolkitError, TrainingError
+from toolkit.transfer import Plan
 
-__all__ = ["check_solver", "solve_head", "solve_phase"]
+__all__ = ["settle_solver", "solve_head", "solve_phase", "solved", "why_trained"]
 
 _MOST_PAIRS = 2 * 10**8
 """Pairs of training and validation images for which nearest neighbours are looked up: some seconds of work."""
+
+
+_TRAINING = (
+    "epochs",
+    "lr",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "label_smoothing",
+    "clip_norm",
+    "clip_value",
+    "loss",
+    "class_weights",
+    "mixup",
+    "cutmix",
+    *ScheduleConfig.model_fields,
+)
+"""Keys of ``train`` that say how a head is trained."""
+_EPOCHS = ("reduce_on_plateau", "weight_averaging", "model_checkpoint", "functions", "custom")
+"""Callbacks that wait for epochs."""
+
+
+def settle_solver(job: Job) -> Job:
+    """The job with a plan that says what is solved, where ``train.solver: auto`` leaves that open.
+
+    A head that is the only thing to move in the whole run is solved: on real images its optimum, regularised by
+    cross-validation, is better than what 30 or 300 epochs of descent find (docs/advisor.md). It is
+    trained where the config says how, or where it cannot be solved, which a line says.
+
+    Raises:
+        ToolkitError: A plan that is to be solved cannot be.
+    """
+    plan = job.plan
+    if job.config.train.solver == "auto" and all(phase.frozen == len(job.stages) for phase in plan.phases):
+        why = why_trained(job.config) or _why_not_solved(job)
+        if why:
+            info(f"the head is trained by {plan.optimizer}, not solved: {why}")
+        else:
+            job = replace(job, plan=solved(plan))
+    check_solver(job)
+    return job
+
+
+def solved(plan: Plan) -> Plan:
+    """A plan of a head alone, with its optimum in place of its training."""
+    note = "the head's optimum is computed, not trained; train.solver: sgd, or train.epochs, trains it"
+    phases = tuple(replace(phase, epochs=1, solver="exact", search=False) for phase in plan.phases)
+    return replace(plan, phases=phases, notes=(*plan.notes, note))
+
+
+def why_trained(config: Config) -> str:
+    """What in a config asks for a head that is trained rather than solved; empty where nothing does."""
+    train, usual = config.train, TrainConfig()
+    asked = [f"train.{key}" for key in _TRAINING if getattr(train, key) != getattr(usual, key)]
+    asked += [f"callbacks.{key}" for key in _EPOCHS if getattr(config.callbacks, key)]
+    others = {
+        "transfer.phases": config.transfer.phases is not None,
+        f"data.sampling: {config.data.sampling}": config.data.sampling != "natural",
+        "data.weight_column": config.data.weight_column is not None,
+        f"model.head.type: {config.model.head.type}": config.model.head.type != "linear",
+        "model.head.dropout": config.model.head.dropout > 0,
+    }
+    asked += [key for key, is_asked in others.items() if is_asked]
+    return f"the config has {' and '.join(asked)}" if asked else ""
+
+
+def _why_not_solved(job: Job) -> str:
+    """Why a plan without any such wish cannot be solved; empty where it can."""
+    wanted = replace(job, plan=solved(job.plan))
+    try:
+        check_solver(wanted)
+    except ToolkitError as error:
+        return error.message
+    (phase,) = wanted.plan.phases
+    decision = decide(wanted.in_phase(phase), phase)
+    return "" if decision.cached else decision.reason or "its features cannot be kept"
 
 
 def check_solver(job: Job) -> None:
@@ -76,7 +156,7 @@ def solve_head(
     Args:
         job: The job.
         training: Features of the training images.
-        validation: Features of the validation images; they choose the regularisation.
+        validation: Features of the validation images; they choose nothing, unless there are too few others.
         after_fit: Called after each fit; what it raises ends the work.
 
     Returns:
@@ -87,7 +167,7 @@ def solve_head(
     labels = np.tile(training.labels, (count,) + (1,) * (training.labels.ndim - 1))
     rows = (StackedViews(training.views), labels, validation.views[0], validation.labels, job.data.task)
     outputs = job.network.num_classes
-    solution = fit_linear_head(*rows, num_classes=outputs, after_fit=after_fit)
+    solution = fit_linear_head(*rows, num_classes=outputs, views=count, after_fit=after_fit)
     install_linear_solution(job.network, solution)
     show(solution.table())
     for note in solution.notes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from toolkit.engine.record import describe_run, finish_record, make_result, mode
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
 from toolkit.engine.signals import StopTraining, resumable, stop_requests
-from toolkit.engine.solve import check_solver, solve_phase
+from toolkit.engine.solve import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
 from toolkit.engine.stepper import Stepper, step_seed
@@ -72,7 +72,6 @@ class Trainer:
         self._rate: LearningRate | None = None
         self._stepper: Stepper | None = None
         self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
-        self._chosen: Mapping[str, NDArray[Any]] | None = None
         self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
 
     @classmethod
@@ -102,8 +101,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_rates(adopt(self.job), resume)
-        check_solver(job)
+        job = self.job = settle_solver(settle_rates(adopt(self.job), resume))
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
         job.loader(job.data.train, training=True, shared=True)  # too few images, and
@@ -116,7 +114,8 @@ class Trainer:
                 return recorded_result(job, self.folder)
             with stop_requests() as self._request:
                 self._keeper = CheckpointKeeper(self.folder, model_facts(job).to_dict())
-                self._callbacks = build_callbacks(job, self.folder, self.model, self._keep_best, custom)
+                best = (self._keep_best, lambda metric: self._validation.error(metric))
+                self._callbacks = build_callbacks(job, self.folder, self.model, *best, custom)
                 self._begin(resumed=opened.resumed)
                 self._train()
             with resumable(self.folder):
@@ -136,7 +135,6 @@ class Trainer:
                 state.callbacks.pop("Checkpoint", None)
             if state.phase == len(job.plan.phases) and state.planned < job.plan.epochs:
                 state.phase -= 1  # the config has more epochs now
-            job.network.freeze([*job.plan.phases, job.plan.phases[-1]][state.phase].frozen)
             self._keeper.keep(state)
             self._go_back()
             info(f"resuming {folder.path} {self.state.position(self.job.plan)}")
@@ -233,7 +231,7 @@ class Trainer:
     def _run_epoch(self, inputs: PhaseInputs, phase: PhasePlan) -> None:
         state, call, rate, began = self.state, self._callbacks.call, self._rate, time.monotonic()
         assert rate is not None
-        training, validation = inputs.training, inputs.validation
+        training, validation, told = inputs.training, inputs.validation, self._callbacks.told
         call("on_epoch_begin", state.epoch)
         heed_callbacks(self.job)
         if phase.solver == "exact":
@@ -244,9 +242,8 @@ class Trainer:
         self._settled = self._callbacks.state(), self._callbacks.arrays()
         call("on_epoch_end", state.epoch, as_paddle_logs(train))
         call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
-        val, self._chosen = validate(
-            self.job, lambda: self._callbacks.told(self._stoppable(validation)), self._callbacks.averaging
-        )
+        self._validation = validate(self.job, lambda: told(self._stoppable(validation)), self._callbacks.averaging)
+        val = self._validation.metrics
         state.last = {**val, "epoch": state.epoch + 1}
         call("on_eval_end", as_paddle_logs(val))
         rate.note_changes()
@@ -319,7 +316,7 @@ class Trainer:
 
     def _keep_best(self) -> None:
         self.state.best = self.state.last
-        self._keeper.keep_best({**self._weights(), **(self._chosen or {})})
+        self._keeper.keep_best({**self._weights(), **(self._validation.averages or {})})
 
     def _keep(self, *, write: bool = False) -> None:
         """Take everything as it stands now; write it too, if that is due."""
@@ -342,7 +339,7 @@ class Trainer:
         return {key: value.numpy().copy() for key, value in self.job.network.state_dict().items()}
 
     def _finish(self) -> RunResult:
-        result = make_result(self.job, self.folder, self.state)
+        result = make_result(self.job, self.folder, self.state, self._callbacks.checkpoint)
         self._callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
         return result

@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.callbacks import WeightAveraging, swapped_weights
 from toolkit.data import Batch
-from toolkit.engine.evaluate import evaluate
+from toolkit.engine.certainty import standard_error
+from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.job import Job
+from toolkit.engine.objective import Objective
 
-__all__ = ["validate"]
+__all__ = ["Validation", "validate"]
 
 
-def validate(
-    job: Job, batches: Callable[[], Iterable[Batch]], averaging: WeightAveraging | None
-) -> tuple[dict[str, float], Mapping[str, NDArray[Any]] | None]:
+@dataclass(frozen=True)
+class Validation:
+    """What an evaluation of the validation images found.
+
+    Attributes:
+        metrics: Those of the weights that the run would keep, with those of the weights as ``raw_...`` and of their
+            average as ``avg_...`` where there are both.
+        averages: The arrays of the average when that is what the run would keep.
+        outputs: Outputs ``[N, C]`` of the weights that the run would keep.
+        labels: Their labels.
+        objective: The task's metrics.
+    """
+
+    metrics: dict[str, float]
+    averages: Mapping[str, NDArray[Any]] | None
+    outputs: NDArray[np.float32]
+    labels: NDArray[Any]
+    objective: Objective
+
+    def error(self, monitor: str) -> float | None:
+        """Standard error of a metric, ``val/...``; None for others, which are not measured on these images."""
+        part, _, name = monitor.partition("/")
+        if part != "val":
+            return None
+        return standard_error(self.objective, self.outputs, self.labels, name.removeprefix("avg_"))
+
+
+def validate(job: Job, batches: Callable[[], Iterable[Batch]], averaging: WeightAveraging | None) -> Validation:
     """The metrics of the validation images.
 
     Args:
@@ -25,24 +54,27 @@ def validate(
         batches: Gives the validation images; those of this process, where there are several.
         averaging: The callback that keeps an average of the weights, if any.
 
-    Returns:
-        The metrics of the weights that the run would keep, with those of the weights as ``raw_...`` and of their
-        average as ``avg_...`` where there are both; and the arrays of the average when that is what the run would keep.
     """
 
-    def measure() -> dict[str, float]:
-        return evaluate(job.network, batches(), job.objective, job.config.train, shared=True)
+    def measure() -> tuple[dict[str, float], NDArray[np.float32], NDArray[Any]]:
+        outputs, labels = predict_outputs(job.network, batches(), job.config.train, shared=True)
+        return job.objective.metrics(outputs, labels), outputs, labels
 
     raw = measure()
     averages = averaging.averaged_weights() if averaging is not None else None
     if averaging is None or averages is None:
-        return raw, None
+        return Validation(raw[0], None, *raw[1:], job.objective)
     with swapped_weights(job.network, averages):
         averaged = measure()
     name, mode = _deciding(job)
-    chosen = averaging.keeps_average(raw[name], averaged[name], mode)
-    both = {f"{kind}_{key}": value for kind, found in (("raw", raw), ("avg", averaged)) for key, value in found.items()}
-    return {**(averaged if chosen else raw), **both}, averages if chosen else None
+    if raw[0][name] == averaged[0][name]:
+        name, mode = "loss", "min"
+    chosen = averaging.keeps_average(raw[0][name], averaged[0][name], mode)
+    kept = averaged if chosen else raw
+    both = {
+        f"{kind}_{key}": value for kind, found in (("raw", raw), ("avg", averaged)) for key, value in found[0].items()
+    }
+    return Validation({**kept[0], **both}, averages if chosen else None, *kept[1:], job.objective)
 
 
 def _deciding(job: Job) -> tuple[str, Literal["min", "max"]]:

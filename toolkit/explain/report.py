@@ -92,6 +92,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str,
         "finished": record.get("finished"),
         "seconds": parts_of_time(result.get("seconds", 0.0)),
         "best_epoch": best,
+        "certainty": (result.get("certainty") or {}).get("words"),
         "epochs": len(lines),
         "made": _how(job, record, result.get("parameters", {})),
         "chain": chain(record),
@@ -142,7 +143,8 @@ def _solved(solver: Mapping[str, Any] | None, task: Task) -> list[tuple[str, str
     """How the head was solved, and what the nearest neighbours reach, as ``run.json`` has it."""
     if solver is None:
         return []
-    chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} on validation images"
+    by = "by cross-validation" if solver.get("chosen_by") == "cross-validation" else "on validation images"
+    chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} {by}"
     rows = [("exact solver", f"{chosen}, in {parts_of_time(solver['seconds'])}")]
     name = task.main.name
     near = [f"{metric_words(name, each['val'][name])} with {each['k']}" for each in solver.get("neighbours", ())]

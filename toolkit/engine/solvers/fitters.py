@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from toolkit.engine.solvers.rows import chunks_of
 from toolkit.task import TaskName
 
-__all__ = ["FITTERS", "Fitter"]
+__all__ = ["FITTERS", "TOLERANCE", "Fitter"]
 
 Floats = NDArray[np.float64]
-_TOLERANCE = 1e-6
+TOLERANCE = 1e-6
+"""Largest component of the mean loss's gradient where an optimum counts as reached."""
 _MAX_STEPS = 1000
 
 
@@ -47,14 +48,15 @@ class _Logistic:
     Args:
         x: Standardised features ``[N, D]``.
         labels: Class numbers ``[N]``; at least two different ones.
+        tolerance: No component of the mean loss's gradient is larger at the end.
     """
 
-    def __init__(self, x: NDArray[np.float32], labels: NDArray[Any]) -> None:
+    def __init__(self, x: NDArray[np.float32], labels: NDArray[Any], tolerance: float) -> None:
         from sklearn.linear_model import LogisticRegression  # takes a second to import
 
         self._x, self._labels = x, labels
         counts = np.unique(labels, return_counts=True)[1]
-        self._model = LogisticRegression(solver="lbfgs", tol=_TOLERANCE, max_iter=_MAX_STEPS, warm_start=True)
+        self._model = LogisticRegression(solver="lbfgs", tol=tolerance, max_iter=_MAX_STEPS, warm_start=True)
         rows = 1 if len(counts) == 2 else len(counts)
         logs = np.log(counts)
         self._model.coef_ = np.zeros((rows, x.shape[1]), x.dtype)
@@ -79,11 +81,16 @@ class Classes:
     """
 
     def __init__(
-        self, x: NDArray[np.float32], labels: NDArray[Any], outputs: int, after_fit: Callable[[], None]
+        self,
+        x: NDArray[np.float32],
+        labels: NDArray[Any],
+        outputs: int,
+        after_fit: Callable[[], None],
+        tolerance: float = TOLERANCE,
     ) -> None:
         self._x, self._outputs, self._after_fit = x, outputs, after_fit
         self._present = np.unique(labels)
-        self._logistic = _Logistic(x, labels) if len(self._present) > 1 else None
+        self._logistic = _Logistic(x, labels, tolerance) if len(self._present) > 1 else None
         missing = outputs - len(self._present)
         self.notes = [f"{missing} of {outputs} classes have no training images: never predicted"] if missing else []
 
@@ -111,14 +118,19 @@ class Labels:
     """A logistic regression for each label; one without both values gets weight 0 and its log odds as bias."""
 
     def __init__(
-        self, x: NDArray[np.float32], labels: NDArray[Any], outputs: int, after_fit: Callable[[], None]
+        self,
+        x: NDArray[np.float32],
+        labels: NDArray[Any],
+        outputs: int,
+        after_fit: Callable[[], None],
+        tolerance: float = TOLERANCE,
     ) -> None:
         self._x, self._outputs, self._after_fit = x, outputs, after_fit
         true = labels > 0.5
         count = true.sum(axis=0)
         self._constant = np.log((count + 0.5) / (len(x) - count + 0.5))
         varied = np.flatnonzero((count > 0) & (count < len(x)))
-        self._logistic = {int(label): _Logistic(x, true[:, label]) for label in varied}
+        self._logistic = {int(label): _Logistic(x, true[:, label], tolerance) for label in varied}
         left = outputs - len(varied)
         self.notes = [f"{left} of {outputs} labels have one value in training: a constant"] if left else []
 
@@ -141,10 +153,16 @@ class Targets:
     """
 
     def __init__(
-        self, x: NDArray[np.float32], labels: NDArray[Any], outputs: int, after_fit: Callable[[], None]
+        self,
+        x: NDArray[np.float32],
+        labels: NDArray[Any],
+        outputs: int,
+        after_fit: Callable[[], None],
+        tolerance: float = TOLERANCE,
     ) -> None:
         from scipy.linalg import eigh
 
+        del tolerance  # the optimum has a closed form
         self.notes: list[str] = []
         targets = labels.astype(np.float64)
         self._mean, std = targets.mean(axis=0), targets.std(axis=0)
@@ -174,7 +192,7 @@ class Targets:
         return weight * self._std, self._mean.copy(), True
 
 
-MakeFitter = Callable[[NDArray[np.float32], NDArray[Any], int, Callable[[], None]], Fitter]
+MakeFitter = Callable[..., Fitter]
 FITTERS: Mapping[TaskName, MakeFitter] = MappingProxyType(
     {"classification": Classes, "multilabel": Labels, "regression": Targets}
 )

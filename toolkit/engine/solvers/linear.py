@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.engine.objective import Objective, make_objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
+from toolkit.engine.solvers.folds import HeldOut
 from toolkit.engine.solvers.rows import Rows, Scaling, labels_of, spread_of
 from toolkit.engine.solvers.solution import LinearSolution, Trial
 from toolkit.task import TaskName
@@ -22,8 +24,10 @@ __all__ = ["fit_linear_head"]
 _GRID = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
 _SMALL = 10**7
 """Numbers in the features below which one BLAS thread is fastest."""
+_RISES = 2
 _MOST_STEPS = 3
 """How often the grid grows at an end where the best value lies."""
+_TOO_FEW = "too few training images for cross-validation: the regularisation was chosen on validation images"
 
 
 def fit_linear_head(
@@ -34,24 +38,27 @@ def fit_linear_head(
     task: TaskName,
     *,
     num_classes: int,
+    views: int = 1,
     grid: Sequence[float] = _GRID,
     after_fit: Callable[[], None] = lambda: None,
 ) -> LinearSolution:
-    """Fit a linear head exactly, with the regularisation that is best on the validation images.
+    """Fit a linear head exactly, with the regularisation that cross-validation on the training images finds best.
 
     It minimises ``sum of losses + regularisation / 2 * sum of squared weights`` over weights on standardised features
     and free biases. The loss is the cross entropy (classification: multinomial logistic regression), the binary cross
     entropy summed over labels (multilabel: one-vs-rest logistic regressions) or half the squared error of standardised
     targets (ridge regression). The regularisation is thus scikit-learn's ``1 / C`` and Ridge's ``alpha``. Logistic
     regressions are scikit-learn's by L-BFGS, each warm-started with the last one's optimum, until no component of the
-    mean loss's gradient exceeds 1e-6 or float32 sees no more progress; ridge has a closed form. The features' mean and
-    standard deviation over the training rows are folded into the result, which takes features as they are. Nothing is
-    random.
+    mean loss's gradient exceeds 1e-6 or float32 sees no more progress; ridge has a closed form. The features' mean, and
+    one scale for all of them, over the training rows are folded into the result, which takes features as they are.
+    Nothing is random.
 
-    All metrics are those of the folded float32 head. The best value is chosen by the task's main metric on the
-    validation rows, then by the lower loss, then by the stronger regularisation. Where it is the first or last of the
-    grid, the grid grows there, by three values at most; at the end the geometric means of the best value and its
-    neighbours are tried too.
+    All metrics are those of the folded float32 head. The best value is that of the lowest loss on training images that
+    are held out (five-fold cross-validation; of very many images a single fifth), then the stronger one, so that the
+    validation rows choose nothing and their metrics are honest; where that loss rises twice in a row, no weaker value
+    is tried. With too few training images for that, as with one a class, it is chosen by the task's main metric on the
+    validation rows, then by the lower loss. Where it is the first or last of the grid, the grid grows there, by three
+    values at most; at the end the geometric means of the best value and its neighbours are tried too.
 
     Memory: one float32 copy of the training features (100,000 x 2,048: 0.8 GB) and a few arrays of N x C (L-BFGS) or of
     min(N, D) x min(N, D) (ridge; two float64 copies of the features where N < D); validation features are read in
@@ -63,6 +70,7 @@ def fit_linear_head(
         val_features: Validation rows ``[M, D]``; M >= 1.
         val_labels: Their labels.
         task: What the labels are.
+        views: How many augmented views of each image the training rows are, see ``StackedViews``.
         num_classes: C, the number of classes, labels or targets. Classes without training rows are never predicted.
         grid: Strengths to try, > 0; a single one is taken as it is. Default: 1e5 to 0.1 by tens.
         after_fit: Called after each optimisation; what it raises ends the work.
@@ -83,10 +91,14 @@ def fit_linear_head(
     scaling = Scaling.of(features)
     fitter = FITTERS[task](scaling.apply(features), labels, num_classes, after_fit)
     scale = spread_of(labels) if task == "regression" else None
-    search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), make_objective(task, scale=scale))
+    objective = make_objective(task, scale=scale)
+    held = HeldOut(features, labels, views, objective, num_classes, after_fit) if len(strengths) > 1 else None
+    search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), objective, held)
     with _few_threads(features.shape):
         for strength in strengths:
             search.tried(strength)
+            if search.rises:
+                break
         if len(strengths) > 1:
             search.grow(strengths[0] / strengths[1], strengths[-1] / strengths[-2])
             search.refine()
@@ -109,6 +121,7 @@ class _Search:
         train: Features as they are, and labels.
         val: The same for validation.
         objective: Metrics of the task.
+        held_out: Training images that fits have not seen; None: nothing is to be chosen.
     """
 
     def __init__(
@@ -118,8 +131,9 @@ class _Search:
         train: tuple[Rows, NDArray[Any]],
         val: tuple[Rows, NDArray[Any]],
         objective: Objective,
+        held_out: HeldOut | None = None,
     ) -> None:
-        self._fitter, self._scaling, self._objective = fitter, scaling, objective
+        self._fitter, self._scaling, self._objective, self._held_out = fitter, scaling, objective, held_out
         self._parts = (train, val)
         self._trials: list[Trial] = []
         self._best: LinearSolution | None = None
@@ -131,15 +145,25 @@ class _Search:
         name = self._objective.task.name
         head = LinearSolution(name, folded.astype(np.float32), offset.astype(np.float32), regularisation, (), 0.0)
         train, val = (self._objective.metrics(head.outputs(rows), labels) for rows, labels in self._parts)
-        trial = Trial(regularisation, train, val, converged)
+        held_out = self._held_out.loss(regularisation) if self._held_out is not None else None
+        trial = Trial(regularisation, train, val, converged, held_out)
         self._trials = sorted([*self._trials, trial], key=lambda one: -one.regularisation)
         if max(self._trials, key=self._merit) is trial:
             self._best = head
 
     def _merit(self, trial: Trial) -> tuple[float, float, float]:
+        if trial.held_out is not None:
+            return (-trial.held_out, 0.0, trial.regularisation)
         main = self._objective.task.main
         value = trial.val[main.name]
         return (value if main.better == "max" else -value, -trial.val["loss"], trial.regularisation)
+
+    @property
+    def rises(self) -> bool:
+        """Whether the held-out loss has risen twice in a row: weaker values only fit the rows more closely."""
+        last = [trial.held_out for trial in self._trials[-_RISES - 1 :]]
+        known = [value for value in last if value is not None]
+        return len(known) > _RISES and all(one < next_ for one, next_ in pairwise(known))
 
     def grow(self, stronger: float, weaker: float) -> None:
         """Try more values, by these factors, while the best one is the strongest or the weakest."""
@@ -168,6 +192,7 @@ class _Search:
         notes = [
             *self._fitter.notes,
             *([f"optimum not reached for regularisation {', '.join(stuck)}"] if stuck else []),
+            *([_TOO_FEW] if len(self._trials) > 1 and self._trials[0].held_out is None else []),
         ]
         return LinearSolution(
             best.task, best.weight, best.bias, best.regularisation, tuple(self._trials), seconds, tuple(notes)

@@ -96,10 +96,13 @@ def spread_of(targets: NDArray[Any]) -> NDArray[np.float64]:
 class Scaling:
     """Standardisation of features by the statistics of the training rows.
 
+    One number scales all features, the root of their mean variance, as in a head that is trained: a feature that hardly
+    varies keeps saying little. Divided by its own deviation it would be all noise on other images.
+
     Attributes:
         mean: Mean of each feature, float64 ``[D]``.
-        std: Its standard deviation (of the population), ``[D]``; infinite for a constant feature, which becomes 0
-            and so gets weight 0.
+        std: The scale (of the population), ``[D]``; infinite for a constant feature, which becomes 0 and so gets
+            weight 0.
     """
 
     mean: NDArray[np.float64]
@@ -117,7 +120,9 @@ class Scaling:
             squares += ((chunk - mean) ** 2).sum(axis=0)
         std = np.sqrt(squares / rows.shape[0])
         smallest = _CONSTANT * np.maximum(np.abs(mean), std.max(initial=0.0))
-        return cls(mean, np.where(std > smallest, std, np.inf))
+        varied = std > smallest
+        scale = float(np.sqrt((std[varied] ** 2).mean())) if varied.any() else 1.0
+        return cls(mean, np.where(varied, scale, np.inf))
 
     def apply(self, rows: Rows) -> NDArray[np.float32]:
         """``(rows - mean) / std`` as one float32 array ``[N, D]``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,14 @@ class Trial:
         train: The task's metrics on the training rows.
         val: The same on the validation rows.
         converged: Whether the optimum was reached.
+        held_out: Mean loss on training images that were held out, by cross-validation; None where there are too few.
     """
 
     regularisation: float
     train: dict[str, float]
     val: dict[str, float]
     converged: bool = True
+    held_out: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``run.json``."""
@@ -39,6 +42,7 @@ class Trial:
             "train": self.train,
             "val": self.val,
             "converged": self.converged,
+            "held_out_loss": self.held_out,
         }
 
 
@@ -81,6 +85,7 @@ class LinearSolution:
         metrics = TASKS[self.task].metrics
         columns = [
             "regularisation",
+            "held-out loss",
             *(f"{part} {m.title}" for part in ("train", "val") for m in (metrics[0], metrics[-1])),
         ]
         table = new_table("exact solver: linear heads tried", *columns, "", numeric=tuple(columns))
@@ -88,6 +93,7 @@ class LinearSolution:
             values = [part[m.name] for part in (trial.train, trial.val) for m in (metrics[0], metrics[-1])]
             remarks = ["*"] if trial is self.best else []
             remarks += [] if trial.converged else ["not converged"]
+            values.insert(0, math.nan if trial.held_out is None else trial.held_out)
             table.add_row(f"{trial.regularisation:g}", *(f"{value:.4f}" for value in values), " ".join(remarks))
         return table
 
@@ -96,6 +102,7 @@ class LinearSolution:
         return {
             "solver": "exact",
             "regularisation": self.regularisation,
+            "chosen_by": "validation" if self.best.held_out is None else "cross-validation",
             "trials": [trial.to_json() for trial in self.trials],
             "seconds": round(self.seconds, 3),
             "notes": list(self.notes),

@@ -1,0 +1,87 @@
+"""Cross-validation of a linear head on the training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.engine.objective import Objective
+from toolkit.engine.solvers.fitters import FITTERS, Fitter
+from toolkit.engine.solvers.rows import Rows, Scaling
+from toolkit.task import TaskName
+
+__all__ = ["HeldOut", "folds_of"]
+
+_FOLDS = 5
+_ROUGHLY = 1e-4
+"""Tolerance of fits that only tell one strength from another ten times as large."""
+_MUCH = 2 * 10**7
+"""Features times outputs beyond which a single fifth is held out: so many images estimate the loss well enough."""
+
+
+def folds_of(labels: NDArray[Any], task: TaskName) -> list[NDArray[np.int64]]:
+    """Images to hold out in turn, up to five parts; none where there are too few.
+
+    Each class is spread over all parts. The only image of a class is never held out: without it the class is unknown.
+
+    Args:
+        labels: Of the images, ``[N]`` or ``[N, C]``.
+        task: What they are.
+    """
+    order = np.random.default_rng(0).permutation(len(labels))
+    if task == "classification":
+        order = order[np.argsort(labels[order], kind="stable")]
+        counts = np.bincount(labels)
+        order = order[counts[labels[order]] > 1]
+        if len(np.flatnonzero(counts)) < 2:
+            return []
+    count = min(_FOLDS, len(order), len(labels) - 1)
+    return [order[fold::count] for fold in range(count)] if count > 1 else []
+
+
+class HeldOut:
+    """The loss on training images that a fit has not seen, for one strength of regularisation after the other.
+
+    Args:
+        features: Training rows ``[V * N, D]``: V views of N images, all images of the first view first.
+        labels: Their labels.
+        views: V: all views of an image are held out together.
+        objective: The task's loss.
+        outputs: Number of classes, labels or targets.
+        after_fit: Called after each optimisation.
+    """
+
+    def __init__(
+        self,
+        features: Rows,
+        labels: NDArray[Any],
+        views: int,
+        objective: Objective,
+        outputs: int,
+        after_fit: Callable[[], None],
+    ) -> None:
+        self._objective = objective
+        images, task = len(labels) // views, objective.task.name
+        parts = folds_of(labels[:images], task)
+        much = prod(features.shape) * outputs > _MUCH
+        self._folds: list[tuple[Fitter, NDArray[np.float32], NDArray[Any]]] = []
+        for held in parts[: 1 if much else None]:
+            out = np.isin(np.arange(len(labels)) % images, held)
+            kept, left = np.flatnonzero(~out), np.sort(held)
+            rows = np.asarray(features[kept], np.float32)
+            scaling = Scaling.of(rows)
+            fitter = FITTERS[task](scaling.apply(rows), labels[kept], outputs, after_fit, _ROUGHLY)
+            self._folds.append((fitter, scaling.apply(np.asarray(features[left], np.float32)), labels[left]))
+
+    def loss(self, regularisation: float) -> float | None:
+        """The mean over all images that are held out; None where there are none."""
+        total, count = 0.0, 0
+        for fitter, rows, labels in self._folds:
+            weight, bias, _ = fitter.fit(regularisation)
+            total += self._objective.metrics(rows @ weight + bias, labels)["loss"] * len(rows)
+            count += len(rows)
+        return total / count if count else None
