@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from toolkit.errors import ConfigError, DataError, TrainingError
 
 __all__ = ["evaluate", "export", "exported", "find_run"]
 
-_FIXED = ("task", "model", "data.image_size", "data.crop_ratio", "data.mean", "data.std", "data.flip")
+_PIXELS = ("image_size", "crop_ratio", "mean", "std", "flip", "alpha", "bit_depth", "window")
+_FIXED = ("task", "model", *(f"data.{name}" for name in _PIXELS))
 """Keys that say what a network is and how it sees images."""
 _WITHOUT_EFFECT = ("transfer", "callbacks", "seed", "train.epochs", "train.lr", "train.optimizer", "train.solver")
 
@@ -124,22 +126,23 @@ def exported(folder: Path) -> str:
 
 def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[str, ImageSet]:
     """Name and images of what is evaluated, with labels in terms of the run's classes."""
-    facts, channels = run.facts, run.facts.preprocessing.channels
+    facts, seen = run.facts, run.facts.preprocessing
+    read = partial(read_labelled, known=facts.classes, task=facts.task, channels=seen.channels, decoding=seen.decoding)
     if data is not None:
-        return "all images", read_labelled(data, config, facts.classes, facts.task, channels)
+        return "all images", read(data, config)
     elsewhere = config.root is not None and config.root != run.config.data.root and config.format == "folder"
     try:
-        bundle = build_data(config, facts.task, channels)
+        bundle = build_data(config, facts.task, seen.channels)
     except DataError:
         if not elsewhere or config.root is None:
             raise
-        return "all images", read_labelled(config.root, config, facts.classes, facts.task, channels)
+        return "all images", read(config.root, config)
     split, images = bundle.evaluation
     images = match_classes(images, bundle.classes, facts.classes)
     if _was_evaluated(run, split, images, config):
         return split, images
     if elsewhere and config.root is not None:
-        return "all images", read_labelled(config.root, config, facts.classes, facts.task, channels)
+        return "all images", read(config.root, config)
     warn(
         f"{split}: these are not the images that the run was evaluated on; where they are drawn from all images, "
         "some may have been trained on (--data FOLDER evaluates new ones)"

@@ -140,7 +140,7 @@ def test_two_whole_checkpoints_stay_while_another_is_written(
         Trainer(build_job(config), [Stops(5)]).fit()
     folder = RunFolder(config.output_dir / "job")
     before = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
-    keeper, left = CheckpointKeeper(folder), {"link": 1, "fsync": 1, "replace": 2}[operation]
+    keeper, left = CheckpointKeeper(folder, {}), {"link": 1, "fsync": 1, "replace": 2}[operation]
     keeper.keep(TrainingState.load(folder.last))
     real = getattr(os, operation)
 

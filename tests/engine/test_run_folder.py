@@ -50,7 +50,10 @@ def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path) -> None:
 def test_a_run_may_go_on_with_more_epochs_and_another_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
     folder = RunFolder.create(make_config(values))
-    RunFolder.open(folder.path, make_config({**values, "train": {"epochs": 4, "lr": 0.5}}))
+    changed = make_config({**values, "train": {"epochs": 4, "lr": 0.5}})
+    RunFolder.open(folder.path, changed)
+    assert load_config(folder.config).train.epochs == 3  # until it really goes on
+    folder.adopt(changed)
     assert "train.epochs: 3, not 4; another train.lr: None, not 0.5" in capsys.readouterr().err
     assert load_config(folder.config).train.epochs == 4
 

@@ -17,6 +17,7 @@ from toolkit.data.formats.csv_file import read_table_part
 from toolkit.data.formats.csv_table import read_table
 from toolkit.data.formats.paths import PART_NAMES
 from toolkit.data.images import ImageSet
+from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.data.naming import listed, nearest
 from toolkit.data.source import Source
 from toolkit.errors import DataError
@@ -29,7 +30,12 @@ _EVALUATION_PARTS = ("test", "val")
 
 
 def read_labelled(
-    path: Path, config: DataConfig, known: Sequence[str], task: TaskName = "classification", channels: int = RGB
+    path: Path,
+    config: DataConfig,
+    known: Sequence[str],
+    task: TaskName = "classification",
+    channels: int = RGB,
+    decoding: Decoding = DEFAULT,
 ) -> ImageSet:
     """Read all labelled images of a folder or a list: nothing is split off, and no class has to be there.
 
@@ -41,6 +47,7 @@ def read_labelled(
         known: Names of the network's classes, labels or targets, in the order of its outputs.
         task: What the labels are.
         channels: Channels of the images.
+        decoding: How files of more than 8 bits and transparency are read.
 
     Returns:
         The images, with labels in terms of ``known``.
@@ -53,7 +60,8 @@ def read_labelled(
     source = _read_folder(path, config, task) if path.is_dir() else _read_file(path, config, known, task)
     if config.classes is not None:
         source = source.only(tuple(name for name in config.classes if name in source.classes))
-    parts = {part: images.with_channels(channels) for part, images in source.parts.items() if len(images)}
+    read = {part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()}
+    parts = {part: images for part, images in read.items() if len(images)}
     parts = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout)
     if not any(map(len, parts.values())):
         raise DataError(f"{path} has no labelled images", hint="expected <class>/*.jpg, or lines with path and label")

@@ -92,7 +92,7 @@ def _examples(paths: Sequence[Any], preprocessing: Preprocessing) -> NDArray[np.
     found = []
     for path in paths:
         try:
-            found.append(preprocessing.apply(read_image(str(path), preprocessing.channels)))
+            found.append(preprocessing.apply(read_image(str(path), preprocessing.channels, preprocessing.decoding)))
         except (DataError, ValueError):
             continue
     if found:

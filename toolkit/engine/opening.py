@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.config import Config
@@ -14,13 +14,14 @@ from toolkit.data.sharding import steps_behind
 from toolkit.data.signature import part_signatures
 from toolkit.engine.distributed import on_main
 from toolkit.engine.job import Job
+from toolkit.engine.model_facts import stored_facts
 from toolkit.engine.run_folder import RunFolder
 from toolkit.engine.state import TrainingState
 from toolkit.errors import DataError, TrainingError
 from toolkit.locking import FileLock
 from toolkit.runtime import world_size
 
-__all__ = ["OpenedRun", "check_same_data", "first_step", "is_complete", "open_run", "unfinished_run"]
+__all__ = ["OpenedRun", "check_same_data", "first_step", "is_complete", "open_run", "seen_as_before", "unfinished_run"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
         folder.adopt(config)
         folder.keep_metrics_until(0)
     return folder, usable
+
+
+def seen_as_before(job: Job, folder: RunFolder) -> Job:
+    """The job with the preprocessing of the run that goes on; a line says so where today's is another one."""
+    preprocessing = stored_facts(folder).preprocessing
+    if preprocessing == job.preprocessing:
+        return job
+    info(f"{folder.path}: images are read and normalised as when the run began")
+    return replace(job, preprocessing=preprocessing)
 
 
 def check_same_data(folder: RunFolder, job: Job) -> None:

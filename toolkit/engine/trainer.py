@@ -22,7 +22,7 @@ from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
 from toolkit.engine.job import Job, build_job
 from toolkit.engine.keeping import CheckpointKeeper, check_best, load_newest
 from toolkit.engine.lr_search import settle_rates
-from toolkit.engine.opening import first_step, open_run
+from toolkit.engine.opening import first_step, open_run, seen_as_before
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
 from toolkit.engine.proof import PhaseProof
@@ -108,6 +108,8 @@ class Trainer:
         custom = [*custom_callbacks(job.config), *self._more_callbacks]  # a wrong callback leave no folder behind
         opened = open_run(job, resume)
         self.folder = opened.folder
+        if opened.resumed:
+            job = self.job = seen_as_before(job, opened.folder)
         try:
             self.was_complete = opened.complete
             if opened.complete:
