@@ -46,15 +46,18 @@ def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             raise yaml.MarkedYAMLError(problem="a value that contains itself", problem_mark=node.start_mark)
         return known[node]
     known[node] = 0
+    if node.tag not in _Loader.yaml_constructors and node.tag != _MERGE:
+        raise yaml.MarkedYAMLError(problem=f"it asks for {shortened(node.tag)}", problem_mark=node.start_mark)
     children: list[yaml.Node] = []
     if isinstance(node, yaml.MappingNode):
-        _refuse_twins([key for key, _ in node.value])
         children = [child for pair in node.value for child in pair]
     elif isinstance(node, yaml.SequenceNode):
         children = node.value
     elif node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
         raise yaml.MarkedYAMLError(problem="a number without end", problem_mark=node.start_mark)
     known[node] = 1 + sum(_size(child, known) for child in children)
+    if isinstance(node, yaml.MappingNode):
+        _refuse_twins([key for key, _ in node.value])
     return known[node]
 
 

@@ -25,6 +25,7 @@ from toolkit.data.facts import FORMATS
 from toolkit.data.formats.archives import matlab_arrays
 from toolkit.data.formats.paddle_sets import PADDLE_SETS, read_paddle_set
 from toolkit.errors import DataError
+from toolkit.pickles import read_plain
 
 
 def build(name: str, **values: object) -> DataBundle:
@@ -115,6 +116,18 @@ def test_batches_of_python_2(tmp_path: Path, name: str, key: str) -> None:
     first = rows[0] + (name == "cifar10")
     np.testing.assert_array_equal(parts["train"].read(0), first.reshape(3, 32, 32).transpose(1, 2, 0))
     assert parts["val"].labels[0] == len(batches) - 1
+
+
+def test_a_batch_as_large_as_that_of_cifar100_is_read() -> None:
+    """As many steps and as much data: 50,000 pictures with their file names and two labels each."""
+    count = 50_000
+    rows, labels = np.zeros((count, 3072), np.uint8), [7] * count
+    names = [f"name_s_{i:06d}.png" for i in range(count)]
+    data = pickle.dumps(
+        {"filenames": names, "fine_labels": labels, "coarse_labels": labels[:], "data": rows}, protocol=2
+    )
+    found = read_plain(io.BytesIO(data), len(data))
+    assert (found["data"].shape, len(found["filenames"])) == (rows.shape, count)
 
 
 def batch_of(**changes: Any) -> bytes:

@@ -25,7 +25,7 @@ from toolkit.pickles.making import Array, BadPickleError, Call, DType, Maker, Re
 __all__ = ["read_plain"]
 
 _MOST_STEPS = 500_000
-"""Steps of one pickle; an array takes about 40, and the archives of CIFAR have 30,000 in a batch."""
+"""Steps of one pickle: an array takes about 40, the largest batch of CIFAR 200,000."""
 _MOST_DEPTH = 64
 _LONGEST_NUMBER = 64
 """Characters of a number that is written as text."""
