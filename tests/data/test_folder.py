@@ -121,7 +121,11 @@ def test_parts_are_known_by_their_usual_names(
         ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ beside it holds images", "data.classes: [car, train]"),
         ({"train": 3, "test": 3}, "have no class folders", "data.classes: [test, train]"),
         ({"seg_train": 3, "seg_test": 3, "seg_pred": 3}, "have no class folders", "data.classes"),
-        ({"cat/train": 2, "cat/val": 2, "dog/train": 2, "dog/val": 2}, "hold parts of their own", "<root>/train/<class>"),
+        (
+            {"cat/train": 2, "cat/val": 2, "dog/train": 2, "dog/val": 2},
+            "hold parts of their own",
+            "<root>/train/<class>",
+        ),
         ({"cat": 2, "dog": 2, **two_classes("extra")}, "extra/ holds folders of the same names", "data.classes"),
         (two_classes("test"), "has test/ but no train/", "expected"),
         (two_classes("test", "other"), "has test/ but no train/", "data.classes"),
