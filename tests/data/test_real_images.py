@@ -54,6 +54,22 @@ def test_flowers_have_a_picture_in_two_classes(assets: Path, capsys: pytest.Capt
     assert "(roses / tulips)" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "groups", "values"),
+    [("flower_photos", 2, {}), ("flower_photos/train", 2, {"test_fraction": 0.2}), ("chest_xray", 1, {})],
+)
+def test_real_copies_within_a_class_are_said_and_do_not_leak(
+    assets: Path, capsys: pytest.CaptureFixture[str], name: str, groups: int, values: dict[str, float]
+) -> None:
+    for seed in range(3):
+        data = build(assets, name, split_seed=seed, **values)
+        assert f"{groups} identical image(s) in one class" in capsys.readouterr().err
+        contents = {
+            part: {Path(images.path(i)).read_bytes() for i in range(len(images))} for part, images in data.parts.items()
+        }
+        assert len(set.union(*contents.values())) == sum(map(len, contents.values()))
+
+
 def test_eurosat(assets: Path) -> None:
     data = build(assets, "eurosat_rgb", samples_per_class=50)
     assert sizes(data) == {"train": 500, "val": 800}

@@ -196,11 +196,14 @@ def test_a_damaged_best_checkpoint_is_noticed(make: Make, capsys: pytest.Capture
     assert result.best["epoch"] >= 2
 
 
-def test_more_epochs_later(make: Make) -> None:
+def test_more_epochs_later(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     config = finetune(make)
     done = Trainer.from_config(config).fit()
+    said = capsys.readouterr().err
+    assert 0 <= said.index("data: 10 classes") < said.index("plan: ")
     longer = load_config(done.folder.config, ["train.epochs=5"])
     result = Trainer.from_config(longer).fit(resume=done.folder.path)
+    assert "data: 10 classes" in capsys.readouterr().err
     assert result.last["epoch"] == 5
     assert [line["epoch"] for line in lines_of(result.folder)] == [1, 2, 3, 4, 5]
 

@@ -42,7 +42,8 @@ class DataConfig(Section):
     flip: Literal["auto", "none", "horizontal", "both"] = "auto"
     """Random mirroring; `auto` mirrors left-right, except digits and letters."""
     classes: tuple[str, ...] | None = None
-    """Use these classes only, in this order; multilabel and regression: these labels or targets, and all images."""
+    """Use these classes only, in this order (`folder`: these folders are classes, whatever they look like); multilabel
+    and regression: these labels or targets, and all images."""
     samples_per_class: int | None = Field(default=None, ge=1)
     """Use at most so many training images a class, drawn with `split_seed`; multilabel: an image is kept while one of
     its labels has fewer (no label counts as one); not for regression."""

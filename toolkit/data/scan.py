@@ -57,11 +57,10 @@ class FileNotes:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._seen: set[Path] = set()
-        self._found: dict[tuple[str, str, bool], list[tuple[Path, int]]] = {}
+        self._found: dict[tuple[str, str, bool], tuple[int, int, list[str]]] = {}
 
     def add(self, why: str, path: Path, count: int = 1, *, loud: bool = True, what: str = "left out") -> None:
-        """Note a file, or what is below a folder; once, however often it is found.
+        """Note a file, or what is below a folder.
 
         Args:
             why: In a few words.
@@ -70,17 +69,17 @@ class FileNotes:
             loud: They are images: deserves a warning.
             what: What became of them.
         """
-        if count and path not in self._seen:
-            self._seen.add(path)
-            self._found.setdefault((what, why, loud), []).append((path, count))
+        if count:
+            files, items, names = self._found.get((what, why, loud), (0, 0, []))
+            if items < _MOST_NAMED:
+                names.append(repr(os.path.relpath(path, self._root))[1:-1])  # no line breaks
+            self._found[what, why, loud] = files + count, items + 1, names
 
     def say(self) -> None:
         """Print one line a reason."""
-        for (what, why, loud), items in self._found.items():
-            count = sum(number for _, number in items)
-            names = [repr(os.path.relpath(path, self._root))[1:-1] for path, _ in items[:_MOST_NAMED]]  # no line breaks
+        for (what, why, loud), (count, items, names) in self._found.items():
             files = f"{count} file{'s' if count > 1 else ''} of {self._root} {what}"
-            line = f"{files} ({why}): {', '.join(names)}{', ...' if len(items) > _MOST_NAMED else ''}"
+            line = f"{files} ({why}): {', '.join(names)}{', ...' if items > len(names) else ''}"
             (console.warn if loud else console.info)(line)
 
 
@@ -108,13 +107,15 @@ def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]
     Raises:
         DataError: The folder cannot be listed.
     """
+    folders, files = [], []
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = os.path.isdir(entry) if entry.is_symlink() else entry.is_dir()  # noqa: PTH112 - never raises
+                (folders if is_folder else files).append(folder / entry.name)
     except OSError as error:
         raise _unlistable(error) from error
-    folders = [entry for entry in entries if os.path.isdir(entry)]  # noqa: PTH112 - raises nothing
-    files = sorted(set(entries) - set(folders))
-    return [entry for entry in folders if _is_data(entry, notes, links=True)], take_images(files, notes)
+    return [each for each in sorted(folders) if _is_data(each, notes, links=True)], take_images(sorted(files), notes)
 
 
 def take_images(files: Iterable[Path], notes: FileNotes) -> list[Path]:

@@ -177,6 +177,7 @@ def _deal(
     room = shares * total
     owner = np.full(len(rows), -1, np.int64)
     order = rng.permutation(len(rows))
+    order = order[np.argsort(-sizes[order], kind="stable")]  # small groups, dealt last, level what large ones did
 
     def give(index: int, lack: npt.NDArray[np.float64]) -> None:
         part = np.lexsort((rng.random(len(shares)), room.round(9), lack.round(9)))[-1]

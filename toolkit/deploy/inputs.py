@@ -61,10 +61,13 @@ def _found(arg: str, path: Path, notes: FileNotes) -> list[Path]:
         return [path]
     if not glob.has_magic(arg):
         raise DataError(f"{path} does not exist; expected an image, a folder or a pattern")
+    matches = sorted(_matches(path))
+    folders = {match for match in matches if match.is_dir()}
     images = [
         image
-        for match in sorted(_matches(path))
-        for image in (images_below(match, notes) if match.is_dir() else take_images([match], notes))
+        for match in matches
+        if folders.isdisjoint(match.parents)  # not what a folder that matches holds, too
+        for image in (images_below(match, notes) if match in folders else take_images([match], notes))
     ]
     if not images:
         raise DataError(f"no image matches {arg}", hint="check the pattern; quote it so that the shell leaves it alone")
