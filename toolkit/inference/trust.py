@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,7 @@ _LEAST_SECONDS, _TIMES = 120.0, 50.0
 """A process comes to its end within so many seconds, and so many times what dygraph takes for the same rows."""
 _FOLDER = re.compile(r"\S*toolkit-[^/\\\s]+[/\\]")
 """A temporary folder, in a message that is remembered."""
+_NO_NUMBERS = "gives no numbers that could be compared"
 _said: set[str] = set()
 
 
@@ -114,7 +115,7 @@ def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | 
     verdicts, reasons = verdicts or Verdicts(), dict[str, list[str]]()
     for engine in TO_TRY[wanted]:
         known = _find(engine, comparison, verdicts)
-        reason = _reason(known)
+        reason = _reason(known) or ("" if comparison.digest in known.differences else _NO_NUMBERS)
         if not reason:
             break
         reasons.setdefault(reason, []).append(TITLES[engine])
@@ -151,8 +152,6 @@ def _say_once(message: str) -> None:
 
 
 def _judged(difference: float) -> str:
-    if not np.isfinite(difference):
-        return "gives no numbers that could be compared"
     return "" if difference <= TOLERANCE else f"is off by {difference:.2g} of the largest output"
 
 
@@ -185,7 +184,7 @@ def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str,
     if np.isfinite(difference):
         new.differences[comparison.digest] = difference
     verdicts.add(key, new)
-    return replace(new, differences={comparison.digest: difference})
+    return new
 
 
 def _outputs(engine: Engine, comparison: Comparison, *, apart: bool) -> Floats:
