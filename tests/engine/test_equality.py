@@ -93,8 +93,13 @@ def starting_weights(network: str, folder: Path) -> Path:
     if not path.exists():
         paddle.seed(7)
         made = create_network(network, 5)
+        for layer in made.sublayers():
+            if isinstance(layer, paddle.nn.BatchNorm2D):
+                layer._momentum = (
+                    0.5  # nothing of the first variance, 1, is left: it makes features of all images alike
+                )
         with paddle.no_grad():
-            for _ in range(30):  # statistics that fit smooth pictures, so that features have a size as real ones have
+            for _ in range(20):  # statistics that fit smooth pictures, so that features have a size as real ones have
                 made(functional.interpolate(2 * paddle.randn([8, 3, 6, 6]), [64, 64], mode="bilinear"))
         write_weights(made.state_dict(), path)
     return path
