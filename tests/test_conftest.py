@@ -25,5 +25,5 @@ def test_processes_of_a_parallel_run_have_a_thread_each(tmp_path: Path, theirs: 
     (tmp_path / "test_shown.py").write_text(SHOW.format(expected=expected), encoding="utf-8")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "PYTEST_"))}
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-n", "1", "-q", "."]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=clean | theirs)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean | theirs)
     assert done.returncode == 0, done.stdout + done.stderr
