@@ -101,11 +101,14 @@ print('{"accuracy": 1}')
 
 
 def test_peak_memory_is_that_of_all_processes_together(tmp_path: Path) -> None:
-    child = "import time; held = bytes(b'x') * 80_000_000; time.sleep(2.5)"
+    child = "import sys; held = bytes(b'x') * 80_000_000; print(flush=True); sys.stdin.read()"
     code = f"""
-import subprocess, sys
-children = [subprocess.Popen([sys.executable, "-c", {child!r}]) for _ in range(2)]
-print([one.wait() for one in children] and "{{}}")
+import subprocess, sys, time
+pipes = {{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}}
+children = [subprocess.Popen([sys.executable, "-c", {child!r}], **pipes) for _ in range(2)]
+[one.stdout.readline() for one in children]  # both hold theirs
+time.sleep(2.5)
+print([one.communicate() for one in children] and "{{}}")
 """
     assert python(code, tmp_path).peak > 150
 

@@ -61,5 +61,5 @@ def test_progress_shows_its_fields_on_a_terminal(monkeypatch: pytest.MonkeyPatch
 def test_only_the_main_process_speaks_and_on_stderr(rank: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PADDLE_TRAINER_ID", rank)
     command = [sys.executable, "-c", "from toolkit.console import info; info('hello')"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", expected)

@@ -63,7 +63,6 @@ def ended(repo: Path, folder: Path, faults: list[tuple[str, int]], broken: str =
         text=True,
         cwd=repo,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)},
-        timeout=850,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -244,7 +244,7 @@ def offences(tree: ast.AST) -> list[str]:
 
 def test_importing_the_toolkit_does_not_import_paddle(repo: Path) -> None:
     code = "import sys, toolkit, toolkit.config, toolkit.cli; sys.exit('paddle' in sys.modules or 'cv2' in sys.modules)"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
@@ -257,7 +257,7 @@ def test_help_does_not_import_paddle(tool: Path, tmp_path: Path) -> None:
         "runpy.run_path(tool, run_name='__main__')"
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(tool)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "usage:" in result.stdout
 

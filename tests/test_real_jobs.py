@@ -127,7 +127,7 @@ def test_squeezenet_recognises_imagenet(repo: Path, weights: Callable[[str], Pat
     """One picture a class, in the order of the classes; measured: top-1 0.617, top-5 0.825."""
     words = [repo / "tools" / "predict.py", "--network", "squeezenet1_1", "--weights", weights("squeezenet1_1")]
     words += ["--json", "--device", "cpu", assets / "datasets" / "imagenet_sample"]
-    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, timeout=550, check=False)
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = sorted(json.loads(done.stdout), key=lambda item: Path(item["path"]).name)
     classes = imagenet_classes()

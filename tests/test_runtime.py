@@ -26,7 +26,7 @@ def settings_of(code: str, **environment: str) -> tuple[dict[str, object], dict[
     """CPU settings and variables of a new process that runs ``code``."""
     clean = {key: value for key, value in os.environ.items() if key not in CPU_VARIABLES}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=clean | environment
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean | environment
     )
     settings, variables = json.loads(result.stdout)
     return settings, variables

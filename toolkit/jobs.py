@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome
 from toolkit.config import Config
 from toolkit.console import new_table
@@ -50,6 +51,9 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     path, payload = result.folder.path, result.to_json()
     if trainer.job.advice is not None:
         payload["advice"] = dict(trainer.job.advice)
+    if result.comparison:
+        found = differences(result.comparison, len(trainer.job.data.evaluation[1]))
+        payload["differences"] = [difference.to_json() for difference in found]
     table, dashboard = _result_table(result, trainer.job.objective.task), f"python tools/dashboard.py {path}"
     return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
 

@@ -116,7 +116,8 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
         if job.by_hand:
             warn("transfer.compare: the other presets are trained without what was changed by hand")
         rows = compare_presets(config, result)
-        text.append(comparison_table(rows))
+        part, images = job.data.evaluation
+        text += [comparison_table(rows), *_lead(rows, part, len(images))]
         result = replace(result, comparison=tuple(rows))
     if config.export.enabled:
         folder = export_job(job, result.folder.inference)
@@ -131,6 +132,13 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
         text.append(f"report: {result.report}")
     result.folder.write_record({**result.folder.read_record(), "completed": now()})
     return result, tuple(text)
+
+
+def _lead(rows: list[Comparison], part: str, images: int) -> list[str]:
+    """Which preset is best, and by how much."""
+    from toolkit.explain import lead_statements  # matplotlib takes time to import
+
+    return lead_statements(rows, part, images)
 
 
 def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:

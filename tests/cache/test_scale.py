@@ -42,7 +42,7 @@ def test_memory_is_constant_in_the_number_of_rows(tmp_path: Path) -> None:
     peaks = []
     for rows in (10_000, 100_000):
         command = [sys.executable, "-c", FILL_AND_READ, str(tmp_path / str(rows)), str(rows)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         peaks.append(float(done.stdout))
     ratio = peaks[1] / peaks[0]
     print(
@@ -64,15 +64,15 @@ def test_gathering_keeps_up_with_a_plain_memory_map(tmp_path: Path) -> None:
     plain = np.load(tmp_path / "plain.npy", mmap_mode="r")
     features = entry.open()
     batches = [random.permutation(rows)[:32] for _ in range(1000)]
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+    ratios = []
     for _ in range(7):
-        for name, source in (("plain", plain), ("ours", features)):
-            start = time.perf_counter()
+        seconds = []
+        for source in (plain, features):
+            start = time.process_time()
             for batch in batches:
                 source[batch]
-            seconds[name].append(time.perf_counter() - start)
-    micros = {name: float(np.median(found)) * 1e6 / len(batches) for name, found in seconds.items()}
-    ratio = micros["ours"] / micros["plain"]
-    print(f"32 rows of 1280: {micros['plain']:.0f} us plain, {micros['ours']:.0f} us ours, ratio {ratio:.1f}")
-    assert micros["ours"] < 2000  # a step of training takes more
+            seconds.append(time.process_time() - start)
+        ratios.append(seconds[1] / seconds[0])
+    print(f"32 rows of 1280: {seconds[0] * 1000:.0f} us plain, {seconds[1] * 1000:.0f} us ours, ratios {ratios}")
+    assert np.median(ratios) < 10
     assert np.array_equal(features[batches[0]], plain[batches[0]])

@@ -14,7 +14,6 @@ from toolkit.data.pool import ReaderPool
 from toolkit.errors import DataError
 
 PREPROCESSING = Preprocessing(16, 1.0)
-pytestmark = pytest.mark.timeout(30)
 
 
 class Watched(ImageSet):

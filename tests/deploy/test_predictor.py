@@ -131,7 +131,7 @@ def test_several_threads_may_share_a_predictor(predictor, pictures) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert found == [truth] * 4
 
 

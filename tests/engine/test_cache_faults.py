@@ -230,7 +230,7 @@ def start(config: Config) -> subprocess.Popen[str]:
 def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
     config = make(**ALL_DIGITS)
     process = start(config)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while not finished(config) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     process.kill()
@@ -239,13 +239,13 @@ def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
     kept = {path: path.stat().st_mtime_ns for path in finished(config)}
     assert 1 <= len(kept) < 6
     again = start(config)
-    said = again.communicate(timeout=250)[1]
+    said = again.communicate()[1]
     assert again.returncode == 0, said
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert FeatureStore(Path(config.cache.dir)).verify() == []
     run = max(config.output_dir.glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime_ns).parent
     undisturbed = make(**ALL_DIGITS, name="undisturbed", cache={"dir": config.output_dir / "new"})
-    start(undisturbed).communicate(timeout=250)
+    start(undisturbed).communicate()
     assert losses(run) == losses(undisturbed.output_dir / undisturbed.name)
 
 
@@ -254,7 +254,7 @@ def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
 def test_two_runs_that_fill_one_cache_at_once(make: Make) -> None:
     configs = [make(**ALL_DIGITS, name=name) for name in ("one", "two")]
     processes = [start(config) for config in configs]
-    said = [process.communicate(timeout=280)[1] for process in processes]
+    said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert sum(words.count("computed once at") for words in said) == 2
     store = FeatureStore(Path(configs[0].cache.dir))

@@ -25,7 +25,7 @@ NO_BATCH_NORM = {
     "model": {"name": "squeezenet1_1", "pretrained": False},
     "data": {"samples_per_class": 16, "batch_size": 12, "image_size": 35, "classes": ["5", "6", "7"]},
     "transfer": {"preset": "scratch"},
-    "train": {"epochs": 13, "optimizer": "momentum", "lr": 0.0001},
+    "train": {"epochs": 5, "optimizer": "momentum", "lr": 0.0001},
 }
 """BatchNorm's statistics are those of a process's part of the batch; a network without it does not depend on parts."""
 
@@ -34,7 +34,7 @@ def run(folder: Path, processes: int, *words: object, expect: int = 0) -> tuple[
     """The answers of all processes, and what was said."""
     out = folder / f"answer-{processes}"
     command = [sys.executable, "-c", LAUNCH, processes, sys.executable, PROGRAM, out, *words]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert done.returncode == expect, done.stderr[-3000:]
     return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{out.name}.*"))], done.stderr
 
@@ -59,7 +59,7 @@ def test_two_processes_train_as_one(make: Make, tmp_path: Path) -> None:
     (alone,), _ = run(tmp_path, 1, "train", one)
     together, _ = run(tmp_path, 2, "train", two)
     assert together[0] == together[1]
-    assert len(alone["losses"]) == 52
+    assert len(alone["losses"]) == 20
     assert together[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
     assert together[0]["last"] == pytest.approx(alone["last"], rel=1e-4)
 

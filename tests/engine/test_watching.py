@@ -136,7 +136,7 @@ def test_the_dashboard_shows_one_unbroken_curve_of_a_resumed_run(make: Callable[
         query = urllib.parse.urlencode({"run": "runs/鸟/vdl", "tag": "train/loss"})
         address = f"{dashboard.address}app/api/scalar/list?{query}"
         request = urllib.request.Request(address, headers={"Accept-Language": "en"})
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=200) as answer:
             shown = json.loads(answer.read())["data"]
     assert [point[1] for point in shown] == list(range(1, len(curve(whole, "train/loss")) + 1))
 

@@ -113,7 +113,7 @@ def test_several_threads_may_call(files, images) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert not wrong
 
 

@@ -30,7 +30,6 @@ def call(*arguments: object, hidden: Path | None = None) -> subprocess.Completed
         text=True,
         encoding="utf-8",
         env={**os.environ, "PYTHONPATH": path},
-        timeout=240,
         check=False,
     )
 

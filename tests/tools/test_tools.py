@@ -28,7 +28,7 @@ export: {examples: 3}
 
 def call(tool: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, str(TOOLS / f"{tool}.py"), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, encoding="utf-8", cwd=cwd, timeout=240, check=False)
+    return subprocess.run(words, capture_output=True, text=True, encoding="utf-8", cwd=cwd, check=False)
 
 
 def call_json(tool: str, *arguments: object, cwd: Path) -> Any:

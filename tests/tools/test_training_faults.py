@@ -53,7 +53,6 @@ def in_a_process(*arguments: object) -> tuple[int, str]:
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=200,
         check=False,
     )
     return done.returncode, done.stderr

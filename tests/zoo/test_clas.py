@@ -267,7 +267,7 @@ def test_a_network_can_be_built_twice_and_trained() -> None:
 
 
 def run_quietly(code: str) -> Iterator[str]:
-    result = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     yield from (result.stdout, result.stderr)
 

@@ -213,7 +213,7 @@ def test_every_plane_is_worked_on_once_by_several_threads(monkeypatch: pytest.Mo
     monkeypatch.setattr(sharing, "_threads", lambda: 3)
     done: list[int] = []
     names: set[str] = set()
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3)
 
     def work(start: int, stop: int) -> None:
         if threading.current_thread().name not in names:
