@@ -63,7 +63,7 @@ def test_what_was_interrupted_after_the_training_is_done_by_resume(
         patch.setattr("toolkit.trainer.export_job", interrupted)
         toolkit.Trainer.from_config(config).fit()
     folder = config.output_dir / "job"
-    with pytest.raises(DeployError, match="no exported model yet .* tools/export.py -c .*job/config.yaml"):
+    with pytest.raises(DeployError, match=r"no exported model yet .* tools/export.py -c .*job/config.yaml"):
         toolkit.Predictor(folder)
     result = toolkit.Trainer.from_config(config).fit(resume=folder)
     assert result.report is not None
@@ -91,5 +91,5 @@ def test_a_head_of_ones_own_is_exported_and_in_the_report(make: Callable[..., Co
 
 def test_a_run_without_weights_is_to_be_finished(make: Callable[..., Config]) -> None:
     folder = toolkit.engine.RunFolder.create(make())
-    with pytest.raises(DeployError, match="finish its training: python tools/train.py --resume"):
+    with pytest.raises(DeployError, match=r"finish its training: python tools/train\.py --resume"):
         toolkit.Predictor(folder)

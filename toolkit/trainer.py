@@ -110,7 +110,8 @@ def _with_paths(result: RunResult) -> RunResult:
 
 def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, ...]]:
     """The result with what followed the training, and words on it."""
-    config, text = job.config, []
+    config = job.config
+    text: list[Any] = []
     rows: list[Comparison] = []
     if config.transfer.compare:
         if job.by_hand:

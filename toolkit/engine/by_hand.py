@@ -112,7 +112,7 @@ def _read_freezing(job: Job) -> tuple[set[str], int | None]:
     found, frozen = _freezing(network, job.plan.frozen), network.frozen
     levels = {key: level for part, level in network.levels() for key in part.weights}
     stopped = {key for part, _ in network.levels() for key, weight in part.weights.items() if weight.stop_gradient}
-    held = ((network.by_hand.held & levels.keys()) | found.stilled.keys()) - found.freed.keys()
+    held = ((set(network.by_hand.held) & levels.keys()) | found.stilled.keys()) - found.freed.keys()
     lower = [level for level in found.freed.values() if level <= frozen]
     count = min(lower) - 1 if lower else frozen
     rest = {key for key in stopped if count < levels[key] <= frozen}

@@ -80,7 +80,7 @@ def remember(network: StagedNetwork, earlier: Known | None = None) -> Known:
     layers = {layer: _signature(layer) for part in parts for layer in part.sublayers()}
     if earlier is None:
         fixed = tuple(each for each in network.parameters() if each.stop_gradient)
-        return Known(containers, layers, fixed, frozenset(layers))  # type: ignore[arg-type]
+        return Known(containers, layers, fixed, frozenset(layers))
     return replace(earlier, containers=containers, layers=layers)
 
 
