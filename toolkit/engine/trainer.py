@@ -99,7 +99,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_solver(settle_rates(self.job, resume))
+        job = self.job = settle_solver(settle_rates(self.job, resume), resume)
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
         job.loader(job.data.train, training=True, shared=True)  # too few images, and
