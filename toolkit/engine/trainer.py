@@ -33,7 +33,7 @@ from toolkit.engine.solve import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
 from toolkit.engine.stepper import Stepper
-from toolkit.engine.validate import validate
+from toolkit.engine.validate import Validation, validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
 from toolkit.runtime import seed_everything, world_size
 from toolkit.transfer import PhasePlan, plan_table, set_multipliers
@@ -70,6 +70,7 @@ class Trainer:
         self._rate: LearningRate | None = None
         self._stepper: Stepper | None = None
         self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+        self._validation: Validation
         self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
 
     @classmethod
