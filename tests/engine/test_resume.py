@@ -18,7 +18,7 @@ from toolkit.config import Config, load_config
 from toolkit.engine import RunFolder, RunResult, Trainer, build_job
 from toolkit.engine.keeping import CheckpointKeeper, load_newest
 from toolkit.engine.state import TrainingState
-from toolkit.errors import DivergedError, Interrupted, TrainingError
+from toolkit.errors import ConfigError, DivergedError, Interrupted, TrainingError
 
 Make = Callable[..., Config]
 
@@ -206,6 +206,15 @@ def test_more_epochs_later(make: Make, capsys: pytest.CaptureFixture[str]) -> No
     assert "data: 10 classes" in capsys.readouterr().err
     assert result.last["epoch"] == 5
     assert [line["epoch"] for line in lines_of(result.folder)] == [1, 2, 3, 4, 5]
+
+
+def test_a_head_that_was_solved_is_not_trained_on(make: Make) -> None:
+    done = Trainer.from_config(make(train={"epochs": None})).fit()
+    config, record = done.folder.config.read_text(encoding="utf-8"), done.folder.read_record()
+    with pytest.raises(ConfigError, match="was solved"):
+        Trainer.from_config(load_config(done.folder.config, ["train.epochs=5"])).fit(resume=done.folder.path)
+    assert (done.folder.config.read_text(encoding="utf-8"), done.folder.read_record()) == (config, record)
+    assert Trainer.from_config(load_config(done.folder.config)).fit(resume=done.folder.path).best == done.best
 
 
 def test_resume_auto(make: Make) -> None:

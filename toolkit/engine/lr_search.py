@@ -32,7 +32,7 @@ from toolkit.engine.standardise import standardise_as_planned
 from toolkit.errors import ConfigError
 from toolkit.transfer import PhasePlan
 
-__all__ = ["RateSearch", "RateTrial", "find_rates", "search_rates", "settle_rates"]
+__all__ = ["RateSearch", "RateTrial", "find_rates", "run_to_go_on_with", "search_rates", "settle_rates"]
 
 _FACTORS = (1.0, 1 / 3, 3.0)
 """Of the plan's own rate, which is the first."""
@@ -146,7 +146,7 @@ def settle_rates(job: Job, resume: Path | str | None) -> Job:
     """
     if not any(phase.search for phase in job.plan.phases):
         return job
-    begun = _to_go_on_with(job.config, resume)
+    begun = run_to_go_on_with(job.config, resume)
     if begun is not None and not begun.config.is_file():
         return job  # there is no run, which is for others to say
     found = None if begun is None else begun.read_record().get("lr_search")
@@ -162,7 +162,8 @@ def settle_rates(job: Job, resume: Path | str | None) -> Job:
     return replace(job, plan=job.plan.with_rates(found["factor"]), lr_search=found)
 
 
-def _to_go_on_with(config: Config, resume: Path | str | None) -> RunFolder | None:
+def run_to_go_on_with(config: Config, resume: Path | str | None) -> RunFolder | None:
+    """The run that a training is to go on with, which may not be there; arguments as for ``settle_rates``."""
     wanted = resume if resume is not None else config.train.resume
     if wanted is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from toolkit.console import info, show
 from toolkit.engine.caching import decide
 from toolkit.engine.features import FeatureLoader
 from toolkit.engine.job import Job
+from toolkit.engine.lr_search import run_to_go_on_with
 from toolkit.engine.solvers import (
     LinearSolution,
     StackedViews,
@@ -50,15 +52,20 @@ _EPOCHS = ("reduce_on_plateau", "weight_averaging", "model_checkpoint", "functio
 """Callbacks that wait for epochs."""
 
 
-def settle_solver(job: Job) -> Job:
+def settle_solver(job: Job, resume: Path | str | None = None) -> Job:
     """The job with a plan that says what is solved, where ``train.solver: auto`` leaves that open.
 
     A head that is the only thing to move in the whole run is solved: on real images its optimum, regularised by
     cross-validation, is better than what 30 or 300 epochs of descent find (docs/advisor.md). It is
     trained where the config says how, or where it cannot be solved, which a line says.
 
+    Args:
+        job: The job.
+        resume: As for ``Trainer.fit``.
+
     Raises:
-        ToolkitError: A plan that is to be solved cannot be.
+        ToolkitError: A plan that is to be solved cannot be, or a head that was solved is to be trained on: it reads
+            features as they are, which no rate here is made for.
     """
     plan = job.plan
     if job.config.train.solver == "auto" and all(phase.frozen == len(job.stages) for phase in plan.phases):
@@ -68,6 +75,13 @@ def settle_solver(job: Job) -> Job:
         else:
             job = replace(job, plan=solved(plan))
     check_solver(job)
+    begun = run_to_go_on_with(job.config, resume)
+    was_solved = begun is not None and begun.record.is_file() and "solver" in begun.read_record()
+    if was_solved and all(phase.solver == "sgd" for phase in job.plan.phases):
+        raise ConfigError(
+            "the head of this run was solved, and the config now asks for one that is trained",
+            hint="leave train.epochs and the like out to go on, or --resume to begin another run",
+        )
     return job
 
 

@@ -34,7 +34,7 @@ from toolkit.engine.solve import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
 from toolkit.engine.stepper import Stepper, step_seed
-from toolkit.engine.validate import validate
+from toolkit.engine.validate import Validation, validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
 from toolkit.runtime import seed_everything, world_size
 from toolkit.transfer import PhasePlan, plan_table, set_multipliers
@@ -72,6 +72,7 @@ class Trainer:
         self._rate: LearningRate | None = None
         self._stepper: Stepper | None = None
         self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+        self._validation: Validation
         self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
 
     @classmethod
@@ -101,7 +102,7 @@ class Trainer:
         """
         check_device(self.job.config.train, world_size())
         begin()
-        job = self.job = settle_solver(settle_rates(adopt(self.job), resume))
+        job = self.job = settle_solver(settle_rates(adopt(self.job), resume), resume)
         if job.config.train.sync_batch_norm and world_size() > 1:
             job.network.synchronise_batch_norm()
         job.loader(job.data.train, training=True, shared=True)  # too few images, and
