@@ -16,6 +16,7 @@ import pytest
 import yaml
 from paddle import nn
 
+from tests.odd_networks import Deadly, Wrong
 from toolkit.data import Preprocessing
 from toolkit.deploy import Manifest, Predictor, check_export
 from toolkit.errors import DeployError
@@ -223,3 +224,28 @@ def test_a_full_disk_is_noticed_before_writing(tmp_path, export, monkeypatch) ->
 def test_an_exported_folder_can_be_read_by_others(tmp_path: Path, export: Callable[..., Path]) -> None:
     (tmp_path / "plain").mkdir()
     assert export(tmp_path / "model").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize(("kind", "width", "checked"), [(Wrong, 6144, True), (Wrong, 6144, False), (Deadly, 64, True)])
+def test_a_model_that_onednn_computes_wrongly_or_dies_of_is_exported_without(
+    kind: type[nn.Layer],
+    width: int,
+    checked: bool,
+    tmp_path: Path,
+    export: Callable[..., Path],
+    images: np.ndarray,
+    capsys,
+) -> None:
+    paddle.seed(0)
+    network = nn.Sequential(kind(), nn.Flatten(), nn.Linear(width, 4))
+    network.eval()
+    folder = export(tmp_path / "model", network, check=images if checked else None)
+    said = capsys.readouterr().err
+    manifest = Manifest.read(folder)
+    if paddle.__version__ == "3.3.1":
+        assert not manifest.onednn
+        assert "Paddle Inference with oneDNN" in manifest.onednn_note
+        assert "config.disable_onednn()" in manifest.onednn_note
+        assert said.count("the model is for Paddle Inference without oneDNN, as inference.yml says") == 1
+    expected = nn.functional.softmax(network(paddle.to_tensor(images))).numpy()
+    np.testing.assert_allclose(Predictor(folder).outputs(images), expected, atol=1e-4)

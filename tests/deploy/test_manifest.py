@@ -130,3 +130,21 @@ def test_test_time_augmentation_that_is_not_understood(folder: Path, value: obje
     edit(folder, test_time_augmentation=value)
     with pytest.raises(DeployError, match="test_time_augmentation is"):
         Manifest.read(folder)
+
+
+def test_a_file_that_says_nothing_of_its_runtime_is_run_with_onednn(folder: Path, images) -> None:
+    path = folder / "inference.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert content.pop("runtime") == {"onednn": True, "note": ""}
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert Manifest.read(folder).onednn
+    assert Predictor(folder).outputs(images).shape == (len(images), len(content["labels"]))
+
+
+@pytest.mark.parametrize("value", [3, [], {"onednn": "no"}, {"onednn": None}])
+def test_a_runtime_that_is_not_understood(folder: Path, value: object) -> None:
+    path = folder / "inference.yml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump({**content, "runtime": value}), encoding="utf-8")
+    with pytest.raises(DeployError, match="expected onednn, true or false"):
+        Manifest.read(folder)

@@ -14,6 +14,8 @@ import pytest
 
 import toolkit.engine.features
 import toolkit.engine.inputs
+import toolkit.inference.trust
+import toolkit.inference.verdicts
 from tests.engine.runs import lines_of
 from toolkit.cache import FeatureStore
 from toolkit.config import Config
@@ -25,10 +27,11 @@ from toolkit.engine.features import FeatureCache, Request
 from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.programs import Part, choose_engine, traced
 from toolkit.errors import ToolkitError
-from toolkit.inference import onnx_is_installed
+from toolkit.inference import Program, onnx_is_installed
 
 Make = Callable[..., Config]
 TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
+BELOW = "layer3.1 float32"
 ENGINES = [
     "dygraph",
     "paddle",
@@ -93,6 +96,38 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     blocks = computed(Part(job.network, 0, 9), source, range(8), "paddle")
     assert blocks[0].shape == (8, 512)
     assert "in dygraph, which is slower: no program" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "engine"), [({"paddle"}, "paddle without oneDNN"), ({"paddle", "paddle without oneDNN"}, "dygraph")]
+)
+def test_features_never_come_from_an_engine_that_differs(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, wrong: set[str], engine: str
+) -> None:
+    """Nor from what it left in the cache; and training measures what evaluation measures."""
+    sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}}
+    config = make(**sections, cache={"engine": "paddle", "dtype": "float32", "enabled": True})
+    Trainer.from_config(config).fit()
+    load, outputs = Program.load, toolkit.inference.trust._outputs
+
+    def disturbed(self: Program, threads: int) -> Any:
+        run = load(self, threads)
+        return (lambda x: run(x) * 1.5) if self.engine in wrong else run
+
+    monkeypatch.setattr(Program, "load", disturbed)
+    monkeypatch.setattr(toolkit.inference.trust, "_outputs", lambda *args, apart: outputs(*args, apart=False))
+    monkeypatch.setattr(toolkit.inference.verdicts, "_FILE", str(tmp_path / "engines.json"))
+    capsys.readouterr()
+    folder = Trainer.from_config(config.model_copy(update={"name": "second"})).fit().folder
+    said = capsys.readouterr().err
+    assert said.count("is off by 0.5 of the largest output; computed by") == 2  # each of the two parts
+    assert said.count(f"54 computed once at layer4.1 by {engine}\n") == 1
+    entries = FeatureStore(Path(config.cache.dir)).list()
+    assert sorted({entry.facts["engine"] for entry in entries}) == sorted({"paddle", engine})
+    assert sorted({entry.facts["below"] for entry in entries}) == sorted({"", BELOW, f"{BELOW} by {engine}"})
+    plain = config.model_copy(update={"name": "plain", "cache": config.cache.model_copy(update={"enabled": False})})
+    for found, right in zip(lines_of(folder), lines_of(Trainer.from_config(plain).fit().folder), strict=True):
+        assert found["val"]["loss"] == pytest.approx(right["val"]["loss"], rel=1e-3)
 
 
 def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,8 @@ def export_model(
 
     The folder appears whole or not at all: an older model of this name stays until the new one is complete, has run
     once and has passed ``check``. Where Paddle Inference with oneDNN crashes on it or gives something else than the
-    network, ``inference.yml`` says that oneDNN must be off, and so does one line. Other files in the folder are kept. The network is left as it was.
+    network, ``inference.yml`` says that oneDNN must be off, and so does one line. Other files in the folder are kept.
+    The network is left as it was.
 
     Args:
         network: Images ``[N, C, image_size, image_size]`` to outputs before the activation ``[N, len(classes)]``; C is

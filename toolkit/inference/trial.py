@@ -121,7 +121,7 @@ class Trial:
 
 
 def _environment() -> dict[str, str]:
-    """glibc's checks on: a kernel that writes where it must not ends the process here, and not some other one later."""
+    """With glibc's checks on: a kernel that writes where it must not ends this process, and not another one later."""
     found = dict(os.environ)
     if sys.platform.startswith("linux") and "LD_PRELOAD" not in found:
         found["LD_PRELOAD"] = "libc_malloc_debug.so.0"  # since glibc 2.34; before, the checks are part of it

@@ -35,7 +35,6 @@ _LEAST_SECONDS, _TIMES = 120.0, 50.0
 """A process comes to its end within so many seconds, and so many times what dygraph takes for the same rows."""
 _FOLDER = re.compile(r"\S*toolkit-[^/\\\s]+[/\\]")
 """A temporary folder, in a message that is remembered."""
-_NO_NUMBERS = "gives no numbers that could be compared"
 _said: set[str] = set()
 
 
@@ -80,8 +79,10 @@ class Comparison:
         return np.concatenate([outputs, outputs[:1]]), time.monotonic() - start
 
     def difference(self, found: Floats) -> float:
-        """The largest ``relative_difference`` of a piece."""
+        """The largest ``relative_difference`` of a piece; NaN where dygraph itself gives no numbers."""
         expected = self.reference[0]
+        if not np.isfinite(expected).all():
+            return float("nan")
         if found.shape != expected.shape:
             return float("inf")
         pieces = zip(self.pieces(found), self.pieces(expected), strict=True)
@@ -89,8 +90,8 @@ class Comparison:
 
 
 def relative_difference(found: Floats, expected: Floats) -> float:
-    """Largest difference as a share of the largest expected value; infinite where something is no number."""
-    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+    """Largest difference as a share of the largest expected value; infinite where something found is no number."""
+    if not np.isfinite(found).all():
         return float("inf")
     return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
 
@@ -115,7 +116,10 @@ def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | 
     verdicts, reasons = verdicts or Verdicts(), dict[str, list[str]]()
     for engine in TO_TRY[wanted]:
         known = _find(engine, comparison, verdicts)
-        reason = _reason(known) or ("" if comparison.digest in known.differences else _NO_NUMBERS)
+        reason = _reason(known)
+        if not reason and comparison.digest not in known.differences:
+            info(f"{comparison.title}: dygraph itself gives no numbers with which engines could be compared")
+            return "dygraph"
         if not reason:
             break
         reasons.setdefault(reason, []).append(TITLES[engine])
@@ -181,7 +185,7 @@ def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str,
             verdicts.add(key, new)
         return new
     difference = comparison.difference(found)
-    if np.isfinite(difference):
+    if not np.isnan(difference):
         new.differences[comparison.digest] = difference
     verdicts.add(key, new)
     return new
