@@ -17,7 +17,7 @@ from toolkit.advise import settle_preset
 from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.cli import Outcome
 from toolkit.config import Config
-from toolkit.console import info, new_table
+from toolkit.console import console, info, new_table
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import (
     NetworkPredictor,
@@ -137,7 +137,10 @@ def predict(
     tta: int | None = None,
     as_csv: bool = False,
 ) -> Outcome:
-    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``)."""
+    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``).
+
+    Files that cannot be read are named at the end, and make the exit code 1.
+    """
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
@@ -150,9 +153,14 @@ def predict(
         folder = Path(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
-    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta)
-    text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
-    return Outcome([prediction.to_dict() for prediction in predictions], [text])
+    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta, on_bad_image="keep")
+    errors = [prediction.error for prediction in predictions if prediction.error]
+    for message in errors:
+        console.print(f"error: {message}", style="red", markup=False)
+    text: list[Any] = [predictions_csv(predictions).rstrip()] if as_csv else []
+    if not as_csv and len(errors) < len(predictions):
+        text = [predictions_table(predictions)]
+    return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
 
 
 def find_run(config: Config, config_path: Path) -> RunFolder:
