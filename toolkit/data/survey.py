@@ -91,7 +91,8 @@ def _examine(data: bytes, channels: int, decoding: Decoding) -> Facts:
     raw = read_raw(data, channels)
     pixels, scale = develop(raw, channels, decoding)
     infinite = raw.values.dtype.kind == "f" and not np.isfinite(raw.values).all()
-    return Facts("", *pixels.shape[:2], raw.mode, str(scale or ""), _is_constant(pixels), infinite)
+    height, width = pixels.shape[:2]
+    return Facts("", height, width, raw.mode, str(scale or ""), _is_constant(pixels), infinite)
 
 
 def _is_constant(pixels: npt.NDArray[np.uint8]) -> bool:
