@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome
 from toolkit.config import Config
-from toolkit.console import new_table
+from toolkit.console import console, new_table
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
@@ -70,7 +71,10 @@ def predict(
     tta: int | None = None,
     as_csv: bool = False,
 ) -> Outcome:
-    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``)."""
+    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``).
+
+    Files that cannot be read are named at the end, and make the exit code 1.
+    """
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
@@ -83,9 +87,14 @@ def predict(
         folder = Path(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
-    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta)
-    text = predictions_csv(predictions).rstrip() if as_csv else predictions_table(predictions)
-    return Outcome([prediction.to_dict() for prediction in predictions], [text])
+    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta, on_bad_image="keep")
+    errors = [prediction.error for prediction in predictions if prediction.error]
+    for message in errors:
+        console.print(f"error: {message}", style="red", markup=False)
+    text: list[Any] = [predictions_csv(predictions).rstrip()] if as_csv else []
+    if not as_csv and len(errors) < len(predictions):
+        text = [predictions_table(predictions)]
+    return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
 
 
 def _result_table(result: RunResult, task: Task) -> Table:

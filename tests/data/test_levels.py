@@ -146,6 +146,12 @@ def test_white_is_zero_in_some_tiffs() -> None:
         assert np.array_equal(pixels[:, :, 0], 255 - GRAY)
 
 
+def test_other_colours_of_16_bits_are_left_to_pil() -> None:
+    cmyk = np.dstack([(255 - COLOUR.astype(np.uint16)) * 257, np.zeros_like(GRAY, np.uint16)])
+    pixels = decode_image(stored("tiff", cmyk, photometric="separated"))
+    assert np.abs(pixels.astype(int) - COLOUR).max() <= 1
+
+
 def test_twelve_bits_a_sample() -> None:
     """Two samples in three bytes, TIFF 6.0: the depth is what the file says, whatever its values."""
     from PIL import TiffImagePlugin

@@ -37,7 +37,8 @@ def damaged_files() -> dict[str, bytes]:
     files = {}
     for name, kind, options in (
         ("jpg", "JPEG", {}), ("progressive.jpg", "JPEG", {"progressive": True}), ("png", "PNG", {}),
-        ("webp", "WEBP", {}), ("gif", "GIF", {}), ("bmp", "BMP", {}), ("tif", "TIFF", {}), ("lzw.tif", "TIFF", {"compression": "tiff_lzw"}),
+        ("webp", "WEBP", {}), ("gif", "GIF", {}), ("bmp", "BMP", {}), ("tif", "TIFF", {}),
+        ("lzw.tif", "TIFF", {"compression": "tiff_lzw"}),
         ("ppm", "PPM", {}), ("avif", "AVIF", {}),
     ):  # fmt: skip
         data = encoded(kind, **options)
@@ -105,7 +106,8 @@ def test_sizes_and_modes_in_one_line(make_folder: MakeFolder, capsys: pytest.Cap
     build_data(DataConfig(root=root))
     first, second = capsys.readouterr().err.splitlines()
     assert first == (
-        "images: 15, 10x20 to 300x100 (median 48x40), RGB 8, gray 2, CMYK 1, 16-bit gray 1, gray + alpha 1, palette 1, RGBA 1"
+        "images: 15, 10x20 to 300x100 (median 48x40), RGB 8, "
+        "gray 2, CMYK 1, 16-bit gray 1, gray + alpha 1, palette 1, RGBA 1"
     ), first
     assert "1 image(s) that are not of 8 bits are read as 12-bit, by their values" in second
     assert "data.bit_depth or data.window" in second

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import threading
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 from toolkit.data import Preprocessing, read_image
 from toolkit.data.views import views_of
 from toolkit.deploy import Predictor
+from toolkit.deploy.prediction import predictions_csv, predictions_table
 from toolkit.errors import DataError, DeployError, DeviceError
 
 
@@ -87,6 +90,21 @@ def test_an_unreadable_file_is_named(predictor, pictures, tmp_path: Path) -> Non
         predictor.predict([tmp_path / "nowhere.png"])
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
     assert len(predictor.predict(pictures)) == 5, "the predictor still works"
+
+    asked = [broken, *pictures, broken, tmp_path / "nowhere.png"]
+    for size in (1, 3, 8):
+        found = predictor.predict(asked, on_bad_image="keep", batch_size=size)
+        assert [prediction.path for prediction in found] == [str(path) for path in asked]
+        assert found[1:6] == predictor.predict(pictures)
+        assert found[0].to_dict() == {"path": str(broken), "error": f"cannot read image {broken}: not an image"}
+        assert "No such file" in found[-1].error
+    assert predictor.predict(broken, on_bad_image="keep")[0].label == []
+    rows = list(csv.DictReader(io.StringIO(predictions_csv(predictor.predict(asked, topk=1, on_bad_image="keep")))))
+    assert [row["path"] for row in rows] == [str(path) for path in asked]
+    assert rows[0] == {"path": str(broken), "rank": "", "label": "", "confidence": ""}
+    assert predictions_table(found).row_count == predictions_table(found[1:6]).row_count > 0
+    with pytest.raises(DataError, match="image 0"):
+        predictor.predict([np.zeros((8, 8, 4), np.uint8)], on_bad_image="keep")
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,22 @@ def test_export_and_predict(trained: tuple[Path, dict[str, Any]], tmp_path: Path
     rows = list(csv.DictReader(io.StringIO(table.stdout)))
     assert rows[0]["label"] == found[0]["label"][0]
 
+    (pictures / "05.png").write_text("<html>")
+    (pictures / "zz.png").write_bytes((pictures / "00.png").read_bytes()[:60])
+    done = call("predict", "--model", tmp_path / "model", pictures, "--topk", 2, "--json", cwd=folder)
+    assert done.returncode == 1
+    again = json.loads(done.stdout)
+    assert [item for item in again if "error" not in item] == found[:5] + found[6:]
+    assert [Path(item["path"]).name for item in again if "error" in item] == ["05.png", "zz.png"]
+    last = done.stderr.splitlines()[-2:]
+    assert last[0].startswith("error: cannot read image")
+    assert last[0].endswith("05.png: not an image")
+    assert "zz.png: damaged" in last[1]
+    alone = call("predict", "--model", tmp_path / "model", pictures / "05.png", cwd=folder)
+    assert alone.returncode == 1
+    assert alone.stdout == ""
+    assert "05.png: not an image" in alone.stderr
+
 
 def test_a_file_name_that_is_not_utf8_comes_back_from_json(
     trained: tuple[Path, dict[str, Any]], tmp_path: Path

@@ -11,30 +11,26 @@ How numbers of more than 8 bits and transparency become 8-bit pixels is in ``too
 
 from __future__ import annotations
 
-import io
-import re
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from toolkit.data import multiband
 from toolkit.data.channels import GRAY, RGB, Pixels, counted
 from toolkit.data.jpeg import JPEG, JpegHeader, decode_fast, read_header
 from toolkit.data.levels import DEFAULT, Decoding, RawImage, develop
+from toolkit.data.others import check_size, orientation_with_pil, read_deep_pnm, read_with_pil
 from toolkit.data.png import PNG, PngHeader, read_png
 from toolkit.data.tiff import TIFF, read_deep, read_tags
-from toolkit.data.upright import UPRIGHT, turned
+from toolkit.data.upright import turned
 from toolkit.errors import DataError
 
 __all__ = [
     "IMAGE_EXTENSIONS",
     "Pixels",
-    "check_size",
     "decode_file",
     "decode_image",
     "decode_jpeg_reduced",
@@ -48,26 +44,8 @@ IMAGE_EXTENSIONS = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",
     ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".npy",
 })  # fmt: skip
+_RGB_TIFF = 2  # photometric interpretation
 _AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 and later: saves turning BGR round
-_DEEP_PNM = re.compile(rb"P([56])(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
-_ORIENTATION = 0x0112
-_PIL_NAMES = {
-    "1": "gray", "L": "gray", "LA": "gray", "La": "gray", "P": "palette", "PA": "palette", "CMYK": "CMYK",
-    "I": "32-bit gray", "F": "float32 gray",
-}  # fmt: skip
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    OverflowError,
-    struct.error,
-    MemoryError,
-)  # fmt: skip - PIL raises all of these for damaged files, by format
 
 
 def is_image_file(path: Path) -> bool:
@@ -157,7 +135,7 @@ def read_raw(data: bytes, channels: int = RGB, header: JpegHeader | None = None)
         return multiband.read_array(data)
     if data.startswith(TIFF):
         return _read_tiff(data, channels)
-    return _read_deep_pnm(data) or _read_with_pil(data)
+    return read_deep_pnm(data) or read_with_pil(data)
 
 
 def defect(path: Path, channels: int = RGB, decoding: Decoding | None = None) -> str | None:
@@ -200,23 +178,12 @@ def decode_jpeg_reduced(data: bytes, header: JpegHeader, times: int) -> Pixels |
     return decode_fast(data, header, times)
 
 
-def check_size(height: int, width: int) -> None:
-    """Refuse what would take the memory.
-
-    Raises:
-        ValueError: The image has more pixels than PIL accepts, 179 million (twice ``PIL.Image.MAX_IMAGE_PIXELS``).
-    """
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and height * width > 2 * most:
-        raise ValueError(f"too many pixels ({width} x {height})")
-
-
 def _read_jpeg(data: bytes, header: JpegHeader | None) -> RawImage:
     header = header or read_header(data)
     if header is not None:
         check_size(header.height, header.width)
     pixels = decode_fast(data, header)
-    return _read_with_pil(data) if pixels is None or header is None else RawImage(pixels, header.mode)
+    return read_with_pil(data) if pixels is None or header is None else RawImage(pixels, header.mode)
 
 
 def _read_png(data: bytes) -> RawImage:
@@ -224,14 +191,14 @@ def _read_png(data: bytes) -> RawImage:
     check_size(header.height, header.width)
     deep = header.bits > 8
     if not deep and (header.alpha or header.special):
-        return _read_with_pil(data)
+        return read_with_pil(data)
     kind = cv2.IMREAD_GRAYSCALE if header.gray and not deep else cv2.IMREAD_COLOR if _AS_RGB is None else _AS_RGB
     try:
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED if deep else kind)
     except cv2.error:
         values = None
     if values is None:
-        return _read_with_pil(data)
+        return read_with_pil(data)
     if deep:
         return _deep_png(data, values, header)
     values = cv2.cvtColor(values, cv2.COLOR_BGR2RGB, dst=values) if kind == cv2.IMREAD_COLOR else values
@@ -246,66 +213,22 @@ def _deep_png(data: bytes, values: Any, header: PngHeader) -> RawImage:
         values = values[:, :, [channel for channel in kept if channel < values.shape[2]]]
     alpha = values.ndim == 3 and values.shape[2] in (2, 4)
     if header.special:
-        values = turned(values, _orientation_with_pil(data))
+        values = turned(values, orientation_with_pil(data))
     fits = values[..., : -1 if alpha else None].max(initial=0) < 2**header.significant_bits
     highest = 2**header.significant_bits - 1 if fits and header.significant_bits else 0
     return RawImage(values, f"{name} + alpha" if alpha else name, alpha, highest)
 
 
-def _orientation_with_pil(data: bytes) -> int:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return int(image.getexif().get(_ORIENTATION, UPRIGHT))
-    except _DAMAGED as error:
-        raise ValueError(f"damaged ({error})") from error
-
-
 def _read_tiff(data: bytes, channels: int) -> RawImage:
     header = read_tags(data)
     if header is None:
-        return _read_with_pil(data)
+        return read_with_pil(data)
     check_size(header.height, header.width)
-    usual = header.is_gray or header.is_colour or header.photometric > 2
+    usual = header.is_gray or header.is_colour or header.photometric > _RGB_TIFF
     if channels in (GRAY, RGB) and (header.samples > RGB + 1 or (header.samples > 1 and not usual)):
         raise ValueError(f"{counted(header.samples)}, expected 1 or 3")
     if channels not in (GRAY, RGB) and header.samples not in (1, channels):  # pages of one sample may be channels
         raise ValueError(f"{counted(header.samples)}, expected {channels}")
     bands = channels not in (GRAY, RGB) and not (header.alpha and header.samples == channels)
-    return read_deep(data, header) if header.is_deep or bands else _read_with_pil(data)
-
-
-def _read_deep_pnm(data: bytes) -> RawImage | None:
-    """A binary PGM or PPM of more than 8 bits; PIL would scale it to other numbers."""
-    found = _DEEP_PNM.match(data)
-    if found is None or int(found[4]) <= 255:
-        return None
-    channels, (width, height, most) = (GRAY if found[1] == b"5" else RGB), map(int, found.groups()[1:])
-    check_size(height, width)
-    if len(data) - found.end() < 2 * height * width * channels:
-        raise ValueError("damaged (it ends too early)")
-    values = np.frombuffer(data, ">u2", height * width * channels, found.end()).reshape(height, width, channels)
-    return RawImage(values, f"16-bit {'gray' if channels == GRAY else 'RGB'}", highest=most if most < 65535 else 0)
-
-
-def _read_with_pil(data: bytes) -> RawImage:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _raw(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError as error:
-        raise ValueError("not an image") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError("too many pixels") from error
-    except _DAMAGED as error:
-        raise ValueError(f"damaged ({next(iter(str(error).splitlines()), '') or type(error).__name__})") from error
-
-
-def _raw(image: Image.Image) -> RawImage:
-    name = _PIL_NAMES.get(image.mode, "16-bit gray" if image.mode.startswith("I;16") else "RGB")
-    if image.has_transparency_data:
-        mode = "LA" if image.mode in ("LA", "La") else "RGBA"
-        return RawImage(np.asarray(image.convert(mode)), "RGBA" if name == "RGB" else f"{name} + alpha", alpha=True)
-    if name == "gray":
-        return RawImage(np.asarray(image.convert("L")), name)
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return RawImage(np.asarray(image), name)
-    return RawImage(np.asarray(image.convert("RGB")), name)
+    deep = header.is_deep and header.photometric <= _RGB_TIFF  # PIL knows other colours: CMYK, palettes, L*a*b*
+    return read_deep(data, header) if deep or bands else read_with_pil(data)

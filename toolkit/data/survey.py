@@ -24,10 +24,11 @@ import PIL
 
 from toolkit import console
 from toolkit.data.channels import GRAY, RGB
-from toolkit.data.decode import check_size, read_raw
+from toolkit.data.decode import read_raw
 from toolkit.data.jpeg import JPEG, decode_fast, has_decoder, read_header
 from toolkit.data.levels import Decoding, develop
 from toolkit.data.naming import listed
+from toolkit.data.others import check_size
 from toolkit.data.pool import read_all
 from toolkit.files import atomic_file
 
@@ -91,7 +92,8 @@ def _examine(data: bytes, channels: int, decoding: Decoding) -> Facts:
     raw = read_raw(data, channels)
     pixels, scale = develop(raw, channels, decoding)
     infinite = raw.values.dtype.kind == "f" and not np.isfinite(raw.values).all()
-    return Facts("", *pixels.shape[:2], raw.mode, str(scale or ""), _is_constant(pixels), infinite)
+    height, width = pixels.shape[:2]
+    return Facts("", height, width, raw.mode, str(scale or ""), _is_constant(pixels), infinite)
 
 
 def _is_constant(pixels: npt.NDArray[np.uint8]) -> bool:
@@ -148,6 +150,8 @@ def say_what_they_are(files: Sequence[str], facts: Sequence[Facts], decoding: De
     span = f"{smallest} to {largest} (median {median})" if smallest != largest else f"all {smallest}"
     modes = Counter(fact.mode for _, fact in found).most_common()
     console.info(f"images: {len(found)}, {span}, {', '.join(f'{mode} {count}' for mode, count in modes)}")
+    if not has_decoder():
+        console.warn("simplejpeg is not installed, so damaged JPEGs are not noticed: pip install simplejpeg")
     _say_scales(found, decoding)
     constant = [path for path, fact in found if fact.constant]
     if len(constant) >= max(2, _MANY * len(found)):

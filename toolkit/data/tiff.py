@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from toolkit.data.channels import GRAY, RGB, counted
 from toolkit.data.levels import RawImage
@@ -172,7 +172,7 @@ def _with_pil(data: bytes, kind: str) -> npt.NDArray[Any] | None:
         with Image.open(io.BytesIO(data)) as image:
             image.load()  # PIL turns a TIFF as its tag says
             values = np.asarray(image)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return None
     except _DAMAGED as error:
         raise ValueError(f"damaged ({error})") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.inputs import read_ahead
 from toolkit.deploy.pictures import Picture, as_pixels, list_pictures
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
-from toolkit.errors import DeployError
+from toolkit.errors import DataError, DeployError
 from toolkit.runtime import cpu_settings
 from toolkit.task import TaskName
 
@@ -28,7 +28,7 @@ __all__ = ["ImagePredictor", "Picture"]
 
 _MAX_READERS = 4
 _Named: TypeAlias = "tuple[str, Picture]"
-_Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32]]"
+_Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32] | DataError]"
 
 
 class ImagePredictor(ABC):
@@ -85,6 +85,7 @@ class ImagePredictor(ABC):
         names: Sequence[str] | None = None,
         threshold: float | None = None,
         tta: int | None = None,
+        on_bad_image: Literal["error", "keep"] = "error",
     ) -> list[Prediction]:
         """Predict from pictures; files are read in a few threads ahead of the network.
 
@@ -101,12 +102,14 @@ class ImagePredictor(ABC):
                 of each picture (centre, mirrored where that is allowed, corners, more crops; see
                 ``toolkit.data.views``), 1 to 64; by default as the model was exported, else 1. Takes so many times as
                 long.
+            on_bad_image: Files that cannot be read: ``error`` raises at the first one; ``keep`` gives each a
+                prediction that has nothing but its ``path`` and ``error``.
 
         Returns:
             One prediction a picture, in order.
 
         Raises:
-            DataError: A picture cannot be read, or is no picture; the message names it.
+            DataError: A picture cannot be read, or is no picture, and is not to be kept; the message names it.
             DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
         """
         tta = self.tta if tta is None else tta
@@ -118,7 +121,8 @@ class ImagePredictor(ABC):
         predictions: list[Prediction] = []
         with progress() as bar:
             task = bar.add_task("predicting", total=len(named))
-            ready = read_ahead(named, partial(self._prepare, views), workers, ahead=2 * max(batch_size, workers))
+            prepare = partial(self._prepare, views, on_bad_image == "keep")
+            ready = read_ahead(named, prepare, workers, ahead=2 * max(batch_size, workers))
             for batch in _batches(ready, batch_size):
                 predictions.extend(self._predict_batch(batch, topk, THRESHOLD if threshold is None else threshold))
                 bar.update(task, completed=len(predictions))
@@ -136,19 +140,31 @@ class ImagePredictor(ABC):
         if not 0 <= threshold < 1:
             raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")
 
-    def _prepare(self, views: Sequence[View], named: _Named) -> _Ready:
-        """Name, and all views of a picture, ``[V, C, S, S]``."""
+    def _prepare(self, views: Sequence[View], keep: bool, named: _Named) -> _Ready:
+        """Name, and all views of a picture, ``[V, C, S, S]``, or why its file cannot be read."""
         name, picture = named
-        pixels = self._pixels(name, picture)
+        try:
+            pixels = self._pixels(name, picture)
+        except DataError as error:
+            if keep and isinstance(picture, (str, Path)):
+                return name, error
+            raise
         return name, np.stack([view.apply(pixels) for view in views])
 
     def _pixels(self, name: str, picture: Picture) -> Pixels:
-        return as_pixels(name, picture, self.channels)
+        return as_pixels(name, picture, self.channels, self.preprocessing.decoding)
 
     def _predict_batch(self, batch: Sequence[_Ready], topk: int, threshold: float) -> Iterator[Prediction]:
-        outputs = self.outputs(np.concatenate([views for _, views in batch]), len(batch))
-        rows = outputs.reshape(len(batch), -1, outputs.shape[1]).mean(axis=1)
-        for (name, _), row in zip(batch, rows, strict=True):
+        readable = [views for _, views in batch if not isinstance(views, DataError)]
+        rows: Iterator[Any] = iter(())
+        if readable:
+            outputs = self.outputs(np.concatenate(readable), len(readable))
+            rows = iter(outputs.reshape(len(readable), -1, outputs.shape[1]).mean(axis=1))
+        for name, views in batch:
+            if isinstance(views, DataError):
+                yield Prediction(name, error=views.message, task=self.task)
+                continue
+            row = next(rows)
             if not np.isfinite(row).all():
                 raise DeployError(f"the model gives NaN for {name}", hint="its weights are damaged; train it again")
             yield read_outputs(self.task, name, row, self.classes, topk, threshold)

@@ -15,6 +15,7 @@ import yaml
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
 from toolkit.data.views import MOST_VIEWS
+from toolkit.deploy.recipe import preprocessing_steps
 from toolkit.errors import DeployError
 from toolkit.task import TASKS, TaskName
 from toolkit.yaml_text import parse_yaml
@@ -78,7 +79,8 @@ class Manifest:
         network: Name of the network in the zoo.
         image_size: Side of the square input, pixels.
         labels: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it.
+        preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it; the file adds
+            ``steps``, the same in words.
         model: The program, ``inference.json`` (Paddle 3) or ``inference.pdmodel`` (Paddle 2).
         params: The weights.
         input_name: Name of the input, float32 ``[N, channels, image_size, image_size]``.
@@ -114,7 +116,11 @@ class Manifest:
         return len(self.preprocessing["mean"])
 
     def write(self, folder: Path) -> Path:
-        """Write ``inference.yml`` (UTF-8; labels in the order of the outputs)."""
+        """Write ``inference.yml`` (UTF-8; labels in the order of the outputs).
+
+        Raises:
+            DeployError: The preprocessing is none.
+        """
         side, channels = self.image_size, self.channels
         content = {
             "format": _FORMAT,
@@ -133,7 +139,7 @@ class Manifest:
                 "dtype": "float32",
                 "is": TASKS[self.task].activation,
             },
-            "preprocessing": dict(self.preprocessing),
+            "preprocessing": {**self.preprocessing, "steps": preprocessing_steps(self.pipeline(folder))},
             "test_time_augmentation": {"flip": self.flip, "views": self.tta},
             "runtime": {"onednn": self.onednn, "note": self.onednn_note},
             "files": {"model": vars(self.model), "params": vars(self.params)},

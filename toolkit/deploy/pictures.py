@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from toolkit.data import decode_image, read_image
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
+from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.deploy.inputs import expand_images
 from toolkit.errors import DataError
 
@@ -48,7 +49,7 @@ def _opened(picture: Any) -> Sequence[Any]:
     return expand_images([path]) if path.is_dir() else [picture]
 
 
-def as_pixels(name: str, picture: Any, channels: int) -> Pixels:
+def as_pixels(name: str, picture: Any, channels: int, decoding: Decoding = DEFAULT) -> Pixels:
     """A picture as the network's preprocessing takes it.
 
     A PIL image goes the way of a file, so that its mode, orientation and transparency are treated alike.
@@ -57,6 +58,7 @@ def as_pixels(name: str, picture: Any, channels: int) -> Pixels:
         name: What to call it in messages.
         picture: See ``ImagePredictor.predict``.
         channels: Channels of the model.
+        decoding: How files of more than 8 bits and transparency are read.
 
     Returns:
         uint8 ``[H, W, channels]``.
@@ -65,9 +67,9 @@ def as_pixels(name: str, picture: Any, channels: int) -> Pixels:
         DataError: It cannot be read, or is no picture.
     """
     if isinstance(picture, (str, Path)):
-        return read_image(Path(picture).expanduser(), channels)
+        return read_image(Path(picture).expanduser(), channels, decoding)
     if isinstance(picture, Image.Image):
-        return _from_pil(name, picture, channels)
+        return _from_pil(name, picture, channels, decoding)
     if isinstance(picture, paddle.Tensor):
         picture = picture.numpy()
     if not isinstance(picture, np.ndarray):
@@ -78,7 +80,7 @@ def as_pixels(name: str, picture: Any, channels: int) -> Pixels:
     return _from_array(name, picture, channels)
 
 
-def _from_pil(name: str, image: Image.Image, channels: int) -> Pixels:
+def _from_pil(name: str, image: Image.Image, channels: int, decoding: Decoding) -> Pixels:
     buffer = io.BytesIO()
     try:
         upright = ImageOps.exif_transpose(image)
@@ -86,7 +88,7 @@ def _from_pil(name: str, image: Image.Image, channels: int) -> Pixels:
             upright.save(buffer, "TIFF")
         else:
             _as_png(upright).save(buffer, "PNG", compress_level=1)
-        return decode_image(buffer.getvalue(), channels)
+        return decode_image(buffer.getvalue(), channels, decoding=decoding)
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{name}: a PIL image of mode {image.mode} cannot be read: {error}") from None
 

@@ -36,6 +36,7 @@ class Prediction:
         scores: Multilabel: the most likely labels and their probabilities, above the threshold or not, best first.
         values: Regression: each target's value, in its own unit.
         task: What was predicted.
+        error: Why the file could not be read; empty where it could, and else all but ``path`` and ``task`` is empty.
     """
 
     path: str
@@ -44,14 +45,18 @@ class Prediction:
     scores: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     task: TaskName = "classification"
+    error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON.
 
         Returns:
             Classification ``{"path": ..., "label": [...], "confidence": [...]}``, multilabel the same with
-            ``"scores": {label: number}``, regression ``{"path": ..., "values": {target: number}}``.
+            ``"scores": {label: number}``, regression ``{"path": ..., "values": {target: number}}``; of a file that
+            could not be read ``{"path": ..., "error": ...}``.
         """
+        if self.error:
+            return {"path": self.path, "error": self.error}
         return {key: getattr(self, key) for key in _FORMS[self.task].keys}
 
 
@@ -197,7 +202,7 @@ def _form(predictions: Sequence[Prediction]) -> _Form:
 
 
 def predictions_table(predictions: Sequence[Prediction], title: str = "Predictions") -> Table:
-    """A table for people: a line a picture and class, label or target; best first."""
+    """A table for people: a line a picture and class, label or target; best first. Unreadable files are left out."""
     form = _form(predictions)
     table = new_table(title, "image", *form.columns, numeric=form.numeric)
     for prediction in predictions:
@@ -213,14 +218,16 @@ def predictions_csv(predictions: Sequence[Prediction]) -> str:
 
     Returns:
         Classification: ``path,rank,label,confidence``, best first, rank from 1. Multilabel: the same with
-        ``predicted``, 1 for labels above the threshold and else 0. Regression: ``path,target,value``.
+        ``predicted``, 1 for labels above the threshold and else 0. Regression: ``path,target,value``. A file that
+        could not be read has one row, with its path and nothing else.
     """
     form = _form(predictions)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("path", *form.header))
     for prediction in predictions:
-        writer.writerows((_printable(prediction.path), *line) for line in form.lines(prediction))
+        lines = [("",) * len(form.header)] if prediction.error else form.lines(prediction)
+        writer.writerows((_printable(prediction.path), *line) for line in lines)
     return buffer.getvalue()
 
 
