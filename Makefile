@@ -16,7 +16,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 CODE := toolkit tools tests docs benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test slow zoo clas check lint style types format bench clean
+.PHONY: help quickstart install dev test real slow zoo clas check lint style types format bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ dev: $(INSTALLED_DEV) ## install the toolkit and what its development needs
 
 test: $(INSTALLED_DEV) ## the fast tests
 	$(PY) -m pytest -n auto $(ARGS)
+
+real: $(INSTALLED_DEV) ## of the fast tests those on real images and weights (TOOLKIT_ASSETS, or ../shared/assets)
+	$(PY) -m pytest -n auto -m "assets and not slow and not zoo and not gpu" $(ARGS)
 
 slow: $(INSTALLED_DEV) ## the slow tests, on real images and weights where they are at hand
 	$(PY) -m pytest -m "slow and not zoo and not gpu" $(ARGS)

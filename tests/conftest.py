@@ -1,7 +1,8 @@
 """What every test stands on: a home of its own, fixed seeds, and the way to real images and weights.
 
 Tests that need real images or weights take the fixture ``assets`` or ``weights``. They look into the folder that
-``TOOLKIT_ASSETS`` names, or ``shared/assets`` beside this clone, and are skipped, loudly, where there is none.
+``TOOLKIT_ASSETS`` names, or ``shared/assets`` beside this clone, and are skipped, loudly, where there is none. They,
+and those that only do otherwise there (``assets_folder``), have the mark ``assets``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ def pytest_xdist_setupnodes() -> None:
         os.environ["OMP_NUM_THREADS"] = "1"
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks choose
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests for which it matters whether there are assets."""
+    for item in items:
+        if "assets_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker("assets")
+
+
 def pytest_unconfigure() -> None:
     """Throw the home away."""
     shutil.rmtree(_HOME, ignore_errors=True)
@@ -80,12 +89,17 @@ def repo() -> Path:
 
 
 @pytest.fixture(scope="session")
-def assets() -> Path:
+def assets_folder() -> Path:
+    """Where real images (``datasets/``) and weights (``weights/``) are, or would be."""
+    return Path(os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets").resolve()
+
+
+@pytest.fixture(scope="session")
+def assets(assets_folder: Path) -> Path:
     """Folder of real images (``datasets/``) and weights (``weights/``); skips where it is not."""
-    folder = Path(os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets").resolve()
-    if not (folder / "datasets").is_dir():
-        pytest.skip(f"{ASSETS_MISSING}: {folder}/datasets does not exist")
-    return folder
+    if not (assets_folder / "datasets").is_dir():
+        pytest.skip(f"{ASSETS_MISSING}: {assets_folder}/datasets does not exist")
+    return assets_folder
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ which training is smooth.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -23,7 +22,6 @@ from paddle.nn import functional
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tests.conftest import REPO
 from tests.engine.runs import Run, train_and_predict
 from toolkit.engine.features import FeatureLoader
 from toolkit.inference import onnx_is_installed
@@ -54,7 +52,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> Train:
+def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any], assets_folder: Path) -> Train:
     """``train(network, cut, cache={...})``, here or in another process; the same job is trained once."""
     folder, done = tmp_path_factory.mktemp("equality"), dict[str, Run]()
 
@@ -62,7 +60,7 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> T
         values = {
             "name": "job",
             "output_dir": folder / "runs",
-            "model": {"name": network, "pretrained": str(starting_weights(network, folder))},
+            "model": {"name": network, "pretrained": str(starting_weights(network, assets_folder, folder))},
             "data": {"image_size": 64, "workers": 1, "augment": "none", **job.get("data", photos)},
             "transfer": {"preset": "custom", "freeze": cut, "backbone_lr": 0.1},
             # Paddle's own convolutions on both sides: kernels are for networks with enough layers.
@@ -85,9 +83,8 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any]) -> T
     return run
 
 
-def starting_weights(network: str, folder: Path) -> Path:
+def starting_weights(network: str, assets: Path, folder: Path) -> Path:
     """Real ones where they are at hand, else random ones."""
-    assets = Path(os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets")
     real = sorted((assets / "weights").glob(f"{network}*.pdparams"))
     path = real[0] if real else folder / f"{network}.pdparams"
     if not path.exists():
