@@ -179,6 +179,7 @@ PUBLIC_NAMES: dict[str, list[str]] = {
     "toolkit.explain": [
         "Calibration",
         "comparison_statements",
+        "lead_statements",
         "measure_calibration",
         "wilson_interval",
         "write_comparison",

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from toolkit.advise import settle_preset
 from toolkit.bakeoff import Comparison, compare_presets, comparison_table
+from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome
 from toolkit.config import Config
 from toolkit.console import info, new_table
@@ -76,16 +77,17 @@ def _after_training(config: Config, trainer: Trainer, result: RunResult) -> Outc
     if trainer.job.advice is not None:
         payload["advice"] = dict(trainer.job.advice)
     rows: list[Comparison] = []
+    part, images = trainer.job.data.evaluation
     if config.transfer.compare:
         rows = compare_presets(config, result)
         payload["comparison"] = [row.to_json() for row in rows]
-        text.append(comparison_table(rows))
+        payload["differences"] = [difference.to_json() for difference in differences(rows, len(images))]
+        text += [comparison_table(rows), *_lead(rows, part, len(images))]
     if config.export.enabled:
         folder = export_job(trainer.job, result.folder.inference)
         payload["inference"] = str(folder)
         text.append(_exported(folder))
         if config.export.examples:
-            images = trainer.job.data.evaluation[1]
             examples, table = show_examples(Predictor(folder), images, config.export.examples)
             payload["examples"] = examples
             text.append(table)
@@ -184,6 +186,13 @@ def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
         with evaluation_batches(job, images) as batches:
             outputs, _ = predict_outputs(job.network, batches, job.config.train)
     return write_report(job, result.folder, outputs, images.labels, rows)
+
+
+def _lead(rows: list[Comparison], part: str, images: int) -> list[str]:
+    """Which preset is best, and by how much."""
+    from toolkit.explain import lead_statements  # matplotlib takes time to import
+
+    return lead_statements(rows, part, images)
 
 
 def _exported(folder: Path) -> str:

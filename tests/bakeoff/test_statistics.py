@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
@@ -9,6 +11,8 @@ from scipy.stats import ttest_rel
 from tests.bakeoff.conftest import row
 from toolkit.bakeoff.comparison import winner
 from toolkit.bakeoff.statistics import convergence, differences
+from toolkit.config import Config
+from toolkit.jobs import train
 
 A, B = (0.95, 0.90, 0.93), (0.90, 0.86, 0.87)
 
@@ -43,6 +47,18 @@ def test_equal_differences_are_no_proof_on_few_images() -> None:
     rows = [row("a", (0.9, 0.8, 0.7)), row("b", (0.8, 0.7, 0.6))]
     assert differences(rows, 1000)[0].verdict == "clear"
     assert differences(rows, 5)[0].verdict == "within"
+
+
+def test_a_run_with_others_beside_it_says_its_lead(make: Callable[..., Config]) -> None:
+    beside = {"preset": "linear_probe", "compare": ["scratch"], "compare_seeds": 3}
+    said = train(make(transfer=beside, export={"enabled": False, "report": False}))
+    scores = {row["title"]: row["top1"] for row in said.json["comparison"]}
+    (found,) = said.json["differences"]
+    expected = np.subtract(scores[found["best"]], scores[found["other"]])
+    assert (found["mean"], found["seeds"]) == (pytest.approx(expected.mean()), 3)
+    lines = [line for line in said.text if isinstance(line, str)]
+    assert any(line.startswith(f"Best: {found['best']}, top-1") for line in lines)
+    assert any(f"{found['other']} ({100 * found['mean']:.1f} points, 95 % interval" in line for line in lines)
 
 
 def test_the_winner_has_trained_to_the_end() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
+from tests.bakeoff.conftest import row
 from tests.explain.page import Page, page_of
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import Comparison
@@ -163,6 +165,12 @@ def test_comparison(finished: Callable[..., Any]) -> None:
     assert "finetune 85.0 % ± 7.1 3,500 11.0 scratch 55.0 % ± 7.1 3,500 30.5" in page.text
     assert "Means of 2 seeds" in page.text
     assert len(page.having("tr", **{"class": "best"})) == 1
+    page = page_of(
+        finished(("cat", "dog"), name="three seeds"),
+        [row("finetune", (0.9, 0.8, 0.85)), row("scratch", (0.5, 0.5, 0.45))],
+    )
+    low, high = ttest_rel((90, 80, 85), (50, 50, 45)).confidence_interval(0.95)
+    assert f"against scratch (36.7 points, 95 % interval {low:.1f} to {high:.1f})" in page.text
 
 
 def test_a_run_without_records_has_a_report_all_the_same(finished: Callable[..., Any]) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from toolkit.bakeoff import USUAL_RECIPE, BakeOff, Comparison, Difference
 from toolkit.bakeoff.comparison import winner
+from toolkit.bakeoff.statistics import differences
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages.words import fixed, metric_words, number, percent
 from toolkit.task import Metric
 
-__all__ = ["PARTS", "comparison_statements", "gap_words", "score_words"]
+__all__ = ["PARTS", "comparison_statements", "gap_words", "lead_statements", "score_words"]
 
 PARTS = {"val": "validation", "test": "test"}
 _FEW_SEEDS = 3
@@ -18,8 +19,19 @@ _FEW_SEEDS = 3
 
 def comparison_statements(found: BakeOff) -> list[str]:
     """The sentences under the table, the most important first."""
-    said = [_best(found), *_differences(found), *_usual_recipe(found), *_convergence(found), *_halted(found)]
-    return [*said, *_left_out(found)]
+    said = lead_statements(found.rows, found.part, found.images)
+    return [*said, *_usual_recipe(found), *_convergence(found), *_halted(found), *_left_out(found)]
+
+
+def lead_statements(rows: Sequence[Comparison], part: str, images: int) -> list[str]:
+    """The best row, and by how much it is better than each other one: means of paired differences, with intervals.
+
+    Args:
+        rows: At least one.
+        part: ``test`` or ``val``: what the scores are measured on.
+        images: Number of its images.
+    """
+    return [_best(winner(rows), part, images), *_differences(rows, images)]
 
 
 def score_words(row: Comparison) -> str:
@@ -38,42 +50,41 @@ def gap_words(metric: Metric, gap: float) -> str:
     return (number if metric_words(metric.name, 0.5) == number(0.5) else fixed)(gap)
 
 
-def _best(found: BakeOff) -> str:
-    row = found.winner
+def _best(row: Comparison, part: str, images: int) -> str:
     seeds = len(row.scores)
-    where = f"{found.images:,} {PARTS[found.part]} image{'s' if found.images != 1 else ''}"
+    where = f"{images:,} {PARTS[part]} image{'s' if images != 1 else ''}"
     return (
         f"Best: {row.title}, {row.metric.title} {score_words(row)} "
         f"({seeds} seed{'s' if seeds != 1 else ''}, {where} each)."
     )
 
 
-def _differences(found: BakeOff) -> list[str]:
+def _differences(rows: Sequence[Comparison], images: int) -> list[str]:
+    metric, found = rows[0].metric, differences(rows, images)
     groups: dict[str, list[Difference]] = {"clear": [], "within": [], "unknown": []}
-    for difference in found.differences:
+    for difference in found:
         groups[difference.verdict].append(difference)
     said = []
     if groups["clear"]:
-        listed = _listed(found, groups["clear"])
+        listed = _listed(metric, groups["clear"])
         said.append(f"Its lead is larger than the spread over the seeds against {listed}.")
     if groups["within"]:
-        listed = _listed(found, groups["within"])
+        listed = _listed(metric, groups["within"])
         said.append(f"It cannot be told apart from {listed}: the interval of the difference holds 0.")
     if groups["unknown"]:
         names = ", ".join(difference.other for difference in groups["unknown"])
         said.append(
             f"Whether its lead over {names} is more than chance cannot be said: a spread takes two seeds or more."
         )
-    fewest = min((difference.seeds for difference in found.differences if difference.seeds > 1), default=0)
+    fewest = min((difference.seeds for difference in found if difference.seeds > 1), default=0)
     if 0 < fewest <= _FEW_SEEDS:
         said.append(f"With {fewest} seeds intervals are wide: a small difference may be real and not seen.")
     return said
 
 
-def _listed(found: BakeOff, differences: Sequence[Difference]) -> str:
+def _listed(metric: Metric, found: Sequence[Difference]) -> str:
     return ", ".join(
-        f"{each.other} ({gap_words(found.metric, each.mean)}, 95 % interval {_interval(found.metric, each)})"
-        for each in differences
+        f"{each.other} ({gap_words(metric, each.mean)}, 95 % interval {_interval(metric, each)})" for each in found
     )
 
 

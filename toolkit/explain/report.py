@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from toolkit.bakeoff import Comparison
 from toolkit.engine import Job, RunFolder
 from toolkit.explain.classification import classification_facts
+from toolkit.explain.comparison_words import lead_statements
 from toolkit.explain.figures import learning_curve
 from toolkit.explain.lineage import chain, lineage, origin_words
 from toolkit.explain.multilabel import multilabel_facts
@@ -76,6 +77,7 @@ def write_report(
         "metric": task.main,
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
+        "lead": lead_statements(comparison, part, len(images)) if comparison else [],
     }
     page = new_environment("toolkit.explain").get_template(f"{task.name}.html").render(facts)
     return write_page(folder.path / "report.html", page)
