@@ -160,15 +160,13 @@ def test_comparison(finished: Callable[..., Any]) -> None:
         Comparison("finetune", MAIN, (0.9, 0.8), (10.0, 12.0), 3500),
         Comparison("scratch", MAIN, (0.5, 0.6), (30.0, 31.0), 3500),
     ]
-    page = page_of(finished(("cat", "dog")), rows)
+    run = finished(("cat", "dog"))
+    page = page_of(run, rows)
     assert "comparison" in page.sections
     assert "finetune 85.0 % ± 7.1 3,500 11.0 scratch 55.0 % ± 7.1 3,500 30.5" in page.text
     assert "Means of 2 seeds" in page.text
     assert len(page.having("tr", **{"class": "best"})) == 1
-    page = page_of(
-        finished(("cat", "dog"), name="three seeds"),
-        [row("finetune", (0.9, 0.8, 0.85)), row("scratch", (0.5, 0.5, 0.45))],
-    )
+    page = page_of(run, [row("finetune", (0.9, 0.8, 0.85)), row("scratch", (0.5, 0.5, 0.45))])
     low, high = ttest_rel((90, 80, 85), (50, 50, 45)).confidence_interval(0.95)
     assert f"against scratch (36.7 points, 95 % interval {low:.1f} to {high:.1f})" in page.text
 
