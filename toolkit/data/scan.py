@@ -107,7 +107,8 @@ def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]
     Raises:
         DataError: The folder cannot be listed.
     """
-    folders, files = [], []
+    folders: list[Path] = []
+    files: list[Path] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
