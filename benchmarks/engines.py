@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def pictures(size: int) -> np.ndarray:
 
 
 def lively(network: Any, images: np.ndarray) -> None:
-    """Give a network weights with which every branch counts."""
+    """Give a network weights with which every branch counts; statistics are measured on the images."""
     import paddle
     from paddle import nn
 
@@ -94,6 +95,7 @@ def lively(network: Any, images: np.ndarray) -> None:
 
 
 def loaded(engine: str, model: Path, params: Path, folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from images to logits."""
     from toolkit.inference import InferenceSession, OnnxSession, convert_program
 
     if engine == "onnx":
@@ -129,7 +131,7 @@ def child(name: str, done: set[tuple[int, str]]) -> None:
         np.random.seed(1)
         images = pictures(size)
         network = create_network(name, 10, image_size=size)
-        lively(network, images)
+        lively(network, pictures(max(sizes(name))))  # at 97 pixels the last maps are too small for statistics
         network.eval()
         with paddle.no_grad():
             expected = network(paddle.to_tensor(images)).numpy()
@@ -150,6 +152,7 @@ def child(name: str, done: set[tuple[int, str]]) -> None:
 
 
 def write(name: str, size: int, engine: str, result: str, **facts: Any) -> None:
+    """Add a line to the results."""
     from importlib.metadata import version
 
     line = {"network": name, "size": size, "engine": engine, "result": result, **facts}
@@ -167,6 +170,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def finished(name: str) -> set[tuple[int, str]]:
+    """Sizes and engines that need not be tried again."""
     return {(row["size"], row["engine"]) for row in rows() if row["network"] == name and row["result"] != "began"}
 
 
@@ -176,10 +180,10 @@ def in_order() -> Iterator[str]:
     from toolkit.zoo.measured import measured_networks
 
     cost = {name: measured_networks()[name].macs for name in list_networks()}
-    families: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    families: dict[tuple[str, str], list[str]] = defaultdict(list)
     for name in sorted(cost, key=cost.__getitem__):
-        spec = get_spec(name)
-        families[(spec.library, tuple(part.name.partition(".")[0] for part in spec.stages)[:2], spec.head)].append(name)
+        letters = re.match("[A-Za-z]+", name.removeprefix("clas/"))
+        families[get_spec(name).library, letters[0] if letters else name].append(name)
     first = [names[0] for names in families.values()]
     yield from first
     yield from (name for name in sorted(cost, key=cost.__getitem__) if name not in first)
@@ -210,6 +214,7 @@ def run(names: list[str]) -> None:
 
 
 def spawn(name: str) -> tuple[int | None, str]:
+    """Exit code (None: it came to no end) and errors of a process that tries a network."""
     command = [sys.executable, __file__, "child", name]
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     if sys.platform.startswith("linux"):  # a kernel that writes where it must not ends the process at once
@@ -219,6 +224,48 @@ def spawn(name: str) -> tuple[int | None, str]:
     except subprocess.TimeoutExpired:
         return None, ""
     return done.returncode, done.stderr
+
+
+def table() -> str:
+    """The results as a page."""
+    found: dict[tuple[str, int], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows():
+        if row["result"] != "began" and row["engine"] in ENGINES:
+            found[row["network"], row["size"]][row["engine"]] = row
+    everything = [row for engines in found.values() for row in engines.values()]
+    good = [row["difference"] for row in everything if row["result"] == "ok"]
+    bad = [row["difference"] for row in everything if row["result"] == "differs"]
+    networks, known = {name for name, _ in found}, list(in_order())
+    missing = [name for name in known if name not in networks]
+    lines = [
+        "# Engines beside dygraph",
+        "",
+        f"Made by `python benchmarks/engines.py table` from `engines.jsonl`: {len(networks)} of {len(known)} networks, "
+        f"each at its own size and at an odd one; Paddle {', '.join(sorted({row['paddle'] for row in everything}))} on "
+        f"an AMD EPYC with AVX2. What is compared, and how: the head of `engines.py`.",
+        "",
+        f"Of {len(everything)} trials {len(good)} agree, to {max(good):.1e} of the largest logit at most; "
+        f"{len(bad)} differ, by {min(bad, default=0):.2g} at least. Listed is what does not agree; all is in the file.",
+        "",
+        "| network | pixels | Paddle Inference with oneDNN | without | ONNX Runtime |",
+        "|---|---|---|---|---|",
+    ]
+    for (name, size), engines in sorted(found.items()):
+        if any(row["result"] != "ok" for row in engines.values()):
+            lines.append(f"| {name} | {size} | " + " | ".join(cell(engines.get(engine)) for engine in ENGINES) + " |")
+    if missing:
+        lines += ["", f"Not tried yet, large ones: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    """A result for people."""
+    if row is None:
+        return "not tried"
+    if row["result"] in ("ok", "differs"):
+        text = f"{row['difference']:.1e}"
+        return text if row["result"] == "ok" else f"**off by {row['difference']:.2g}**"
+    return f"**{row['result']}**: {row.get('detail', '')}"
 
 
 def main() -> None:
@@ -231,6 +278,8 @@ def main() -> None:
         child(args.networks[0], finished(args.networks[0]))
     elif args.what == "run":
         run(args.networks)
+    else:
+        TABLE.write_text(table(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from toolkit.zoo import StagedNetwork
 
 __all__ = ["Keeper"]
 
-_FORMAT = 3
+_FORMAT = 4
 """Version of what is measured; another one is measured anew."""
 
 

@@ -181,8 +181,7 @@ def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str,
         found = _outputs(engine, comparison, apart=known is None)
     except TrialError as error:
         new.failure = error.reason
-        if error.lasting:
-            verdicts.add(key, new)
+        verdicts.add(key, new, lasting=error.lasting)
         return new
     difference = comparison.difference(found)
     if not np.isnan(difference):

@@ -31,6 +31,8 @@ _MOST_WEIGHTS = 20
 _MOST_BYTES = 20 << 20
 _PACKAGES = ("onnxruntime", "paddle2onnx", "paddleclas")
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_DEBUG_CPU_TYPE")
+_here: dict[tuple[Path, str], Known] = {}
+"""What this process knows beside the file."""
 
 
 @dataclass
@@ -60,10 +62,19 @@ class Verdicts:
 
     def find(self, key: str) -> Known | None:
         """What is known, or None."""
-        return self._read().get(key)
+        return _here.get((self.path, key)) or self._read().get(key)
 
-    def add(self, key: str, known: Known) -> None:
-        """Remember; ``alone`` keeps others from doing so at the same time."""
+    def add(self, key: str, known: Known, *, lasting: bool = True) -> None:
+        """Remember; ``alone`` keeps others from doing so at the same time.
+
+        Args:
+            key: See ``key_of``.
+            known: What is known now.
+            lasting: Keep it in the file; else, and where that cannot be written, for as long as this process lives.
+        """
+        _here[self.path, key] = known
+        if not lasting:
+            return
         everything = self._read()
         everything.pop(key, None)
         for old in list(everything)[: max(0, len(everything) - _MOST + 1)]:
@@ -73,6 +84,7 @@ class Verdicts:
         everything[key] = known
         with suppress(OSError, ToolkitError):
             write_json(self.path, {"format": _FORMAT, "known": {name: vars(one) for name, one in everything.items()}})
+            del _here[self.path, key]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
