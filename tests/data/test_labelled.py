@@ -76,7 +76,7 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_labelled(tmp_path / "gone", DataConfig(), KNOWN)
     (tmp_path / "empty" / "ant").mkdir(parents=True)
-    with pytest.raises(DataError, match="no images"):
+    with pytest.raises(DataError, match="no class folders with images"):
         read_labelled(tmp_path / "empty", DataConfig(), KNOWN)
     with pytest.raises(DataError, match="needs a table"):
         read_labelled(tmp_path / "empty", DataConfig(), KNOWN, "regression")

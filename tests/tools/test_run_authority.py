@@ -139,9 +139,12 @@ def test_a_config_of_another_place_names_the_run(place: Path) -> None:
 
 def test_a_labelled_set_is_evaluated_whole(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_images(Path("new"), 5, seed=3)
-    make_images(Path("tested/test"), 5, seed=3)
+    make_images(Path("tested/test_set"), 5, seed=3)
     assert top1(place, data="new") == top1(place, data="tested") == (1.0, 15)
-    assert top1(place, "data.root=new") == top1(place, "data.root=tested") == (1.0, 15)
+    make_images(Path("tested/train_set"), 1, seed=4)
+    shutil.copytree("new/red", "single/red")
+    assert top1(place, data="single") == (1.0, 5)
+    assert top1(place, "data.root=new") == top1(place, data="tested") == (1.0, 15)
     Path("new/z_yellow").mkdir()
     Image.new("RGB", (70, 70), (255, 255, 0)).save("new/z_yellow/0.png")
     with pytest.raises(DataError, match="does not know: 'z_yellow'"):
@@ -154,7 +157,6 @@ def test_a_labelled_set_is_evaluated_whole(place: Path, capsys: pytest.CaptureFi
     Path("new/many.txt").write_text("red/0.png 3\n")
     with pytest.raises(DataError, match="labels up to 3, but the network knows 3 classes"):
         top1(place, data="new/many.txt")
-    Path("new/val/red").mkdir(parents=True)
     with pytest.raises(DataError, match="does not exist"):
         top1(place, data="gone")
 

@@ -15,7 +15,7 @@ from toolkit.data.checks import drop_or_refuse_bad_files
 from toolkit.data.facts import FORMATS
 from toolkit.data.formats.csv_file import read_table_part
 from toolkit.data.formats.csv_table import read_table
-from toolkit.data.formats.paths import PART_NAMES
+from toolkit.data.formats.tree import Folder, kind_of
 from toolkit.data.images import ImageSet
 from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.data.naming import listed, nearest
@@ -26,7 +26,7 @@ from toolkit.task import TaskName
 __all__ = ["match_classes", "read_labelled"]
 
 _TABLES = (".csv", ".tsv")
-_EVALUATION_PARTS = ("test", "val")
+_EVALUATION_PARTS = ("test", "eval", "val")
 
 
 def read_labelled(
@@ -57,9 +57,9 @@ def read_labelled(
     """
     if not path.exists():
         raise DataError(f"{path} does not exist", hint="give a folder with one folder a class, or a list of images")
-    source = _read_folder(path, config, task) if path.is_dir() else _read_file(path, config, known, task)
+    source = _read_folder(path, config, known, task) if path.is_dir() else _read_file(path, config, known, task)
     if config.classes is not None:
-        source = source.only(tuple(name for name in config.classes if name in source.classes))
+        source = source.only(tuple(name for name in config.classes if name in source.classes) or source.classes)
     read = {part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()}
     parts = {part: images for part, images in read.items() if len(images)}
     parts = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout)
@@ -68,19 +68,28 @@ def read_labelled(
     return match_classes(next(iter(parts.values())), source.classes, known)
 
 
-def _read_folder(path: Path, config: DataConfig, task: TaskName) -> Source:
-    if "folder" not in FORMATS or task not in FORMATS["folder"].readers:
+def _read_folder(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
+    if task not in FORMATS["folder"].readers:
         raise DataError(f"{path} is a folder, and a {task} task needs a table", hint="give a .csv file")
-    named = {PART_NAMES.get(entry.name.lower()): entry for entry in sorted(path.iterdir()) if entry.is_dir()}
-    part = next((named[name] for name in _EVALUATION_PARTS if name in named and _has_folders(named[name])), None)
-    if part is not None:
-        left = sorted(entry.name for name, entry in named.items() if name is not None and entry != part)
-        info(f"{path}: {part.name}/ is evaluated" + (f"; {listed(left)} left out" if left else ""))
-    return FORMATS["folder"].readers[task](config.model_copy(update={"root": part or path, "classes": None}))
+    folder = Folder(path)
+    if not {_normal(name) for name in known} & {_normal(each.name) for each in folder.folders}:
+        folder = _evaluation_part(folder)
+    classes = tuple(each.name for each in folder.folders if each.count())
+    if not classes:
+        raise DataError(f"{folder.path} has no class folders with images", hint="expected <class>/*.jpg")
+    changes = {"root": folder.path, "classes": classes}
+    return FORMATS["folder"].readers[task](config.model_copy(update=changes))
 
 
-def _has_folders(folder: Path) -> bool:
-    return any(entry.is_dir() for entry in folder.iterdir())
+def _evaluation_part(folder: Folder) -> Folder:
+    """The part of a data set that is there for a test, or else for validation; the folder itself where it has none."""
+    kinds = {kind_of(each.name)[0]: each for each in reversed(folder.folders) if each.holds_classes}
+    part = next((kinds[kind] for kind in _EVALUATION_PARTS if kind in kinds), None)
+    if part is None:
+        return folder
+    left = [f"{each.name}/" for each in folder.folders if each is not part]
+    info(f"{folder.path}: {part.name}/ is evaluated" + (f"; {listed(left)} left out" if left else ""))
+    return part.unpacked
 
 
 def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
