@@ -138,15 +138,13 @@ def test_squeezenet_recognises_imagenet(repo: Path, weights: Callable[[str], Pat
 
 @pytest.mark.parametrize(("name", "size"), [("chest_xray", 84), ("eurosat_rgb", 50), ("steel_defects", 60)])
 def test_the_default_head_is_as_good_as_scikit_learns(
-    train: Callable[..., RunResult], assets: Path, repo: Path, weights: Callable[[str], Path], name: str, size: int
+    train: Callable[..., RunResult], assets: Path, name: str, size: int
 ) -> None:
     """Within a point of logistic regression on the same features, or within the error of the validation images."""
     own = [f"data.root={assets / 'datasets' / name}", f"data.samples_per_class={size}", "data.image_size=128"]
-    own += ["data.val_fraction=0.5", f"model.pretrained={weights('mobilenet_v2')}"]
     result = train("small_similar", *own)
     assert result.folder.read_record()["solver"]["solver"] == "exact"
-    job = build_job(load_config(repo / "configs" / "small_similar.yaml", own))
-    x, y, val_x, val_y = features_of(job)
+    x, y, val_x, val_y = features_of(build_job(load_config(result.folder.config)))
     theirs = logistic_regression(x, y).score(val_x, val_y)
     error = (theirs * (1 - theirs) / len(val_y)) ** 0.5
     assert result.best["top1"] >= theirs - max(0.01, error)

@@ -16,6 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from toolkit.config import make_config
 from toolkit.engine import Job, RunFolder, Trainer, TrainingState
+from toolkit.engine.features import FeatureLoader
+from toolkit.engine.inputs import prepare_inputs
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,11 @@ def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
 
 def features_of(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What the head of a job reads of its training images, their labels, and the same of its validation images."""
+    inputs = prepare_inputs(job, job.plan.phases[0], (), lambda: None)
     found: list[np.ndarray] = []
-    job.network.eval()
-    for images in (job.data.train, job.data.val):
-        rows = []
-        with paddle.no_grad():
-            for batch in job.loader(images, training=False):
-                maps = job.network.features(paddle.to_tensor(batch.inputs), len(job.stages))
-                rows.append(job.network.pool(maps).numpy().reshape(len(batch), -1))
-        found += [np.concatenate(rows), job.loader(images, training=False).images.labels]
+    for part in (inputs.training, inputs.validation):
+        assert isinstance(part, FeatureLoader)
+        found += [np.asarray(part.views[0][np.arange(len(part.labels))], np.float32), part.labels]
     return found[0], found[1], found[2], found[3]
 
 
