@@ -148,7 +148,8 @@ def child(name: str, done: set[tuple[int, str]]) -> None:
                     write(name, size, engine, "refused", detail=error.message.replace(folder, "").strip())
                     continue
                 result = "ok" if share <= TOLERANCE else "differs"
-                write(name, size, engine, result, difference=share, seconds=time.monotonic() - start)
+                number = share if np.isfinite(share) else None  # JSON has no NaN
+                write(name, size, engine, result, difference=number, seconds=time.monotonic() - start)
 
 
 def write(name: str, size: int, engine: str, result: str, **facts: Any) -> None:
@@ -234,7 +235,7 @@ def table() -> str:
             found[row["network"], row["size"]][row["engine"]] = row
     everything = [row for engines in found.values() for row in engines.values()]
     good = [row["difference"] for row in everything if row["result"] == "ok"]
-    bad = [row["difference"] for row in everything if row["result"] == "differs"]
+    bad = [row["difference"] or np.inf for row in everything if row["result"] == "differs"]
     networks, known = {name for name, _ in found}, list(in_order())
     missing = [name for name in known if name not in networks]
     lines = [
@@ -254,7 +255,7 @@ def table() -> str:
         if any(row["result"] != "ok" for row in engines.values()):
             lines.append(f"| {name} | {size} | " + " | ".join(cell(engines.get(engine)) for engine in ENGINES) + " |")
     if missing:
-        lines += ["", f"Not tried yet, large ones: {', '.join(missing)}."]
+        lines += ["", f"Not tried yet: {', '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -262,6 +263,8 @@ def cell(row: dict[str, Any] | None) -> str:
     """A result for people."""
     if row is None:
         return "not tried"
+    if row["result"] == "differs" and row["difference"] is None:
+        return "**gives NaN**"
     if row["result"] in ("ok", "differs"):
         text = f"{row['difference']:.1e}"
         return text if row["result"] == "ok" else f"**off by {row['difference']:.2g}**"
