@@ -222,7 +222,7 @@ def _by_pool(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]
     from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
     count = min(workers(), len(chunks))
-    environment = {"OMP_NUM_THREADS": "1"}
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}  # Paddle warns at import
     pool = ProcessPoolExecutor(count, initializer=_start_worker, initargs=(program, source), env=environment)
     try:
         yield from _ordered(pool, _work, chunks, count)
