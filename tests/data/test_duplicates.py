@@ -152,6 +152,6 @@ def test_a_folder_of_copies_does_not_leak_and_is_read_once(
         assert len(where) == 12
         assert all(len(parts) == 1 for parts in where.values())
         said = capsys.readouterr().err.splitlines()
-        assert len(said) == 2
-        assert "1 identical image(s) in two classes" in said[0]
-        assert "6 identical image(s) in one class" in said[1]
+        assert len(said) == 3
+        assert "1 identical image(s) in two classes" in said[1]
+        assert "6 identical image(s) in one class" in said[2]
