@@ -157,7 +157,7 @@ def test_colour_and_gray_become_what_the_model_reads(tmp_path, new_network, expo
     assert len(gray.predict(pictures)) == 5
     flat = np.random.default_rng(1).integers(0, 256, (40, 40), dtype="uint8")
     assert gray.predict(flat)[0].confidence == gray.predict(flat[:, :, None])[0].confidence
-    with pytest.raises(DataError, match=r"image 0: expected uint8 \[H, W, 1\], not uint8 \[40, 40, 4\]"):
+    with pytest.raises(DataError, match=r"image 0: expected uint8 \[H, W\], or floats .*, not uint8 \[40, 40, 4\]"):
         gray.predict(np.zeros((40, 40, 4), np.uint8))
     with pytest.raises(DataError, match="four"):
         np.save(tmp_path / "four.npy", np.zeros((40, 40, 4), np.uint8))
