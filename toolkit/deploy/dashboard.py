@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Dashboard", "serve"]
 
 _PORTS_TRIED = 20
-_START_SECONDS = 60.0
+_START_SECONDS = 300.0  # of a process that lives; a busy machine takes a minute
 _PAUSE = 0.2
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
