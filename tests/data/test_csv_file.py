@@ -290,12 +290,50 @@ def test_weights_go_with_their_images_through_splits_and_limits(root: Path) -> N
     assert build(root, "classification", label_columns=["kind"]).train.weights is None
 
 
+@pytest.mark.parametrize(
+    ("task", "cells", "limit"),
+    [
+        ("classification", lambda i: "xy"[i % 2], {}),
+        ("classification", lambda i: "xy"[i % 2], {"samples_per_class": 2}),
+        ("multilabel", lambda i: f"{i % 2},{i // 2 % 2}", {"samples_per_class": 2}),
+        ("regression", lambda i: f"{i}", {}),
+    ],
+)
+def test_images_of_weight_zero_are_as_if_their_rows_were_not_there(
+    root: Path, task: str, cells: Callable[[int], str], limit: dict[str, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not in splits, limits, counts and statistics, even where they cannot be read."""
+    header = f"path,w,{'k,l' if task == 'multilabel' else 'k'}\n"
+    kept = [f"a/{i:03d}.jpg,{1 + i % 3},{cells(i)}\n" for i in range(10)]
+    (root / "a" / "broken.jpg").write_bytes(b"no image")
+    zero = {"regression": "-99999", "multilabel": "1,0", "classification": "x"}[task]
+    light = [f"a/{name},0,{zero}\n" for name in ("010.jpg", "broken.jpg", "missing.jpg")]
+    options = {"weight_column": "w", "val_fraction": 0.3, **limit}
+    write(root, header + "".join(kept))
+    expected = build(root, task, **options)
+    capsys.readouterr()
+    write(root, header + light[0] + "".join(kept[:4]) + light[1] + "".join(kept[4:]) + light[2])
+    data = build(root, task, **options)
+    assert "3 of 13 training images have weight 0 and are left out" in capsys.readouterr().err
+    assert data.fingerprint() == expected.fingerprint()
+    assert data.counts() == expected.counts()
+    if task == "regression":
+        assert data.describe_targets() == expected.describe_targets()
+        assert data.target_statistics()[0].min() >= 0
+
+
+def test_validation_images_of_weight_zero_count_which_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, WEIGHED.replace("2.5,val", "0,val"))
+    assert len(build(root, "classification", weight_column="w").val) == 2
+    assert "1 val or test image(s) of weight 0 count like all others there" in capsys.readouterr().err
+
+
 def test_other_tables_need_no_weights(root: Path) -> None:
-    write(root, "path,kind,w\na/000.jpg,x,1\na/001.jpg,y,0\n", "train.csv")
+    write(root, "path,kind,w\na/000.jpg,x,1\na/001.jpg,y,0.5\n", "train.csv")
     write(root, "path,kind\na/002.jpg,x\na/003.jpg,y\n", "val.csv")
     data = build(root, "classification", weight_column="w")
     assert data.train.weights is not None
-    assert data.train.weights.tolist() == [1, 0]
+    assert data.train.weights.tolist() == [1, 0.5]
     write(root, "path,kind,w\na/002.jpg,x,\na/003.jpg,y,none\n", "val.csv")
     assert build(root, "classification", weight_column="w").val.weights is None
 
@@ -318,6 +356,10 @@ def test_bad_weights_name_their_row(root: Path, cell: str, words: str) -> None:
 
 def test_weights_that_are_all_zero_or_contradict_are_refused(root: Path) -> None:
     table = "path,kind,w\n" + "".join(f"a/{i:03d}.jpg,{'xy'[i % 2]},0\n" for i in range(8))
+    write(root, table.replace("x,0", "x,1"))
+    with pytest.raises(DataError, match="'w': all training images of 'y' have weight 0") as refused:
+        build(root, "classification", weight_column="w")
+    assert "data.classes" in str(refused.value.hint)
     write(root, table)
     with pytest.raises(DataError, match=r"weight_column 'w': all \d training images have weight 0"):
         build(root, "classification", weight_column="w")

@@ -37,6 +37,35 @@ def test_training_ranks_make_equally_many_batches(total: int, batch: int, world:
         assert sum(map(sum, per_rank)) == total
 
 
+SHARED = [(total, whole, world) for total, whole, world in CASES if whole >= world and total >= world]
+
+
+@pytest.mark.parametrize(("total", "whole", "world"), [*SHARED, (100, 25, 2), (101, 7, 3), (43, 21, 2), (10, 3, 3)])
+def test_a_shared_batch_is_that_of_one_process(total: int, whole: int, world: int) -> None:
+    """Of any size, even or odd: the same samples in each step, but for a last one too small to share."""
+    most, order = -(-whole // world), list(range(total))
+    bounds, loose = (
+        [shard(total, most, rank=rank, world_size=world, equal=equal, together=whole) for rank in range(world)]
+        for equal in (True, False)
+    )
+    assert all(1 <= size <= most for each in (*bounds, *loose) for size in sizes(each))
+    assert sum(each[-1] for each in loose) == total
+    steps = [
+        sorted(sample for rank, ends in enumerate(bounds) for sample in order[rank::world][ends[step] : ends[step + 1]])
+        for step in range(len(bounds[0]) - 1)
+    ]
+    wanted = [order[start:stop] for start, stop in itertools.pairwise(shard(total, whole))]
+    if total % whole == 0 or total % whole >= world:
+        assert steps == wanted
+    else:
+        assert steps[:-2] == wanted[: len(steps) - 2]
+        assert len(steps) in (len(wanted), len(wanted) - 1)
+    seen = 0
+    for step, samples in enumerate(steps):
+        assert steps_behind(seen, total, most, world_size=world, together=whole) == step
+        seen += len(samples)
+
+
 @pytest.mark.parametrize(("total", "batch", "world"), [case for case in CASES if case[0] >= case[2]])
 def test_steps_behind_are_those_whose_samples_were_seen(total: int, batch: int, world: int) -> None:
     per_rank = [sizes(shard(total, batch, rank=rank, world_size=world, equal=True)) for rank in range(world)]

@@ -101,6 +101,25 @@ def test_drops_come_with_the_first_step_of_an_epoch(wanted: dict[str, Any], drop
     assert rates == [0.5 ** drops[step // steps] for step in range(4 * steps)]
 
 
+@pytest.mark.parametrize("warmup", [{"warmup_epochs": 1}, {"warmup_steps": 3}, {"warmup_epochs": 1.9}])
+@pytest.mark.parametrize("schedule", ["step", "multistep"])
+def test_fractions_are_those_of_the_phase_whatever_the_warm_up(schedule: str, warmup: dict[str, Any]) -> None:
+    """The same places, named in fractions or in epochs, with a warm-up and without."""
+    rates = factors(TrainConfig(schedule=schedule, step_epochs=(0.5, 0.75), **warmup))
+    assert rates == factors(TrainConfig(schedule=schedule, step_epochs=(2, 3), **warmup))
+    assert rates[19:] == factors(TrainConfig(schedule=schedule, step_epochs=(0.5, 0.75)))[19:]
+
+
+@pytest.mark.parametrize("rise", [0.01, 0.3, 0.9])
+@pytest.mark.parametrize("steps", [2, 3, 5, 10, 40])
+def test_one_cycle_ends_near_zero_however_few_the_steps(steps: int, rise: float) -> None:
+    rates = factors(TrainConfig(schedule="one_cycle", one_cycle_rise=rise), steps, epochs=1)
+    assert rates[-1] == pytest.approx(1 / 250_000)
+    assert max(rates) > 0.5
+    top = rates.index(max(rates))
+    assert rates == sorted(rates[:top]) + sorted(rates[top:], reverse=True)
+
+
 def test_fractions_of_epochs_drop_as_paddles_own_schedulers_do() -> None:
     step, multistep, exponential, polynomial = (
         paddle.optimizer.lr.StepDecay(1.0, 7, 0.1),

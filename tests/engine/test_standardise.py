@@ -83,6 +83,15 @@ def test_only_a_sample_of_images_is_looked_at(make: Make, monkeypatch: pytest.Mo
     assert scale > 0
 
 
+def test_several_processes_look_at_as_many_images_as_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each counts those of all: with six wanted and five of ten a step their own, one step is enough."""
+    job, inputs = begun(make(cache={"enabled": False}))
+    monkeypatch.setattr(module, "_SAMPLE", 6)
+    monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
+    mean, _ = feature_statistics(job.network, inputs.training, inputs.entry)
+    np.testing.assert_allclose(mean, rows_of(job, inputs)[:5].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
 def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SAMPLE", 6)
     found = []

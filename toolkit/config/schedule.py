@@ -29,7 +29,7 @@ class ScheduleConfig(Section):
     polynomial_power: float = Field(default=2.0, gt=0)
     """`polynomial`: power of the share of steps that are left; 1 is `linear`."""
     step_epochs: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 0.75)
-    """`step`, `multistep`: where the rate drops: fractions of the phase (below 1), or whole epochs of it."""
+    """`step`, `multistep`: where the rate drops: fractions of the phase, warm-up included (below 1), or its epochs."""
     step_every: float | None = Field(default=None, gt=0)
     """`step`: drop every so many epochs, in place of `step_epochs`."""
     step_gamma: Fraction = 0.1

@@ -61,7 +61,7 @@ class TrainConfig(ScheduleConfig):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of `momentum`."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """L2 penalty (decoupled for `adamw`)."""
+    """L2 penalty (decoupled for `adamw`) on all weights that move, biases and BatchNorm's included."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of the target spread over all classes (training loss only)."""
     clip_norm: float | None = Field(default=None, gt=0)

@@ -88,6 +88,8 @@ class BatchLoader:
         drop_last: Leave out the last pictures that do not fill a batch.
         rank: Number of this process, in 0..world_size-1.
         world_size: Number of processes that share the set.
+        together: Pictures a batch of all ranks, of which each takes its share, at most ``batch_size``; None:
+            ``batch_size`` on each of them.
 
     Raises:
         DataError: The set leaves no batch, or too few pictures for the processes.
@@ -110,6 +112,7 @@ class BatchLoader:
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        together: int | None = None,
     ) -> None:
         if augmentation is not None and augmentation.image_size != preprocessing.image_size:
             raise ValueError(f"augmentation makes {augmentation.image_size} px, not {preprocessing.image_size}")
@@ -128,7 +131,14 @@ class BatchLoader:
         self.fast_decoding = fast_decoding
         self.cache = None if isinstance(images, ArrayImages) else cache
         total, equal = len(images) if self.sampler is None else len(self.sampler), drop_last or self.sampler is not None
-        self._bounds = shard(total, batch_size, rank=rank, world_size=world_size, drop_last=drop_last, equal=equal)
+        self.together = batch_size * world_size if together is None else together
+        if self.together < world_size:
+            raise DataError(
+                f"{world_size} processes cannot share batches of {self.together} image(s)",
+                hint="use a larger data.batch_size, or fewer processes",
+            )
+        share = {"rank": rank, "world_size": world_size, "together": self.together}
+        self._bounds = shard(total, batch_size, **share, drop_last=drop_last, equal=equal)
         self._rank, self._world_size = rank, world_size
         if self.sampler is not None and len(self._bounds) < 2:
             raise DataError(

@@ -8,7 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
+import numpy as np
+
 from toolkit.config import DataConfig
+from toolkit.console import info
 from toolkit.data.bundle import DataBundle
 from toolkit.data.channels import RGB
 from toolkit.data.checks import (
@@ -22,6 +25,8 @@ from toolkit.data.duplicates import Copies, find_copies, warn_of_copies
 from toolkit.data.facts import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
 from toolkit.data.levels import Decoding
+from toolkit.data.naming import listed
+from toolkit.data.source import Source
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
 from toolkit.errors import ConfigError, DataError
@@ -66,9 +71,9 @@ def build_data(
 ) -> DataBundle:
     """Read, check and split a data set.
 
-    In this order: read, keep ``classes``, check every file, draw what has no part of its own (``val``, and ``test`` if
-    ``test_fraction`` > 0) from the training images, limit training to ``samples_per_class``. Files with the same
-    bytes stay in one part of a draw.
+    In this order: read, keep ``classes``, leave out training images of weight 0, check every file, draw what has no
+    part of its own (``val``, and ``test`` if ``test_fraction`` > 0) from the training images, limit training to
+    ``samples_per_class``. Files with the same bytes stay in one part of a draw.
 
     Args:
         config: The ``data`` section.
@@ -94,6 +99,7 @@ def build_data(
     source = facts.readers[task](config)
     if config.classes is not None:
         source = source.only(config.classes)
+    source = _without_weightless(config, source)
     decoding = Decoding.of(config)
     parts: Parts = {
         part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()
@@ -108,7 +114,6 @@ def build_data(
     warn_of_copies(source.classes, drawn, copies)
     if config.samples_per_class is not None and rules.limit is not None:
         drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, seed, copies)
-    _check_weights(config, drawn["train"])
     return DataBundle(
         train=drawn["train"],
         val=drawn["val"],
@@ -121,12 +126,27 @@ def build_data(
     )
 
 
-def _check_weights(config: DataConfig, images: ImageSet) -> None:
-    if images.weights is not None and not images.weights.any():
+def _without_weightless(config: DataConfig, source: Source) -> Source:
+    """Leave out training images of weight 0: they count for nothing, here and in all that follows."""
+    images = source.parts["train"]
+    if images.weights is None or images.weights.all():
+        return source
+    counting = np.flatnonzero(images.weights)
+    if not len(counting):
         raise DataError(
             f"data.weight_column {config.weight_column!r}: all {len(images)} training images have weight 0",
             hint="give some of them a weight above 0",
         )
+    if not source.has_rows:
+        gone = sorted(set(images.labels.tolist()) - set(images.labels[counting].tolist()))
+        if gone:
+            raise DataError(
+                f"data.weight_column {config.weight_column!r}: all training images of "
+                f"{listed([repr(source.classes[number]) for number in gone])} have weight 0",
+                hint="give some of them a weight above 0, or name the other classes in data.classes",
+            )
+    info(f"{len(images) - len(counting)} of {len(images)} training images have weight 0 and are left out")
+    return replace(source, parts={**source.parts, "train": images.take(counting)})
 
 
 def _refuse_misfits(config: DataConfig, task: TaskName, facts: FormatFacts, rules: _Rules) -> None:

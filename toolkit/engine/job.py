@@ -123,10 +123,12 @@ class Job:
             sampler: Which of them, and in which order; by default all, for training as the config says.
         """
         shared = shared and (training or len(images) >= world_size())
+        size, processes = self.config.data.batch_size, world_size() if shared else 1
+        together = size * processes if self.config.train.processes == 1 else size
         return BatchLoader(
             images,
             self.preprocessing,
-            batch_size=self._batch_size,
+            batch_size=-(-together // processes),
             augmentation=self.augmentation() if training else None,
             shuffle=training,
             sampler=make_sampler(self.config.data.sampling, images) if training and sampler is None else sampler,
@@ -136,14 +138,9 @@ class Job:
             fast_decoding=self.config.data.fast_decoding,
             cache=self.pictures,
             rank=rank() if shared else 0,
-            world_size=world_size() if shared else 1,
+            world_size=processes,
+            together=together,
         )
-
-    @property
-    def _batch_size(self) -> int:
-        """Images a step on one process: a share of the batch where ``train.processes`` splits it."""
-        size = self.config.data.batch_size
-        return size if self.config.train.processes == 1 else -(-size // world_size())
 
     def mixed(self, batches: BatchLoader) -> BatchLoader | MixingLoader:
         """Training batches as the config wants them mixed; the same where it does not."""

@@ -205,11 +205,10 @@ def first_step(job: Job, state: TrainingState) -> int:
         return 0
     loader = job.loader(job.data.train, training=True, shared=True)
     total = len(job.data.train) if loader.sampler is None else len(loader.sampler)
-    done = steps_behind(state.seen, total, loader.batch_size, world_size=world_size())
+    done = steps_behind(state.seen, total, loader.batch_size, world_size=world_size(), together=loader.together)
     if done != state.step:
-        batch = loader.batch_size * world_size()
         info(
             f"{state.seen} images of this epoch were seen in {state.step} steps; "
-            f"in batches of {batch} that is step {done}"
+            f"in batches of {loader.together} that is step {done}"
         )
     return done

@@ -24,9 +24,10 @@ def schedule_factor(train: TrainConfig, step: int, steps_per_epoch: int, epochs:
 
     - ``cosine``: e + (1 - e) (1 + cos(pi t)) / 2 (SGDR, Loshchilov & Hutter 2017, eq. 5 without restarts);
     - ``linear``: e + (1 - e) (1 - t);  ``polynomial``: e + (1 - e) (1 - t)^power;
-    - ``step``, ``multistep``: gamma^(drops so far);  ``exponential``: gamma^(epochs after the warm-up);
-    - ``one_cycle``: from 1/25 up to 1 and down to 1/250,000, both in half a cosine (Smith & Topin 2018, with the shape
-      and the constants of PyTorch's ``OneCycleLR``; momentum is left alone);
+    - ``step``, ``multistep``: gamma^(drops so far), at epochs or shares of the whole phase, its warm-up included, as
+      drops of Paddle's and PyTorch's schedulers are;  ``exponential``: gamma^(epochs after the warm-up);
+    - ``one_cycle``: from 1/25 up to 1 and down to 1/250,000 at the last step, both in half a cosine (Smith & Topin
+      2018, with the shape and the constants of PyTorch's ``OneCycleLR``; momentum is left alone);
     - ``constant``, ``plateau``: 1.
 
     Args:
@@ -44,26 +45,28 @@ def schedule_factor(train: TrainConfig, step: int, steps_per_epoch: int, epochs:
         return (step + 1) / (math.floor(warmup) + 1)
     done = (step - warmup) / max(1.0, total - warmup)
     if train.schedule in ("step", "multistep"):
-        return float(train.step_gamma ** _drops(train, step / steps_per_epoch, done))
+        return float(train.step_gamma ** _drops(train, step / steps_per_epoch, step / total))
     if train.schedule == "exponential":
         return float(train.exponential_gamma ** ((step - warmup) / steps_per_epoch))
     if train.schedule == "one_cycle":
-        return _one_cycle(train.one_cycle_rise, done)
+        return _one_cycle(train.one_cycle_rise, step, total)
     left = {"cosine": _slope(1.0, 0.0, done), "linear": 1 - done, "polynomial": (1 - done) ** train.polynomial_power}
     return train.end_factor + (1 - train.end_factor) * left[train.schedule] if train.schedule in left else 1.0
 
 
 def _drops(train: TrainConfig, epoch: float, done: float) -> int:
-    """Drops so far, at an epoch of the phase and a share of the steps after the warm-up."""
+    """Drops so far, at an epoch of the phase and a share of its steps."""
     if train.schedule == "step" and train.step_every is not None:
         return int((epoch + _ROUNDING) / train.step_every)
     return sum((done if drop < 1 else epoch) + _ROUNDING >= drop for drop in train.step_epochs)
 
 
-def _one_cycle(rise: float, done: float) -> float:
-    if done < rise:
-        return _slope(_ONE_CYCLE_START, 1.0, done / rise)
-    return _slope(1.0, _ONE_CYCLE_END, (done - rise) / (1 - rise))
+def _one_cycle(rise: float, step: int, total: int) -> float:
+    """The last step is the end of the fall; of very few steps, the last but one is the peak at the latest."""
+    peak = max(0.0, min(rise * total, total - 2))
+    if step < peak:
+        return _slope(_ONE_CYCLE_START, 1.0, step / peak)
+    return _slope(1.0, _ONE_CYCLE_END, (step - peak) / max(1.0, total - 1 - peak))
 
 
 def _slope(start: float, end: float, done: float) -> float:

@@ -98,12 +98,13 @@ def _blocks(network: StagedNetwork, batches: Batches, entry: int) -> Generator[N
 
 
 def _first(batches: Batches) -> Iterator[NDArray[np.float32]]:
+    """The same images on any number of processes, each of which has its share of them."""
     seen = 0
     batches.set_epoch(0)
     stream: Iterator[Batch] = iter(batches)
     for batch in stream:
         yield batch.inputs
-        seen += len(batch)
+        seen += int(sums([float(len(batch))])[0])
         if seen >= _SAMPLE:
             break
     if hasattr(stream, "close"):

@@ -19,11 +19,11 @@ from toolkit.engine.distributed import average_gradients, sums
 from toolkit.engine.objective import Objective
 from toolkit.engine.precision import autocast, make_scaler
 from toolkit.errors import TrainingError
-from toolkit.runtime import rank, world_size
+from toolkit.runtime import rank, seed_everything, world_size
 from toolkit.zoo import StagedNetwork
 from toolkit.zoo.fast_convolutions import fast_convolutions
 
-__all__ = ["Stepper", "step_seed"]
+__all__ = ["Stepper", "seed_step", "step_seed"]
 
 
 class Stepper:
@@ -162,6 +162,19 @@ class Stepper:
 def step_seed(seed: int, epoch: int, step: int) -> int:
     """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
     return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
+
+
+def seed_step(seed: int) -> None:
+    """Seed everything random in a step: Python and numpy alike on all processes, Paddle differently on each.
+
+    Dropout masks are Paddle's; each process has other images, and needs other masks.
+
+    Args:
+        seed: Of the step, by ``step_seed``; a job of one process seeds Paddle with it, too.
+    """
+    seed_everything(seed)
+    if rank() > 0:
+        paddle.seed(int(np.random.SeedSequence([seed, rank()]).generate_state(1)[0]))
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -33,10 +33,10 @@ from toolkit.engine.signals import StopTraining, resumable, stop_requests
 from toolkit.engine.solve import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
 from toolkit.engine.state import TrainingState
-from toolkit.engine.stepper import Stepper, step_seed
+from toolkit.engine.stepper import Stepper, seed_step, step_seed
 from toolkit.engine.validate import Validation, validate
 from toolkit.errors import DivergedError, Interrupted, ToolkitError
-from toolkit.runtime import seed_everything, world_size
+from toolkit.runtime import world_size
 from toolkit.transfer import PhasePlan, plan_table, set_multipliers
 
 __all__ = ["Trainer"]
@@ -274,7 +274,7 @@ class Trainer:
             self._callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
             state.largest_lr = max(state.largest_lr, rate.value)
-            seed_everything(step_seed(self.job.config.seed, state.epoch, step))
+            seed_step(step_seed(self.job.config.seed, state.epoch, step))
             found, count, asked = stepper.step(batch, self._request.asked, self._callbacks.watch(step))
             state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
             state.seen += count

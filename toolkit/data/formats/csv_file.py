@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
       empty cell says that there is none.
     - regression: columns of numbers.
 
-    With ``weight_column`` each training image counts by a number >= 0; other parts need no such column.
+    With ``weight_column`` each training image counts by a number >= 0; other parts need no such column, and count all.
 
     Args:
         config: ``root``, the lists, ``label_file`` and the columns count.
@@ -78,6 +78,7 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
                 f"{table.file} is there, but {tables['train'].file} has {part} images, too (column {columns.split!r})",
                 hint="keep one of them",
             )
+    _say_that_weights_are_for_training(tables, columns, records)
     if "train" not in records:
         raise DataError(f"{tables['train'].file} has no train images in its column {columns.split!r}")
     classes, labels = read_labels(config, root, task, columns.labels, records)
@@ -177,6 +178,30 @@ def _record(table: Table, row: Row, columns: _Columns, *, weighted: bool) -> Rec
     cells = tuple(row.cells[name] for name in columns.labels)
     weight = _weight(table, row, columns.weight) if weighted and columns.weight is not None else None
     return Record(table.file, row.line, row.cells[columns.image], cells, weight)
+
+
+def _say_that_weights_are_for_training(
+    tables: Mapping[str, Table], columns: _Columns, records: Mapping[str, Sequence[Record]]
+) -> None:
+    """Somebody may expect that a weight of 0 leaves an image out of validation and test, too."""
+    if columns.weight is None:
+        return
+    measured = {(record.file, record.line) for part in records.keys() - {"train"} for record in records[part]}
+    zero = sum(
+        _is_zero(row.cells.get(columns.weight, ""))
+        for table in tables.values()
+        for row in table.rows
+        if (table.file, row.line) in measured
+    )
+    if zero:
+        console.info(f"{zero} val or test image(s) of weight 0 count like all others there: weights are for training")
+
+
+def _is_zero(cell: str) -> bool:
+    try:
+        return read_weight(cell) == 0
+    except ValueError:
+        return False
 
 
 def _weight(table: Table, row: Row, column: str) -> float:

@@ -47,8 +47,10 @@ def fit_linear_head(
     It minimises ``sum of losses + regularisation / 2 * sum of squared weights`` over weights on standardised features
     and free biases. The loss is the cross entropy (classification: multinomial logistic regression), the binary cross
     entropy summed over labels (multilabel: one-vs-rest logistic regressions) or half the squared error of standardised
-    targets (ridge regression). The regularisation is thus scikit-learn's ``1 / C`` and Ridge's ``alpha``. Logistic
-    regressions are scikit-learn's by L-BFGS, each warm-started with the last one's optimum, until no component of the
+    targets (ridge regression). The regularisation is thus scikit-learn's ``1 / C`` for three classes or more and for
+    labels, and Ridge's ``alpha``. For two classes it is ``2 / C``: a softmax has weights for both, scikit-learn one set
+    for their difference, and a penalty on two opposite halves is half of that on the difference. Logistic regressions
+    are scikit-learn's by L-BFGS, each warm-started with the last one's optimum, until no component of the
     mean loss's gradient exceeds 1e-6 or float32 sees no more progress; ridge has a closed form. The features' mean, and
     one scale for all of them, over the training rows are folded into the result, which takes features as they are.
     Nothing is random.
