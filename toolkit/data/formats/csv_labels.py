@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.config import DataConfig
 from toolkit.data.formats.cells import PARSERS
-from toolkit.data.formats.paths import read_names
+from toolkit.data.formats.paths import read_numbered_names
 from toolkit.data.images import Labels
 from toolkit.data.naming import natural_order, nearest
 from toolkit.errors import DataError
@@ -19,6 +19,9 @@ from toolkit.task import TaskName
 __all__ = ["Record", "read_labels"]
 
 
+_PLAIN_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
+"""What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
 _KINDS: Mapping[TaskName, str] = {"multilabel": "labels", "regression": "targets"}
 
 
@@ -71,6 +74,7 @@ def read_labels(
     if task == "multilabel" and len(columns) == 1:
         names = {part: [_split(record, config.label_separator) for record in rows] for part, rows in records.items()}
         _refuse_flags(columns[0], names["train"], records["train"])
+        _refuse_other_separator(config, columns[0], records)
         classes, numbers = _numbered(config, root, columns[0], names, records)
         return classes, {part: _rows_of_flags(rows, len(classes)) for part, rows in numbers.items()}
     if config.label_file is not None:
@@ -103,6 +107,25 @@ def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence
         )
 
 
+def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[str, Sequence[Record]]) -> None:
+    """Refuse cells that never hold the default separator, and seem to hold another; one that is set is believed."""
+    if config.label_file is not None or "label_separator" in config.model_fields_set:
+        return
+    cells = {record.cells[0] for rows in records.values() for record in rows}
+    if any(config.label_separator in cell for cell in cells):
+        return
+    for mark in _SEPARATORS:
+        holding = sorted(cell for cell in cells if len(list(filter(None, map(str.strip, cell.split(mark))))) > 1)
+        names = {name.strip() for cell in cells for name in cell.split(mark)}
+        if holding and (mark in _PLAIN_SEPARATORS or len(names) < len(cells) or names & cells):
+            own, file = config.label_separator, records["train"][0].file
+            raise DataError(
+                f"{file}: column {column!r} has cells such as {holding[0][:40]!r}, but never {own!r}",
+                hint=f"if {mark!r} separates labels, set data.label_separator: {mark!r}; if cells are names as they "
+                f"are, set data.label_separator: {own!r}",
+            )
+
+
 def _numbered(
     config: DataConfig,
     root: Path,
@@ -112,8 +135,8 @@ def _numbered(
 ) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
     """Classes, and their numbers in each cell; a name that training has not needs a label file or ``classes``."""
     if config.label_file is not None:
-        classes = read_names(root / config.label_file)
-        numbers = {str(number): number for number in range(len(classes))}
+        classes, first = read_numbered_names(root / config.label_file)
+        numbers = {str(number + first): number for number in range(len(classes))}
     else:
         counted = names if config.classes is not None else {"train": names["train"]}
         found = {name for rows in counted.values() for row in rows for name in row}
