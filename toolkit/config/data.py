@@ -13,6 +13,10 @@ from toolkit.config.section import Fraction, Section
 __all__ = ["DataConfig"]
 
 
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, (int, float)) and not isinstance(name, bool) else name
+
+
 class DataConfig(Section):
     """The images."""
 
@@ -98,11 +102,11 @@ class DataConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
-        """YAML reads ``classes: [5, 6]`` as numbers; names of classes and columns are text."""
+        """Names of classes and columns are text; from Python they may be numbers, too."""
         if not isinstance(value, dict):
             return value
         lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
-        return {**value, **{key: [str(name) for name in names] for key, names in lists.items()}}
+        return {**value, **{key: [_as_text(name) for name in names] for key, names in lists.items()}}
 
     @model_validator(mode="after")
     def _one_range(self) -> DataConfig:

@@ -109,4 +109,4 @@ def _spellings(name: str) -> Iterator[tuple[str, str]]:
         yield "have backslashes and end with a separator", name[:-1].rstrip().replace("\\", "/")
     if not name.isascii():
         for form in ("NFC", "NFD"):
-            yield "have accents that the files write another way", unicodedata.normalize(form, name)  # type: ignore[arg-type]
+            yield "have accents that the files write another way", unicodedata.normalize(form, name)
