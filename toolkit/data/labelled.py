@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from toolkit.data.formats.finder import Finder
 from toolkit.data.formats.tree import Folder, kind_of
 from toolkit.data.images import ImageSet
 from toolkit.data.levels import DEFAULT, Decoding
-from toolkit.data.naming import listed, nearest
+from toolkit.data.naming import listed, nearest, normal
 from toolkit.data.source import Source
 from toolkit.errors import DataError
 from toolkit.task import TaskName
@@ -73,7 +72,7 @@ def _read_folder(path: Path, config: DataConfig, known: Sequence[str], task: Tas
     if task not in FORMATS["folder"].readers:
         raise DataError(f"{path} is a folder, and a {task} task needs a table", hint="give a .csv file")
     folder = Folder(path)
-    if not {_normal(name) for name in known} & {_normal(each.name) for each in folder.folders}:
+    if not {normal(name) for name in known} & {normal(each.name) for each in folder.folders}:
         folder = _evaluation_part(folder)
     classes = tuple(each.name for each in folder.folders if each.count())
     if not classes:
@@ -159,8 +158,8 @@ def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) 
     Raises:
         DataError: Images of a class that the network does not know, a column that it does not know, or a missing one.
     """
-    places = {_normal(name): place for place, name in enumerate(known)}
-    where = np.array([places.get(_normal(name), -1) for name in given], np.int64)
+    places = {normal(name): place for place, name in enumerate(known)}
+    where = np.array([places.get(normal(name), -1) for name in given], np.int64)
     rows = images.labels.ndim == 2
     there = np.ones(len(given), bool) if rows else np.bincount(images.labels, minlength=len(given)) > 0
     unknown = [name for name, place, used in zip(given, where, there, strict=True) if place < 0 and used]
@@ -183,8 +182,3 @@ def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) 
         names = [known[place] for place in sorted(present)]
         info(f"images of {len(names)} of {len(known)} classes: {listed(names, 10)}")
     return images.take(order, where[images.labels])
-
-
-def _normal(name: str) -> str:
-    """File systems write accents in two ways."""
-    return unicodedata.normalize("NFC", name).strip()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit import console
 from toolkit.config import DataConfig
 from toolkit.data.formats.cells import PARSERS
 from toolkit.data.formats.paths import read_numbered_names
 from toolkit.data.images import Labels
-from toolkit.data.naming import natural_order, nearest
+from toolkit.data.naming import listed, natural_order, nearest, same_name
 from toolkit.errors import DataError
 from toolkit.task import TaskName
 
@@ -142,6 +143,12 @@ def _numbered(
         found = {name for rows in counted.values() for row in rows for name in row}
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
     numbers.update((name, number) for number, name in enumerate(classes))
+    others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
+    pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
+    if pairs:
+        shown = listed([f"{name!a} is {same!a}" for name, same in pairs])
+        console.info(f"column {column!r}: {len(pairs)} names are written otherwise than in training: {shown}")
+    numbers.update((name, numbers[same]) for name, same in pairs)
     result: dict[str, list[list[int]]] = {}
     for part, rows in names.items():
         for row, record in zip(rows, records[part], strict=True):
