@@ -81,17 +81,19 @@ class DataConfig(Section):
     test_list: str | None = None
     """The same for a final test."""
     label_file: str | None = None
-    """`list` and `csv`: names of the classes, labels or targets in their order, a line each (`name` or `id name`)."""
+    """`list` and `csv`: names of the classes, labels or targets in their order, a line each: `name`, or number and
+    name with numbers from 0 or 1, which are then those of the labels."""
     image_column: str | None = None
-    """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`, `filename`
-    or else the first."""
+    """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`,
+    `filename`, `image_id`, ..., or else the one whose cells are files."""
     label_columns: tuple[str, ...] | None = None
-    """`csv`: columns of the labels or targets; by default all others but `split`. One column of class names; for
-    multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
+    """`csv`: columns of the labels or targets; by default all others but row numbers and `split`. One column of class
+    names; for multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
     label_separator: str = Field(default="|", min_length=1)
     """`csv`, multilabel in one column: what stands between the names of labels; an empty cell has none."""
     split_column: str = "split"
-    """`csv`: column that says train, val or test, where there is one."""
+    """`csv`: column that says train, val or test, or True and False in `is_valid`, `is_test` or `is_train`; by default
+    `split`, or else the only such column."""
     weight_column: str | None = None
     """`csv`: column of numbers >= 0, how much each training image counts in the loss, or else how often `sampling:
     weighted` takes it; 0 leaves it out."""
