@@ -112,6 +112,12 @@ def _image_column(table: Table, columns: Sequence[str], find: Finder) -> str:
     by_name = {name.lower(): name for name in reversed(columns)}
     known = [by_name[name] for name in _IMAGE_COLUMNS if name in by_name]
     looks = _holding_images(table, known, find) or _holding_images(table, columns, find)
+    if not looks and not known and len(columns) > 1:
+        cells = [f"{name!r} ({table.rows[0].cells[name][:40]!r})" for name in columns]
+        raise DataError(
+            f"{table.file}: no column names images below {find.root}: {listed(cells)}",
+            hint="check data.root, and say which column it is: data.image_column",
+        )
     if not looks:
         return (*known, *columns, *table.columns)[0]
     if looks[0] in known:
@@ -171,12 +177,18 @@ def _says_parts(table: Table, name: str) -> bool:
     return name.lower().startswith("is_") and bool(_FLAG_OF_A_PART.fullmatch(name)) and all(map(_is_flag, cells))
 
 
-def _is_flag(text: str) -> bool:
+def _flag(text: str) -> bool | None:
+    """True or False, also as yes and no; None: neither."""
+    if text.lower() in ("yes", "no"):
+        return text.lower() == "yes"
     try:
-        read_flag(text)
+        return bool(read_flag(text))
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _is_flag(text: str) -> bool:
+    return _flag(text) is not None
 
 
 def part_of(table: Table, row: Row, column: str) -> str:
@@ -190,7 +202,7 @@ def part_of(table: Table, row: Row, column: str) -> str:
     flag = _FLAG_OF_A_PART.fullmatch(column)
     if part is None and flag and _is_flag(text):
         own = PART_NAMES[flag[2].lower()]
-        part = own if read_flag(text) else _OTHER[own]
+        part = own if _flag(text) else _OTHER[own]
     if part is None:
         hint = nearest(text.lower(), tuple(PART_NAMES))
         if _is_flag(text):

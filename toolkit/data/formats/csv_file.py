@@ -51,7 +51,9 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     """
     root = required_folder(config, "csv")
     find = Finder(root, guess_extension=True)
-    tables = {part: _table(root, file, find) for part, file in part_files(config, root, _TRAIN, _VAL).items()}
+    tables: dict[str, Table] = {}
+    for part, file in part_files(config, root, _TRAIN, _VAL).items():
+        tables[part] = _table(root, file, find, tables.get("train"))
     columns = find_columns(config, tables["train"], task, find)
     records: dict[str, list[Record]] = {}
     for part, table in tables.items():
@@ -110,12 +112,12 @@ def _position(part: str) -> int:
     return ("train", "val", "test").index(part)
 
 
-def _table(root: Path, file: Path, find: Finder) -> Table:
+def _table(root: Path, file: Path, find: Finder, like: Table | None) -> Table:
     if not file.is_file() and file.name in _TRAIN:
         there = sorted(path.name for path in root.glob("*.csv"))
         hint = f"set data.train_list; there is {listed(there)}" if there else "set data.train_list"
         raise DataError(f"{root} has no {' or '.join(_TRAIN)}", hint=hint)
-    return read_table(file, find)
+    return read_table(file, find, like)
 
 
 def _record(table: Table, row: Row, columns: Columns, *, weighted: bool) -> Record:

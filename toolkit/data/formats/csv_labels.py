@@ -115,6 +115,12 @@ def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[st
     cells = {record.cells[0] for rows in records.values() for record in rows}
     if any(config.label_separator in cell for cell in cells):
         return
+    lists = sorted(cell for cell in cells if cell[:1] + cell[-1:] in ("[]", "{}", "()"))
+    if lists:
+        raise DataError(
+            f"{records['train'][0].file}: column {column!r} has cells such as {lists[0][:40]!r}, which are lists",
+            hint=f"write names with {config.label_separator!r} between them",
+        )
     for mark in _SEPARATORS:
         holding = sorted(cell for cell in cells if len(list(filter(None, map(str.strip, cell.split(mark))))) > 1)
         names = {name.strip() for cell in cells for name in cell.split(mark)}
@@ -143,6 +149,8 @@ def _numbered(
         found = {name for rows in counted.values() for row in rows for name in row}
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
     numbers.update((name, number) for number, name in enumerate(classes))
+    if config.label_file is not None:
+        _refuse_count_from_1(config, column, names, records, len(classes) if "0" in numbers else 0)
     others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
     pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
     if pairs:
@@ -161,6 +169,23 @@ def _numbered(
                 )
             result.setdefault(part, []).append([numbers[name] for name in row])
     return classes, result
+
+
+def _refuse_count_from_1(
+    config: DataConfig,
+    column: str,
+    names: Mapping[str, Sequence[Sequence[str]]],
+    records: Mapping[str, Sequence[Record]],
+    highest: int,
+) -> None:
+    """Refuse cells with the numbers 1 to ``highest``, which a label file whose names count from 0 does not know."""
+    found = {name for rows in names.values() for row in rows for name in row}
+    if highest and "0" not in found and str(highest) in found and all(name.isdecimal() for name in found):
+        raise DataError(
+            f"{records['train'][0].file}: column {column!r} counts from 1 to {highest}, and has no 0",
+            hint=f"numbers of classes count from 0: subtract 1 from each, or number the names in {config.label_file} "
+            "from 1 (`1 name`)",
+        )
 
 
 def _rows_of_flags(numbers: Sequence[Sequence[int]], width: int) -> Labels:

@@ -19,7 +19,7 @@ from toolkit.errors import DataError
 __all__ = ["Row", "Table", "read_table"]
 
 _DELIMITERS = ",;\t"
-_UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")
+_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+|_level_\d+)*")
 """What pandas calls a column whose header is empty."""
 
 
@@ -45,11 +45,13 @@ class Table:
         columns: Names of its columns; columns without a name (row numbers, as pandas writes them) are left out. Those
             of a table without a header are ``column 1``, ``column 2``, ...
         rows: Its lines; empty ones are left out.
+        header: Names of all columns, empty ones among them.
     """
 
     file: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    header: tuple[str, ...]
 
     def require(self, names: Sequence[str], key: str) -> None:
         """Check that columns are there.
@@ -69,12 +71,13 @@ class Table:
             )
 
 
-def read_table(file: Path, find: Finder) -> Table:
+def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
     """Read a table whose columns are separated by commas, semicolons or tabs, whichever its header has most of.
 
     Args:
         file: UTF-8 text, with or without a byte order mark; its first line is the header, unless it names an image.
         find: Tells whether it does.
+        like: A table whose header is taken where there is none, and as many columns.
 
     Returns:
         The table.
@@ -85,6 +88,8 @@ def read_table(file: Path, find: Finder) -> Table:
     lines = _read_lines(file)
     if _begins_with_an_image(lines, find):
         header = [f"column {number}" for number in range(1, len(lines[0][1]) + 1)]
+        if like is not None and len(like.header) == len(header):
+            header = list(like.header)
         console.info(f"{file} has no header (line {lines[0][0]} names an image): its columns are {listed(header)}")
         lines.insert(0, (0, header))
     if len(lines) < 2:
@@ -103,7 +108,7 @@ def read_table(file: Path, find: Finder) -> Table:
         Row(number, {name: cell for name, cell in zip(names, cells, strict=True) if name})
         for number, cells in lines[1:]
     ]
-    return Table(file, tuple(name for name in names if name), tuple(rows))
+    return Table(file, tuple(name for name in names if name), tuple(rows), tuple(names))
 
 
 def _read_lines(file: Path) -> list[tuple[int, list[str]]]:

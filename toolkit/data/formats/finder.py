@@ -79,17 +79,28 @@ class Finder:
                     return candidate
         return None
 
+    def _in_other_case(self, parts: Sequence[str]) -> Path | None:
+        """The only file whose name differs in nothing but case."""
+        places = [self.root]
+        for part in parts:
+            inner = [each for place in places if place.is_dir() for each in place.iterdir()]
+            places = [each for each in inner if each.name.casefold() == part.casefold()]
+        return places[0] if len(places) == 1 and places[0].is_file() else None
+
     def _cause(self, name: str) -> str:
         """Why images may be missing, and what to do."""
         spelled = name.replace("\\", "/")
         parts = [part for part in PureWindowsPath(spelled).parts if part not in ("/", "\\", ".")]
-        for cut in range(1, min(len(parts), _DEEPEST)):
+        for cut in range(0 if spelled.startswith("/") else 1, min(len(parts), _DEEPEST)):
             if self._there("/".join(parts[cut:])) is not None:
                 front = spelled[: spelled.index("/".join(parts[cut:]))]
                 return f"they are there without the {front!r} in front: remove it from each line"
         for folder in [self.root.absolute(), *self.root.absolute().parents][1:_DEEPEST]:
             if (folder / spelled).is_file():
                 return f"set data.root: {folder}, which the names are relative to"
+        other = self._in_other_case(parts)
+        if other is not None:
+            return f"upper and lower case count: {other} is there"
         below = sorted({path.parent for path in self.root.glob(f"*/{spelled}") if path.is_file()}) if parts else []
         if below and not Path(spelled).is_absolute():
             folder = below[0]

@@ -27,6 +27,7 @@ __all__ = ["read_list", "read_vector_list"]
 _TRAIN, _VAL = "train_list.txt", "val_list.txt"
 Entry = TypeVar("Entry")
 _LINE = re.compile(r"(?P<path>.*\S)(?:\s+|\s*[,;])(?P<label>[+-]?\d+)", re.ASCII)
+_SPACED = re.compile(r"(?P<path>.*[^\s,])\s+(?P<row>[-+.\deE]+\s*(?:,\s*[-+.\deE]+)+)", re.ASCII)
 _EXAMPLES: Mapping[str, str] = {"multilabel": "0,1,0,1", "regression": "1.5 or 1.5,2"}
 
 
@@ -176,6 +177,9 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
     entries = []
     for number, line in read_lines(file):
         words = line.rsplit("\t" if "\t" in line else None, 1)
+        spaced = _SPACED.fullmatch(line)  # numbers with blanks between them
+        if spaced is not None:
+            words = [spaced["path"], spaced["row"]]
         try:
             row = [PARSERS[task](cell) for cell in words[1].split(",")]
         except (IndexError, ValueError) as error:

@@ -24,13 +24,13 @@ __all__ = [
 
 PART_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What data sets call their parts, in lower case."""
 
 
-_NUMBER_FIRST = re.compile(r"(?P<number>\d+)(?P<mark>\s*[,;:=]\s*|\s+)(?P<name>\S.*)", re.ASCII)
+_NUMBER_FIRST = re.compile(r"(?P<number>\d+)(?P<mark>\s*[,;:=]\s*|[.)]\s+|\s+)(?P<name>\S.*)", re.ASCII)
 _NUMBER_LAST = re.compile(r"(?P<name>.*\S)(?P<mark>\s*[,;:=]\s*|\s+)(?P<number>\d+)", re.ASCII)
 _HEADER = frozenset(
     {"id", "index", "number", "name", "label", "class", "class_id", "class_name", "label_id", "label_name"}
@@ -120,6 +120,8 @@ def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
     if file.suffix.lower() in (".json", ".yaml", ".yml"):
         raise DataError(f"{file} is no list of names", hint="write a text file with one name a line, in order")
     lines = [line for _, line in read_lines(file)]
+    if lines and (lines[0][0] in "{[" or lines[-1][-1] in "}]"):
+        raise DataError(f"{file} is no list of names: {lines[0][:40]!r}", hint="write one name a line, in order")
     bare = lines[1:] if len(lines) > 1 and set(re.split(r"[\s,;:]+", lines[0].lower())) <= _HEADER else lines
     for which, pattern in (("number and name", _NUMBER_FIRST), ("name and number", _NUMBER_LAST)):
         pairs = [match for match in map(pattern.fullmatch, bare) if match]
@@ -136,4 +138,6 @@ def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
                 f"{file}: lines such as {bare[0][:40]!r} hold numbers, but these are not 0, 1, 2, ...",
                 hint="number the names from 0 without gaps or repeats, or leave the numbers out",
             )
+    if lines and all(len(line) > 2 and line[0] == line[-1] and line[0] in "\"'" for line in lines):
+        lines = [line[1:-1] for line in lines]
     return tuple(lines), 0
