@@ -200,8 +200,8 @@ callbacks: {{custom: [{{path: mine.Thing, args: {{level: 01, often: yes}}}}], cs
 def test_overrides_of_text_are_plain_text(tmp_path: Path, word: str) -> None:
     path = write(tmp_path / "a.yaml", "model: resnet18\n")
     data = load_config(path, [f"data.label_separator={word}", f"data.split_column={word}"]).data
-    assert (data.label_separator, data.split_column) == (word.strip(), word.strip())
     none = word in ("null", "~")
+    assert (data.label_separator, data.split_column) == (None if none else word.strip(), word.strip())
     assert load_config(path, [f"data.image_column={word}"]).data.image_column == (None if none else word.strip())
 
 

@@ -416,3 +416,31 @@ def test_another_separator_of_labels_is_asked_for(root: Path, mark: str) -> None
     assert len(whole.classes) == 4
     write(root, CHEST.replace("|", " or ").replace("Effusion", "sea gull"))
     assert "sea gull" in read_csv(DataConfig(format="csv", root=root, label_separator=" or "), "multilabel").classes
+
+
+def test_tables_share_a_header_and_say_what_they_cannot_know(root: Path) -> None:
+    lines = [f"a/{i:03d},{kind}\n" for i, kind in enumerate(KINDS)]
+    write(root, "photo,label\n" + "".join(lines[:9]), "train.csv")
+    write(root, "".join(lines[9:]), "val.csv")
+    data = build(root, "classification")
+    assert [len(part) for part in data.parts.values()] == [9, 3]
+    (root / "val.csv").unlink()
+    write(root, "label,photo\n" + "".join(f"{kind},b/{i:03d}\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match=r"no column names images below .*'label' \('ant'\), 'photo' .*image_column"):
+        build(root, "classification")
+    write(root, "path,label\n" + "".join(f"A/{i:03d}.JPG,{kind}\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match=r"upper and lower case count: .*a/000.jpg is there"):
+        build(root, "classification")
+    write(root, "path;tags\n" + "".join(f"a/{i:03d};['{kind}', 'x']\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match="which are lists"):
+        build(root, "multilabel")
+
+
+def test_numbers_of_a_label_file_in_a_table(root: Path) -> None:
+    write(root, "path,kind\n" + "".join(f"a/{i:03d},{i % 3 + 1}\n" for i in range(12)))
+    write(root, "ant\nbee\ncat\n", "names.txt")
+    with pytest.raises(DataError, match=r"'kind' counts from 1 to 3, and has no 0 — .*names in names.txt from 1"):
+        build(root, "classification", label_file="names.txt")
+    for names in ("1 ant\n2 bee\n3 cat\n", "1\n2\n3\n"):
+        write(root, names, "names.txt")
+        assert rows(build(root, "classification", label_file="names.txt"))["001"] == 1

@@ -195,3 +195,12 @@ def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:
     lines("gone")
     with pytest.raises(DataError, match=r"names are relative to data\.root: check it"):
         build(root, on_bad_image="skip")
+
+
+@pytest.mark.parametrize("text", ["{0: 'a',\n1: 'b'}", "[a,\nb]"])
+def test_a_label_file_that_is_no_list_is_refused(root: Path, text: str) -> None:
+    (root / "labels.txt").write_text(text)
+    with pytest.raises(DataError, match=r"labels.txt is no list of names"):
+        build_names(root)
+    (root / "labels.txt").write_text('"a, b"\n"c"\n')
+    assert build_names(root) == ("a, b", "c")

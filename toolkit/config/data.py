@@ -89,8 +89,9 @@ class DataConfig(Section):
     label_columns: tuple[str, ...] | None = None
     """`csv`: columns of the labels or targets; by default all others but row numbers and `split`. One column of class
     names; for multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
-    label_separator: str = Field(default="|", min_length=1)
-    """`csv`, multilabel in one column: what stands between the names of labels; an empty cell has none."""
+    label_separator: str | None = Field(default=None, min_length=1)
+    """`csv`, multilabel in one column: what stands between the names of labels, where an empty cell has none; by
+    default `|`, and cells that seem to be separated by something else are asked about."""
     split_column: str = "split"
     """`csv`: column that says train, val or test, or True and False in `is_valid`, `is_test` or `is_train`; by default
     `split`, or else the only such column."""

@@ -51,7 +51,11 @@ def parse_override(keys: Sequence[str], text: str, model: type[BaseModel]) -> An
     for key in keys:
         leaves = _below(leaves, key)
     word = text.strip()
-    if leaves and set(leaves) <= {*_TEXT, NoneType} and not (NoneType in leaves and word in ("", "~", "null")):
+    if (
+        leaves
+        and set(leaves) <= {*_TEXT, NoneType}
+        and not (NoneType in leaves and (not text or word in ("~", "null")))
+    ):
         quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "\"'"
         if not quoted:
             return word or text

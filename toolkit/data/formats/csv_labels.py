@@ -20,6 +20,7 @@ from toolkit.task import TaskName
 __all__ = ["Record", "read_labels"]
 
 
+_SEPARATOR = "|"
 _PLAIN_SEPARATORS = (",", ";", "\t")
 _SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
 """What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
@@ -73,7 +74,8 @@ def read_labels(
         classes, numbers = _numbered(config, root, columns[0], names, records)
         return classes, {part: np.array([row[0] for row in rows], np.int64) for part, rows in numbers.items()}
     if task == "multilabel" and len(columns) == 1:
-        names = {part: [_split(record, config.label_separator) for record in rows] for part, rows in records.items()}
+        separator = config.label_separator or _SEPARATOR
+        names = {part: [_split(record, separator) for record in rows] for part, rows in records.items()}
         _refuse_flags(columns[0], names["train"], records["train"])
         _refuse_other_separator(config, columns[0], records)
         classes, numbers = _numbered(config, root, columns[0], names, records)
@@ -110,22 +112,22 @@ def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence
 
 def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[str, Sequence[Record]]) -> None:
     """Refuse cells that never hold the default separator, and seem to hold another; one that is set is believed."""
-    if config.label_file is not None or "label_separator" in config.model_fields_set:
+    if config.label_file is not None or config.label_separator is not None:
         return
     cells = {record.cells[0] for rows in records.values() for record in rows}
-    if any(config.label_separator in cell for cell in cells):
+    if any(_SEPARATOR in cell for cell in cells):
         return
     lists = sorted(cell for cell in cells if cell[:1] + cell[-1:] in ("[]", "{}", "()"))
     if lists:
         raise DataError(
             f"{records['train'][0].file}: column {column!r} has cells such as {lists[0][:40]!r}, which are lists",
-            hint=f"write names with {config.label_separator!r} between them",
+            hint=f"write names with {_SEPARATOR!r} between them",
         )
     for mark in _SEPARATORS:
         holding = sorted(cell for cell in cells if len(list(filter(None, map(str.strip, cell.split(mark))))) > 1)
         names = {name.strip() for cell in cells for name in cell.split(mark)}
         if holding and (mark in _PLAIN_SEPARATORS or len(names) < len(cells) or names & cells):
-            own, file = config.label_separator, records["train"][0].file
+            own, file = _SEPARATOR, records["train"][0].file
             raise DataError(
                 f"{file}: column {column!r} has cells such as {holding[0][:40]!r}, but never {own!r}",
                 hint=f"if {mark!r} separates labels, set data.label_separator: {mark!r}; if cells are names as they "
@@ -150,7 +152,7 @@ def _numbered(
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
     numbers.update((name, number) for number, name in enumerate(classes))
     if config.label_file is not None:
-        _refuse_count_from_1(config, column, names, records, len(classes) if "0" in numbers else 0)
+        _refuse_count_from_1(config, column, names, records, classes if "0" in numbers else ())
     others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
     pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
     if pairs:
@@ -176,11 +178,21 @@ def _refuse_count_from_1(
     column: str,
     names: Mapping[str, Sequence[Sequence[str]]],
     records: Mapping[str, Sequence[Record]],
-    highest: int,
+    classes: Sequence[str],
 ) -> None:
-    """Refuse cells with the numbers 1 to ``highest``, which a label file whose names count from 0 does not know."""
-    found = {name for rows in names.values() for row in rows for name in row}
-    if highest and "0" not in found and str(highest) in found and all(name.isdecimal() for name in found):
+    """Refuse cells with the numbers 1 to n, where the n names of a label file count from 0."""
+    found, known, highest = (
+        {name for rows in names.values() for row in rows for name in row},
+        set(classes),
+        len(classes),
+    )
+    if (
+        highest
+        and "0" not in found
+        and not found <= known
+        and str(highest) in found
+        and all(name.isdecimal() for name in found)
+    ):
         raise DataError(
             f"{records['train'][0].file}: column {column!r} counts from 1 to {highest}, and has no 0",
             hint=f"numbers of classes count from 0: subtract 1 from each, or number the names in {config.label_file} "
