@@ -105,7 +105,9 @@ def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
             console.info(f"{file}: the {len(rows)} {part} images of {len(parts)} are read (column {columns.split!r})")
     records = {"train": [_record(table, row, columns, weighted=False) for row in rows]}
     classes, labels = read_labels(config, root, task, columns.labels, records)
-    return Source(classes, {"train": _images(records["train"], labels["train"], find)})
+    images = _images(records["train"], labels["train"], find)
+    find.refuse_none(file, [record.image for record in records["train"]], images.files)
+    return Source(classes, {"train": images})
 
 
 def _position(part: str) -> int:

@@ -130,9 +130,9 @@ def _read_lines(file: Path) -> list[tuple[int, list[str]]]:
 
 def _begins_with_an_image(lines: Sequence[tuple[int, list[str]]], find: Finder) -> bool:
     """True when the first line has an image's name: one with an extension, or a file's as in the line below."""
-    if len(lines) < 2:
+    if not lines:
         return False
-    first, second = lines[0][1], lines[1][1]
+    first, second = lines[0][1], lines[min(1, len(lines) - 1)][1]
     return any(Path(cell).suffix.lower() in IMAGE_EXTENSIONS for cell in first) or any(
         one and other and find(one).is_file() and find(other).is_file()
         for one, other in zip(first, second, strict=False)
