@@ -104,7 +104,7 @@ def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskN
         try:
             return read(path, config.model_copy(update=changes), known, task)
         except DataError as error:  # for instance: none of the images is there
-            problem = problem or error
+            problem = error if problem is None or "none of its" in problem.message else problem
     assert problem is not None  # the file's own folder is one
     raise problem
 
