@@ -6,13 +6,14 @@ through them, and a merge (``<<``) writes them out at once. So aliases count as 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from toolkit.pickles import shortened
 
-__all__ = ["parse_yaml"]
+__all__ = ["Scalar", "parse_yaml"]
 
 _MORE = 10_000
 """Values that aliases may add to as many as the text has characters."""
@@ -22,10 +23,37 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
+@dataclass(frozen=True)
+class Scalar:
+    """A value that YAML takes for something else than text.
+
+    Attributes:
+        value: What it takes it for: a number, True, None, a date.
+        text: What was written.
+    """
+
+    value: Any
+    text: str
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key said twice, and what would be far larger than its text."""
 
     most = 0
+    keep_text = False
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        value = super().construct_object(node, deep)
+        if self.keep_text and isinstance(node, yaml.ScalarNode) and not isinstance(value, str):
+            return Scalar(value, node.value)
+        return value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        plain = {key.text if isinstance(key, Scalar) else key: value for key, value in mapping.items()}
+        if len(plain) < len(mapping):
+            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
+        return plain
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         if self.flow_level >= _DEEPEST:  # PyYAML looks ahead, and at every level then
@@ -70,11 +98,12 @@ def _refuse_twins(keys: list[yaml.Node]) -> None:
             seen.add((key.tag, key.value))
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, keep_text: bool = False) -> Any:
     """Read a YAML document.
 
     Args:
         text: The document.
+        keep_text: Give a ``Scalar`` for each value that is not text, and the text of each key.
 
     Returns:
         Plain values. Walking through them takes no longer than a text of this length may.
@@ -85,6 +114,7 @@ def parse_yaml(text: str) -> Any:
     """
     loader = _Loader(text)
     loader.most = len(text) + _MORE
+    loader.keep_text = keep_text
     try:
         return loader.get_single_data()
     except RecursionError:

@@ -151,3 +151,71 @@ def test_every_field_is_documented() -> None:
     ]
     bare = [f"{m.__name__}.{name}" for m in models for name, f in m.model_fields.items() if not f.description]
     assert not bare
+
+
+WORDS = [
+    "yes",
+    "No",
+    "on",
+    "off",
+    "true",
+    "null",
+    "~",
+    "01",
+    "007",
+    "1e3",
+    "12:30",
+    "1_000",
+    "0x10",
+    "2024-01-31",
+    ".5",
+]
+
+
+def test_text_is_taken_as_text_where_text_is_expected(tmp_path: Path) -> None:
+    listed = ", ".join(WORDS)
+    text = f"""
+model: {{name: 101, head: mlp}}
+name: 007
+output_dir: 2024-01-31
+data: {{root: 01, classes: [{listed}], label_columns: &c [1, yes], image_column: no, train_list: 12:30, val_list: null}}
+train: {{class_weights: {{yes: 2, 01: 1, 5: 3}}, amp: off, resume: null, lr: 1e-3, epochs: 0x10}}
+callbacks: {{custom: [{{path: mine.Thing, args: {{level: 01, often: yes}}}}], csv_logger: {{path: 2024-01-31}}}}
+"""
+    config = load_config(write(tmp_path / "a.yaml", text))
+    assert config.data.classes == tuple(WORDS)
+    assert config.data.label_columns == ("1", "yes")
+    assert (config.model.name, config.name, config.output_dir) == ("101", "007", Path("2024-01-31"))
+    assert (config.data.root, config.data.image_column, config.data.train_list) == (Path("01"), "no", "12:30")
+    assert config.data.val_list is None
+    assert config.train.class_weights == {"yes": 2, "01": 1, "5": 3}
+    assert (config.train.amp, config.train.lr, config.train.epochs) == ("off", 0.001, 16)
+    assert config.callbacks.custom[0].args == {"level": 1, "often": True}
+    assert load_config(write(tmp_path / "b.yaml", dump_config(config))) == config
+
+
+@pytest.mark.parametrize(
+    "word", [*WORDS, ",", "|", "#", "- ", "&", "*", "a: b", "[", "{x", "%", "@", "`", "!", "?", ">"]
+)
+def test_overrides_of_text_are_plain_text(tmp_path: Path, word: str) -> None:
+    path = write(tmp_path / "a.yaml", "model: resnet18\n")
+    data = load_config(path, [f"data.label_separator={word}", f"data.split_column={word}"]).data
+    none = word in ("null", "~")
+    assert (data.label_separator, data.split_column) == (None if none else word.strip(), word.strip())
+    assert load_config(path, [f"data.image_column={word}"]).data.image_column == (None if none else word.strip())
+
+
+def test_overrides_keep_quotes_blanks_lists_and_switches(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.yaml", "model: resnet18\n")
+    config = load_config(path, ["data.label_separator= ", "data.classes=[yes, 01]", "name='007'", "data.root="])
+    assert (config.data.label_separator, config.data.classes, config.name) == (" ", ("yes", "01"), "007")
+    assert config.data.root is None
+    assert load_config(path, ['data.label_separator="\\t"']).data.label_separator == "\t"
+    assert load_config(path, ["model.pretrained=@weights"]).model.pretrained == "@weights"
+    assert load_config(path, ["model.pretrained=no"]).model.pretrained is False
+    assert load_config(path, ["cache.enabled=off", "transfer=scratch"]).cache.enabled is False
+    assert load_config(path, ["data={classes: [no, 1], format: csv}"]).data.classes == ("no", "1")
+    assert load_config(path, ["train.class_weights={no: 1}"]).train.class_weights == {"no": 1}
+    assert "expected text" in "\n".join(problems(path, "data.classes=[[a], b]"))
+    with pytest.raises(ConfigError, match="expected text"):
+        make_config({"model": "a", "name": "a", "data": {"classes": [True, False]}})

@@ -8,6 +8,7 @@ import pytest
 
 from toolkit.config import DataConfig
 from toolkit.data import build_data
+from toolkit.data.naming import alike
 from toolkit.errors import DataError
 
 MakeFolder = Callable[..., Path]
@@ -91,3 +92,39 @@ def test_a_file_that_breaks_later_is_named_when_it_is_read(make_folder: MakeFold
     cut(Path(data.train.path(2)))
     with pytest.raises(DataError, match=Path(data.train.path(2)).name):
         data.train.read(2)
+
+
+COMPOSED, APART = "caf\u00e9", "cafe\u0301"
+
+
+def test_names_that_hardly_differ_get_one_warning(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["Ant", "ant", "0", "0.0", "bee", "bee ", "cat", "cat\u200b", COMPOSED, APART, "a", "A"]
+    names += ["sea  gull", "Sea gull", "elk"]
+    build_data(DataConfig(root=make_folder(dict.fromkeys(names, 2))))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "hardly differ" in line]
+    assert len(lines) == 1
+    for words in ("'Ant' and 'ant'", "'0' and '0.0'", "'bee' and 'bee '", "'cat' and 'cat\\u200b'"):
+        assert words in lines[0]
+    assert alike([COMPOSED, APART]) == ["'caf\\xe9' and 'cafe\\u0301'"]
+    assert not alike(["a", "A", "elk", "1", "10", "nan", "inf"])
+
+
+def test_parts_may_write_a_name_in_two_ways(
+    make_folder: MakeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {f"train/{COMPOSED}": 3, "train/ant": 3, f"val/{APART}": 2, "val/ant\u200b": 1}
+    data = build_data(DataConfig(root=make_folder(counts)))
+    assert data.classes == ("ant", COMPOSED)
+    assert data.val.labels.tolist() == [0, 1, 1]
+    assert (
+        "val: 'ant\\u200b' is class 'ant' of training, 'cafe\\u0301' is class 'caf\\xe9' of training"
+        in capsys.readouterr().err
+    )
+    assert build_data(DataConfig(root=tmp_path / "set", classes=(APART, "ant"))).classes == (COMPOSED, "ant")
+    table = "".join(f"{path.relative_to(tmp_path)},{APART}\n" for path in sorted((tmp_path / "set").glob("val/caf*/*")))
+    files = sorted((tmp_path / "set").glob("train/*/*"))
+    rows = "".join(f"{path.relative_to(tmp_path)},{path.parent.name}\n" for path in files)
+    (tmp_path / "train.csv").write_text(f"path,label\n{rows}", encoding="utf-8")
+    (tmp_path / "val.csv").write_text(f"path,label\n{table}", encoding="utf-8")
+    assert build_data(DataConfig(root=tmp_path, format="csv")).val.labels.tolist() == [1, 1]
+    assert "names are written otherwise than in training" in capsys.readouterr().err

@@ -372,3 +372,117 @@ def test_weights_that_are_all_zero_or_contradict_are_refused(root: Path) -> None
         build(root, "classification", weight_column="path")
     with pytest.raises(DataError, match="each must be another column than 'path' and 'w'"):
         build(root, "classification", weight_column="w", label_columns=["w"])
+
+
+KINDS = ["ant", "bee", "cat"] * 4
+
+
+@pytest.mark.parametrize(
+    ("header", "line"),
+    [
+        ("", "a/{i:03d}.jpg,{kind}"),
+        ("", "{i},a/{i:03d}.jpg,{kind}"),
+        ("", "{kind},a/{i:03d}"),
+        ("label,image_name", "{kind},a/{i:03d}.jpg"),
+        ("kind,photo", "{kind},a/{i:03d}"),
+        ("file,photo", "{kind},a/{i:03d}.jpg"),
+        ("Unnamed: 0,image_id,label", "{i},a/{i:03d}.jpg,{kind}"),
+        ("index,photo,label", "{i},a/{i:03d},{kind}"),
+        ("id,image,label", "{i},a/{i:03d}.jpg,{kind}"),
+        ("path,label", "a\\{i:03d}.jpg,{kind}"),
+    ],
+)
+def test_images_and_labels_are_told_apart_in_any_column(root: Path, header: str, line: str) -> None:
+    lines = [line.format(i=i, kind=kind) for i, kind in enumerate(KINDS)]
+    write(root, "\n".join([header, *lines] if header else lines))
+    data = build(root, "classification")
+    assert data.classes == ("ant", "bee", "cat")
+    assert rows(data) == {f"{i:03d}": i % 3 for i in range(12)}  # the first line among them
+
+
+def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, "\n".join(f"{i},{kind},a/{i:03d}" for i, kind in enumerate(KINDS)))
+    build(root, "classification")
+    err = capsys.readouterr().err
+    assert "has no header (line 1 names an image): its columns are column 1, column 2, column 3" in err
+    assert "the images are those of column 'column 3' (data.image_column)" in err
+    assert "column 'column 1' numbers the rows, and is left out" in err
+    write(root, "one,two,kind\n" + "".join(f"a/{i:03d},a/{11 - i:03d},{kind}\n" for i, kind in enumerate(KINDS)))
+    with pytest.raises(DataError, match=r"columns 'one', 'two' all name images — say which one: data.image_column"):
+        build(root, "classification")
+    assert len(build(root, "classification", image_column="two", label_columns=["kind"]).train) > 0
+    write(root, "path,kind\n" + "".join(f"data/a/{i:03d}.jpg,{kind}\n" for i, kind in enumerate(KINDS)))
+    with pytest.raises(DataError, match=r"none of its 12 images is there; looked for .*without the 'data/' in front"):
+        build(root, "classification")
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "part", "said"),
+    [
+        ("is_valid", ["True", "False"], "val", True),
+        ("is_valid", ["1", "0"], "val", True),
+        ("is_train", ["FALSE", "TRUE"], "val", True),
+        ("is_test", ["true", "false"], "test", True),
+        ("subset", ["valid", "train"], "val", True),
+        ("valid", ["True", "False"], "val", False),
+    ],
+)
+def test_flags_and_words_say_the_part(
+    root: Path, name: str, cells: list[str], part: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"a/{i:03d}.jpg,{kind},{cells[0] if i < 3 else cells[1]}" for i, kind in enumerate(KINDS)]
+    write(root, "\n".join([f"path,label,{name}", *lines]))
+    if said:
+        source = read_csv(DataConfig(format="csv", root=root), "classification")
+        assert f"column {name!r} is taken as the part of each image (data.split_column)" in capsys.readouterr().err
+        assert len(source.parts[part]) == 3
+    source = read_csv(DataConfig(format="csv", root=root, split_column=name), "classification")
+    assert {key: len(images) for key, images in source.parts.items()} == {"train": 9, part: 3}
+
+
+def test_a_flag_in_a_column_of_another_name_is_refused(root: Path) -> None:
+    write(root, "path,split,x\na/000.jpg,True,1\na/001.jpg,False,2\n")
+    with pytest.raises(DataError, match=r"'True' is not train, val or test — .*call the column is_valid"):
+        build(root, "regression")
+
+
+@pytest.mark.parametrize("mark", [",", ";", " ", "/"])
+def test_another_separator_of_labels_is_asked_for(root: Path, mark: str) -> None:
+    cells = [f'"{kind}{mark}animal"' for kind in KINDS[:11]] + ["animal"]
+    write(root, "path\ttags\n" + "".join(f"a/{i:03d}.jpg\t{cell}\n" for i, cell in enumerate(cells)))
+    with pytest.raises(DataError, match=f"never '\\|' — if {mark!r} separates labels, set data.label_separator"):
+        build(root, "multilabel")
+    source = read_csv(DataConfig(format="csv", root=root, label_separator=mark), "multilabel")
+    assert source.classes == ("animal", "ant", "bee", "cat")
+    whole = read_csv(DataConfig(format="csv", root=root, label_separator="|"), "multilabel")
+    assert len(whole.classes) == 4
+    write(root, CHEST.replace("|", " or ").replace("Effusion", "sea gull"))
+    assert "sea gull" in read_csv(DataConfig(format="csv", root=root, label_separator=" or "), "multilabel").classes
+
+
+def test_tables_share_a_header_and_say_what_they_cannot_know(root: Path) -> None:
+    lines = [f"a/{i:03d},{kind}\n" for i, kind in enumerate(KINDS)]
+    write(root, "photo,label\n" + "".join(lines[:9]), "train.csv")
+    write(root, "".join(lines[9:]), "val.csv")
+    data = build(root, "classification")
+    assert [len(part) for part in data.parts.values()] == [9, 3]
+    (root / "val.csv").unlink()
+    write(root, "label,photo\n" + "".join(f"{kind},b/{i:03d}\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match=r"no column names images below .*'label' \('ant'\), 'photo' .*image_column"):
+        build(root, "classification")
+    write(root, "path,label\n" + "".join(f"A/{i:03d}.JPG,{kind}\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match=r"upper and lower case count: .*a/000.jpg is there"):
+        build(root, "classification")
+    write(root, "path;tags\n" + "".join(f"a/{i:03d};['{kind}', 'x']\n" for i, kind in enumerate(KINDS)), "train.csv")
+    with pytest.raises(DataError, match="which are lists"):
+        build(root, "multilabel")
+
+
+def test_numbers_of_a_label_file_in_a_table(root: Path) -> None:
+    write(root, "path,kind\n" + "".join(f"a/{i:03d},{i % 3 + 1}\n" for i in range(12)))
+    write(root, "ant\nbee\ncat\n", "names.txt")
+    with pytest.raises(DataError, match=r"'kind' counts from 1 to 3, and has no 0 — .*names in names.txt from 1"):
+        build(root, "classification", label_file="names.txt")
+    for names in ("1 ant\n2 bee\n3 cat\n", "1\n2\n3\n"):
+        write(root, names, "names.txt")
+        assert rows(build(root, "classification", label_file="names.txt"))["001"] == 1

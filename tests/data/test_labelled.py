@@ -80,3 +80,11 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
         read_labelled(tmp_path / "empty", DataConfig(), KNOWN)
     with pytest.raises(DataError, match="needs a table"):
         read_labelled(tmp_path / "empty", DataConfig(), KNOWN, "regression")
+
+
+@pytest.mark.parametrize("text", ["path,label\n0.png,cat\n1.png,ant\n", "0.png,cat\n1.png,ant\n"])
+def test_a_table_may_stand_elsewhere_than_its_images(images: Path, text: str) -> None:
+    (images / "lists").mkdir()
+    found = read_labelled(table(images / "lists", text), DataConfig(root=images), KNOWN)
+    assert found.labels.tolist() == [2, 0]
+    assert Path(found.path(0)) == images / "0.png"

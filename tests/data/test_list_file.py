@@ -7,6 +7,7 @@ import pytest
 
 from toolkit.config import DataConfig
 from toolkit.data import DataBundle, build_data
+from toolkit.data.formats.paths import read_names
 from toolkit.errors import DataError
 
 
@@ -99,3 +100,107 @@ def test_other_wrong_files(root: Path) -> None:
     (root / "train_list.txt").write_text("\n")
     with pytest.raises(DataError, match=r"train_list.txt lists no images"):
         build(root)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0,gull\n1,猫\n2,dog\n",
+        "gull 0\n猫 1\ndog 2\n",
+        "dog,2\ngull,0\n猫,1",
+        "0: gull\n1: 猫\n2: dog",
+        "id,name\n0,gull\n1,猫\n2,dog",
+    ],
+)
+def test_numbers_of_a_label_file_are_no_part_of_the_names(
+    root: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "labels.txt").write_text(text, encoding="utf-8")
+    assert build(root, label_file="labels.txt").classes == ("gull", "猫", "dog")
+    assert "0 = gull, 1 = 猫, 2 = dog" in capsys.readouterr().err
+
+
+def test_names_and_labels_may_both_count_from_1(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "labels.txt").write_text("1 gull\n2 cat\n3 dog\n")
+    with pytest.raises(DataError, match=r"labels.txt numbers its names from 1, but labels in .* count from 0"):
+        build(root, label_file="labels.txt")
+    shift(root)
+    data = build(root, label_file="labels.txt")
+    assert data.classes == ("gull", "cat", "dog")
+    assert data.train.labels.tolist()[:6] == [0, 1, 2, 0, 1, 2]
+    assert "1 = gull" in capsys.readouterr().err
+    (root / "labels.txt").write_text("gull\ncat\ndog\n")
+    with pytest.raises(DataError, match=r"count from 1 \(1..3\).*subtract 1 from each, or number the names in labels"):
+        build(root, label_file="labels.txt")
+    with pytest.raises(DataError, match=r"count from 1 \(1..3\).*or keep them as names: data.classes: \[1, 2, 3\]"):
+        build(root)
+    assert build(root, classes=["1", "2", "3"]).train.labels.tolist()[:3] == [0, 1, 2]
+    for text, message in (("0,a\n2,b\n", "not 0, 1, 2"), ("a 1\na 2\na 3\n", None)):
+        (root / "labels.txt").write_text(text)
+        if message:
+            with pytest.raises(DataError, match=message):
+                build(root, label_file="labels.txt")
+        else:
+            assert build_names(root) == ("a 1", "a 2", "a 3")
+
+
+def build_names(root: Path) -> tuple[str, ...]:
+    return read_names(root / "labels.txt")
+
+
+def shift(root: Path) -> None:
+    """Let the labels of both lists count from 1."""
+    for name in ("train_list.txt", "val_list.txt"):
+        lines = (root / name).read_text(encoding="utf-8-sig").split("\n")
+        (root / name).write_text("\n".join(line[:-1] + str(int(line[-1]) + 1) for line in lines if line))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("jpg/", "jpg\\", "have backslashes, read as slashes"),
+        (".jpg ", ".jpg, ", "end with a separator, which is left out"),
+        (".jpg ", ".jpg,", ""),
+    ],
+)
+def test_names_are_found_however_they_are_written(
+    root: Path, old: str, new: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = build(root)
+    for name in ("train_list.txt", "val_list.txt"):
+        text = (root / name).read_text(encoding="utf-8-sig")
+        (root / name).write_text(text.replace(old, new), encoding="utf-8")
+    data = build(root)
+    assert [data.train.path(i) for i in range(9)] == [expected.train.path(i) for i in range(9)]
+    assert data.train.labels.tolist() == expected.train.labels.tolist()
+    assert said in capsys.readouterr().err
+
+
+def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:
+    def lines(front: str) -> None:
+        (root / "train_list.txt").write_text("".join(f"{front}/{i:03d}.jpg {i % 2}\n" for i in range(8)))
+
+    lines("data/lists/jpg")
+    with pytest.raises(DataError, match=r"none of its 8 images is there; looked for .*without the 'data/lists/' in fr"):
+        build(root)
+    lines("C:\\photos\\jpg")
+    with pytest.raises(DataError, match=r"without the 'C:/photos/' in front"):
+        build(root)
+    (root / "jpg").rename(root / "png")
+    (root / "lists").mkdir()
+    (root / "png").rename(root / "lists" / "jpeg")
+    lines("jpeg")
+    with pytest.raises(DataError, match=f"set data.root: {root / 'lists'}, which"):
+        build(root)
+    lines("gone")
+    with pytest.raises(DataError, match=r"names are relative to data\.root: check it"):
+        build(root, on_bad_image="skip")
+
+
+@pytest.mark.parametrize("text", ["{0: 'a',\n1: 'b'}", "[a,\nb]"])
+def test_a_label_file_that_is_no_list_is_refused(root: Path, text: str) -> None:
+    (root / "labels.txt").write_text(text)
+    with pytest.raises(DataError, match=r"labels.txt is no list of names"):
+        build_names(root)
+    (root / "labels.txt").write_text('"a, b"\n"c"\n')
+    assert build_names(root) == ("a, b", "c")

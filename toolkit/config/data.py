@@ -13,6 +13,10 @@ from toolkit.config.section import Fraction, Section
 __all__ = ["DataConfig"]
 
 
+def _as_text(name: Any) -> Any:
+    return str(name) if isinstance(name, (int, float)) and not isinstance(name, bool) else name
+
+
 class DataConfig(Section):
     """The images."""
 
@@ -77,17 +81,20 @@ class DataConfig(Section):
     test_list: str | None = None
     """The same for a final test."""
     label_file: str | None = None
-    """`list` and `csv`: names of the classes, labels or targets in their order, a line each (`name` or `id name`)."""
+    """`list` and `csv`: names of the classes, labels or targets in their order, a line each: `name`, or number and
+    name with numbers from 0 or 1, which are then those of the labels."""
     image_column: str | None = None
-    """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`, `filename`
-    or else the first."""
+    """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`,
+    `filename`, `image_id`, ..., or else the one whose cells are files."""
     label_columns: tuple[str, ...] | None = None
-    """`csv`: columns of the labels or targets; by default all others but `split`. One column of class names; for
-    multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
-    label_separator: str = Field(default="|", min_length=1)
-    """`csv`, multilabel in one column: what stands between the names of labels; an empty cell has none."""
+    """`csv`: columns of the labels or targets; by default all others but row numbers and `split`. One column of class
+    names; for multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
+    label_separator: str | None = Field(default=None, min_length=1)
+    """`csv`, multilabel in one column: what stands between the names of labels, where an empty cell has none; by
+    default `|`, and cells that seem to be separated by something else are asked about."""
     split_column: str = "split"
-    """`csv`: column that says train, val or test, where there is one."""
+    """`csv`: column that says train, val or test, or True and False in `is_valid`, `is_test` or `is_train`; by default
+    `split`, or else the only such column."""
     weight_column: str | None = None
     """`csv`: column of numbers >= 0, how much each training image counts in the loss, or else how often `sampling:
     weighted` takes it; 0 leaves it out."""
@@ -98,11 +105,11 @@ class DataConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
-        """YAML reads ``classes: [5, 6]`` as numbers; names of classes and columns are text."""
+        """Names of classes and columns are text; from Python they may be numbers, too."""
         if not isinstance(value, dict):
             return value
         lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
-        return {**value, **{key: [str(name) for name in names] for key, names in lists.items()}}
+        return {**value, **{key: [_as_text(name) for name in names] for key, names in lists.items()}}
 
     @model_validator(mode="after")
     def _one_range(self) -> DataConfig:

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from toolkit.config.problems import describe_problems
 from toolkit.config.schema import Config
+from toolkit.config.source_text import parse_config, parse_override
 from toolkit.errors import ConfigError
-from toolkit.yaml_text import parse_yaml
 
 __all__ = ["dump_config", "load_config", "make_config", "with_overrides"]
 
@@ -30,7 +30,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Args:
         path: A YAML file. A run's own ``config.yaml`` works as well.
-        overrides: ``dotted.key=value`` texts; values are YAML.
+        overrides: ``dotted.key=value`` texts; values are YAML, and plain text where a key takes nothing but text.
 
     Returns:
         The checked configuration. ``name`` defaults to the file's stem.
@@ -74,9 +74,9 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _parse(text: str, where: str) -> Any:
+def _parse(text: str, where: str, keys: Sequence[str] = ()) -> Any:
     try:
-        return parse_yaml(text)
+        return parse_override(keys, text, Config) if keys else parse_config(text, Config)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -140,7 +140,7 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
             place[part] = {}
         place[part] = dict(place[part])
         place = place[part]
-    place[parts[-1]] = _parse(value, f"override {text!r}")
+    place[parts[-1]] = _parse(value, f"override {text!r}", parts)
     origins[".".join(parts)] = f"-o {text}"
     if parts[:2] == ["model", "pretrained"]:
         _anchor_source(data, Path.cwd())

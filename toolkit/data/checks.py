@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit import console
 from toolkit.data.images import FileImages, ImageSet
-from toolkit.data.naming import listed
+from toolkit.data.naming import alike, listed
 from toolkit.data.survey import say_what_they_are, survey
 from toolkit.errors import DataError
 
@@ -82,7 +82,7 @@ def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None
         DataError: Fewer than two classes, two of the same name, a part without pictures, or a class without training
             pictures.
     """
-    _refuse_twins(classes, "class")
+    _refuse_twins(classes, "class", "classes")
     if len(classes) < 2:
         raise DataError(
             f"a classifier needs at least 2 classes, found {len(classes)}{': ' + classes[0] if classes else ''}",
@@ -105,7 +105,7 @@ def check_columns(names: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
     Raises:
         DataError: No name, two of the same, or a part without pictures.
     """
-    _refuse_twins(names, "column")
+    _refuse_twins(names, "column", "columns")
     if not names:
         raise DataError("no column of labels or targets is left", hint="check data.classes and data.label_columns")
     for part, images in parts.items():
@@ -152,7 +152,12 @@ def check_targets(targets: Sequence[str], parts: Mapping[str, ImageSet]) -> None
         )
 
 
-def _refuse_twins(names: Sequence[str], kind: str) -> None:
+def _refuse_twins(names: Sequence[str], kind: str, kinds: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"the data set names a {kind} twice: {listed(twice)}", hint=f"give every {kind} its own name")
+    similar = alike(names)
+    if similar:
+        console.warn(
+            f"{kinds} whose names hardly differ count apart; if they are one, rename them: {listed(similar, 10)}"
+        )

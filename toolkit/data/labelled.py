@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.config import DataConfig
-from toolkit.console import info
+from toolkit.console import info, quietly
 from toolkit.data.channels import RGB
 from toolkit.data.checks import drop_or_refuse_bad_files
 from toolkit.data.facts import FORMATS
 from toolkit.data.formats.csv_file import read_table_part
 from toolkit.data.formats.csv_table import read_table
+from toolkit.data.formats.finder import Finder
 from toolkit.data.formats.tree import Folder, kind_of
 from toolkit.data.images import ImageSet
 from toolkit.data.levels import DEFAULT, Decoding
-from toolkit.data.naming import listed, nearest
+from toolkit.data.naming import listed, nearest, normal
 from toolkit.data.source import Source
 from toolkit.errors import DataError
 from toolkit.task import TaskName
@@ -72,7 +72,7 @@ def _read_folder(path: Path, config: DataConfig, known: Sequence[str], task: Tas
     if task not in FORMATS["folder"].readers:
         raise DataError(f"{path} is a folder, and a {task} task needs a table", hint="give a .csv file")
     folder = Folder(path)
-    if not {_normal(name) for name in known} & {_normal(each.name) for each in folder.folders}:
+    if not {normal(name) for name in known} & {normal(each.name) for each in folder.folders}:
         folder = _evaluation_part(folder)
     classes = tuple(each.name for each in folder.folders if each.count())
     if not classes:
@@ -95,23 +95,23 @@ def _evaluation_part(folder: Folder) -> Folder:
 def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
     """Read a list or table, whose image paths are relative to its own folder or else to the run's ``data.root``."""
     read = _read_table if path.suffix.lower() in _TABLES else _read_list
-    source = None
+    problem = None
     for root in (path.parent, config.root):
         if root is None or not root.is_dir():
             continue
         label_file = config.label_file if config.label_file and (root / config.label_file).is_file() else None
         changes = {"root": root, "label_file": label_file, "val_list": None, "test_list": None, "classes": None}
-        found = read(path, config.model_copy(update=changes), known, task)
-        images = found.parts["train"]
-        if len(images) and Path(images.path(0)).is_file():
-            return found
-        source = source or found
-    assert source is not None  # the file's own folder is one
-    return source
+        try:
+            return read(path, config.model_copy(update=changes), known, task)
+        except DataError as error:  # for instance: none of the images is there
+            problem = error if problem is None or "none of its" in problem.message else problem
+    assert problem is not None  # the file's own folder is one
+    raise problem
 
 
 def _read_table(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
-    columns = set(read_table(path).columns)
+    with quietly():
+        columns = set(read_table(path, Finder(config.root or path.parent, guess_extension=True)).columns)
     named = tuple(name for name in known if name in columns)
     names_in_cells = task == "multilabel" and not named
     if config.label_columns is None or not set(config.label_columns) <= columns:
@@ -132,7 +132,8 @@ def _completed(source: Source, known: Sequence[str]) -> Source:
 
 
 def _read_list(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
-    source = FORMATS["list"].readers[task](config.model_copy(update={"train_list": str(path.absolute())}))
+    changes = {"train_list": str(path.absolute()), "classes": tuple(known)}  # labels need not begin at 0
+    source = FORMATS["list"].readers[task](config.model_copy(update=changes))
     numbers = {str(number) for number in range(len(source.classes))}
     if config.label_file is not None or set(source.classes) != numbers or set(source.classes) <= set(known):
         return source
@@ -157,8 +158,8 @@ def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) 
     Raises:
         DataError: Images of a class that the network does not know, a column that it does not know, or a missing one.
     """
-    places = {_normal(name): place for place, name in enumerate(known)}
-    where = np.array([places.get(_normal(name), -1) for name in given], np.int64)
+    places = {normal(name): place for place, name in enumerate(known)}
+    where = np.array([places.get(normal(name), -1) for name in given], np.int64)
     rows = images.labels.ndim == 2
     there = np.ones(len(given), bool) if rows else np.bincount(images.labels, minlength=len(given)) > 0
     unknown = [name for name, place, used in zip(given, where, there, strict=True) if place < 0 and used]
@@ -181,8 +182,3 @@ def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) 
         names = [known[place] for place in sorted(present)]
         info(f"images of {len(names)} of {len(known)} classes: {listed(names, 10)}")
     return images.take(order, where[images.labels])
-
-
-def _normal(name: str) -> str:
-    """File systems write accents in two ways."""
-    return unicodedata.normalize("NFC", name).strip()

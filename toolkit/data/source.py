@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from toolkit.data.images import ImageSet
-from toolkit.data.naming import nearest
+from toolkit.data.naming import nearest, same_name
 from toolkit.errors import DataError
 
 __all__ = ["Source"]
@@ -44,6 +44,7 @@ class Source:
         Raises:
             DataError: An unknown or repeated class, label or target.
         """
+        wanted = tuple(same_name(name, self.classes) or name for name in wanted)
         unknown = [name for name in wanted if name not in self.classes]
         if unknown:
             raise DataError(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit import console
 from toolkit.config import DataConfig
-from toolkit.data.decode import IMAGE_EXTENSIONS
 from toolkit.data.formats.cells import read_weight
+from toolkit.data.formats.csv_columns import Columns, find_columns, part_of
 from toolkit.data.formats.csv_labels import Record, read_labels
 from toolkit.data.formats.csv_table import Row, Table, read_table
-from toolkit.data.formats.paths import PART_NAMES, part_files, required_folder
+from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.paths import part_files, required_folder
 from toolkit.data.images import FileImages, Labels
-from toolkit.data.naming import listed, nearest
+from toolkit.data.naming import listed
 from toolkit.data.source import Source
 from toolkit.errors import DataError
 from toolkit.task import TaskName
@@ -22,19 +22,6 @@ from toolkit.task import TaskName
 __all__ = ["read_csv", "read_table_part"]
 
 _TRAIN, _VAL = ("train.csv", "labels.csv"), "val.csv"
-_IMAGE_COLUMNS = ("path", "image", "file", "filename")
-_DEFAULT_SPLIT = "split"
-_TRIED_EXTENSIONS = (".jpg", ".jpeg", ".png", *sorted(IMAGE_EXTENSIONS - {".jpg", ".jpeg", ".png"}))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What the columns of a table are."""
-
-    image: str
-    labels: tuple[str, ...]
-    split: str | None
-    weight: str | None
 
 
 def read_csv(config: DataConfig, task: TaskName) -> Source:
@@ -63,15 +50,18 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
             file and line are named.
     """
     root = required_folder(config, "csv")
-    tables = {part: _table(root, file) for part, file in part_files(config, root, _TRAIN, _VAL).items()}
-    columns = _columns(config, tables["train"], task)
+    find = Finder(root, guess_extension=True)
+    tables: dict[str, Table] = {}
+    for part, file in part_files(config, root, _TRAIN, _VAL).items():
+        tables[part] = _table(root, file, find, tables.get("train"))
+    columns = find_columns(config, tables["train"], task, find)
     records: dict[str, list[Record]] = {}
     for part, table in tables.items():
         table.require([columns.image], "the images")
         table.require(columns.labels, "data.label_columns")
         for row in table.rows:
             own = columns.split if part == "train" else None
-            where = _part_of(table, row, own) if own is not None else part
+            where = part_of(table, row, own) if own is not None else part
             records.setdefault(where, []).append(_record(table, row, columns, weighted=where == "train"))
         if part != "train" and records[part][0].file != table.file:
             raise DataError(
@@ -82,8 +72,9 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     if "train" not in records:
         raise DataError(f"{tables['train'].file} has no train images in its column {columns.split!r}")
     classes, labels = read_labels(config, root, task, columns.labels, records)
-    find = _Finder(root)
     parts = {part: _images(records[part], labels[part], find) for part in sorted(records, key=_position)}
+    for part, images in parts.items():
+        find.refuse_none(records[part][0].file, [record.image for record in records[part]], images.files)
     return Source(classes, parts)
 
 
@@ -101,78 +92,38 @@ def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
     Raises:
         DataError: As for ``read_csv``.
     """
-    table = read_table(file)
-    columns = _columns(config, table, task)
+    root = required_folder(config, "csv")
+    find = Finder(root, guess_extension=True)
+    table = read_table(file, find)
+    columns = find_columns(config, table, task, find)
     table.require([columns.image], "the images")
     rows = table.rows
     if columns.split is not None:
-        parts = [_part_of(table, row, columns.split) for row in rows]
+        parts = [part_of(table, row, columns.split) for row in rows]
         part = next((name for name in ("test", "val") if name in parts), "train")
         rows = tuple(row for row, own in zip(rows, parts, strict=True) if own == part)
         if len(rows) < len(parts):
             console.info(f"{file}: the {len(rows)} {part} images of {len(parts)} are read (column {columns.split!r})")
     records = {"train": [_record(table, row, columns, weighted=False) for row in rows]}
-    root = required_folder(config, "csv")
     classes, labels = read_labels(config, root, task, columns.labels, records)
-    return Source(classes, {"train": _images(records["train"], labels["train"], _Finder(root))})
+    images = _images(records["train"], labels["train"], find)
+    find.refuse_none(file, [record.image for record in records["train"]], images.files)
+    return Source(classes, {"train": images})
 
 
 def _position(part: str) -> int:
     return ("train", "val", "test").index(part)
 
 
-def _table(root: Path, file: Path) -> Table:
+def _table(root: Path, file: Path, find: Finder, like: Table | None) -> Table:
     if not file.is_file() and file.name in _TRAIN:
         there = sorted(path.name for path in root.glob("*.csv"))
         hint = f"set data.train_list; there is {listed(there)}" if there else "set data.train_list"
         raise DataError(f"{root} has no {' or '.join(_TRAIN)}", hint=hint)
-    return read_table(file)
+    return read_table(file, find, like)
 
 
-def _columns(config: DataConfig, table: Table, task: TaskName) -> _Columns:
-    by_name = {name.lower(): name for name in reversed(table.columns)}
-    known = [by_name[name] for name in _IMAGE_COLUMNS if name in by_name]
-    image = config.image_column or (known or table.columns)[0]
-    table.require([image], "data.image_column")
-    if config.split_column != _DEFAULT_SPLIT:
-        table.require([config.split_column], "data.split_column")
-    split = config.split_column if config.split_column in table.columns else None
-    weight = config.weight_column
-    if weight is not None:
-        table.require([weight], "data.weight_column")
-        if weight in (image, split):
-            raise DataError(f"data.weight_column {weight!r} holds no weights", hint="name another column")
-    others = tuple(name for name in table.columns if name not in (image, split, weight))
-    labels = config.label_columns or others
-    table.require(labels, "data.label_columns")
-    if {image, split, weight} & set(labels) or len(set(labels)) < len(labels):
-        taken = " and ".join(repr(name) for name in (image, weight) if name is not None)
-        raise DataError(
-            f"data.label_columns {listed(labels)}: each must be another column than {taken}, and be named once",
-            hint=f"columns of {table.file.name}: {listed(table.columns, 10)}",
-        )
-    if not labels:
-        raise DataError(f"{table.file} has no column of labels beside {image!r}", hint="add one")
-    if task == "classification" and len(labels) > 1:
-        raise DataError(
-            f"{table.file}: a classification needs one column of class names, but there are {listed(labels)}",
-            hint=f"say which one: data.label_columns: [{labels[0]}], or set task: multilabel or regression",
-        )
-    return _Columns(image, labels, split, weight)
-
-
-def _part_of(table: Table, row: Row, column: str) -> str:
-    text = row.cells[column]
-    part = PART_NAMES.get(text.lower())
-    if part is None:
-        raise DataError(
-            f"{table.file}:{row.line}: column {column!r}: {text[:40]!r} is not train, val or test",
-            hint=nearest(text.lower(), tuple(PART_NAMES)),
-        )
-    return part
-
-
-def _record(table: Table, row: Row, columns: _Columns, *, weighted: bool) -> Record:
+def _record(table: Table, row: Row, columns: Columns, *, weighted: bool) -> Record:
     if not row.cells[columns.image]:
         raise DataError(f"{table.file}:{row.line}: column {columns.image!r} is empty", hint="it names the image")
     cells = tuple(row.cells[name] for name in columns.labels)
@@ -214,27 +165,7 @@ def _weight(table: Table, row: Row, column: str) -> float:
         ) from error
 
 
-class _Finder:
-    """Finds image files whose names may lack their extension; the one that fitted last is tried first."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._extensions = list(_TRIED_EXTENSIONS)
-
-    def __call__(self, name: str) -> Path:
-        path = self._root / name
-        if path.suffix.lower() in IMAGE_EXTENSIONS or path.is_file():
-            return path
-        for extension in self._extensions:
-            for candidate in (Path(f"{path}{extension}"), Path(f"{path}{extension.upper()}")):
-                if candidate.is_file():
-                    self._extensions.remove(extension)
-                    self._extensions.insert(0, extension)
-                    return candidate
-        return path
-
-
-def _images(records: Sequence[Record], labels: Labels, find: _Finder) -> FileImages:
+def _images(records: Sequence[Record], labels: Labels, find: Finder) -> FileImages:
     """The images of one part, each once."""
     first: dict[Path, tuple[int, Record]] = {}
     again: list[str] = []
@@ -251,6 +182,7 @@ def _images(records: Sequence[Record], labels: Labels, find: _Finder) -> FileIma
                 hint="keep one line for each image; several labels go into one cell, or into columns of 0 and 1",
             )
         again.append(f"{record.image} (line {record.line})")
+    find.say(records[0].file)
     if again:
         console.warn(f"{len(again)} line(s) repeat an image and are left out: {listed(again)}")
     images = FileImages(list(first), labels[[row for row, _ in first.values()]])

@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
+from toolkit import console
 from toolkit.config import DataConfig
 from toolkit.data.formats.cells import PARSERS
-from toolkit.data.formats.paths import read_names
+from toolkit.data.formats.paths import read_numbered_names
 from toolkit.data.images import Labels
-from toolkit.data.naming import natural_order, nearest
+from toolkit.data.naming import listed, natural_order, nearest, same_name
 from toolkit.errors import DataError
 from toolkit.task import TaskName
 
 __all__ = ["Record", "read_labels"]
 
 
+_SEPARATOR = "|"
+_PLAIN_SEPARATORS = (",", ";", "\t")
+_SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
+"""What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
 _KINDS: Mapping[TaskName, str] = {"multilabel": "labels", "regression": "targets"}
 
 
@@ -69,8 +74,10 @@ def read_labels(
         classes, numbers = _numbered(config, root, columns[0], names, records)
         return classes, {part: np.array([row[0] for row in rows], np.int64) for part, rows in numbers.items()}
     if task == "multilabel" and len(columns) == 1:
-        names = {part: [_split(record, config.label_separator) for record in rows] for part, rows in records.items()}
+        separator = config.label_separator or _SEPARATOR
+        names = {part: [_split(record, separator) for record in rows] for part, rows in records.items()}
         _refuse_flags(columns[0], names["train"], records["train"])
+        _refuse_other_separator(config, columns[0], records)
         classes, numbers = _numbered(config, root, columns[0], names, records)
         return classes, {part: _rows_of_flags(rows, len(classes)) for part, rows in numbers.items()}
     if config.label_file is not None:
@@ -103,6 +110,31 @@ def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence
         )
 
 
+def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[str, Sequence[Record]]) -> None:
+    """Refuse cells that never hold the default separator, and seem to hold another; one that is set is believed."""
+    if config.label_file is not None or config.label_separator is not None:
+        return
+    cells = {record.cells[0] for rows in records.values() for record in rows}
+    if any(_SEPARATOR in cell for cell in cells):
+        return
+    lists = sorted(cell for cell in cells if cell[:1] + cell[-1:] in ("[]", "{}", "()"))
+    if lists:
+        raise DataError(
+            f"{records['train'][0].file}: column {column!r} has cells such as {lists[0][:40]!r}, which are lists",
+            hint=f"write names with {_SEPARATOR!r} between them",
+        )
+    for mark in _SEPARATORS:
+        holding = sorted(cell for cell in cells if len(list(filter(None, map(str.strip, cell.split(mark))))) > 1)
+        names = {name.strip() for cell in cells for name in cell.split(mark)}
+        if holding and (mark in _PLAIN_SEPARATORS or len(names) < len(cells) or names & cells):
+            own, file = _SEPARATOR, records["train"][0].file
+            raise DataError(
+                f"{file}: column {column!r} has cells such as {holding[0][:40]!r}, but never {own!r}",
+                hint=f"if {mark!r} separates labels, set data.label_separator: {mark!r}; if cells are names as they "
+                f"are, set data.label_separator: {own!r}",
+            )
+
+
 def _numbered(
     config: DataConfig,
     root: Path,
@@ -112,13 +144,21 @@ def _numbered(
 ) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
     """Classes, and their numbers in each cell; a name that training has not needs a label file or ``classes``."""
     if config.label_file is not None:
-        classes = read_names(root / config.label_file)
-        numbers = {str(number): number for number in range(len(classes))}
+        classes, first = read_numbered_names(root / config.label_file)
+        numbers = {str(number + first): number for number in range(len(classes))}
     else:
         counted = names if config.classes is not None else {"train": names["train"]}
         found = {name for rows in counted.values() for row in rows for name in row}
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
     numbers.update((name, number) for number, name in enumerate(classes))
+    if config.label_file is not None:
+        _refuse_count_from_1(config, column, names, records, classes if "0" in numbers else ())
+    others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
+    pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
+    if pairs:
+        shown = listed([f"{name!a} is {same!a}" for name, same in pairs])
+        console.info(f"column {column!r}: {len(pairs)} names are written otherwise than in training: {shown}")
+    numbers.update((name, numbers[same]) for name, same in pairs)
     result: dict[str, list[list[int]]] = {}
     for part, rows in names.items():
         for row, record in zip(rows, records[part], strict=True):
@@ -131,6 +171,33 @@ def _numbered(
                 )
             result.setdefault(part, []).append([numbers[name] for name in row])
     return classes, result
+
+
+def _refuse_count_from_1(
+    config: DataConfig,
+    column: str,
+    names: Mapping[str, Sequence[Sequence[str]]],
+    records: Mapping[str, Sequence[Record]],
+    classes: Sequence[str],
+) -> None:
+    """Refuse cells with the numbers 1 to n, where the n names of a label file count from 0."""
+    found, known, highest = (
+        {name for rows in names.values() for row in rows for name in row},
+        set(classes),
+        len(classes),
+    )
+    if (
+        highest
+        and "0" not in found
+        and not found <= known
+        and str(highest) in found
+        and all(name.isdecimal() for name in found)
+    ):
+        raise DataError(
+            f"{records['train'][0].file}: column {column!r} counts from 1 to {highest}, and has no 0",
+            hint=f"numbers of classes count from 0: subtract 1 from each, or number the names in {config.label_file} "
+            "from 1 (`1 name`)",
+        )
 
 
 def _rows_of_flags(numbers: Sequence[Sequence[int]], width: int) -> Labels:

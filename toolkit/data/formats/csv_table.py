@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolkit import console
+from toolkit.data.decode import IMAGE_EXTENSIONS
+from toolkit.data.formats.finder import Finder
 from toolkit.data.formats.paths import read_text
 from toolkit.data.naming import listed, nearest
 from toolkit.errors import DataError
@@ -15,6 +19,8 @@ from toolkit.errors import DataError
 __all__ = ["Row", "Table", "read_table"]
 
 _DELIMITERS = ",;\t"
+_UNNAMED = re.compile(r"Unnamed: \d+(\.\d+|_level_\d+)*")
+"""What pandas calls a column whose header is empty."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,16 @@ class Table:
 
     Attributes:
         file: Where it stands.
-        columns: Names of its columns; columns without a name (row numbers, as pandas writes them) are left out.
+        columns: Names of its columns; columns without a name (row numbers, as pandas writes them) are left out. Those
+            of a table without a header are ``column 1``, ``column 2``, ...
         rows: Its lines; empty ones are left out.
+        header: Names of all columns, empty ones among them.
     """
 
     file: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    header: tuple[str, ...]
 
     def require(self, names: Sequence[str], key: str) -> None:
         """Check that columns are there.
@@ -62,11 +71,13 @@ class Table:
             )
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
     """Read a table whose columns are separated by commas, semicolons or tabs, whichever its header has most of.
 
     Args:
-        file: UTF-8 text, with or without a byte order mark; its first line is the header.
+        file: UTF-8 text, with or without a byte order mark; its first line is the header, unless it names an image.
+        find: Tells whether it does.
+        like: A table whose header is taken where there is none, and as many columns.
 
     Returns:
         The table.
@@ -74,21 +85,16 @@ def read_table(file: Path) -> Table:
     Raises:
         DataError: It is missing, not UTF-8, empty, or has a malformed line; file and line are named.
     """
-    text = read_text(file)
-    header = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
-    lines: list[tuple[int, list[str]]] = []
-    try:
-        for cells in reader:
-            stripped = [cell.strip() for cell in cells]
-            if any(stripped):
-                lines.append((reader.line_num, stripped))
-    except csv.Error as error:
-        raise DataError(f"{file}:{reader.line_num}: {error}", hint='check the quotes (") of this line') from error
+    lines = _read_lines(file)
+    if _begins_with_an_image(lines, find):
+        header = [f"column {number}" for number in range(1, len(lines[0][1]) + 1)]
+        if like is not None and len(like.header) == len(header):
+            header = list(like.header)
+        console.info(f"{file} has no header (line {lines[0][0]} names an image): its columns are {listed(header)}")
+        lines.insert(0, (0, header))
     if len(lines) < 2:
         raise DataError(f"{file} lists no images", hint="expected a header, and a line for each image")
-    names = lines[0][1]
+    names = ["" if _UNNAMED.fullmatch(name) else name for name in lines[0][1]]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
         raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is there twice", hint="rename one of them")
@@ -102,4 +108,32 @@ def read_table(file: Path) -> Table:
         Row(number, {name: cell for name, cell in zip(names, cells, strict=True) if name})
         for number, cells in lines[1:]
     ]
-    return Table(file, tuple(name for name in names if name), tuple(rows))
+    return Table(file, tuple(name for name in names if name), tuple(rows), tuple(names))
+
+
+def _read_lines(file: Path) -> list[tuple[int, list[str]]]:
+    """Number and cells of each line that is not empty."""
+    text = read_text(file)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                lines.append((reader.line_num, stripped))
+    except csv.Error as error:
+        raise DataError(f"{file}:{reader.line_num}: {error}", hint='check the quotes (") of this line') from error
+    return lines
+
+
+def _begins_with_an_image(lines: Sequence[tuple[int, list[str]]], find: Finder) -> bool:
+    """True when the first line has an image's name: one with an extension, or a file's as in the line below."""
+    if not lines:
+        return False
+    first, second = lines[0][1], lines[min(1, len(lines) - 1)][1]
+    return any(Path(cell).suffix.lower() in IMAGE_EXTENSIONS for cell in first) or any(
+        one and other and find(one).is_file() and find(other).is_file()
+        for one, other in zip(first, second, strict=False)
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolkit import console
 from toolkit.config import DataConfig
 from toolkit.data.formats.parts import expected, find_parts
 from toolkit.data.formats.paths import required_folder
 from toolkit.data.formats.tree import Folder, folder_below
 from toolkit.data.images import FileImages
-from toolkit.data.naming import listed, nearest
+from toolkit.data.naming import listed, nearest, same_name
 from toolkit.data.scan import FileNotes, images_below, list_folder
 from toolkit.data.source import Source
 from toolkit.errors import DataError
@@ -54,7 +55,8 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
         raise DataError(f"{folders['train'].path} has no class folders", hint=expected(root))
     classes = tuple(sorted(by_part["train"]))
     number = {name: label for label, name in enumerate(classes)}
-    wanted = set(classes if config.classes is None else config.classes)
+    wanted = set(classes if config.classes is None else (same_name(name, classes) for name in config.classes))
+    by_part = {part: _as_in_training(folders[part], names, classes) for part, names in by_part.items()}
     parts, empty = {}, []
     for part, class_folders in by_part.items():
         if config.classes is None:
@@ -75,6 +77,20 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
             hint="add images (.jpg, .png, ...), remove the folder, or choose others with data.classes",
         )
     return Source(classes, parts)
+
+
+def _as_in_training(part: Folder, class_folders: dict[str, Path], classes: tuple[str, ...]) -> dict[str, Path]:
+    """Folders by the names that training has for their classes: systems write accents in two ways."""
+    renamed, found = {}, {}
+    for name, path in class_folders.items():
+        same = same_name(name, classes)
+        if same is not None and same != name and same not in class_folders:
+            renamed[name] = same
+        found[renamed.get(name, name)] = path
+    if renamed:
+        words = [f"{name!a} is class {same!a} of training" for name, same in sorted(renamed.items())]
+        console.info(f"{part.path}: {listed(words)}")
+    return found
 
 
 def _refuse_one_folder_too_high(root: Folder, full: list[str]) -> None:

@@ -5,7 +5,8 @@ The label is a class number; for several labels an image ``0,1,0,1``, and for nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from toolkit.config import DataConfig
 from toolkit.data.formats.cells import PARSERS
-from toolkit.data.formats.paths import part_files, read_lines, read_names, required_folder
+from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.paths import part_files, read_lines, read_names, read_numbered_names, required_folder
 from toolkit.data.images import FileImages
 from toolkit.data.naming import listed
 from toolkit.data.source import Source
@@ -24,14 +26,17 @@ __all__ = ["read_list", "read_vector_list"]
 
 _TRAIN, _VAL = "train_list.txt", "val_list.txt"
 Entry = TypeVar("Entry")
+_LINE = re.compile(r"(?P<path>.*\S)(?:\s+|\s*[,;])(?P<label>[+-]?\d+)", re.ASCII)
+_SPACED = re.compile(r"(?P<path>.*[^\s,])\s+(?P<row>[-+.\deE]+\s*(?:,\s*[-+.\deE]+)+)", re.ASCII)
 _EXAMPLES: Mapping[str, str] = {"multilabel": "0,1,0,1", "regression": "1.5 or 1.5,2"}
 
 
 def read_list(config: DataConfig) -> Source:
     """Read ``train_list``, ``val_list`` and ``test_list``, and the class names of ``label_file``.
 
-    The label is the last word of a line, a class number from 0; the path before it may hold spaces and may stand in
-    quotes. Paths are relative to ``data.root``. A ``val_list`` that is not set and not there is drawn from training.
+    The label is the last word of a line, a class number from 0 (from 1 where the label file numbers its names so); the
+    path before it may hold spaces and may stand in quotes, and a comma may end it. Paths are relative to ``data.root``.
+    A ``val_list`` that is not set and not there is drawn from training.
 
     Args:
         config: ``root`` and the four file names count.
@@ -44,23 +49,65 @@ def read_list(config: DataConfig) -> Source:
     """
     root = required_folder(config, "list")
     files = part_files(config, root, (_TRAIN,), _VAL)
-    entries = {part: _entries(root, file) for part, file in files.items()}
+    entries = {part: _entries(file) for part, file in files.items()}
+    classes: tuple[str, ...] = ()
+    first = 0
+    if config.label_file is not None:
+        classes, first = read_numbered_names(root / config.label_file)
+    first = _first_number(config, files["train"], entries, len(classes), first)
     if config.label_file is None:
         highest = max((label for part in entries.values() for _, label, _ in part), default=-1)
         classes = tuple(str(number) for number in range(highest + 1))
-    else:
-        classes = read_names(root / config.label_file)
     for part, items in entries.items():
-        wrong = [f"line {line}: {label}" for _, label, line in items if not 0 <= label < len(classes)]
+        wrong = [f"line {line}: {label}" for _, label, line in items if not first <= label < len(classes) + first]
         if wrong:
             raise DataError(
-                f"{files[part]}: label(s) outside 0..{len(classes) - 1}: {listed(wrong)}",
-                hint="labels count from 0; check data.label_file" if config.label_file else "labels count from 0",
+                f"{files[part]}: label(s) outside {first}..{len(classes) - 1 + first}: {listed(wrong)}",
+                hint=f"labels count from {first}" + ("; check data.label_file" if config.label_file else ""),
             )
+    paths = {part: _found(root, files[part], [name for name, _, _ in items]) for part, items in entries.items()}
     return Source(
-        classes,
-        {part: FileImages([path for path, _, _ in e], [label for _, label, _ in e]) for part, e in entries.items()},
+        classes, {part: FileImages(paths[part], [label - first for _, label, _ in e]) for part, e in entries.items()}
     )
+
+
+def _first_number(
+    config: DataConfig,
+    file: Path,
+    entries: Mapping[str, Sequence[tuple[str, int, int]]],
+    names: int,
+    numbered_from: int,
+) -> int:
+    """The label of the first class: 0, or 1 where the label file numbers its names from 1.
+
+    Raises:
+        DataError: Labels that count from 1 in a list, and names that do not; or the other way round.
+    """
+    labels = {label for part in entries.values() for _, label, _ in part}
+    if numbered_from and 0 in labels:
+        raise DataError(
+            f"{config.label_file} numbers its names from 1, but labels in {file} count from 0",
+            hint="number the names from 0, or leave the numbers out",
+        )
+    shifted = min(labels) == 1 and (config.label_file is None or max(labels) == names)
+    if not numbered_from and config.classes is None and shifted and len(labels) > 1:
+        cure = f"or keep them as names: data.classes: [{listed([str(label) for label in sorted(labels)], 10)}]"
+        if config.label_file is not None:
+            cure = f"or number the names in {config.label_file} from 1 (`1 name`)"
+        raise DataError(
+            f"{file}: labels count from 1 ({min(labels)}..{max(labels)}), and no image has label 0",
+            hint=f"labels count from 0: subtract 1 from each, {cure}",
+        )
+    return numbered_from
+
+
+def _found(root: Path, file: Path, names: Sequence[str]) -> list[Path]:
+    """The files of images; refused where none of them is there."""
+    find = Finder(root)
+    paths = [find(name) for name in names]
+    find.say(file)
+    find.refuse_none(file, names, list(map(str, paths)))
+    return paths
 
 
 def read_vector_list(config: DataConfig, task: TaskName) -> Source:
@@ -80,7 +127,7 @@ def read_vector_list(config: DataConfig, task: TaskName) -> Source:
     """
     root = required_folder(config, "list")
     files = part_files(config, root, (_TRAIN,), _VAL)
-    entries = {part: _vectors(root, file, task) for part, file in files.items()}
+    entries = {part: _vectors(file, task) for part, file in files.items()}
     width = len(entries["train"][0][1])
     for part, rows in entries.items():
         for _, row, number in rows:
@@ -90,12 +137,10 @@ def read_vector_list(config: DataConfig, task: TaskName) -> Source:
                     hint="every line needs a number for every label",
                 )
     names = _names_of_columns(config, root, width, task)
+    paths = {part: _found(root, files[part], [name for name, _, _ in rows]) for part, rows in entries.items()}
     return Source(
         names,
-        {
-            part: FileImages([path for path, _, _ in e], np.array([row for _, row, _ in e], np.float32))
-            for part, e in entries.items()
-        },
+        {part: FileImages(paths[part], np.array([row for _, row, _ in e], np.float32)) for part, e in entries.items()},
     )
 
 
@@ -111,27 +156,30 @@ def _names_of_columns(config: DataConfig, root: Path, width: int, task: TaskName
     return names
 
 
-def _entries(root: Path, file: Path) -> list[tuple[Path, int, int]]:
-    """Path, label and line number of each line."""
+def _entries(file: Path) -> list[tuple[str, int, int]]:
+    """Name, label and line number of each line; a comma may separate them."""
     entries = []
     for number, line in read_lines(file):
-        words = line.rsplit(None, 1)
-        try:
-            path, label = words[0], int(words[1])
-        except (IndexError, ValueError) as error:
+        match = _LINE.fullmatch(line)
+        if match is None:
+            hint = "one image a line, for instance 'images/cat 1.jpg 0'"
+            if len(line.split()) > 1 or "," in line:
+                hint += "; for class names as labels use data.format: csv"
             raise DataError(
-                f"{file}:{number}: expected 'path label' with a whole number as label, got {line[:80]!r}",
-                hint="one image a line, for instance 'images/cat 1.jpg 0'",
-            ) from error
-        entries.append((root / _unquoted(path), label, number))
+                f"{file}:{number}: expected 'path label' with a whole number as label, got {line[:80]!r}", hint=hint
+            )
+        entries.append((_unquoted(match["path"]), int(match["label"]), number))
     return _some(file, entries)
 
 
-def _vectors(root: Path, file: Path, task: TaskName) -> list[tuple[Path, list[float], int]]:
-    """Path, numbers and line number of each line."""
+def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
+    """Name, numbers and line number of each line."""
     entries = []
     for number, line in read_lines(file):
         words = line.rsplit("\t" if "\t" in line else None, 1)
+        spaced = _SPACED.fullmatch(line)  # numbers with blanks between them
+        if spaced is not None:
+            words = [spaced["path"], spaced["row"]]
         try:
             row = [PARSERS[task](cell) for cell in words[1].split(",")]
         except (IndexError, ValueError) as error:
@@ -140,7 +188,7 @@ def _vectors(root: Path, file: Path, task: TaskName) -> list[tuple[Path, list[fl
                 f"{file}:{number}: expected 'path {_EXAMPLES[task]}', got {line[:80]!r}{what}",
                 hint=f"one image a line, for instance 'images/cat 1.jpg {_EXAMPLES[task].split()[-1]}'",
             ) from error
-        entries.append((root / _unquoted(words[0].strip()), row, number))
+        entries.append((_unquoted(words[0].strip()), row, number))
     return _some(file, entries)
 
 

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from toolkit import console
 from toolkit.config import DataConfig
-from toolkit.data.naming import nearest
+from toolkit.data.naming import listed, nearest
 from toolkit.errors import DataError
 
-__all__ = ["PART_NAMES", "part_files", "read_lines", "read_names", "read_text", "required_folder"]
+__all__ = [
+    "PART_NAMES",
+    "part_files",
+    "read_lines",
+    "read_names",
+    "read_numbered_names",
+    "read_text",
+    "required_folder",
+]
 
 PART_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What data sets call their parts, in lower case."""
+
+
+_NUMBER_FIRST = re.compile(r"(?P<number>\d+)(?P<mark>\s*[,;:=]\s*|[.)]\s+|\s+)(?P<name>\S.*)", re.ASCII)
+_NUMBER_LAST = re.compile(r"(?P<name>.*\S)(?P<mark>\s*[,;:=]\s*|\s+)(?P<number>\d+)", re.ASCII)
+_HEADER = frozenset(
+    {"id", "index", "number", "name", "label", "class", "class_id", "class_name", "label_id", "label_name"}
+)
 
 
 def required_folder(config: DataConfig, name: str) -> Path:
@@ -84,14 +101,43 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def read_names(file: Path) -> tuple[str, ...]:
-    """Names by line, or by number where each line is ``number name`` and the numbers are 0..n-1.
+    """Names by line, or by number: ``read_numbered_names`` without the first number."""
+    return read_numbered_names(file)[0]
+
+
+def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
+    """Names by line, or by number where each line has a number and a name, in one order or the other.
+
+    Numbers count from 0 or from 1. ``0 ant``, ``0,ant``, ``0: ant`` and ``ant 0`` are read, and a header is left out;
+    all but ``0 ant`` from 0 is said.
+
+    Returns:
+        The names in the order of their numbers, and the first number; 0 where lines have none.
 
     Raises:
-        DataError: The file is missing or not UTF-8.
+        DataError: The file is missing, not UTF-8, no list of names, or has numbers with gaps.
     """
+    if file.suffix.lower() in (".json", ".yaml", ".yml"):
+        raise DataError(f"{file} is no list of names", hint="write a text file with one name a line, in order")
     lines = [line for _, line in read_lines(file)]
-    pairs = [line.split(None, 1) for line in lines]
-    numbers = [int(pair[0]) if len(pair) == 2 and pair[0].isdecimal() else -1 for pair in pairs]
-    if lines and sorted(numbers) == list(range(len(lines))):
-        lines = [name for _, name in sorted(zip(numbers, (pair[1] for pair in pairs), strict=True))]
-    return tuple(lines)
+    if lines and (lines[0][0] in "{[" or lines[-1][-1] in "}]"):
+        raise DataError(f"{file} is no list of names: {lines[0][:40]!r}", hint="write one name a line, in order")
+    bare = lines[1:] if len(lines) > 1 and set(re.split(r"[\s,;:]+", lines[0].lower())) <= _HEADER else lines
+    for which, pattern in (("number and name", _NUMBER_FIRST), ("name and number", _NUMBER_LAST)):
+        pairs = [match for match in map(pattern.fullmatch, bare) if match]
+        names = {int(match["number"]): match["name"].strip().strip("\"'") for match in pairs}
+        first = min(names, default=-1)
+        distinct = len(set(names.values())) == len(pairs) == len(bare)
+        if distinct and first in (0, 1) and sorted(names) == list(range(first, first + len(bare))):
+            if first or bare is not lines or pattern is _NUMBER_LAST or any(match["mark"].strip() for match in pairs):
+                shown = listed([f"{number} = {names[number]}" for number in sorted(names)], 3)
+                console.info(f"{file}: each line is read as {which}: {shown}")
+            return tuple(names[number] for number in sorted(names)), first
+        if pairs and len(pairs) == len(bare) and all(match["mark"].strip() for match in pairs):
+            raise DataError(
+                f"{file}: lines such as {bare[0][:40]!r} hold numbers, but these are not 0, 1, 2, ...",
+                hint="number the names from 0 without gaps or repeats, or leave the numbers out",
+            )
+    if lines and all(len(line) > 2 and line[0] == line[-1] and line[0] in "\"'" for line in lines):
+        lines = [line[1:-1] for line in lines]
+    return tuple(lines), 0
