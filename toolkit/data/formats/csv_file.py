@@ -132,7 +132,7 @@ def _record(table: Table, row: Row, columns: Columns, *, weighted: bool) -> Reco
 
 
 def _say_that_weights_are_for_training(
-    tables: Mapping[str, Table], columns: _Columns, records: Mapping[str, Sequence[Record]]
+    tables: Mapping[str, Table], columns: Columns, records: Mapping[str, Sequence[Record]]
 ) -> None:
     """Somebody may expect that a weight of 0 leaves an image out of validation and test, too."""
     if columns.weight is None:
