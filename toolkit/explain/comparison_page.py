@@ -11,7 +11,7 @@ from typing import Any
 
 from toolkit.bakeoff import BakeOff, Comparison
 from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
-from toolkit.explain.comparison_words import PARTS, comparison_statements, score_words
+from toolkit.explain.comparison_words import PARTS, comparison_statements, lead_words, score_words
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages import new_environment, write_page
 
@@ -41,6 +41,7 @@ def write_comparison(found: BakeOff) -> Path:
         "images": found.images,
         "seeds": found.seeds,
         "winner": found.winner,
+        "alone": lead_words(found.rows),
         "score": score_words(found.winner),
         "runs": sum(len(row.trials) for row in found.rows),
         "seconds": parts_of_time(sum(sum(row.seconds) for row in found.rows)),
