@@ -63,6 +63,7 @@ def calibration_words(found: Calibration, said: str = "confidence", so: str = "a
         so: How the accuracy is called.
     """
     error, bias = found.error, found.bias
+    side = "above" if bias > 0 else "below"
     each = found.counts * found.confidence * (1 - found.confidence)  # variances of the sums of right predictions
     total = found.counts.sum()
     chance = float(np.sqrt(2 / np.pi * each).sum() / total)
@@ -71,15 +72,14 @@ def calibration_words(found: Calibration, said: str = "confidence", so: str = "a
         return f"The {said} is right: {_points(error)} from the {so}, on average over the bins."
     if error <= _CHANCE * chance and not surely:
         return (
-            f"Whether the {said} is right cannot be told from so few images: {said} and {so} differ by {_points(error)} on "
-            f"average over the bins, and chance alone makes about {_points(chance)} of a {said} that is right."
+            f"Whether the {said} is right cannot be told from so few images: {said} and {so} differ by "
+            f"{_points(error)} on average over the bins, and chance alone makes about {_points(chance)} of a {said} that is right."
         )
     if abs(bias) > _SMALL and abs(bias) >= error / 2:
-        high = bias > 0
-        return f"The {said} is too {'high' if high else 'low'}: {_points(bias)} {'above' if high else 'below'} the {so} on average."
+        return f"The {said} is too {'high' if bias > 0 else 'low'}: {_points(bias)} {side} the {so} on average."
     return (
-        f"The {said} is too high in some bins and too low in others, by {_points(error)} on average; these nearly cancel "
-        f"out: over all, the {said} is {_points(bias)} {'above' if bias > 0 else 'below'} the {so}."
+        f"The {said} is too high in some bins and too low in others, by {_points(error)} on average; these nearly "
+        f"cancel out: over all, the {said} is {_points(bias)} {side} the {so}."
     )
 
 

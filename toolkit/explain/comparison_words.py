@@ -68,7 +68,8 @@ def _best(rows: Sequence[Comparison], part: str, images: int) -> str:
     where = f"{images:,} {PARTS[part]} image{'s' if images != 1 else ''}"
     begins = f"Only {row.title} {alone[0]}" if alone else f"Best: {row.title}"
     ends = f": {alone[1]}" if alone else ""
-    return f"{begins}, {row.metric.title} {score_words(row)} ({seeds} seed{'s' if seeds != 1 else ''}, {where} each){ends}."
+    count = f"{seeds} seed{'s' if seeds != 1 else ''}"
+    return f"{begins}, {row.metric.title} {score_words(row)} ({count}, {where} each){ends}."
 
 
 def _differences(rows: Sequence[Comparison], images: int) -> list[str]:
