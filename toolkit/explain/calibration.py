@@ -73,7 +73,8 @@ def calibration_words(found: Calibration, said: str = "confidence", so: str = "a
     if error <= _CHANCE * chance and not surely:
         return (
             f"Whether the {said} is right cannot be told from so few images: {said} and {so} differ by "
-            f"{_points(error)} on average over the bins, and chance alone makes about {_points(chance)} of a {said} that is right."
+            f"{_points(error)} on average over the bins, and chance alone makes about {_points(chance)} of a "
+            f"{said} that is right."
         )
     if abs(bias) > _SMALL and abs(bias) >= error / 2:
         return f"The {said} is too {'high' if bias > 0 else 'low'}: {_points(bias)} {side} the {so} on average."
