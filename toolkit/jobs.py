@@ -15,7 +15,7 @@ from rich.table import Table
 from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome
 from toolkit.config import Config
-from toolkit.console import console, new_table
+from toolkit.console import command, console, new_table
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
@@ -55,7 +55,7 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     if result.comparison:
         found = differences(result.comparison, len(trainer.job.data.evaluation[1]))
         payload["differences"] = [difference.to_json() for difference in found]
-    table, dashboard = _result_table(result, trainer.job.objective.task), f"python tools/dashboard.py {path}"
+    table, dashboard = _result_table(result, trainer.job.objective.task), command("dashboard", path)
     return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from toolkit.console import command
 from toolkit.errors import WeightsError
 
 __all__ = ["refuse_exported", "refuse_optimizer", "refuse_resume_checkpoint", "weights_of_run"]
@@ -33,7 +33,7 @@ def refuse_resume_checkpoint(path: Path, metadata: Mapping[str, Any]) -> None:
         return
     run = path.absolute().parent.parent
     best = weights_of_run(run)
-    resume = f"to go on with its training: python tools/train.py --resume {shlex.quote(str(run))}"
+    resume = f"to go on with its training: {command('train', '--resume', run)}"
     raise WeightsError(
         f"{path} is a checkpoint to resume a training from, with its optimizer's state, not a weights file",
         hint=f"give {best}, the run's best weights" if best else resume,
