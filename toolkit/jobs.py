@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from toolkit.bakeoff.statistics import differences
-from toolkit.cli import Outcome
+from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config
 from toolkit.console import command, console, new_table
 from toolkit.deploy import (
@@ -23,6 +23,7 @@ from toolkit.deploy import (
     predictions_csv,
     predictions_table,
 )
+from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import (
     RunFolder,
     RunResult,
@@ -79,12 +80,13 @@ def predict(
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
+    images, model = _meant(images, model, network)
     paths = expand_images(images)
     predictor: Predictor | NetworkPredictor
     if network is not None:
         predictor = NetworkPredictor(network, weights or True, device=device)
     else:
-        folder = Path(model or "")
+        folder = run_folder(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
     predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta, on_bad_image="keep")
@@ -95,6 +97,25 @@ def predict(
     if not as_csv and len(errors) < len(predictions):
         text = [predictions_table(predictions)]
     return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
+
+
+def _meant(images: Sequence[str], model: str | None, network: str | None) -> tuple[Sequence[str], str | None]:
+    """The images, and the folder of the model, which is the first argument where no option names one.
+
+    Raises:
+        ConfigError: Neither a model nor a network is named, or no image.
+    """
+    if model is not None or network is not None:
+        return images, model
+    first = run_folder(images[0])
+    if not any((first / name).is_file() for name in ("config.yaml", MANIFEST_NAME)):
+        raise ConfigError(
+            f"no model was given, and {images[0]} is no run or exported model",
+            hint=f"give a run first: {command('predict', 'RUN', 'IMAGE')}; or --model FOLDER, or --network NAME",
+        )
+    if len(images) == 1:
+        raise ConfigError(f"no image was given beside {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
+    return images[1:], str(first)
 
 
 def _result_table(result: RunResult, task: Task) -> Table:

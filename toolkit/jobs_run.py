@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolkit.cli import Outcome
+from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config, DataConfig, load_config
 from toolkit.console import command, info, new_table, warn
 from toolkit.data import ImageSet, build_data
@@ -66,9 +66,13 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         raise ConfigError("no run was given", hint="give its folder, for instance runs/photos")
     path = config_path
     if run is not None:
-        path = run if run.name == "config.yaml" else run / "config.yaml"
+        path = run_folder(run) / "config.yaml"
         if not path.is_file():
             raise ConfigError(f"{run}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+    elif config_path is not None and config_path.is_dir():
+        path = config_path / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{config_path}: no run here (config.yaml is missing)", hint="give a folder under runs/")
     assert path is not None
     config = load_config(path, overrides)
     folder = RunFolder(path.parent)
