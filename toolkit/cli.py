@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "check", "checked_config", "make_parser", "read_config", "resumed", "run", "run_folder"]
 
 
-_WIDEST = 1000
+_PAGE = 110
+"""Columns of a table that goes to a file or a pipe: as wide as a page."""
 
 
 @dataclass(frozen=True)
@@ -216,5 +217,7 @@ def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:
         if isinstance(item, Table) and not stdout.isatty():
-            item.width = Console(width=_WIDEST).measure(item).maximum  # what reads a pipe wants whole names
+            item.width = min(_PAGE, Console(width=10 * _PAGE).measure(item).maximum)
+            for column in item.columns:
+                column.overflow = "fold"  # names stay whole
         out.print(item, markup=False) if isinstance(item, str) else out.print(item)
