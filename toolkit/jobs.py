@@ -35,6 +35,9 @@ from toolkit.trainer import Trainer
 
 __all__ = ["predict", "train"]
 
+_TOP5 = 5
+"""Of so many classes or fewer, top-5 says nothing."""
+
 
 def train(config: Config, resume: Path | str | None = None) -> Outcome:
     """Train; then compare presets, export, show examples and write the report where the config says so.
@@ -56,7 +59,8 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     if result.comparison:
         found = differences(result.comparison, len(trainer.job.data.evaluation[1]))
         payload["differences"] = [difference.to_json() for difference in found]
-    table, dashboard = _result_table(result, trainer.job.objective.task), command("dashboard", path)
+    table = _result_table(result, trainer.job.objective.task, len(trainer.job.data.classes))
+    dashboard = command("dashboard", path)
     return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
 
 
@@ -118,17 +122,18 @@ def _meant(images: Sequence[str], model: str | None, network: str | None) -> tup
     return images[1:], str(first)
 
 
-def _result_table(result: RunResult, task: Task) -> Table:
+def _result_table(result: RunResult, task: Task, classes: int) -> Table:
+    shown = [metric for metric in task.metrics if metric.name != "top5" or classes > _TOP5]
     table = new_table(
         f"{result.folder.path}: {result.parameters['trainable']:,} of {result.parameters['total']:,} weights trained, "
         f"{result.seconds:.1f} s",
         "epoch",
-        *(metric.title for metric in task.metrics),
+        *(metric.title for metric in shown),
     )
     rows = [("best", result.best), ("last", result.last)]
     for name, metrics in [*rows, *([("best on test", result.test)] if result.test else [])]:
         label = f"{name} ({metrics['epoch']})" if "epoch" in metrics else name
-        numbers = [f"{metrics[metric.name]:.4f}" for metric in task.metrics]
+        numbers = [f"{metrics[metric.name]:.4f}" for metric in shown]
         table.add_row(label, *numbers)
     if result.certainty is not None:
         table.caption, table.caption_justify = f"best: {result.certainty['words']}", "left"
