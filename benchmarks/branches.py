@@ -17,7 +17,6 @@ from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
 
 __all__ = ["derive_branches"]
 
-FEW = (0, 20, 30, 45, 60, 80, 120)
 LEADS = (1.0, 1.5, 2.0, None)
 _SHALLOW = "small_different/shallow_features"
 
@@ -27,7 +26,8 @@ def derive_branches(
 ) -> PresetRule:
     """The beginnings of branches that lose least, each with the preset that loses least in it.
 
-    Branch ``shallow`` has shallow features: the probes of the very data say so.
+    Branch ``shallow`` has shallow features: the probes of the very data say so. Branch ``few`` ends where a data set
+    becomes large, or is not there: one border for both.
 
     Args:
         cases: With results.
@@ -39,7 +39,8 @@ def derive_branches(
     if not split:
         whole = _branch("rest", [losses for _, losses in found], candidates)
         return _rule(found, 0, None, candidates).model_copy(update={"branches": dict.fromkeys(get_args(Branch), whole)})
-    rules = [_rule(found, few, lead, candidates) for few, lead in product(FEW, LEADS)]
+    borders = (0, round(thresholds.size.images))
+    rules = [_rule(found, few, lead, candidates) for few, lead in product(borders, LEADS)]
     return min(rules, key=_total)
 
 

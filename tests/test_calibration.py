@@ -123,7 +123,7 @@ def test_sizes_and_verdicts(results: list[calibrate.Situation]) -> None:
     assert 10 < rule.per_class <= 100
     assert 40 < rule.images <= 400
     thresholds = fitted(cases)
-    assert thresholds.rule.few == 45
+    assert thresholds.rule.few in (0, thresholds.size.images)
     assert thresholds.rule.branches["few"].preset == "small_similar"
     assert thresholds.rule.branches["rest"].preset == "finetune"
     verdicts = [judged(case, thresholds) for case in cases]

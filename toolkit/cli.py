@@ -27,10 +27,11 @@ from toolkit.runtime import import_paddle
 if TYPE_CHECKING:
     from toolkit.config import Config
 
-__all__ = ["Outcome", "make_parser", "read_config", "run"]
+__all__ = ["Outcome", "check", "checked_config", "make_parser", "read_config", "resumed", "run", "run_folder"]
 
 
-_WIDEST = 1000
+_PAGE = 110
+"""Columns of a table that goes to a file or a pipe: as wide as a page."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,10 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
 
     run = getattr(args, "run", None) or (resume if resume != "auto" else None)
     if run is not None:
-        default = Path(str(run)) / "config.yaml"
+        default = run_folder(run) / "config.yaml"
     path = args.config or default
+    if path is not None and path.is_dir():
+        path = default = path / "config.yaml"
     if path is None:
         raise ConfigError(
             "no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml"
@@ -97,6 +100,37 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
     if path == default and not path.is_file():
         raise ConfigError(f"{path.parent}: no run here (config.yaml is missing)", hint="give a folder under runs/")
     return load_config(path, args.overrides)
+
+
+def run_folder(path: Path | str) -> Path:
+    """The folder of the run that is meant: the folder itself, or the ``config.yaml`` in it."""
+    path = Path(path)
+    return path.parent if path.name == "config.yaml" and not path.is_dir() else path
+
+
+def resumed(args: argparse.Namespace) -> str | None:
+    """The run to go on with, by ``--resume`` or as it is named everywhere; ``auto`` for the newest."""
+    wanted = args.resume or args.run
+    return wanted if wanted in (None, "auto") else str(run_folder(wanted))
+
+
+def checked_config(args: argparse.Namespace) -> Config:
+    """The configuration, refused where it cannot work before Paddle is imported, which takes seconds.
+
+    Raises:
+        ConfigError: See ``read_config`` and ``check_early``.
+    """
+    from toolkit.config.early import check_early
+
+    config = read_config(args, resume=getattr(args, "resume", None))
+    check_early(config)
+    return config
+
+
+def check(args: argparse.Namespace) -> None:
+    """For ``others`` of ``run``, where this process does the job: check its config, if there is one."""
+    if args.config or args.run:
+        checked_config(args)
 
 
 def run(
@@ -120,7 +154,7 @@ def run(
         others: Called first: may let other processes do the job, and gives the code to leave with; None: it has not.
     """
     args = parser.parse_args(arguments)
-    if not getattr(args, "config", True) and not getattr(args, "resume", True):
+    if not getattr(args, "config", True) and not getattr(args, "resume", True) and not getattr(args, "run", None):
         parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
     try:
         code = None if getattr(args, "print_config", False) else others(args)
@@ -183,5 +217,7 @@ def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:
         if isinstance(item, Table) and not stdout.isatty():
-            item.width = Console(width=_WIDEST).measure(item).maximum  # what reads a pipe wants whole names
+            item.width = min(_PAGE, Console(width=10 * _PAGE).measure(item).maximum)
+            for column in item.columns:
+                column.overflow = "fold"  # names stay whole
         out.print(item, markup=False) if isinstance(item, str) else out.print(item)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 
 from rich.console import Console
 from rich.progress import (
@@ -18,9 +20,19 @@ from rich.table import Table
 
 from toolkit.runtime import is_main_process
 
-__all__ = ["console", "info", "new_table", "progress", "quietly", "show", "warn"]
+__all__ = ["command", "console", "info", "new_table", "progress", "quietly", "show", "warn"]
 
 console = Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
+
+
+def command(tool: str, *words: str | PathLike[str]) -> str:
+    """A command line of one of the tools, quoted so that it can be copied into a shell.
+
+    Example:
+        >>> command("train", "--resume", "runs/my birds")
+        "python tools/train.py --resume 'runs/my birds'"
+    """
+    return shlex.join(["python", f"tools/{tool}.py", *map(str, words)])
 
 
 def info(message: str) -> None:

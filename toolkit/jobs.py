@@ -13,9 +13,9 @@ from typing import Any
 from rich.table import Table
 
 from toolkit.bakeoff.statistics import differences
-from toolkit.cli import Outcome
+from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config
-from toolkit.console import console, new_table
+from toolkit.console import command, console, new_table
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
@@ -23,6 +23,7 @@ from toolkit.deploy import (
     predictions_csv,
     predictions_table,
 )
+from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import (
     RunFolder,
     RunResult,
@@ -33,6 +34,9 @@ from toolkit.task import Task
 from toolkit.trainer import Trainer
 
 __all__ = ["predict", "train"]
+
+_TOP5 = 5
+"""Of so many classes or fewer, top-5 says nothing."""
 
 
 def train(config: Config, resume: Path | str | None = None) -> Outcome:
@@ -55,7 +59,8 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     if result.comparison:
         found = differences(result.comparison, len(trainer.job.data.evaluation[1]))
         payload["differences"] = [difference.to_json() for difference in found]
-    table, dashboard = _result_table(result, trainer.job.objective.task), f"python tools/dashboard.py {path}"
+    table = _result_table(result, trainer.job.objective.task, len(trainer.job.data.classes))
+    dashboard = command("dashboard", path)
     return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
 
 
@@ -79,12 +84,13 @@ def predict(
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
+    images, model = _meant(images, model, network)
     paths = expand_images(images)
     predictor: Predictor | NetworkPredictor
     if network is not None:
         predictor = NetworkPredictor(network, weights or True, device=device)
     else:
-        folder = Path(model or "")
+        folder = run_folder(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
     predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta, on_bad_image="keep")
@@ -97,17 +103,37 @@ def predict(
     return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
 
 
-def _result_table(result: RunResult, task: Task) -> Table:
+def _meant(images: Sequence[str], model: str | None, network: str | None) -> tuple[Sequence[str], str | None]:
+    """The images, and the folder of the model, which is the first argument where no option names one.
+
+    Raises:
+        ConfigError: Neither a model nor a network is named, or no image.
+    """
+    if model is not None or network is not None:
+        return images, model
+    first = run_folder(images[0])
+    if not any((first / name).is_file() for name in ("config.yaml", MANIFEST_NAME)):
+        raise ConfigError(
+            f"no model was given, and {images[0]} is no run or exported model",
+            hint=f"give a run first: {command('predict', 'RUN', 'IMAGE')}; or --model FOLDER, or --network NAME",
+        )
+    if len(images) == 1:
+        raise ConfigError(f"no image was given beside {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
+    return images[1:], str(first)
+
+
+def _result_table(result: RunResult, task: Task, classes: int) -> Table:
+    shown = [metric for metric in task.metrics if metric.name != "top5" or classes > _TOP5]
     table = new_table(
         f"{result.folder.path}: {result.parameters['trainable']:,} of {result.parameters['total']:,} weights trained, "
         f"{result.seconds:.1f} s",
         "epoch",
-        *(metric.title for metric in task.metrics),
+        *(metric.title for metric in shown),
     )
     rows = [("best", result.best), ("last", result.last)]
     for name, metrics in [*rows, *([("best on test", result.test)] if result.test else [])]:
         label = f"{name} ({metrics['epoch']})" if "epoch" in metrics else name
-        numbers = [f"{metrics[metric.name]:.4f}" for metric in task.metrics]
+        numbers = [f"{metrics[metric.name]:.4f}" for metric in shown]
         table.add_row(label, *numbers)
     if result.certainty is not None:
         table.caption, table.caption_justify = f"best: {result.certainty['words']}", "left"

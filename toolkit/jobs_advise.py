@@ -10,7 +10,7 @@ from toolkit.advise import Advice, advice_text, advise, advise_images
 from toolkit.advise.subject import weights_of
 from toolkit.cli import Outcome
 from toolkit.config import CacheConfig, Config, dump_config
-from toolkit.console import info
+from toolkit.console import command, info
 from toolkit.deploy import expand_images
 from toolkit.errors import ConfigError
 from toolkit.files import clear_os_errors, write_text
@@ -52,7 +52,7 @@ def give_advice(
     payload, text = advice.to_json(), advice_text(advice)
     if output:
         payload["config"] = str(_write_config(advice, output))
-        text.append(f"recommended config: {output}; train it with: python tools/train.py -c {output}")
+        text.append(f"recommended config: {output}; train it with: {command('train', '-c', output)}")
     if page:
         from toolkit.advise.page import write_page  # matplotlib takes time to import
 

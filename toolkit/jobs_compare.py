@@ -9,7 +9,7 @@ from toolkit.advise import settle_preset
 from toolkit.bakeoff import BakeOff, bake_off, comparison_table
 from toolkit.cli import Outcome
 from toolkit.config import Config, load_config
-from toolkit.console import info
+from toolkit.console import command, info
 from toolkit.deploy import export_job
 from toolkit.engine import build_job
 from toolkit.errors import ConfigError
@@ -86,8 +86,9 @@ def _outcome(found: BakeOff) -> Outcome:
     payload.update(inference=str(exported), report=str(report))
     text: list[Any] = [comparison_table(found.rows, found.missing), *statements]
     text.append(
-        f"best run: {best.folder}; exported to {exported}; try: python tools/predict.py --model {exported} IMAGE"
+        f"best run: {best.folder}; exported to {exported}; try: {command('predict', '--model', exported, 'IMAGE')}"
     )
     records = found.folder / "vdl"
-    text.append(f"report: {report}{f'   dashboard: python tools/dashboard.py {records}' if records.is_dir() else ''}")
+    shown = f"   dashboard: {command('dashboard', records)}" if records.is_dir() else ""
+    text.append(f"report: {report}{shown}")
     return Outcome(payload, text)

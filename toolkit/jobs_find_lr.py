@@ -50,11 +50,11 @@ def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -
 
 def _table(config: Config, found: RangeTest) -> Table:
     title = f"{config.name}: learning-rate range test ({found.optimizer})"
-    numeric = ("steps", "from", "to", "least loss at", "least / 10", "falls fastest", "suggested")
+    numeric = ("steps", "from", "to", "least loss at", "near it from", "falls fastest", "suggested")
     table = new_table(title, "part", *numeric, numeric=numeric)
     for curve in found.curves:
         ended = f"{curve.rates[-1]:.2g}{' (diverged)' if curve.diverged else ''}"
         steepest = "-" if curve.steepest is None else f"{curve.steepest:.2g}"
-        numbers = [f"{curve.rates[0]:.2g}", ended, f"{10 * curve.min_tenth:.2g}", f"{curve.min_tenth:.2g}", steepest]
+        numbers = [f"{curve.rates[0]:.2g}", ended, f"{curve.least:.2g}", f"{curve.near_least:.2g}", steepest]
         table.add_row(curve.part, str(len(curve.rates)), *numbers, f"{curve.suggestion:.2g}")
     return table

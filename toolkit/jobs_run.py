@@ -8,21 +8,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolkit.cli import Outcome
+from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config, DataConfig, load_config
-from toolkit.console import info, new_table, warn
+from toolkit.console import command, info, new_table, warn
 from toolkit.data import ImageSet, build_data
 from toolkit.data.labelled import match_classes, read_labelled
 from toolkit.data.signature import part_signatures
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import export_run
-from toolkit.engine import RunFolder
+from toolkit.engine import RunFolder, build_job, predict_outputs
+from toolkit.engine.inputs import evaluation_batches
 from toolkit.engine.model_facts import ModelFacts
+from toolkit.engine.opening import check_same_data, seen_as_before
 from toolkit.engine.run_folder import flat
+from toolkit.engine.state import TrainingState
 from toolkit.engine.trained import TrainedRun, load_trained
 from toolkit.errors import ConfigError, DataError, TrainingError
 
-__all__ = ["evaluate", "export", "exported", "find_run"]
+__all__ = ["evaluate", "export", "exported", "find_run", "report"]
 
 _PIXELS = ("image_size", "crop_ratio", "mean", "std", "flip", "alpha", "bit_depth", "window")
 _FIXED = ("task", "model", *(f"data.{name}" for name in _PIXELS))
@@ -63,9 +66,13 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         raise ConfigError("no run was given", hint="give its folder, for instance runs/photos")
     path = config_path
     if run is not None:
-        path = run if run.name == "config.yaml" else run / "config.yaml"
+        path = run_folder(run) / "config.yaml"
         if not path.is_file():
             raise ConfigError(f"{run}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+    elif config_path is not None and config_path.is_dir():
+        path = config_path / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{config_path}: no run here (config.yaml is missing)", hint="give a folder under runs/")
     assert path is not None
     config = load_config(path, overrides)
     folder = RunFolder(path.parent)
@@ -74,7 +81,7 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         if not folder.config.is_file():
             raise TrainingError(
                 f"no trained run for {path}: {folder.path} is not there",
-                hint=f"train first: python tools/train.py -c {path}",
+                hint=f"train first: {command('train', '-c', path)}",
             )
     own = flat(load_config(folder.config).model_dump(mode="json"))
     said = flat(config.model_dump(mode="json", exclude_unset=True))
@@ -119,9 +126,55 @@ def export(given: GivenRun, output: Path | None = None) -> Outcome:
     return Outcome({"run_dir": str(run.folder.path), "inference": str(folder)}, [exported(folder)])
 
 
+def report(given: GivenRun) -> Outcome:
+    """Write ``report.html`` of the best epoch of a run, finished or not, on the images that it was evaluated on.
+
+    Args:
+        given: The run; ``data.root`` may say where its images are now.
+
+    Raises:
+        TrainingError: No epoch is whole yet, or the weights are damaged.
+        DataError: The images are gone, or are others now.
+        ConfigError: Something else was asked for than the run was trained with.
+    """
+    from toolkit.explain import write_report  # matplotlib takes time to import
+
+    run, folder = load_trained(given.folder, given.config.train.device), given.folder
+    _check_asked(given, run.facts, "a report")
+    asked = {key.partition(".")[2]: value for key, value in given.asked.items() if key.startswith("data.")}
+    data = DataConfig.model_validate({**run.config.data.model_dump(), **asked})
+    train = run.config.train.model_copy(update={"device": given.config.train.device})
+    try:
+        job = build_job(run.config.model_copy(update={"data": data, "train": train}), weights=folder.best)
+    except DataError as error:
+        raise DataError(
+            f"a report is made on the run's own images: {error.message}",
+            hint=f"say where they are now: {command('report', folder.path, '-o', 'data.root=FOLDER')}",
+        ) from None
+    check_same_data(folder, job)
+    job = seen_as_before(job, folder)
+    with evaluation_batches(job, job.data.evaluation[1]) as batches:
+        outputs, labels = predict_outputs(job.network, batches, job.config.train)
+    page = write_report(job, folder, outputs, labels, result=_result(folder))
+    return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}"])
+
+
+def _result(folder: RunFolder) -> Mapping[str, Any]:
+    """What a run has reached: as its record says, or, where it has no end, its newest checkpoint."""
+    known: Mapping[str, Any] | None = folder.read_record().get("result")
+    if known is not None:
+        return known
+    try:
+        state = TrainingState.load(folder.last if folder.last.is_file() else folder.previous)
+    except TrainingError as error:
+        warn(f"best epoch and time are not known: {error.message}")
+        return {}
+    return {"best": state.best or {}, "seconds": state.seconds}
+
+
 def exported(folder: Path) -> str:
     """One line on an exported model."""
-    return f"exported to {folder}; try: python tools/predict.py --model {folder} IMAGE"
+    return f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}"
 
 
 def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[str, ImageSet]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["TASKS", "Activation", "Metric", "Task", "TaskName"]
+__all__ = ["TASKS", "Activation", "Metric", "Task", "TaskName", "monitor_name"]
 
 TaskName = Literal["classification", "multilabel", "regression"]
 Activation = Literal["softmax", "sigmoid", "none"]
@@ -98,3 +98,36 @@ TASKS: Mapping[TaskName, Task] = MappingProxyType(
         ),
     }
 )
+
+_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+_SPELLINGS = {
+    "acc": "top1",
+    "accuracy": "top1",
+    "top1_acc": "top1",
+    "acc_top1": "top1",
+    "top5_acc": "top5",
+    "acc_top5": "top5",
+    "f1": "macro_f1",
+    "macro f1": "macro_f1",
+}
+"""How Keras, Paddle's high-level API and PaddleClas call metrics."""
+
+
+def monitor_name(text: str) -> str:
+    """The full name of a metric to watch, also from the spellings of other frameworks; a plain name means ``val/``.
+
+    Example:
+        >>> [monitor_name(text) for text in ("val_loss", "acc", "train/top1", "val_avg_top1")]
+        ['val/loss', 'val/top1', 'train/top1', 'val/avg_top1']
+    """
+    words = text.strip()
+    begin, sign, rest = words.partition("/") if "/" in words else words.partition("_")
+    part = _PARTS.get(begin.lower()) if sign else None
+    if part is None:
+        if "/" in words:
+            return words  # an unknown part, which is refused where it is read
+        part, rest = "val", words
+    name = rest.lower()
+    average = "avg_" if name.startswith("avg_") else ""
+    name = name.removeprefix(average)
+    return f"{part}/{average}{_SPELLINGS.get(name, name)}"

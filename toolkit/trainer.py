@@ -10,7 +10,7 @@ from toolkit import engine
 from toolkit.advise import settle_preset
 from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.config import Config
-from toolkit.console import info, warn
+from toolkit.console import command, info, warn
 from toolkit.deploy import Predictor, export_job, show_examples
 from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import Job, RunFolder, RunResult, build_job, predict_outputs
@@ -122,7 +122,7 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
         result = replace(result, comparison=tuple(rows))
     if config.export.enabled:
         folder = export_job(job, result.folder.inference)
-        text.append(f"exported to {folder}; try: python tools/predict.py --model {folder} IMAGE")
+        text.append(f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}")
         result = replace(result, inference=folder)
         if config.export.examples:
             examples, table = show_examples(Predictor(folder), job.data.evaluation[1], config.export.examples)

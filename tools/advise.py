@@ -2,7 +2,6 @@
 
 Example:
     python tools/advise.py -c configs/folder.yaml -o data.root=my_images --out recommended.yaml --html advice.html
-    python tools/advise.py --images photos/ --network mobilenet_v2
 """
 
 import argparse
@@ -15,7 +14,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
     """Advise."""
     from toolkit.jobs_advise import give_advice
 
-    config = cli.read_config(args) if args.config else None
+    config = cli.read_config(args) if args.config or args.run else None
     return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
 
 
@@ -27,4 +26,5 @@ if __name__ == "__main__":
     parser.add_argument("--sample", type=int, metavar="N", help="look at so many images at most (default 2000)")
     parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
-    cli.run(parser, main)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
+    cli.run(parser, main, others=cli.check)

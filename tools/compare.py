@@ -26,4 +26,5 @@ if __name__ == "__main__":
     parser.add_argument("--networks", metavar="X,Y", help="beside weights of their own as X=FILE; the config's")
     parser.add_argument("--budget", metavar="TIME", help="total time, as 20m; what does not fit is left out")
     parser.add_argument("--to-the-end", action="store_true", help="do not stop runs that are far behind")
-    cli.run(parser, main)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
+    cli.run(parser, main, others=cli.check)

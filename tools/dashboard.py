@@ -13,7 +13,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
     """Serve until Ctrl-C."""
     from toolkit.deploy import serve
 
-    serve(args.folder, host=args.host, port=args.port)
+    serve(cli.run_folder(args.folder), host=args.host, port=args.port)
     return cli.Outcome({})
 
 

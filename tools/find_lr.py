@@ -23,4 +23,5 @@ if __name__ == "__main__":
     parser = cli.make_parser(__doc__, config=True)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the plot goes (output_dir/name-find_lr)")
     parser.add_argument("--steps", type=int, metavar="N", help="most steps of each test (100 head, 60 backbone)")
-    cli.run(parser, main)
+    parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
+    cli.run(parser, main, others=cli.check)

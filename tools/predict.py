@@ -1,6 +1,6 @@
 """Predict with an exported model, or recognise ImageNet objects with a pretrained network as it is.
 
-python tools/predict.py --model runs/cub200 photo.jpg photos/ 'more/*.png' --topk 3   (or: --network mobilenet_v2)
+python tools/predict.py runs/cub200 photo.jpg photos/ 'more/*.png' --topk 3   (or: --network mobilenet_v2)
 """
 
 import argparse
@@ -17,8 +17,8 @@ def main(args: argparse.Namespace) -> cli.Outcome:
 
 if __name__ == "__main__":
     parser = cli.make_parser(__doc__)
-    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|GLOB")
-    source = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("images", nargs="+", metavar="RUN|IMAGE|FOLDER|GLOB")
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="FOLDER", help="an exported model, or a run's folder")
     source.add_argument("--network", metavar="NAME", help="a network of the zoo with its ImageNet classes")
     parser.add_argument("--weights", metavar="FILE|URL", help="weights for --network, in place of Paddle's own")

@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
     config = cli.read_config(args, resume=args.resume)
     from toolkit import jobs
 
-    return jobs.train(config, resume=args.resume)
+    return jobs.train(config, resume=cli.resumed(args))
 
 
 if __name__ == "__main__":
@@ -24,4 +24,5 @@ if __name__ == "__main__":
     parser.add_argument(
         "--resume", metavar="RUN", help="go on with the run in this folder; auto: with this config's newest, if any"
     )
-    cli.run(parser, main, others=lambda args: launching.share(cli.read_config(args, resume=args.resume)))
+    parser.add_argument("run", nargs="?", metavar="RUN", help="the same as --resume RUN")
+    cli.run(parser, main, others=lambda args: launching.share(cli.checked_config(args)))

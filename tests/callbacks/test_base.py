@@ -9,8 +9,10 @@ import pytest
 
 from toolkit.callbacks import MonitorCallback
 from toolkit.callbacks.base import as_float
-from toolkit.config import MonitorConfig
+from toolkit.config import MonitorConfig, make_config
 from toolkit.errors import ConfigError
+
+JOB = {"name": "job", "model": {"name": "lenet"}, "data": {"format": "digits"}}
 
 
 class Watch(MonitorCallback):
@@ -43,6 +45,37 @@ def test_mode(monitor: str, mode: str, expected: str) -> None:
 def test_unknown_mode() -> None:
     with pytest.raises(ConfigError, match="unknown mode 'least'"):
         Watch("val/loss", "least")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("val_loss", "val/loss"),
+        ("val_acc", "val/top1"),
+        ("val_accuracy", "val/top1"),
+        ("acc", "val/top1"),
+        ("loss", "val/loss"),
+        ("train_loss", "train/loss"),
+        ("validation/accuracy", "val/top1"),
+        ("val/acc", "val/top1"),
+        ("macro_f1", "val/macro_f1"),
+        ("val_macro_f1", "val/macro_f1"),
+        ("val_avg_loss", "val/avg_loss"),
+        ("avg_top1", "val/avg_top1"),
+    ],
+)
+def test_spellings_of_other_frameworks(spelling: str, name: str) -> None:
+    assert Watch(spelling).monitor == name
+    assert Watch(spelling).mode == ("min" if name.endswith("loss") else "max")
+    averaging = {"weight_averaging": "ema"} if "avg_" in name else {}
+    config = make_config({**JOB, "callbacks": {"early_stopping": {"monitor": spelling}, **averaging}})
+    assert config.callbacks.early_stopping is not None
+    assert config.callbacks.early_stopping.monitor == name
+
+
+@pytest.mark.parametrize("spelling", ["SGD", "Momentum", "Adam", "AdamW", " adamw "])
+def test_optimizers_as_their_classes_are_called(spelling: str) -> None:
+    assert make_config({**JOB, "train": {"optimizer": spelling}}).train.optimizer == spelling.strip().lower()
 
 
 def test_a_plain_name_means_validation() -> None:

@@ -365,3 +365,9 @@ def test_other_processes_tell_nothing(server: Server, run: Any, monkeypatch: pyt
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
     run([RemoteMonitor(server.url, flush_seconds=60)], [0.5])
     assert server.got == []
+
+
+def test_a_dead_server_costs_nothing_at_the_end(dead: str, run: Any) -> None:
+    before = time.monotonic()
+    run([RemoteMonitor(dead, flush_seconds=60)], [0.5, 0.4])
+    assert time.monotonic() - before < 30  # who waited for it would wait for 60 s

@@ -64,6 +64,10 @@ def test_what_has_learned_everything_is_at_its_least_long_before_the_end() -> No
     losses = 1 / (1 + (RATES / 1e-3) ** 1.5)
     found = read_curve("head", RATES, losses, stopped=False)
     assert found.min_tenth < 0.01
+    assert found.min_tenth == pytest.approx(found.near_least / 10)
+    assert found.least > 2 * found.near_least
+    assert found.least == found.rates[int(np.argmin(found.smooth))], "the words name the curve's own minimum"
+    assert "near its least" in found.reason
 
 
 def test_a_flat_curve_has_no_steepest_point() -> None:
@@ -92,6 +96,7 @@ def test_divergence() -> None:
 def test_plain_values() -> None:
     found = read_curve("head", RATES, valley(1e-3, 0.1), stopped=False).to_json()
     assert list(found) == [
-        "part", "rates", "losses", "smooth", "diverged", "steepest", "min_tenth", "suggestion", "reason",
+        "part", "rates", "losses", "smooth", "diverged", "steepest", "least", "near_least", "min_tenth",
+        "suggestion", "reason",
     ]  # fmt: skip
     assert isinstance(found["rates"], list)

@@ -145,3 +145,23 @@ def test_a_run_says_it(make: Callable[..., Config], capsys: pytest.CaptureFixtur
     assert [line.rpartition("s  ")[2] for line in lines[:2]] == ["about 1 s + 2 epochs", "2 epochs"]
     assert "about" in lines[2]
     assert lines[3].endswith("s")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("classes", [2, 100])
+def test_epoch_lines_fit_the_terminal(
+    width: int, classes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from toolkit.console import console
+
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "_width", width)
+    monkeypatch.setattr(console, "_height", 20)
+    task = TASKS["classification"]
+    reporter = Reporter(20, 100, task, TimeLeft(plan((20, 0)), 8), classes)
+    reporter._train = {"loss": 1.2345, "top1": 0.5, "lr": 0.001}
+    shown = reporter._fitting()
+    assert len(reporter._header()) <= width
+    assert ("top-5" in shown) == (classes > 5 and width >= 80)
+    assert {"loss", "top-1"} <= shown
+    assert ("images/s" in shown) == (width == 200)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from toolkit.explain import measure_calibration
+from toolkit.explain.calibration import calibration_words
 
 
 def test_by_hand() -> None:
@@ -29,3 +30,22 @@ def test_a_perfectly_calibrated_one_has_no_error() -> None:
     found = measure_calibration(np.full(100, 0.8), right)
     assert found.error == pytest.approx(0, abs=1e-12)
     assert found.bias == pytest.approx(0, abs=1e-12)
+
+
+def made(groups: list[tuple[float, float, int]]) -> str:
+    """The sentence on groups of (confidence, accuracy, images)."""
+    confidence = np.concatenate([np.full(count, said) for said, _, count in groups])
+    right = np.concatenate([np.arange(count) < round(so * count) for _, so, count in groups])
+    return calibration_words(measure_calibration(confidence, right))
+
+
+def test_the_sentence_agrees_with_both_numbers() -> None:
+    assert made([(0.8, 0.8, 500)]) == "The confidence is right: 0.0 points from the accuracy, on average over the bins."
+    assert made([(0.9, 0.8, 500)]) == "The confidence is too high: 10.0 points above the accuracy on average."
+    assert made([(0.6, 0.8, 500)]) == "The confidence is too low: 20.0 points below the accuracy on average."
+    both = made([(0.9, 0.66, 250), (0.6, 0.84, 250)])
+    assert "too high in some bins and too low in others, by 24.0 points" in both
+    assert "nearly cancel" in both
+    few = made([(0.5 + 0.03 * place, place % 2, 1) for place in range(12)])
+    assert "cannot be told from so few images" in few
+    assert "is right:" not in few + both

@@ -13,7 +13,7 @@ from tests.bakeoff.conftest import found, make, row, squeeze_weights, trial  # n
 from tests.explain.page import Page
 from toolkit.bakeoff import BakeOff, LeftOut
 from toolkit.explain import comparison_statements, write_comparison
-from toolkit.explain.comparison_words import gap_words, score_words
+from toolkit.explain.comparison_words import gap_words, lead_statements, score_words
 from toolkit.task import TASKS
 
 Found = Callable[..., BakeOff]
@@ -94,6 +94,19 @@ def test_one_seed_is_said_to_say_nothing(found: Found) -> None:  # noqa: F811
     said = " ".join(comparison_statements(found([row("a", (0.9,)), row("b", (0.8,))], seeds=1)))
     assert "its lead over b is more than chance cannot be said" in said
     assert "±" not in said
+
+
+def test_what_alone_finished_is_not_called_best(found: Found) -> None:  # noqa: F811
+    alone = found([row("linear_probe", (0.9, 0.92))], [LeftOut("finetune", 0, "budget", "the time was over")])
+    said = comparison_statements(alone)
+    assert said[0].startswith("Only linear_probe finished, top-1 91.0")
+    assert said[0].endswith(": there is nothing to compare it with.")
+    page = Page(write_comparison(alone).read_text(encoding="utf-8")).text
+    assert "Only linear_probe finished; there is nothing to compare it with" in page
+    assert "is best" not in page
+    ahead = lead_statements([row("linear_probe", (0.9, 0.92)), row("finetune", (0.97,))], "val", 50)
+    assert ahead[0].endswith("each): the others finished 1 at most, and one of them may be better.")
+    assert ahead[0].startswith("Only linear_probe finished 2 seeds, ")
 
 
 def test_numbers_have_the_metric_s_unit() -> None:

@@ -19,7 +19,7 @@ from toolkit.engine import RunFolder, Trainer
 from toolkit.engine.model_facts import stored_facts
 from toolkit.engine.trained import load_trained
 from toolkit.errors import ConfigError, DataError, TrainingError
-from toolkit.jobs_run import evaluate, export, find_run
+from toolkit.jobs_run import evaluate, export, find_run, report
 
 COLOURS = {"blue": 2, "green": 1, "red": 0}
 CONFIG = """
@@ -265,3 +265,36 @@ def test_runs_of_earlier_versions_say_their_classes(place: Path) -> None:
     folder.record.write_text(json.dumps(record))
     folder.best_digest.unlink()
     assert stored_facts(folder) == facts
+
+
+def test_any_run_with_a_best_epoch_gets_a_report(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place.parent.parent)
+    run = place.rename(place.with_name("my run"))
+    found = report(find_run(run, None)).json
+    page = Path(found["report"]).read_text(encoding="utf-8")
+    best = json.loads((run / "run.json").read_text())["result"]["best"]["epoch"]
+    assert f"epoch {best} of " in page
+    assert "was stopped" not in page
+
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "finished": None, "result": None}))
+    page = Path(report(find_run(run / "config.yaml", None)).json["report"]).read_text(encoding="utf-8")
+    assert f"epoch {best} of " in page
+    assert "The training was stopped" in page
+    assert RunFolder(run).use_commands.count(f"'{run}'") == 2, "both commands can be copied"
+
+    Path("data").rename("elsewhere")
+    with pytest.raises(DataError, match="the run's own images") as caught:
+        report(find_run(run, None))
+    assert f"python tools/report.py '{run}' -o data.root=FOLDER" in str(caught.value.hint)
+    assert report(find_run(run, None, ["data.root=elsewhere"])).json["report"]
+    next(Path("elsewhere/val/red").glob("*.png")).unlink()
+    with pytest.raises(DataError, match="the data are not those that"):
+        report(find_run(run, None, ["data.root=elsewhere"]))
+    with pytest.raises(ConfigError, match="was trained with"):
+        report(find_run(run, None, ["data.image_size=32"]))
+    (run / "checkpoints" / "best.pdparams").unlink()
+    with pytest.raises(TrainingError, match=r"has no checkpoints/best.pdparams"):
+        report(find_run(run, None))

@@ -127,8 +127,8 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
     [
         (("train", "-c", "none.yaml"), 2, "cannot read the config none.yaml"),
         (("train", "-c", "job.yaml", "-o", "train.epocs=3"), 2, "did you mean epochs?"),
-        (("train", "-c", "job.yaml", "-o", "model.name=resnet51"), 1, "resnet50"),
-        (("train", "-c", "job.yaml", "-o", "data.format=folder", "-o", "data.root=nowhere"), 1, "nowhere"),
+        (("train", "-c", "job.yaml", "-o", "model.name=resnet51"), 2, "resnet50"),
+        (("train", "-c", "job.yaml", "-o", "data.format=folder", "-o", "data.root=nowhere"), 2, "nowhere"),
         (("train", "-c", "job.yaml", "-o", "data.image_size=16"), 1, "at least 32"),
         (("train", "-c", "job.yaml", "-o", "callbacks.checkpoint.monitor=val/acuracy"), 2, "val/top1"),
         (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=finetune"), 1, "job.yaml"),
@@ -139,6 +139,11 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
         (("eval", "-c", "job.yaml", "-o", "name=never"), 1, "train first"),
         (("predict", "--model", "nowhere", "x.png"), 1, "x.png"),
         (("predict", "--network", "resnet18", "x.png"), 1, "x.png"),
+        (("predict", "x.png"), 2, "x.png is no run or exported model"),
+        (("predict", "runs/数字"), 2, "no image was given"),
+        (("predict", "runs/数字/config.yaml", "x.png"), 1, "x.png"),
+        (("train", "runs/none"), 2, "runs/none: no run here"),
+        (("eval", "-c", "runs"), 2, "runs: no run here"),
         (("predict", "--model", "runs/数字", "--device", "tpu", "x.png"), 2, "expected auto, cpu, gpu"),
     ],
 )

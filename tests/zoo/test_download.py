@@ -247,6 +247,23 @@ def test_offline_says_which_file_to_put_where(server: Server, folder: Path, monk
     (folder / "net.pdparams").write_bytes(CONTENT)
     assert fetch(server.url, folder / "net.pdparams", md5=MD5)
     assert server.requests == []
+    (folder / "net.pdparams").write_bytes(CONTENT[:-1])
+    with pytest.raises(WeightsError, match="net.pdparams is refused: its checksum is not") as caught:
+        fetch(server.url, folder / "net.pdparams", md5=MD5)
+    assert "-o model.pretrained=FILE" in str(caught.value.hint)
+
+
+def test_a_file_that_fails_its_checksum_is_named_and_replaced(
+    server: Server, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder.mkdir()
+    path = folder / "net.pdparams"
+    path.write_bytes(b"spoilt")
+    with pytest.raises(WeightsError) as caught:
+        fetch("http://127.0.0.1:9/net.pdparams", path, md5=MD5)
+    assert f"{path} is refused: its checksum is not {MD5}" in capsys.readouterr().err
+    assert "-o model.pretrained=FILE" in str(caught.value.hint)
+    assert fetch(server.url, path, md5=MD5).read_bytes() == CONTENT
 
 
 def test_a_mirror_serves_paddles_weights(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

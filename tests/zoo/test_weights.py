@@ -14,8 +14,11 @@ import numpy as np
 import paddle
 import pytest
 
+from toolkit.engine.state import TrainingState
 from toolkit.errors import WeightsError
 from toolkit.zoo import read_pickle, read_weights, write_weights
+from toolkit.zoo.resolve import resolve_weights
+from toolkit.zoo.table import get_spec
 
 
 def sample_state() -> dict[str, paddle.Tensor]:
@@ -319,3 +322,44 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         read_weights(tmp_path / "none.pdparams")
     with pytest.raises(WeightsError, match="cannot read weights"):
         read_weights(tmp_path)
+
+
+def test_what_is_given_for_weights_is_named_with_the_file_to_give(tmp_path: Path) -> None:
+    run = tmp_path / "my run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "inference").mkdir()
+    net = paddle.nn.Linear(3, 2)
+    last = run / "checkpoints" / "last.safetensors"
+    TrainingState(weights={"w": np.ones((2, 2), np.float32)}).save(last)
+
+    def said(path: Path) -> str:
+        with pytest.raises(WeightsError) as caught:
+            read_weights(path)
+        return f"{caught.value.message}; {caught.value.hint}"
+
+    assert "checkpoint to resume a training from" in said(last)
+    assert f"--resume '{run}'" in said(last)
+    best = run / "checkpoints" / "best.pdparams"
+    paddle.save(net.state_dict(), str(best))
+    assert f"give {best}, the run's best weights" in said(last)
+    paddle.jit.save(net, str(run / "inference" / "inference"), input_spec=[paddle.static.InputSpec([None, 3])])
+    renamed = run / "inference" / "renamed.pdparams"
+    renamed.write_bytes((run / "inference" / "inference.pdiparams").read_bytes())
+    for path in (run / "inference" / "inference.pdiparams", renamed):
+        assert "belongs to an exported model" in said(path)
+        assert f"give {best}" in said(path)
+    optimizers = (
+        paddle.optimizer.Adam(parameters=net.parameters()),
+        paddle.optimizer.Momentum(paddle.optimizer.lr.StepDecay(0.1, 3), parameters=net.parameters()),
+    )
+    for optimizer in optimizers:
+        net(paddle.ones([1, 3])).sum().backward()
+        optimizer.step()
+        for name in ("model.pdopt", "other.pdparams"):
+            paddle.save(optimizer.state_dict(), str(tmp_path / name))
+            assert "holds an optimizer's state" in said(tmp_path / name)
+    paddle.save(net.state_dict(), str(tmp_path / "model.pdparams"))
+    assert f"give {tmp_path / 'model.pdparams'}" in said(tmp_path / "model.pdopt")
+    with pytest.raises(WeightsError, match="is a folder") as caught:
+        resolve_weights(get_spec("lenet"), str(run))
+    assert str(best) in (caught.value.hint or "")

@@ -33,6 +33,8 @@ class Advice:
         config: The recommendation as a config that trains as it is; None without a config, or nothing to train on.
         why: Three sentences.
         notes: What could not be estimated, what disagrees, and other lines that should be read.
+        expected_loss: How much worse than the best preset such advice was on data sets that the calibration had not
+            seen, in top-1 accuracy; None: not known.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Advice:
     config: Config | None
     why: tuple[str, ...]
     notes: tuple[str, ...]
+    expected_loss: float | None = None
 
     @property
     def cut(self) -> str | None:
@@ -82,8 +85,8 @@ class Advice:
             "learning_rates": self.learning_rates,
             "optimizer": plan and plan.optimizer,
             "epochs": plan and plan.epochs,
-            "expected_loss": self.choices[0].loss if plan else None,
-            "runner_up": runner_up and {"preset": runner_up.title, "expected_loss": runner_up.loss},
+            "expected_loss": self.expected_loss if plan else None,
+            "runner_up": runner_up and {"preset": runner_up.title},
             "evidence": [piece.to_json() for piece in self.evidence],
             "missing": self.measured.missing,
             "dissenting": list(self.place.dissenting),

@@ -114,7 +114,8 @@ def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, confi
         plan=plan,
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
-        why=why_sentences(measured, evidence, place, choices, thresholds.size),
+        why=why_sentences(measured, evidence, place, choices, thresholds),
+        expected_loss=thresholds.rule.held_out if choices[0].loss is not None else None,
         notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),
     )
 

@@ -71,8 +71,9 @@ class Choice:
 
     Attributes:
         title: ``small_different/shallow_features``.
-        loss: How much worse than the best it was in the calibration's situations of this branch, in top-1 accuracy;
-            None: not known, or another metric counts here.
+        loss: How much worse than the best it was in the calibration's situations of this branch, in top-1 accuracy.
+            The rule was made from these, so it orders presets and promises nothing; None: not known, or another metric
+            counts here.
         branch: Which kind of situation this is; None: the matrix decided.
         situations: Of how many situations that is the mean.
     """

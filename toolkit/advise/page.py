@@ -69,7 +69,6 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
         "metric": metric,
         "unlike": unlike_the_matrix(place, advice.choices[0].title),
-        "losses": any(choice.loss is not None for choice in advice.choices),
         "recommended": _recommended(advice),
         "choices": [
             (choice, idea_of(choice.title), _source(choice.title), advice.trained.get(choice.title))

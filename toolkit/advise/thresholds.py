@@ -101,7 +101,7 @@ class PresetRule(_Numbers):
 
     Attributes:
         kind: ``matrix``: the cell's own; ``branches``: the first branch that applies has a preset.
-        few: Branch ``few``: fewer training images than this.
+        few: Branch ``few``: fewer training images than this: where a data set becomes large, or 0.
         lead: Branch ``shallow``: a probe on shallow features is better than one on the last by more than so many of its
             standard errors; None: never.
         branches: The branches' presets; ``unlike`` is for different images and a network without BatchNorm, ``rest``
@@ -118,6 +118,11 @@ class PresetRule(_Numbers):
     most_images: int = 0
     most_per_class: float = 0
     validation: dict[str, float] = {}
+
+    @property
+    def held_out(self) -> float | None:
+        """How much worse than the best preset the advice was on sets that the rule had not seen, in top-1 accuracy."""
+        return self.validation.get(f"{self.kind}: regret")
 
 
 class Regulariser(_Numbers):

@@ -10,7 +10,7 @@ from toolkit.advise.choose import Choice, own_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.place import Place
-from toolkit.advise.thresholds import Branch, Regulariser, SizeRule
+from toolkit.advise.thresholds import Branch, Regulariser, Thresholds
 from toolkit.task import TaskName
 from toolkit.transfer import get_preset
 
@@ -82,10 +82,18 @@ def tuning_words(advice: Advice) -> str:
 
 
 def why_sentences(
-    measured: Measurement, evidence: Sequence[Evidence], place: Place, choices: Sequence[Choice], rule: SizeRule
+    measured: Measurement,
+    evidence: Sequence[Evidence],
+    place: Place,
+    choices: Sequence[Choice],
+    thresholds: Thresholds,
 ) -> tuple[str, str, str]:
     """Three sentences: why this size (by which rule), why so similar, why this preset."""
-    return (_size(measured, place, rule), _similarity(measured, evidence, place), _preset(place, choices))
+    return (
+        _size(measured, place, thresholds),
+        _similarity(measured, evidence, place),
+        _preset(place, choices, thresholds.rule.held_out),
+    )
 
 
 def unlike_the_matrix(place: Place, title: str) -> bool:
@@ -107,8 +115,8 @@ def regulariser_sentence(found: Regulariser) -> str:
     )
 
 
-def _size(measured: Measurement, place: Place, rule: SizeRule) -> str:
-    size = measured.size
+def _size(measured: Measurement, place: Place, thresholds: Thresholds) -> str:
+    size, rule = measured.size, thresholds.size
     what = f"There {'is' if size.images == 1 else 'are'} {_counted(size.images, 'training image', 'training images')}"
     if size.classes:
         what += f" for {_counted(size.classes, *_THINGS[measured.task])}"
@@ -143,30 +151,30 @@ def _similarity(measured: Measurement, evidence: Sequence[Evidence], place: Plac
     )
 
 
-def _preset(place: Place, choices: Sequence[Choice]) -> str:
+def _preset(place: Place, choices: Sequence[Choice], held_out: float | None) -> str:
     """Why this preset: as the matrix has it, or what speaks for another one."""
     first, second = choices[:2]
     if first.branch is None:
         return f"The advice is the matrix's own preset, {first.title}; next comes {second.title}."
     title = own_preset(place.cell)
-    own = next((choice for choice in choices[1:] if choice.title == title), None)
     what = f"the advice is {first.title}"
     if unlike_the_matrix(place, first.title):
         what += f" ({idea_of(first.title)}), unlike the matrix's own preset ({title})"
     elif first.title != title:
         what += f" ({idea_of(first.title)}), the other variant of the matrix's own preset"
-    return f"{_WHERE[first.branch]}, {what}, because {_found(first, own, second, choices)}."
+    return f"{_WHERE[first.branch]}, {what}, because {_found(first, choices, held_out)}."
 
 
-def _found(first: Choice, own: Choice | None, second: Choice, choices: Sequence[Choice]) -> str:
-    """What the calibration says for a preset; a rule may leave out presets that lost even less."""
+def _found(first: Choice, choices: Sequence[Choice], held_out: float | None) -> str:
+    """What the calibration says for a preset, and how far such advice held for sets that it had not seen.
+
+    What presets lost in the very situations that the rule was made from is too good to be expected of others.
+    """
     kind = f"the calibration's {_counted(first.situations, 'situation', 'situations')} of this kind"
     if first.loss is None:
         return f"the rule took it from {kind}"
     least = all(first.loss <= one.loss for one in choices if one.loss is not None)
-    others = [f"{one.title} {100 * one.loss:.1f}" for one in (own, second) if one and one.loss is not None]
-    beside = f" ({', '.join(dict.fromkeys(others))})" if others else ""
-    return (
-        f"in {kind} it lost {'least' if least else 'little'}: "
-        f"{100 * first.loss:.1f} points to the best preset on average{beside}"
-    )
+    found = f"in {kind} it was {'closest' if least else 'close'} to the best preset"
+    if held_out is None:
+        return found
+    return f"{found}; on data sets that it had not seen, such advice was {100 * held_out:.1f} points behind on average"

@@ -12,7 +12,7 @@ import numpy as np
 from paddle.callbacks import Callback
 
 from toolkit.errors import ConfigError
-from toolkit.task import TASKS
+from toolkit.task import TASKS, monitor_name
 
 __all__ = ["MonitorCallback", "as_float"]
 
@@ -31,7 +31,8 @@ class MonitorCallback(Callback, ABC):
     of training are not looked at. Used again, a callback starts anew, unless a state was restored just before.
 
     Args:
-        monitor: ``val/loss``, ``train/top1``, ...; a plain name means ``val/``.
+        monitor: ``val/loss``, ``train/top1``, ...; a plain name means ``val/``, and spellings of other frameworks
+            (``val_loss``, ``val_acc``) are known.
         mode: ``min``, ``max``, or ``auto`` (less is better for losses).
         min_delta: Smaller changes do not count as better, >= 0.
 
@@ -60,7 +61,7 @@ class MonitorCallback(Callback, ABC):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise ConfigError(f"{type(self).__name__}: unknown mode {mode!r}; expected auto, min or max")
-        self.monitor = monitor if "/" in monitor else f"val/{monitor}"
+        self.monitor = monitor_name(monitor)
         self.mode = mode if mode != "auto" else _BETTER.get(self.monitor.rpartition("/")[2].removeprefix("avg_"), "max")
         self.min_delta = abs(min_delta)
         self.epoch = 0

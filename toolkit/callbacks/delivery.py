@@ -75,6 +75,7 @@ class Delivery:
         self._changed = threading.Condition()
         self._closed = False
         self._failures = 0
+        self._dead = False
         self._reported = False
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="remote monitor", daemon=True)
@@ -107,6 +108,15 @@ class Delivery:
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def finish(self, seconds: float) -> None:
+        """Wait like ``flush``, but not for a server that did not answer the newest attempt: it costs nothing.
+
+        Args:
+            seconds: Longest wait.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting or self._dead, seconds)
 
     def close(self) -> int:
         """End the thread as soon as its request ends, which nobody waits for.
@@ -173,6 +183,7 @@ class Delivery:
             self._waiting.remove(message)
             self.dropped += bool(problem)
         self._failures = self._failures + 1 if problem else 0
+        self._dead = bool(problem) and not answered
         if problem and not self._reported and not self._closed:
             warn(f"remote monitor: {self._destination.host} {problem}; training goes on without it")
         elif self._reported and not problem and not self._closed:

@@ -35,7 +35,8 @@ class RemoteMonitor(Callback):
     far}``. Numbers that are not finite are null.
 
     Everything is sent by a thread in the background, from the main process only: a server that is dead, slow or silent
-    never slows or stops a training (see ``Delivery``). The last message alone is waited for, ``flush_seconds`` at most.
+    never slows or stops a training (see ``Delivery``). The last message alone is waited for, ``flush_seconds`` at
+    most, and only while the server answers.
 
     Args:
         url: Where to post, http or https.
@@ -169,7 +170,7 @@ class RemoteMonitor(Callback):
     def _end_delivery(self) -> None:
         if self._delivery is None:
             return
-        self._delivery.flush(self.flush_seconds)
+        self._delivery.finish(self.flush_seconds)
         lost, self._delivery = self._delivery.close(), None
         if lost:
             warn(f"remote monitor: {lost} message(s) never reached {self._destination.host}")

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from toolkit.config.file_pattern import check_place, fields_of, model_pattern
 from toolkit.config.section import Fraction, Section, spelled_as
 from toolkit.config.watching import RemoteMonitorConfig, WeightAveragingConfig
+from toolkit.task import monitor_name
 
 __all__ = [
     "CallbacksConfig",
@@ -30,8 +31,8 @@ def _switch(value: Any) -> Any:
 
 
 def _of_validation(value: Any) -> Any:
-    """A metric's plain name means that of the validation images."""
-    return f"val/{value}" if isinstance(value, str) and "/" not in value else value
+    """A metric's plain name means that of the validation images; ``val_acc`` and the like are known."""
+    return monitor_name(value) if isinstance(value, str) else value
 
 
 def _several(value: Any) -> Any:

@@ -42,6 +42,13 @@ def _class_weights(value: Any) -> Any:
 
 
 ClassWeights = Annotated[Literal["balanced", "effective"] | dict[str, float] | None, BeforeValidator(_class_weights)]
+
+
+def _lower(value: Any) -> Any:
+    """``SGD`` and ``AdamW``, as their papers and Paddle's classes spell them, are known."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -52,7 +59,7 @@ class TrainConfig(ScheduleConfig):
     """Number of epochs; by default the preset's."""
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
     """Learning rate of the head; by default the preset's for this optimizer; `auto`: a short search before training."""
-    optimizer: Literal["sgd", "momentum", "adam", "adamw"] | None = None
+    optimizer: Annotated[Literal["sgd", "momentum", "adam", "adamw"] | None, BeforeValidator(_lower)] = None
     """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
     solver: Literal["auto", "sgd", "exact"] = "auto"
     """`exact`: phases with all stages frozen compute the best linear head in place of training it; `sgd`: they train

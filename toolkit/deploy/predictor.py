@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import paddle
 
+from toolkit.console import command
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest
 from toolkit.engine import RunFolder, RunResult
@@ -95,8 +95,8 @@ def _exported(given: str | Path | RunFolder | RunResult) -> Path:
         return path
     if (run.inference / MANIFEST_NAME).is_file():
         return run.inference
-    command = f"export it: python tools/export.py -c {shlex.quote(str(run.config))}"
+    export = f"export it: {command('export', run.path)}"
     raise DeployError(
         f"{path} is a run that has no exported model yet",
-        hint=command if run.best.is_file() else f"finish its training: {run.resume_command}",
+        hint=export if run.best.is_file() else f"finish its training: {run.resume_command}",
     )

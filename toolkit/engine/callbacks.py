@@ -97,7 +97,7 @@ def _terminate_on_nan(setting: Setting) -> Iterable[Callback]:
 def _reporter(setting: Setting) -> Iterable[Callback]:
     job = setting.job
     left = TimeLeft(job.plan.phases, len(job.stages))
-    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task, left)
+    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task, left, len(job.data.classes))
 
 
 def _visualdl(setting: Setting) -> Iterable[Callback]:

@@ -26,6 +26,7 @@ _EDGE = 0.05
 """Share of the steps at each end where no slope is taken: there is too little to smooth."""
 _NEAR = 0.05
 """The loss is at its least when so little of its whole fall is left: what has learned everything falls on for ever."""
+_TENTH = "a tenth of the rate from which on the loss is near its least"
 _FELL = 0.02
 """A curve that falls by less than this share is flat: its steepest point is noise."""
 
@@ -41,8 +42,10 @@ class RangeCurve:
         smooth: The same, smoothed.
         diverged: The test ended because the loss diverged.
         steepest: Rate where the smoothed loss falls fastest; None where it does not fall.
-        min_tenth: A tenth of the rate where the smoothed loss has come near its least value.
-        suggestion: The larger of the two.
+        least: Rate where the smoothed loss is least.
+        near_least: Rate from which on it is near that: what has learned everything falls on a little for ever.
+        min_tenth: A tenth of ``near_least``.
+        suggestion: The larger of ``steepest`` and ``min_tenth``.
         reason: Why, in words.
     """
 
@@ -52,6 +55,8 @@ class RangeCurve:
     smooth: tuple[float, ...]
     diverged: bool
     steepest: float | None
+    least: float
+    near_least: float
     min_tenth: float
     suggestion: float
     reason: str
@@ -112,21 +117,31 @@ def read_curve(part: str, rates: Sequence[float], losses: Sequence[float], *, st
     edge = max(1, round(_EDGE * count))
     lowest = edge + int(smooth[edge:].argmin()) if count > edge else int(smooth.argmin())
     fall = smooth[: lowest + 1].max() - smooth[lowest]
-    least = int(np.flatnonzero(smooth[: lowest + 1] <= smooth[lowest] + _NEAR * fall)[0])
-    tenth, steepest = rates[least] / 10, None
+    near = int(np.flatnonzero(smooth[: lowest + 1] <= smooth[lowest] + _NEAR * fall)[0])
+    tenth, steepest = rates[near] / 10, None
     if fall > _FELL * abs(smooth[: lowest + 1].max()) and lowest > edge + 1:
         slopes = np.gradient(smooth, logs)[edge : lowest + 1]
         steepest = rates[edge + int(slopes.argmin())]
     suggestion, reason = _choose(steepest, tenth)
     return RangeCurve(
-        part, rates, losses, tuple(map(float, smooth)), stopped, steepest, tenth, float(f"{suggestion:.2g}"), reason
+        part,
+        rates,
+        losses,
+        tuple(map(float, smooth)),
+        stopped,
+        steepest,
+        least=rates[lowest],
+        near_least=rates[near],
+        min_tenth=tenth,
+        suggestion=float(f"{suggestion:.2g}"),
+        reason=reason,
     )
 
 
 def _choose(steepest: float | None, tenth: float) -> tuple[float, str]:
     """The larger of the two usual suggestions: at both the loss still falls, and the smaller needs more epochs."""
     if steepest is None:
-        return tenth, "a tenth of the rate with the least loss; the loss falls nowhere by much"
+        return tenth, f"{_TENTH}; the loss falls nowhere by much"
     if steepest >= tenth:
-        return steepest, "where the loss falls fastest, which is above a tenth of the rate with the least loss"
-    return tenth, "a tenth of the rate with the least loss, which is above where it falls fastest"
+        return steepest, f"where the loss falls fastest, which is above {_TENTH}"
+    return tenth, f"{_TENTH}, which is above where it falls fastest"

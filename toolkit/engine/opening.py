@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,9 +122,10 @@ def check_same_data(folder: RunFolder, job: Job) -> None:
         return
     differs = f"the data are not those that {folder.path} began with"
     if was.get("classes", list(job.data.classes)) != list(job.data.classes):
+        weights = shlex.quote(f"model.pretrained={folder.best}")
         raise DataError(
             f"{differs}: {_differing_classes(was['classes'], job.data.classes)}",
-            hint=f"restore them, or begin another run; to start from its weights: -o model.pretrained={folder.best}",
+            hint=f"restore them, or begin another run; to start from its weights: -o {weights}",
         )
     if now := _differing_counts(was.get("images") or {}, job.data.counts()):
         raise DataError(f"{differs}: {now}", hint="restore the images, or begin another run")

@@ -9,11 +9,19 @@ from typing import Any
 from paddle.callbacks import Callback
 from rich.progress import Progress, TaskID
 
-from toolkit.console import info, progress
+from toolkit.console import console, info, progress
 from toolkit.engine.time_left import TimeLeft
 from toolkit.task import Metric, Task
 
 __all__ = ["Reporter"]
+
+
+_TOP5 = 5
+_TAIL = {"lr": "        lr", "images/s": "   images/s", "time": "   time", "left": "  left"}
+_LEFT = 14
+"""Columns that the time left may take."""
+_DROPPED = ("images/s", "lr", "left", "top-5", "micro-F1", "MSE", "macro-F1", "time")
+"""Columns that a narrow terminal goes without, in this order."""
 
 
 class Reporter(Callback):
@@ -24,12 +32,17 @@ class Reporter(Callback):
         samples: Training images an epoch.
         task: Whose metrics are shown.
         left: Estimates the time that the run still takes.
+        classes: Number of classes; top-5 says nothing of five or fewer.
     """
 
-    def __init__(self, epochs: int, samples: int, task: Task, left: TimeLeft) -> None:
+    def __init__(self, epochs: int, samples: int, task: Task, left: TimeLeft, classes: int = 1000) -> None:
         super().__init__()
         self._training = [task.metric("loss"), *(task.metric(name) for name in task.training)]
-        self._validation = [task.metric("loss"), *(metric for metric in task.metrics if metric.name != "loss")]
+        shown = [metric for metric in task.metrics if metric.name != "loss"]
+        self._validation = [
+            task.metric("loss"),
+            *(metric for metric in shown if metric.name != "top5" or classes > _TOP5),
+        ]
         self._epochs = epochs
         self._samples = samples
         self._left = left
@@ -83,16 +96,33 @@ class Reporter(Callback):
             info(self._header())
             self._said_header = True
         speed = self._samples / max(1e-9, self._trained - self._began)
+        shown = self._fitting()
+        tail = {"lr": f"{train['lr']:10.2g}", "images/s": f"{speed:11.0f}", "time": f"{now - self._began:6.1f}s"}
         info(
             f"{self._epoch + 1:3d}/{self._epochs:<3d} {_numbers(self._training, train)}  |"
-            f"{_numbers(self._validation, logs)}{train['lr']:10.2g} {speed:10.0f} {now - self._began:5.1f}s"
-            f"  {self._left.words()}".rstrip()
+            f"{_numbers([metric for metric in self._validation if metric.title in shown], logs)}"
+            f"{''.join(words for name, words in tail.items() if name in shown)}"
+            f"{f'  {self._left.words()}' if 'left' in shown else ''}".rstrip()
         )
 
     def _header(self) -> str:
         train = " ".join(f"{_title(metric, 'train'):>{_width(metric)}}" for metric in self._training)
-        val = " ".join(f"{_title(metric, 'val'):>{_width(metric)}}" for metric in self._validation)
-        return f" epoch  {train}  |{val}        lr   images/s   time  left"
+        shown = self._fitting()
+        val = " ".join(f"{_title(each, 'val'):>{_width(each)}}" for each in self._validation if each.title in shown)
+        tail = "".join(words for name, words in _TAIL.items() if name in shown)
+        return f" epoch  {train}  |{val}{tail}"
+
+    def _fitting(self) -> set[str]:
+        """Columns beside epoch and training: all, or on a narrow terminal those that fit, so that no line wraps."""
+        widths = {metric.title: _width(metric) + 1 for metric in self._validation}
+        widths.update((name, len(words)) for name, words in _TAIL.items())
+        widths["left"] = _LEFT
+        room = console.width - 11 - sum(_width(metric) + 1 for metric in self._training)
+        for name in _DROPPED:
+            if not console.is_terminal or sum(widths.values()) <= room:
+                break
+            widths.pop(name, None)
+        return set(widths)
 
     def close(self) -> None:
         """Take the bar away; also after an error."""

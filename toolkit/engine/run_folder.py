@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, ScheduleConfig, dump_config, load_config
-from toolkit.console import info
+from toolkit.console import command, info
 from toolkit.errors import ConfigError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
 from toolkit.locking import FileLock, try_lock
@@ -80,7 +79,15 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """What to type to go on with the run."""
-        return f"python tools/train.py --resume {shlex.quote(str(self.path))}"
+        return command("train", "--resume", self.path)
+
+    @property
+    def use_commands(self) -> str:
+        """What can be done with the best epoch of a run that was stopped, in lines of its own; empty without one."""
+        if not self.best.is_file():
+            return ""
+        lines = [command(tool, self.path) for tool in ("report", "export")]
+        return "".join(f"\n  its best epoch as it is: {line}" for line in lines)
 
     @classmethod
     def create(cls, config: Config) -> RunFolder:

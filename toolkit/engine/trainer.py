@@ -167,7 +167,7 @@ class Trainer:
             self._keep(write=True)
             raise Interrupted(
                 f"{stop.signal_name}: stopped; {self.folder.last} was written {self.state.position(self.job.plan)}",
-                hint=f"go on with: {self.folder.resume_command}",
+                hint=f"go on with: {self.folder.resume_command}{self.folder.use_commands}",
             ) from None
         except Exception:
             self._keep_after_error()

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Calibration", "measure_calibration"]
+__all__ = ["Calibration", "calibration_words", "measure_calibration"]
+
+_SMALL = 0.02
+"""Distances of confidence and accuracy that do not matter."""
+_CHANCE = 1.3
+"""An error of so many times what chance makes is not surely more than that."""
 
 
 @dataclass(frozen=True)
@@ -47,3 +52,37 @@ def measure_calibration(confidence: NDArray[np.floating], right: NDArray[np.bool
     so = np.bincount(place, right, minlength=bins) / full
     error = float((counts * np.abs(so - said)).sum() / len(place))
     return Calibration(counts, said, so, error, float(np.mean(confidence) - np.mean(right)))
+
+
+def calibration_words(found: Calibration, said: str = "confidence", so: str = "accuracy") -> str:
+    """One sentence that agrees with both numbers: the mean distance in bins, and the distance of the means.
+
+    Args:
+        found: What was measured.
+        said: How the confidence is called.
+        so: How the accuracy is called.
+    """
+    error, bias = found.error, found.bias
+    side = "above" if bias > 0 else "below"
+    each = found.counts * found.confidence * (1 - found.confidence)  # variances of the sums of right predictions
+    total = found.counts.sum()
+    chance = float(np.sqrt(2 / np.pi * each).sum() / total)
+    surely = abs(bias) > max(_SMALL, 2 * float(np.sqrt(each.sum())) / total)
+    if error <= _SMALL:
+        return f"The {said} is right: {_points(error)} from the {so}, on average over the bins."
+    if error <= _CHANCE * chance and not surely:
+        return (
+            f"Whether the {said} is right cannot be told from so few images: {said} and {so} differ by "
+            f"{_points(error)} on average over the bins, and chance alone makes about {_points(chance)} of a "
+            f"{said} that is right."
+        )
+    if abs(bias) > _SMALL and abs(bias) >= error / 2:
+        return f"The {said} is too {'high' if bias > 0 else 'low'}: {_points(bias)} {side} the {so} on average."
+    return (
+        f"The {said} is too high in some bins and too low in others, by {_points(error)} on average; these nearly "
+        f"cancel out: over all, the {said} is {_points(bias)} {side} the {so}."
+    )
+
+
+def _points(share: float) -> str:
+    return f"{100 * abs(share):.1f} points"

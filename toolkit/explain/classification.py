@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from toolkit.engine import Job
 from toolkit.engine.metrics import softmax
-from toolkit.explain.calibration import measure_calibration
+from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.result_figures import reliability_diagram
 from toolkit.explain.statistics import (
     ClassScore,
@@ -55,6 +55,7 @@ def classification_facts(job: Job, logits: NDArray[np.floating], labels: NDArray
         "scores": sorted(scores, key=_worst_first) if many else scores,
         "mistakes": _mistakes(job, predicted, confidence, worst_mistakes(confidence, right, _MISTAKES)),
         "calibration": calibration,
+        "calibration_words": calibration_words(calibration),
         "reliability": reliability_diagram(calibration),
         "counts": counts,
         "count_summary": count_summary(counts),

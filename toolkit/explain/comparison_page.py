@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from toolkit.bakeoff import BakeOff, Comparison
+from toolkit.console import command
 from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
-from toolkit.explain.comparison_words import PARTS, comparison_statements, score_words
+from toolkit.explain.comparison_words import PARTS, comparison_statements, lead_words, score_words
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages import new_environment, write_page
 
@@ -41,6 +41,7 @@ def write_comparison(found: BakeOff) -> Path:
         "images": found.images,
         "seeds": found.seeds,
         "winner": found.winner,
+        "alone": lead_words(found.rows),
         "score": score_words(found.winner),
         "runs": sum(len(row.trials) for row in found.rows),
         "seconds": parts_of_time(sum(sum(row.seconds) for row in found.rows)),
@@ -112,23 +113,22 @@ def _made(found: BakeOff) -> list[tuple[str, str]]:
 
 
 def _commands(found: BakeOff) -> list[tuple[str, str]]:
-    folder, best = shlex.quote(str(found.folder)), shlex.quote(str(found.best.folder))
     rows = [
-        ("predict with the best run", f"python tools/predict.py --model {folder}/inference IMAGE"),
+        ("predict with the best run", command("predict", "--model", found.folder / "inference", "IMAGE")),
         (
             "train it again, with a report of its own",
-            f"python tools/train.py -c {best}/config.yaml -o export.report=true",
+            command("train", "-c", found.best.folder / "config.yaml", "-o", "export.report=true"),
         ),
         ("go on, with more seeds or time", _go_on(found)),
     ]
     if (found.folder / "vdl").is_dir():
-        rows.append(("all curves and hyper-parameters", f"python tools/dashboard.py {folder}/vdl"))
+        rows.append(("all curves and hyper-parameters", command("dashboard", found.folder / "vdl")))
     return rows
 
 
 def _go_on(found: BakeOff) -> str:
     """The same bake-off with two seeds more, and twice the time where it had a budget."""
-    words = ["python", "tools/compare.py", "-c", f"{found.folder}/config.yaml", "--seeds", str(found.seeds + 2)]
+    words = ["-c", f"{found.folder}/config.yaml", "--seeds", str(found.seeds + 2)]
     if found.presets is not None:
         words += ["--presets", ",".join(found.presets)]
     if found.networks:
@@ -136,4 +136,4 @@ def _go_on(found: BakeOff) -> str:
     if found.budget:
         seconds = math.ceil(2 * found.budget)
         words += ["--budget", f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"]
-    return shlex.join(words if found.halving else [*words, "--to-the-end"])
+    return command("compare", *words, *([] if found.halving else ["--to-the-end"]))

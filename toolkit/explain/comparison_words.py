@@ -11,7 +11,7 @@ from toolkit.explain.tables import parts_of_time
 from toolkit.pages.words import fixed, metric_words, number, percent
 from toolkit.task import Metric
 
-__all__ = ["PARTS", "comparison_statements", "gap_words", "lead_statements", "score_words"]
+__all__ = ["PARTS", "comparison_statements", "gap_words", "lead_statements", "lead_words", "score_words"]
 
 PARTS = {"val": "validation", "test": "test"}
 _FEW_SEEDS = 3
@@ -32,7 +32,7 @@ def lead_statements(rows: Sequence[Comparison], part: str, images: int) -> list[
         part: ``test`` or ``val``: what the scores are measured on.
         images: Number of its images.
     """
-    return [_best(winner(rows), part, images), *_differences(rows, images)]
+    return [_best(rows, part, images), *_differences(rows, images)]
 
 
 def score_words(row: Comparison) -> str:
@@ -51,13 +51,25 @@ def gap_words(metric: Metric, gap: float) -> str:
     return (number if metric_words(metric.name, 0.5) == number(0.5) else fixed)(gap)
 
 
-def _best(row: Comparison, part: str, images: int) -> str:
+def lead_words(rows: Sequence[Comparison]) -> tuple[str, str] | None:
+    """What the winner alone did, and what follows; None where others came as far, and it is simply the best."""
+    best = winner(rows)
+    seeds, others = len(best.scores) - len(best.halted), [len(row.scores) for row in rows if row is not best]
+    if not others:
+        return "finished", "there is nothing to compare it with"
+    if max(others) < seeds:
+        return f"finished {seeds} seeds", f"the others finished {max(others)} at most, and one of them may be better"
+    return None
+
+
+def _best(rows: Sequence[Comparison], part: str, images: int) -> str:
+    row, alone = winner(rows), lead_words(rows)
     seeds = len(row.scores)
     where = f"{images:,} {PARTS[part]} image{'s' if images != 1 else ''}"
-    return (
-        f"Best: {row.title}, {row.metric.title} {score_words(row)} "
-        f"({seeds} seed{'s' if seeds != 1 else ''}, {where} each)."
-    )
+    begins = f"Only {row.title} {alone[0]}" if alone else f"Best: {row.title}"
+    ends = f": {alone[1]}" if alone else ""
+    count = f"{seeds} seed{'s' if seeds != 1 else ''}"
+    return f"{begins}, {row.metric.title} {score_words(row)} ({count}, {where} each){ends}."
 
 
 def _differences(rows: Sequence[Comparison], images: int) -> list[str]:

@@ -47,7 +47,8 @@ def _panel(axes: Axes, curve: RangeCurve, optimizer: str) -> None:
     axes.set_ylim(bottom - 0.05 * (top - bottom), top)
     for rate, name, style in (
         (curve.steepest, "falls fastest", (0, (4, 3))),
-        (curve.min_tenth, "least / 10", (0, (1, 2))),
+        (curve.least, "least loss", (0, (1, 4))),
+        (curve.min_tenth, "near least / 10", (0, (1, 2))),
     ):
         if rate is not None and curve.rates[0] <= rate:
             axes.axvline(rate, color=GRAY, linewidth=1, linestyle=style, label=f"{name}: {rate:.2g}")

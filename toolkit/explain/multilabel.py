@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.engine import Job
 from toolkit.engine.metrics import sigmoid
-from toolkit.explain.calibration import measure_calibration
+from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.label_scores import LabelScore, label_scores, map_interval, worst_labels
 from toolkit.explain.result_figures import CURVE_COLORS, ReliabilityWords, precision_recall, reliability_diagram
 from toolkit.explain.tables import MANY
@@ -58,6 +58,7 @@ def multilabel_facts(job: Job, logits: NDArray[np.floating], labels: NDArray[Any
             job, probabilities, true, worst_labels(probabilities, ~said & true, _MISTAKES, highest=False)
         ),
         "calibration": calibration,
+        "calibration_words": calibration_words(calibration, "probability", "share of labels that are there"),
         "reliability": reliability_diagram(calibration, _WORDS),
         **_data_facts(job),
     }

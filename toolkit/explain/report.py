@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.bakeoff import Comparison
+from toolkit.console import command
 from toolkit.engine import Job, RunFolder
 from toolkit.explain.classification import classification_facts
 from toolkit.explain.comparison_words import lead_statements
@@ -43,8 +43,9 @@ def write_report(
     outputs: NDArray[np.floating],
     labels: NDArray[Any],
     comparison: Sequence[Comparison] | None = None,
+    result: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write ``report.html`` into a finished run's folder.
+    """Write ``report.html`` into a run's folder.
 
     The page holds its pictures and styles itself, has no scripts, and is read on paper and on a phone as well.
 
@@ -55,6 +56,7 @@ def write_report(
             N >= 1: scores before softmax or sigmoid, or values in the targets' units.
         labels: Their labels: class numbers ``[N]``, or 0/1 or values ``[N, C]``.
         comparison: Other presets beside this one, where they were trained.
+        result: What the run has reached; by default what its record says, which a run that was stopped has not.
 
     Returns:
         The path of the report.
@@ -69,7 +71,7 @@ def write_report(
         raise ValueError(f"outputs {outputs.shape} do not belong to {len(images)} images, {len(classes)} each")
     record = folder.read_record()
     facts = {
-        **_run_facts(job, folder, record),
+        **_run_facts(job, folder, record, record.get("result", {}) if result is None else result),
         **_RESULTS[task.name](job, outputs, labels),
         "part": _PARTS[part],
         "images": len(images),
@@ -83,16 +85,16 @@ def write_report(
     return write_page(folder.path / "report.html", page)
 
 
-def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
+def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What was done."""
-    result = record.get("result", {})
     best = result.get("best", {}).get("epoch")
     lines = _read_lines(folder.metrics)
     main = job.objective.task.main
     return {
         "name": job.config.name,
         "finished": record.get("finished"),
-        "seconds": parts_of_time(result.get("seconds", 0.0)),
+        "seconds": parts_of_time(result["seconds"]) if "seconds" in result else "not known",
+        "planned": job.plan.epochs,
         "best_epoch": best,
         "certainty": (result.get("certainty") or {}).get("words"),
         "epochs": len(lines),
@@ -114,13 +116,13 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str,
         "proof": record.get("frozen_proof", []),
         "parts": _PARTS,
         "environment": _environment_rows(job, record),
-        "command": f"python tools/train.py -c {shlex.quote(str(folder.config))}",
+        "command": command("train", "-c", folder.config),
         "many": len(job.data.classes) > MANY,
         "shown": MANY,
     }
 
 
-def _how(job: Job, record: dict[str, Any], parameters: dict[str, int]) -> list[tuple[str, str]]:
+def _how(job: Job, record: dict[str, Any], parameters: Mapping[str, int]) -> list[tuple[str, str]]:
     config, preset = job.config, get_preset(job.plan.preset, job.plan.variant)
     train, head = config.train, config.model.head
     origin = origin_words(record.get("network", {}).get("weights", job.weights))

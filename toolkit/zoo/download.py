@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from toolkit.console import info
+from toolkit.console import info, warn
 from toolkit.errors import WeightsError
 from toolkit.locking import locked
 from toolkit.zoo.transfer_file import BadAnswerError, CutError, transfer
@@ -53,11 +53,14 @@ def fetch(url: str, path: Path, md5: str | None = None, check: Callable[[Path], 
     Raises:
         WeightsError: The file is not there and cannot be downloaded; the hint says which file to put where.
     """
-    cure = f"download {url} in another way and put it at {path}"
+    cure = f"download {url} in another way, and put it at {path} or name it: "
+    cure += "-o model.pretrained=FILE (predict.py, advise.py: --weights FILE)"
+    if md5 and path.is_file() and not _is_there(path, md5):
+        warn(f"weights: {path} is refused: its checksum is not {md5} (md5); it is downloaded again, and then replaced")
     if _is_there(path, md5):
         return path
     if os.environ.get("TOOLKIT_OFFLINE", "") not in ("", "0"):
-        state = "is not what it should be (md5)" if path.is_file() else "is not there"
+        state = f"is refused: its checksum is not {md5} (md5)" if path.is_file() else "is not there"
         raise WeightsError(f"{path} {state}, and TOOLKIT_OFFLINE forbids downloads", hint=cure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from toolkit.errors import WeightsError
 from toolkit.zoo.download import fetch, mirrored, weights_folder
+from toolkit.zoo.foreign import weights_of_run
 from toolkit.zoo.lookup import nearest
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.table import get_spec, list_networks
@@ -65,6 +66,6 @@ def _local(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     what = "is a folder" if path.is_dir() else "does not exist"
-    raise WeightsError(
-        f"weights file {path} {what}", hint="give a .pdparams or .safetensors file, a URL, or true for Paddle's weights"
-    )
+    best = weights_of_run(path)
+    hint = "give a .pdparams or .safetensors file, a URL, or true for Paddle's weights"
+    raise WeightsError(f"weights file {path} {what}", hint=f"give {best}, the run's best weights" if best else hint)

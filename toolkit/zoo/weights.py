@@ -20,6 +20,7 @@ from safetensors import numpy as safetensors
 from toolkit.errors import WeightsError
 from toolkit.files import atomic_file
 from toolkit.pickles import shortened
+from toolkit.zoo.foreign import refuse_exported, refuse_optimizer, refuse_resume_checkpoint
 from toolkit.zoo.unpickle import read_pickle
 
 __all__ = ["read_weights", "write_weights"]
@@ -48,7 +49,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            start = file.read(9)
+            start = file.read(256)
     except OSError as error:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
     if start.startswith(b"PK\x03\x04"):
@@ -58,7 +59,10 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         )
     if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
         return _read_safetensors(path)
-    return _arrays(read_pickle(path), path)
+    refuse_exported(path, start)
+    content = read_pickle(path)
+    refuse_optimizer(path, content)
+    return _arrays(content, path)
 
 
 def write_weights(state: Mapping[str, Any], path: str | Path) -> None:
@@ -102,6 +106,7 @@ def _check_header(path: Path) -> None:
         if size > _LONGEST_HEADER:
             raise ValueError(f"a header of {size:,} bytes; at most {_LONGEST_HEADER:,} are read")
         header = json.loads(file.read(size), object_pairs_hook=_once)
+    refuse_resume_checkpoint(path, header.get("__metadata__") or {})
     kinds = {str(facts["dtype"]) for name, facts in header.items() if name != "__metadata__"}
     foreign = sorted(kinds - _SAFETENSORS_NUMBERS)
     if foreign:

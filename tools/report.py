@@ -1,0 +1,24 @@
+"""Write the report of a run on its best epoch: of a finished run, or of one that was stopped.
+
+Example:
+    python tools/report.py runs/cub200
+    python tools/report.py runs/cub200 -o data.root=/where/the/images/are/now
+"""
+
+import argparse
+from pathlib import Path
+
+from toolkit import cli
+
+
+def main(args: argparse.Namespace) -> cli.Outcome:
+    """Write report.html into the run's folder."""
+    from toolkit import jobs_run
+
+    return jobs_run.report(jobs_run.find_run(args.run, args.config, args.overrides))
+
+
+if __name__ == "__main__":
+    parser = cli.make_parser(__doc__, config=True)
+    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
+    cli.run(parser, main)
