@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from toolkit import interrupts
 from toolkit.console import console
 from toolkit.errors import ToolkitError
 from toolkit.runtime import import_paddle
@@ -48,12 +48,13 @@ class Outcome:
     exit_code: int = 0
 
 
-def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentParser:
+def make_parser(doc: str | None, *, config: bool = False, timeout: float | None = None) -> argparse.ArgumentParser:
     """A parser with the arguments that all tools have.
 
     Args:
         doc: The script's docstring: its description.
         config: Also take ``-c``, ``-o`` and ``--print-config``.
+        timeout: Also take ``--timeout``, with this default, in seconds.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
@@ -68,6 +69,9 @@ def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentPa
             help="replace one value, for instance -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
+    if timeout is not None:
+        words = f"give up when no image could be read for S seconds (default {timeout:g})"
+        parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON value to stdout and nothing else")
     return parser
 
@@ -129,6 +133,8 @@ def run(
         with _stdout_reserved("utf-8" if args.json else sys.stdout.encoding) as stdout:
             outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
             _print(outcome, stdout, as_json=args.json)
+        if interrupts.run_as_tool():
+            interrupts.leave_at_once()
         if outcome.exit_code:
             sys.exit(outcome.exit_code)
     except ToolkitError as error:
@@ -139,7 +145,7 @@ def run(
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         console.print("interrupted", style="red")
-        sys.exit(130)
+        sys.exit(interrupts.CODE)
     except BrokenPipeError:  # the reader has gone, as in `predict.py ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -147,8 +153,9 @@ def run(
 
 def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace, paddle: bool) -> Outcome:
     if paddle:
-        import_paddle()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Paddle's own prints a crash, and cleans nothing up
+        with interrupts.sigterm_waits():
+            import_paddle()
+    interrupts.raise_interrupts()
     return job(args)
 
 
