@@ -7,6 +7,7 @@ Importing this module, and ``--help``, do not load Paddle.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -132,7 +133,9 @@ def run(
             sys.exit(code)
         with _stdout_reserved("utf-8" if args.json else sys.stdout.encoding) as stdout:
             outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
-            _print(outcome, stdout, as_json=args.json)
+            with _clear_when_full(stdout):
+                _print(outcome, stdout, as_json=args.json)
+                stdout.flush()
         if interrupts.run_as_tool():
             interrupts.leave_at_once()
         if outcome.exit_code:
@@ -148,6 +151,12 @@ def run(
         sys.exit(interrupts.CODE)
     except BrokenPipeError:  # the reader has gone, as in `predict.py ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = str(error.filename)
+        console.print(f"error: a name is too long: {name[:60]}... ({len(name)} characters)", style="red", markup=False)
         sys.exit(1)
 
 
@@ -182,10 +191,27 @@ def _stdout_reserved(encoding: str) -> Iterator[TextIO]:
         os.close(real)
 
 
+@contextmanager
+def _clear_when_full(stdout: TextIO) -> Iterator[None]:
+    """Turn a disk that has no room for the result into one clear line.
+
+    Raises:
+        ToolkitError: In place of the ``OSError``.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # what is left in the buffer
+        raise ToolkitError(
+            f"cannot write the result to stdout: {error.strerror}", hint="the work itself is done; free some space"
+        ) from error
+
+
 def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
     if as_json:
         stdout.write(json.dumps(outcome.json, ensure_ascii=False) + "\n")
-        stdout.flush()
         return
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:

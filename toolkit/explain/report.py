@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -87,7 +86,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any]) -> dict[str,
     """What was done."""
     result = record.get("result", {})
     best = result.get("best", {}).get("epoch")
-    lines = _read_lines(folder.metrics)
+    lines = folder.read_metrics()
     main = job.objective.task.main
     return {
         "name": job.config.name,
@@ -181,10 +180,6 @@ def _environment_rows(job: Job, record: dict[str, Any]) -> list[tuple[str, str]]
     ]
     times = [("started", record.get("started")), ("finished", record.get("finished"))]
     return rows + [(name, time) for name, time in times if time]
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def _phase_spans(lines: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
