@@ -18,6 +18,7 @@ LAYERS = {
     "toolkit.stage": 0,
     "toolkit.task": 0,
     "toolkit.runtime": 0,
+    "toolkit.interrupts": 0,
     "toolkit.console": 0,
     "toolkit.files": 0,
     "toolkit.locking": 0,

@@ -6,6 +6,12 @@ what they need when they are first used, so import ``toolkit`` before ``paddle``
 
 from __future__ import annotations
 
+from toolkit import interrupts
+
+if interrupts.run_as_tool():
+    interrupts.leave_at_once()  # before all that takes time
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

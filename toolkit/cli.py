@@ -7,9 +7,9 @@ Importing this module, and ``--help``, do not load Paddle.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from toolkit import interrupts
 from toolkit.console import console
 from toolkit.errors import ToolkitError
 from toolkit.runtime import import_paddle
@@ -49,12 +50,13 @@ class Outcome:
     exit_code: int = 0
 
 
-def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentParser:
+def make_parser(doc: str | None, *, config: bool = False, timeout: float | None = None) -> argparse.ArgumentParser:
     """A parser with the arguments that all tools have.
 
     Args:
         doc: The script's docstring: its description.
         config: Also take ``-c``, ``-o`` and ``--print-config``.
+        timeout: Also take ``--timeout``, with this default, in seconds.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
@@ -69,6 +71,9 @@ def make_parser(doc: str | None, *, config: bool = False) -> argparse.ArgumentPa
             help="replace one value, for instance -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
+    if timeout is not None:
+        words = f"give up when no image could be read for S seconds (default {timeout:g})"
+        parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON value to stdout and nothing else")
     return parser
 
@@ -162,7 +167,11 @@ def run(
             sys.exit(code)
         with _stdout_reserved("utf-8" if args.json else sys.stdout.encoding) as stdout:
             outcome = _print_config(args) if getattr(args, "print_config", False) else _work(job, args, paddle)
-            _print(outcome, stdout, as_json=args.json)
+            with _clear_when_full(stdout):
+                _print(outcome, stdout, as_json=args.json)
+                stdout.flush()
+        if interrupts.run_as_tool():
+            interrupts.leave_at_once()
         if outcome.exit_code:
             sys.exit(outcome.exit_code)
     except ToolkitError as error:
@@ -173,16 +182,23 @@ def run(
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         console.print("interrupted", style="red")
-        sys.exit(130)
+        sys.exit(interrupts.CODE)
     except BrokenPipeError:  # the reader has gone, as in `predict.py ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = str(error.filename)
+        console.print(f"error: a name is too long: {name[:60]}... ({len(name)} characters)", style="red", markup=False)
         sys.exit(1)
 
 
 def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace, paddle: bool) -> Outcome:
     if paddle:
-        import_paddle()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Paddle's own prints a crash, and cleans nothing up
+        with interrupts.sigterm_waits():
+            import_paddle()
+    interrupts.raise_interrupts()
     return job(args)
 
 
@@ -209,10 +225,27 @@ def _stdout_reserved(encoding: str) -> Iterator[TextIO]:
         os.close(real)
 
 
+@contextmanager
+def _clear_when_full(stdout: TextIO) -> Iterator[None]:
+    """Turn a disk that has no room for the result into one clear line.
+
+    Raises:
+        ToolkitError: In place of the ``OSError``.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # what is left in the buffer
+        raise ToolkitError(
+            f"cannot write the result to stdout: {error.strerror}", hint="the work itself is done; free some space"
+        ) from error
+
+
 def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
     if as_json:
         stdout.write(json.dumps(outcome.json, ensure_ascii=False) + "\n")
-        stdout.flush()
         return
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:

@@ -48,7 +48,12 @@ def atomic_file(path: Path, ready: Callable[[], None] | None = None) -> Iterator
 
     Yields:
         The path to write to.
+
+    Raises:
+        ToolkitError: A device or a pipe has this name; it is not replaced.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ToolkitError(f"cannot write {path}: it is no regular file, and is not replaced", hint="give another path")
     temporary = _temporary(path)
     try:
         yield temporary
@@ -120,6 +125,8 @@ def clear_os_errors(what: str, place: str = "output_dir") -> Iterator[None]:
         errno.EACCES: "permission denied; choose a folder that you may write to",
         errno.ENOTDIR: f"a file stands where a folder is needed; choose another {place}",
         errno.EEXIST: f"a file stands where a folder is needed; choose another {place}",
+        errno.EISDIR: f"a folder stands where a file is needed; choose another {place}",
+        errno.ENAMETOOLONG: "the name is too long for the file system; choose a shorter one",
         errno.EROFS: f"the file system is read-only; choose another {place}",
     }
     try:

@@ -16,6 +16,7 @@ from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config
 from toolkit.console import command, console, new_table
+from toolkit.data.pool import TIMEOUT
 from toolkit.deploy import (
     NetworkPredictor,
     Predictor,
@@ -75,6 +76,7 @@ def predict(
     threshold: float | None = None,
     tta: int | None = None,
     as_csv: bool = False,
+    timeout: float = TIMEOUT,
 ) -> Outcome:
     """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``).
 
@@ -82,6 +84,8 @@ def predict(
     """
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
+    if not timeout > 0:
+        raise ConfigError(f"--timeout is {timeout:g}; expected more than 0 seconds")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
     images, model = _meant(images, model, network)
@@ -93,7 +97,8 @@ def predict(
         folder = run_folder(model or "")
         inside = RunFolder(folder).inference
         predictor = Predictor(inside if inside.is_dir() else folder, device=device)
-    predictions = predictor.predict(paths, topk=topk, threshold=threshold, tta=tta, on_bad_image="keep")
+    options: dict[str, Any] = {"topk": topk, "threshold": threshold, "tta": tta, "timeout": timeout}
+    predictions = predictor.predict(paths, **options, on_bad_image="keep")
     errors = [prediction.error for prediction in predictions if prediction.error]
     for message in errors:
         console.print(f"error: {message}", style="red", markup=False)

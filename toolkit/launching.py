@@ -6,14 +6,15 @@ For GPUs, and for several machines, Paddle's own ``python -m paddle.distributed.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -67,14 +68,17 @@ def launch(count: int, command: Sequence[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-ranks-")))
         logs: list[IO[bytes] | None] = [None]
         logs += [stack.enter_context((folder / f"{rank}.log").open("wb+")) for rank in range(1, count)]
-        environments = _environments(count)
-        processes = [
-            subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT if log else None)
-            for environment, log in zip(environments, logs, strict=True)
-        ]
-        code = _wait(processes)
+        processes: list[subprocess.Popen[bytes]] = []
+        with _signals_to(processes):
+            for environment, log in zip(_environments(count), logs, strict=True):
+                errors = subprocess.STDOUT if log else None
+                processes.append(subprocess.Popen(words, env=environment, stdout=log, stderr=errors))
+            code, first = _wait(processes)
         if code not in (0, 130):
-            _tell(processes, logs)
+            if first is not None and processes[first].returncode < 0:
+                _tell_killed(first, processes[first].returncode, logs[first], words)
+            else:
+                _tell(processes, logs)
         return code
 
 
@@ -106,28 +110,37 @@ def _environments(count: int) -> list[dict[str, str]]:
     ]
 
 
-def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> int:
+@contextmanager
+def _signals_to(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Pass SIGTERM on to processes, from the first one's start on, and wait for their end at Ctrl-C, which all get."""
+
     def pass_on(number: int, frame: object) -> None:
         for process in processes:
             process.send_signal(number)
 
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
-    }
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] != signal.SIG_IGN:  # what is ignored, the processes would inherit
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, pass_on)
     try:
-        failed = 0
-        while any(process.poll() is None for process in processes) and not failed:
-            time.sleep(_PAUSE)
-            failed = next((process.returncode for process in processes if process.returncode), 0)
-        if failed:
-            _end(processes)
-        codes = [process.wait() for process in processes]
-        said = [code for code in codes if code > 0]  # a process that was ended by a signal has said nothing itself
-        return said[0] if said else 1 if any(codes) else 0
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int | None]:
+    """The exit code of all, and which process failed first; None where none did."""
+    failed: list[int] = []
+    while any(process.poll() is None for process in processes) and not failed:
+        time.sleep(_PAUSE)
+        failed = [rank for rank, process in enumerate(processes) if process.poll()]
+    first = min(failed, key=lambda rank: processes[rank].returncode, default=None)  # those killed come first
+    if failed:
+        _end(processes)
+    codes = [process.wait() for process in processes]
+    said = [code for code in codes if code > 0]  # a process that was ended by a signal has said nothing itself
+    return (said[0] if said else 1 if any(codes) else 0), first
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -139,6 +152,18 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         until = time.monotonic() + (_PATIENCE if act else _PATIENCE / 4)
         while time.monotonic() < until and any(process.poll() is None for process in processes):
             time.sleep(_PAUSE)
+
+
+def _tell_killed(rank: int, code: int, log: IO[bytes] | None, command: Sequence[str]) -> None:
+    """Say which process was ended by a signal, as all others only follow it, and what goes on with the run."""
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    why = ": perhaps the machine is short of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
+    console.print(f"error: process {rank} was ended by {name}{why}", style="red", markup=False)
+    for line in () if log is None else _last_words(log):
+        console.print(f"  {line}", markup=False)
+    script = ["python", *command[1:]] if command[0] == sys.executable else list(command)
+    resume = [] if any(word.startswith("--resume") for word in script) else ["--resume", "auto"]
+    console.print(f"  go on with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
 
 
 def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:

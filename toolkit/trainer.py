@@ -57,7 +57,7 @@ class Trainer(engine.Trainer):
         """
         device = select_device(config.train.device)
         info(f"device {device}; {cpu_settings()}")
-        check_device(config.train, world_size())
+        check_device(config.train)
         if config.train.processes > 1 and world_size() == 1:
             warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python one process trains")
         config, advice = settle_preset(config, resume)

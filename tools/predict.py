@@ -16,7 +16,7 @@ def main(args: argparse.Namespace) -> cli.Outcome:
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__)
+    parser = cli.make_parser(__doc__, timeout=300)
     parser.add_argument("images", nargs="+", metavar="RUN|IMAGE|FOLDER|GLOB")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="FOLDER", help="an exported model, or a run's folder")

@@ -129,11 +129,11 @@ def test_an_error_comes_in_its_turn_and_ends_the_threads() -> None:
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(DataError, match="item 3"):
         next(results)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images_")]
 
 
 def test_leaving_early_ends_the_threads() -> None:
     results = read_ahead(range(1000), lambda item: item, workers=2, ahead=4)
     next(results)
     results.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images_")]

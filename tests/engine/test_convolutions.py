@@ -134,7 +134,9 @@ def test_a_numba_that_does_not_work_is_told_once(
 
 def test_a_run_may_go_on_with_another_choice(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder.create(make())
-    RunFolder.open(folder.path, make(train={"fast_convolutions": False})).adopt(make(train={"fast_convolutions": False}))
+    RunFolder.open(folder.path, make(train={"fast_convolutions": False})).adopt(
+        make(train={"fast_convolutions": False})
+    )
     assert "train.fast_convolutions: auto, not False" in capsys.readouterr().err
 
 

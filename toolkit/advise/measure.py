@@ -20,9 +20,9 @@ from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
 from toolkit.advise.subject import Subject
 from toolkit.advise.usable import some_rows, why_alike, why_unusable
 from toolkit.config import CacheConfig
-from toolkit.console import info, quietly
+from toolkit.console import info, quietly, warn
 from toolkit.data import BatchLoader, ImageSet
-from toolkit.errors import WeightsError
+from toolkit.errors import ToolkitError, WeightsError
 from toolkit.task import TaskName
 from toolkit.zoo import StagedNetwork, create_network
 
@@ -71,7 +71,10 @@ def measure(
         return kept
     found = _Measuring(subject, network, own, sample, seed, cache or CacheConfig(), device, workers).run(began)
     if keeper:
-        keeper.write(key, found)
+        try:
+            keeper.write(key, found)
+        except ToolkitError as error:
+            warn(f"{error.message}; it is used, but not kept")
     return found
 
 

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
@@ -134,7 +134,8 @@ class Session:
     def _read_sittings(self) -> None:
         """Count earlier sittings: what a kill kept from being noted is at least the epochs of its run."""
         if self._sittings is not None and self._sittings.is_file():
-            self._noted = [float(seconds) for seconds in json.loads(self._sittings.read_text(encoding="utf-8"))]
+            with suppress(RecursionError, TypeError, ValueError):  # damaged: the runs say how long they took
+                self._noted = [float(seconds) for seconds in json.loads(self._sittings.read_text(encoding="utf-8"))]
         self._earlier = max(sum(self._noted), sum(map(time_spent, self._configs())))
 
     def _note_sitting(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from toolkit.bakeoff.candidates import Candidate
 from toolkit.config import Config
 from toolkit.engine import RunFolder
+from toolkit.errors import TrainingError
 from toolkit.task import Metric
 
 __all__ = ["FACTS", "Trial", "begun_run", "finished_trial", "gather_record", "time_spent", "trial_of"]
@@ -85,8 +86,9 @@ class Trial:
 def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Trial | None:
     """The finished run of a config; None when there is none, or when it was killed before all was noted of it."""
     for folder in _runs(config):
-        if (folder.path / FACTS).is_file() and folder.read_record().get("finished"):
-            return trial_of(folder, candidate, config.seed, metric)
+        with folder.passed_over():
+            if (folder.path / FACTS).is_file() and folder.read_record().get("finished"):
+                return trial_of(folder, candidate, config.seed, metric)
     return None
 
 
@@ -97,13 +99,13 @@ def begun_run(config: Config) -> Path | None:
 
 def time_spent(config: Config) -> float:
     """Seconds of training in the runs of a config, finished or not."""
-    return sum(line["seconds"] for folder in _runs(config) for line in _lines(folder))
+    return sum(line["seconds"] for folder in _runs(config) for line in folder.read_metrics())
 
 
 def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric) -> Trial:
     """Read a finished run."""
     record, facts = folder.read_record(), _facts(folder)
-    result, lines = record["result"], _lines(folder)
+    result, lines = record["result"], folder.read_metrics()
     clock = facts.get("clock") or []
     if len(clock) != len(lines):  # not one of ours: the epochs alone, without what was computed before them
         clock = [sum(line["seconds"] for line in lines[: index + 1]) for index in range(len(lines))]
@@ -157,19 +159,17 @@ def _runs(config: Config) -> Iterator[RunFolder]:
         folder = RunFolder(config.output_dir / (config.name if number == 1 else f"{config.name}-{number}"))
         if not folder.path.is_dir():
             return
-        if folder.config.is_file() and not folder.differences(config):
+        same = False
+        with folder.passed_over():
+            same = folder.config.is_file() and not folder.differences(config)
+        if same:
             yield folder
         number += 1
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:
     path = folder.path / FACTS
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
-
-
-def _lines(folder: RunFolder) -> list[dict[str, Any]]:
-    """Whole lines of ``metrics.jsonl``: a full disk or a kill cuts the last one."""
-    if not folder.metrics.is_file():
-        return []
-    lines = folder.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    except (RecursionError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path} is damaged", hint="remove its run's folder: it is trained again") from error

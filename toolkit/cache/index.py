@@ -132,14 +132,18 @@ def read_index(folder: Path) -> Index | None:
         if any((folder / name).exists() for name in _OLD):
             raise DamagedIndexError("of another version of the toolkit (format 1)") from None
         return None
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise DamagedIndexError(f"{INDEX_NAME} is damaged (not JSON)") from error
     if not isinstance(data, dict):
         raise DamagedIndexError(f"{INDEX_NAME} is damaged (not a mapping)")
     if data.get("format") != FORMAT:
         raise DamagedIndexError(f"of another version of the toolkit (format {data.get('format')!r}, not {FORMAT})")
     checksum = data.pop("crc32", None)
-    if checksum != f"{zlib.crc32(canonical(data)):08x}":
+    try:
+        right = checksum == f"{zlib.crc32(canonical(data)):08x}"
+    except RecursionError:
+        right = False
+    if not right:
         raise DamagedIndexError(f"{INDEX_NAME} is damaged (wrong checksum)")
     if key_of(data["facts"]) != folder.name:
         raise DamagedIndexError(f"{INDEX_NAME} belongs to other features")

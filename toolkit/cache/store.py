@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import errno
 import json
 import math
 import shutil
+import tempfile
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ import numpy as np
 from rich.filesize import decimal
 
 from toolkit.cache.entry import Entry
+from toolkit.cache.index import INDEX_NAME
 from toolkit.cache.key import key_of
 from toolkit.cache.shards import Checks
 from toolkit.cache.upkeep import (
@@ -28,10 +33,11 @@ from toolkit.cache.upkeep import (
     verify_entry,
 )
 from toolkit.cache.writer import storing
-from toolkit.console import info
+from toolkit.console import info, warn
 from toolkit.errors import ToolkitError
+from toolkit.runtime import world_size
 
-__all__ = ["FeatureStore", "feature_bytes"]
+__all__ = ["FeatureStore", "feature_bytes", "usable_store"]
 
 _SHARD_BYTES = 64 * 2**20
 _SPARE = 2**20
@@ -59,13 +65,17 @@ class FeatureStore:
         folder: Made when something is written. ``~`` is expanded.
         max_bytes: Size of all entries together; the least recently used make room. None: no limit.
         shard_bytes: Most bytes of a file of a new entry; see ``Entry``.
+        beside: Another folder whose entries are read where they are there; nothing is written to it.
 
     Example:
         >>> store = FeatureStore(Path("~/.cache/paddle-finetune/features"), max_bytes=20 * 10**9)  # doctest: +SKIP
         >>> entry = store.entry(key.facts())  # doctest: +SKIP
     """
 
-    def __init__(self, folder: Path, max_bytes: int | None = None, *, shard_bytes: int = _SHARD_BYTES) -> None:
+    def __init__(
+        self, folder: Path, max_bytes: int | None = None, *, shard_bytes: int = _SHARD_BYTES, beside: Path | None = None
+    ) -> None:
+        self._beside = beside
         self.folder = folder.expanduser()
         self.max_bytes = max_bytes
         self._shard_bytes = shard_bytes
@@ -79,7 +89,10 @@ class FeatureStore:
                 people, and does not count.
         """
         plain = json.loads(json.dumps(dict(facts)))
-        return Entry(self.folder / key_of(plain), plain, self._shard_bytes, self._checks, self.make_room)
+        key, folder = key_of(plain), self.folder
+        if self._beside is not None and (self._beside / key / INDEX_NAME).is_file():
+            folder = self._beside
+        return Entry(folder / key, plain, self._shard_bytes, self._checks, self.make_room)
 
     def list(self) -> Listing:
         """All entries, the least recently used first. Checksums are not read; see ``verify``."""
@@ -169,3 +182,28 @@ class FeatureStore:
             said.append(f"the disk has {decimal(free)} free, and {decimal(evictable)} of older features could go")
             cure = "free some space, set cache.dir to another disk"
         return ToolkitError("; ".join(said), hint=f"{cure}, or use cache.enabled: false")
+
+
+def usable_store(folder: Path, max_bytes: int | None) -> FeatureStore:
+    """The store in a folder; where that cannot be written, a line says so, and new entries live as long as the process.
+
+    Several processes that train together use the folder in any case, as they share it.
+    """
+    own = None if world_size() > 1 else _in_place_of(folder.expanduser())
+    return FeatureStore(folder, max_bytes) if own is None else FeatureStore(own, max_bytes, beside=folder.expanduser())
+
+
+@lru_cache
+def _in_place_of(folder: Path) -> Path | None:
+    """A folder of this process, where the given one cannot be written; a full disk is told by who writes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return None
+        own = Path(tempfile.mkdtemp(prefix="toolkit-cache-"))
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        warn(f"cache.dir {folder} cannot be written ({error.strerror}): new features are kept in {own} until the end")
+        return own

@@ -11,6 +11,7 @@ from paddle.callbacks import Callback
 
 from toolkit.callbacks.base import as_float
 from toolkit.callbacks.numbers import metrics_of
+from toolkit.errors import ConfigError
 from toolkit.files import clear_os_errors
 from toolkit.runtime import is_main_process
 
@@ -64,7 +65,7 @@ class EpochLog(Callback, ABC):
         """Begin a file, or go on with it.
 
         Raises:
-            ConfigError: The file to go on with is another one.
+            ConfigError: The file to go on with is another one, or no regular file.
             ToolkitError: The folder cannot be written.
         """
         if not self._restored:
@@ -73,6 +74,7 @@ class EpochLog(Callback, ABC):
         if is_main_process():
             with clear_os_errors(str(self.path)):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._refuse_devices()
                 if self.epochs and self.path.exists():
                     self.keep_until(self.epochs)
                 else:
@@ -107,6 +109,13 @@ class EpochLog(Callback, ABC):
         if is_main_process():
             with clear_os_errors(str(self.path)):
                 self.append({**line, **val})
+
+    def _refuse_devices(self) -> None:
+        if self.path.exists() and not self.path.is_file():
+            raise ConfigError(
+                f"{type(self).__name__}: {self.path} is no regular file, and is neither moved nor written",
+                hint="give another path",
+            )
 
     def _set_aside(self) -> None:
         if self.path.exists():

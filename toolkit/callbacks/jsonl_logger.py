@@ -32,7 +32,7 @@ class JSONLLogger(EpochLog):
                 break
             try:
                 number = int(json.loads(line)["epoch"])
-            except (ValueError, KeyError, TypeError):
+            except (KeyError, RecursionError, TypeError, ValueError):
                 raise ConfigError(
                     f"JSONLLogger: {self.path} is not its file: line {len(kept) + 1} is no epoch",
                     hint="move it away, or give another path",

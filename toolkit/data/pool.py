@@ -18,9 +18,11 @@ from typing import TypeAlias, TypeVar
 from toolkit.data.naming import listed
 from toolkit.errors import DataError
 
-__all__ = ["ReaderPool", "read_all"]
+__all__ = ["TIMEOUT", "ReaderPool", "read_all", "read_one"]
 
 _T = TypeVar("_T")
+TIMEOUT = 300.0
+"""Seconds without any image done after which to give up, where no config says it."""
 _Task: TypeAlias = "tuple[Future[None], Callable[[], None]]"
 _TICK = 1.0  # s; how often the one who waits looks round
 _PATIENCE = 5.0  # s; how long the end of a pool waits for images in work
@@ -36,10 +38,12 @@ class ReaderPool:
         workers: Number of threads, >= 1.
         timeout: Seconds without any image done after which to give up, > 0. Time in which the whole process stands
             still, suspended, does not count.
+        setting: Where the user sets the timeout.
     """
 
-    def __init__(self, workers: int, timeout: float) -> None:
+    def __init__(self, workers: int, timeout: float, setting: str = "data.timeout") -> None:
         self.workers = workers
+        self._setting = setting
         self._timeout = timeout
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._in_work: dict[int, tuple[int, str]] = {}
@@ -98,7 +102,7 @@ class ReaderPool:
             if still >= self._timeout:
                 raise DataError(
                     f"no image could be read for {self._timeout:g} s; in work: {listed([name for _, name in now])}",
-                    hint="does the disk or network file system answer? data.timeout sets how long to wait",
+                    hint=f"does the disk or network file system answer? {self._setting} sets how long to wait",
                 )
         future.result()
 
@@ -143,6 +147,29 @@ def read_all(
             for future in [pool.submit(partial(_do_part, pool, function, window, part, results)) for part in parts]:
                 pool.finish(future)
             yield from ((path, results[position]) for position, path in enumerate(window))
+
+
+def read_one(function: Callable[[], _T], name: str, timeout: float = TIMEOUT) -> _T:
+    """Read one image in a watched thread.
+
+    Args:
+        function: Reads it.
+        name: What to call it, should it not answer.
+        timeout: As for ``ReaderPool``.
+
+    Raises:
+        DataError: It was not done in ``timeout`` seconds.
+        Exception: What the function raised.
+    """
+    found: list[_T] = []
+
+    def work() -> None:
+        pool.begin(name)
+        found.append(function())
+
+    with ReaderPool(1, timeout) as pool:
+        pool.finish(pool.submit(work))
+    return found[0]
 
 
 def _do_part(

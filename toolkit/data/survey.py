@@ -214,7 +214,7 @@ def _load(path: Path | None) -> _Known:
         with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape") as file:
             rows = json.load(file)
         return {name: (mark, Facts(*facts)) for name, (mark, facts) in rows.items()}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError):  # none yet, or a damaged one
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, RecursionError):  # none yet, or a damaged one
         return {}
 
 

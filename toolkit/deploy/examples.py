@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from toolkit.console import new_table
 from toolkit.data import ImageSet
+from toolkit.data.pool import read_one
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.prediction import Prediction
 from toolkit.task import TaskName
@@ -36,7 +38,10 @@ def show_examples(predictor: ImagePredictor, images: ImageSet, count: int) -> tu
     """
     form = _FORMS[predictor.task]
     rows = [int(row) for row in np.linspace(0, len(images) - 1, min(count, len(images)))]
-    pictures, names = [images.read(row) for row in rows], [images.path(row) for row in rows]
+    pictures, names = (
+        [read_one(partial(images.read, row), images.path(row)) for row in rows],
+        [images.path(row) for row in rows],
+    )
     found = predictor.predict(pictures, topk=2, names=names)
     truths = [form.truth(images.labels[row], predictor.classes) for row in rows]
     table = new_table(_TITLE, "image", *form.columns, numeric=form.numeric)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +17,7 @@ from toolkit.console import progress
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
 from toolkit.data.channels import Pixels
+from toolkit.data.pool import TIMEOUT
 from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.inputs import read_ahead
 from toolkit.deploy.pictures import Picture, as_pixels, list_pictures
@@ -86,6 +88,7 @@ class ImagePredictor(ABC):
         threshold: float | None = None,
         tta: int | None = None,
         on_bad_image: Literal["error", "keep"] = "error",
+        timeout: float = TIMEOUT,
     ) -> list[Prediction]:
         """Predict from pictures; files are read in a few threads ahead of the network.
 
@@ -104,16 +107,20 @@ class ImagePredictor(ABC):
                 long.
             on_bad_image: Files that cannot be read: ``error`` raises at the first one; ``keep`` gives each a
                 prediction that has nothing but its ``path`` and ``error``.
+            timeout: Seconds without any picture read after which to give up, > 0.
 
         Returns:
             One prediction a picture, in order.
 
         Raises:
-            DataError: A picture cannot be read, or is no picture, and is not to be kept; the message names it.
+            DataError: A picture cannot be read, or is no picture, and is not to be kept; or none was read for
+                ``timeout`` seconds. The message names it.
             DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
         """
         tta = self.tta if tta is None else tta
         self._check_arguments(topk, batch_size, threshold, tta)
+        if not timeout > 0:
+            raise DeployError(f"timeout is {timeout}; expected more than 0 seconds")
         views = views_of(self.preprocessing, self.flip, tta)
         pictures = list_pictures(images)
         named = list(zip(names or [_name(i, picture) for i, picture in enumerate(pictures)], pictures, strict=True))
@@ -122,7 +129,8 @@ class ImagePredictor(ABC):
         with progress() as bar:
             task = bar.add_task("predicting", total=len(named))
             prepare = partial(self._prepare, views, on_bad_image == "keep")
-            ready = read_ahead(named, prepare, workers, ahead=2 * max(batch_size, workers))
+            ahead = 2 * max(batch_size, workers)
+            ready = read_ahead(named, prepare, workers, ahead, name=itemgetter(0), timeout=timeout)
             for batch in _batches(ready, batch_size):
                 predictions.extend(self._predict_batch(batch, topk, THRESHOLD if threshold is None else threshold))
                 bar.update(task, completed=len(predictions))

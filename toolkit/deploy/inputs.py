@@ -5,11 +5,13 @@ from __future__ import annotations
 import glob
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from toolkit.data.pool import TIMEOUT, ReaderPool
 from toolkit.data.scan import FileNotes, images_below, links_below, take_images
 from toolkit.errors import DataError
 
@@ -89,26 +91,44 @@ def _matches(pattern: Path) -> list[Path]:
     return [m for m in found if shown or not any(part.startswith(".") for part in m.relative_to(place).parts)]
 
 
-def read_ahead(items: Sequence[_T], work: Callable[[_T], _R], workers: int, ahead: int) -> Iterator[_R]:
-    """Do ``work`` on items in a few threads, some items ahead of the one who takes the results.
+def read_ahead(
+    items: Sequence[_T],
+    work: Callable[[_T], _R],
+    workers: int,
+    ahead: int,
+    name: Callable[[_T], str] = str,
+    timeout: float = TIMEOUT,
+) -> Iterator[_R]:
+    """Do ``work`` on items in a few watched threads, some items ahead of the one who takes the results.
 
     Args:
         items: What to work on.
         work: Called in a worker thread.
         workers: Threads, at least 1.
         ahead: Items that may be under way or waiting, at least 1.
+        name: What to call an item that does not get done.
+        timeout: Seconds without any item done after which to give up, > 0.
 
     Yields:
         Results in the order of ``items``. An exception of ``work`` is raised here, in its item's turn.
+
+    Raises:
+        DataError: No item was done for ``timeout`` seconds.
     """
-    rest = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
-        waiting: deque[Future[_R]] = deque(pool.submit(work, item) for item in islice(rest, ahead))
-        try:
-            while waiting:
-                result = waiting.popleft().result()
-                waiting.extend(pool.submit(work, item) for item in islice(rest, 1))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
+    with ReaderPool(workers, timeout, "--timeout (in Python predict's timeout)") as pool:
+
+        def do(item: _T, result: list[_R]) -> None:
+            pool.begin(name(item))
+            result.append(work(item))
+
+        def begin(item: _T) -> tuple[Future[None], list[_R]]:
+            result: list[_R] = []
+            return pool.submit(partial(do, item, result)), result
+
+        rest = iter(items)
+        waiting = deque(begin(item) for item in islice(rest, ahead))
+        while waiting:
+            future, result = waiting.popleft()
+            pool.finish(future)
+            waiting.extend(begin(item) for item in islice(rest, 1))
+            yield result[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from toolkit.console import info
 from toolkit.data import Preprocessing, read_image
+from toolkit.data.pool import read_one
 from toolkit.deploy.export import export_model
 from toolkit.engine import Job
 from toolkit.engine.model_facts import ModelFacts
@@ -44,7 +46,9 @@ def export_job(job: Job, folder: Path) -> Path:
     """
     images = job.data.evaluation[1]
     rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
-    check = np.stack([job.preprocessing.apply(images.read(int(row))) for row in rows])
+    wait = job.config.data.timeout
+    read = [read_one(partial(images.read, int(row)), images.path(int(row)), wait) for row in rows]
+    check = np.stack([job.preprocessing.apply(pixels) for pixels in read])
     return _export(job.network, model_facts(job), folder, check, job.config.train.tta)
 
 
@@ -67,7 +71,7 @@ def export_run(run: TrainedRun, folder: Path, tta: int | None = None) -> Path:
         KeyboardInterrupt: As for ``export_job``.
     """
     examples = (run.folder.read_record().get("data") or {}).get("examples") or []
-    check = _examples(examples, run.facts.preprocessing)
+    check = _examples(examples, run.facts.preprocessing, run.config.data.timeout)
     return _export(run.network, run.facts, folder, check, run.config.train.tta if tta is None else tta)
 
 
@@ -87,14 +91,20 @@ def _export(network: StagedNetwork, facts: ModelFacts, folder: Path, check: NDAr
         )
 
 
-def _examples(paths: Sequence[Any], preprocessing: Preprocessing) -> NDArray[np.float32]:
+def _readable(path: str, preprocessing: Preprocessing) -> NDArray[np.float32] | None:
+    try:
+        return preprocessing.apply(read_image(path, preprocessing.channels, preprocessing.decoding))
+    except (DataError, ValueError):
+        return None
+
+
+def _examples(paths: Sequence[Any], preprocessing: Preprocessing, timeout: float) -> NDArray[np.float32]:
     """The network's input for those of some image files that can be read, or for images of random pixels."""
     found = []
     for path in paths:
-        try:
-            found.append(preprocessing.apply(read_image(str(path), preprocessing.channels, preprocessing.decoding)))
-        except (DataError, ValueError):
-            continue
+        pixels = read_one(partial(_readable, str(path), preprocessing), str(path), timeout)
+        if pixels is not None:
+            found.append(pixels)
     if found:
         return np.stack(found)
     side, channels = preprocessing.image_size, preprocessing.channels

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import paddle
@@ -22,6 +23,7 @@ from toolkit.stage import StageInfo
 
 __all__ = ["CallbackFan", "as_paddle_logs", "metric_names"]
 
+_PACKAGE = Path(__file__).resolve().parents[1]
 _PADDLES_STATE: dict[type[Callback], tuple[str, ...]] = {
     paddle.callbacks.EarlyStopping: ("wait_epoch", "best_value", "stopped_epoch"),
     paddle.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter", "epoch"),
@@ -239,10 +241,13 @@ class CallbackFan:
 
 
 def _place(error: Exception, kind: type) -> str:
-    """File and line where it failed, in the callback's own file where that took part."""
+    """File and line where it failed: in the user's own code, where that took part."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    frame = ([frame for frame in frames if frame.filename == own] or frames)[-1]
+    if _is_ours(kind):  # a user's function in a callback of ours: where it was entered, or what it called of the user's
+        user = next((frame.filename for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)), None)
+    else:
+        user = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    frame = ([frame for frame in frames if frame.filename == user] or frames)[-1]
     return f"{frame.filename}:{frame.lineno}"
 
 

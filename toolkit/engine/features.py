@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rich.filesize import decimal
 
 from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
+from toolkit.cache.store import usable_store
 from toolkit.config import CacheConfig
 from toolkit.console import info, progress
 from toolkit.data import Batch, BatchLoader, Preprocessing
@@ -72,7 +73,7 @@ class FeatureCache:
         self._config = config
         self._device = device
         self._after_block = after_block
-        self._store = FeatureStore(config.dir, config.max_size)
+        self._store = (FeatureStore if config.enabled is True else usable_store)(config.dir, config.max_size)
         self._known: dict[tuple[Any, ...], Any] = {}
         self._boundaries: tuple[int, ...] = ()
         self._programs = ExitStack()

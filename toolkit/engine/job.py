@@ -286,9 +286,10 @@ def source_run(config: Config, wanted: SourceConfig) -> RunFolder:
         )
     for path in sorted(config.output_dir.expanduser().glob(f"{glob.escape(source.name)}*/config.yaml")):
         folder = RunFolder(path.parent)
-        if folder.read_record().get("finished") and not folder.differences(source):
-            info(f"source task {source.name}: {folder.path} is there")
-            return folder
+        with folder.passed_over():
+            if folder.read_record().get("finished") and not folder.differences(source):
+                info(f"source task {source.name}: {folder.path} is there")
+                return folder
     from toolkit.engine.trainer import Trainer  # the source is a job like any other
 
     info(f"source task {source.name}: not trained yet, training it first ({wanted.config.name})")

@@ -169,6 +169,6 @@ def best_is_intact(folder: RunFolder) -> bool:
         return True  # of a run that an earlier version began
     try:
         known = json.loads(folder.best_digest.read_text(encoding="utf-8"))["sha256"]
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return False
     return _file_digest(folder.best) in known

@@ -80,7 +80,7 @@ def stored_facts(folder: RunFolder) -> ModelFacts:
     for file, read in ((folder.best_digest, _beside_weights), (folder.record, _in_record)):
         try:
             facts = read(folder) if file.is_file() else None
-        except (ValueError, OSError):
+        except (AttributeError, OSError, RecursionError, TypeError, ValueError):
             continue
         if facts is not None:
             return facts

@@ -189,8 +189,9 @@ def unfinished_run(config: Config) -> RunFolder | None:
         if match and (path / "config.yaml").is_file():
             found.append((int(match[1] or 1), RunFolder(path)))
     for _, folder in sorted(found, key=lambda item: item[0], reverse=True):
-        if not folder.read_record().get("finished") and not folder.differences(config):
-            return folder
+        with folder.passed_over():
+            if not folder.read_record().get("finished") and not folder.differences(config):
+                return folder
     return None
 
 

@@ -14,12 +14,11 @@ from toolkit.errors import ConfigError
 __all__ = ["autocast", "check_device", "make_scaler"]
 
 
-def check_device(train: TrainConfig, processes: int) -> None:
+def check_device(train: TrainConfig) -> None:
     """Refuse to train on a device that has not what is asked for; Paddle itself would go on without it.
 
     Args:
         train: What is asked for.
-        processes: Number of processes that train together.
 
     Raises:
         ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without, synchronised BatchNorm on CPUs, or kernels
@@ -36,7 +35,7 @@ def check_device(train: TrainConfig, processes: int) -> None:
             f"train.amp_dtype: bfloat16 needs a GPU of compute capability 8.0 or higher, and {device} has less",
             hint="use train.amp_dtype: float16",
         )
-    if train.sync_batch_norm and processes > 1 and device == "cpu":
+    if train.sync_batch_norm and device == "cpu":
         raise ConfigError(
             "train.sync_batch_norm needs GPUs: Paddle has none for a CPU",
             hint="use train.sync_batch_norm: false; frozen BatchNorm layers do not need it",

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 from typing import Any
 
+import paddle
+
 from toolkit.console import warn
 from toolkit.engine.by_hand import heed_callbacks
 from toolkit.engine.job import Job
 from toolkit.engine.state import TrainingState
-from toolkit.errors import TrainingError
+from toolkit.errors import DivergedError, TrainingError
+from toolkit.runtime import world_size
 from toolkit.transfer import PhasePlan, fingerprint, moved
 from toolkit.zoo import StagedNetwork
 
-__all__ = ["PhaseProof", "frozen_digests", "prove_moved", "prove_unmoved"]
+__all__ = ["PhaseProof", "check_numbers", "frozen_digests", "prove_moved", "prove_unmoved"]
 
 _MOST_NAMED = 3
+
+
+def check_numbers(network: StagedNetwork, epoch: int) -> None:
+    """Look for weights that are no number: behind a ReLU the loss need not show them.
+
+    Args:
+        network: What is trained.
+        epoch: Which one, from 0.
+
+    Raises:
+        DivergedError: There are some; on all processes alike, as all have the same weights.
+    """
+    found = {key: each for key, each in network.named_parameters() if not each.stop_gradient}
+    if world_size() == 1:  # statistics are each process's own
+        found.update({key: each for key, each in network.named_buffers() if key.endswith(("_mean", "_variance"))})
+    for key, value in found.items():
+        if not bool(paddle.isfinite(value).all()):
+            raise DivergedError(
+                f"{key} became NaN or infinite in epoch {epoch + 1}",
+                hint="lower train.lr, set train.clip_norm: 1.0, or add train.warmup_epochs",
+            )
 
 
 class PhaseProof:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, ScheduleConfig, dump_config, load_config
-from toolkit.console import command, info
-from toolkit.errors import ConfigError, TrainingError
+from toolkit.console import command, info, warn
+from toolkit.errors import ConfigError, ToolkitError, TrainingError
 from toolkit.files import clear_os_errors, write_json, write_text
 from toolkit.locking import FileLock, try_lock
 from toolkit.runtime import is_main_process
@@ -176,12 +178,25 @@ class RunFolder:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def keep_metrics_until(self, epoch: int) -> None:
-        """Drop the lines after an epoch (1-based); for a resumed run."""
+        """Drop the lines after an epoch (1-based), and those that cannot be read; for a resumed run."""
         if self.metrics.is_file() and is_main_process():
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # a full disk cuts the last one
+            kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
             with clear_os_errors(str(self.metrics)):
-                write_text(self.metrics, "".join(line for line in whole if json.loads(line)["epoch"] <= epoch))
+                write_text(self.metrics, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; those that a full disk or a crash has cut or filled with zeros are left out.
+
+        A last line without an end is left out without a word: a kill leaves one.
+        """
+        if not self.metrics.is_file():
+            return []
+        *whole, _ = self.metrics.read_bytes().split(b"\n")
+        lines = [_parsed_line(line) for line in whole if line.strip()]
+        found = [line for line in lines if line is not None]
+        if len(found) < len(lines):
+            warn(f"{self.metrics}: {len(lines) - len(found)} line(s) are damaged and left out")
+        return found
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write ``run.json``."""
@@ -191,11 +206,44 @@ class RunFolder:
             write_json(self.record, record)
 
     def read_record(self) -> dict[str, Any]:
-        """Read ``run.json``; empty when the run was not finished."""
+        """Read ``run.json``; empty when there is none yet.
+
+        Raises:
+            TrainingError: It is damaged, or may not be read.
+        """
         if not self.record.is_file():
             return {}
-        record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        try:
+            record = json.loads(self.record.read_text(encoding="utf-8"))
+        except (OSError, RecursionError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no JSON"
+            raise TrainingError(f"{self.record} cannot be read: {why}", hint=self._record_cure) from error
+        if not isinstance(record, dict):
+            raise TrainingError(f"{self.record} cannot be read: it is no record of a run", hint=self._record_cure)
         return record
+
+    @property
+    def _record_cure(self) -> str:
+        best = shlex.quote(str(self.best))
+        return f"restore it from a copy, or begin another run; to start from this one: -o model.pretrained={best}"
+
+    @contextmanager
+    def passed_over(self) -> Iterator[None]:
+        """For one who looks through many runs: a damaged one is said, and does not stop the others."""
+        try:
+            yield
+        except ToolkitError as error:
+            warn(f"{self.path} is passed over: {error.message}")
+
+
+def _parsed_line(line: bytes) -> dict[str, Any] | None:
+    """A line of ``metrics.jsonl``; None where it is no such line."""
+    try:
+        found = json.loads(line)
+    except (RecursionError, ValueError):
+        return None
+    whole = isinstance(found, dict) and isinstance(found.get("epoch"), int)
+    return found if whole else None
 
 
 def _below(key: str, sections: tuple[str, ...]) -> bool:

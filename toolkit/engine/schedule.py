@@ -120,6 +120,11 @@ class LearningRate:
             self.scale *= self.value / self._last
             self._last = self.value
 
+    def settled(self) -> float:
+        """``scale``, with what callbacks did to the rate until now."""
+        self.note_changes()
+        return self.scale
+
     def before_step(self, step: int) -> None:
         """Set the rate of a step.
 

@@ -25,7 +25,7 @@ from toolkit.engine.lr_search import settle_rates
 from toolkit.engine.opening import first_step, open_run, seen_as_before
 from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.precision import check_device
-from toolkit.engine.proof import PhaseProof
+from toolkit.engine.proof import PhaseProof, check_numbers
 from toolkit.engine.record import describe_run, finish_record, make_result, model_facts, recorded_result
 from toolkit.engine.result import RunResult
 from toolkit.engine.schedule import LearningRate, scaled_rate
@@ -71,7 +71,7 @@ class Trainer:
         self.state = TrainingState()
         self._rate: LearningRate | None = None
         self._stepper: Stepper | None = None
-        self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]]] | None = None
+        self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]], float, bool] | None = None
         self._validation: Validation
         self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
 
@@ -100,7 +100,7 @@ class Trainer:
             TrainingError: The loss became NaN, frozen weights moved, or another process trains in the run's folder.
             ToolkitError: The run's folder cannot be written.
         """
-        check_device(self.job.config.train, world_size())
+        check_device(self.job.config.train)
         begin()
         job = self.job = settle_solver(settle_rates(adopt(self.job), resume), resume)
         if job.config.train.sync_batch_norm and world_size() > 1:
@@ -169,7 +169,9 @@ class Trainer:
                 f"{stop.signal_name}: stopped; {self.folder.last} was written {self.state.position(self.job.plan)}",
                 hint=f"go on with: {self.folder.resume_command}{self.folder.use_commands}",
             ) from None
-        except Exception:
+        except Exception as error:
+            if self._settled is not None and self.state.step and not isinstance(error, DivergedError):
+                self._keep()  # the epoch is trained; its evaluation follows at resume
             self._keep_after_error()
             raise
         finally:
@@ -242,7 +244,8 @@ class Trainer:
             self.folder.write_record({**self.folder.read_record(), "solver": state.solved})
         else:
             train = self._train_steps(training)
-        self._settled = self._callbacks.state(), self._callbacks.arrays()
+        check_numbers(self.job.network, state.epoch)
+        self._settled = self._callbacks.state(), self._callbacks.arrays(), rate.settled(), self.model.stop_training
         call("on_epoch_end", state.epoch, as_paddle_logs(train))
         call("on_eval_begin", {"steps": len(validation), "metrics": metric_names(self.job)})
         self._validation = validate(self.job, lambda: told(self._stoppable(validation)), self._callbacks.averaging)
@@ -284,6 +287,7 @@ class Trainer:
             self._callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
             state.step += 1
             if asked or self._keeper.overdue:
+                check_numbers(self.job.network, state.epoch)
                 state.epoch_seconds, began = state.epoch_seconds + time.monotonic() - began, time.monotonic()
                 self._keep(write=not asked)
             if asked:
@@ -298,10 +302,8 @@ class Trainer:
 
     def _stop_if_asked(self, *, between_steps: bool = True) -> None:
         """End where somebody has asked for it; several processes only where they all come by, between two epochs."""
-        if world_size() == 1:
-            asked = self._request.asked
-        else:
-            asked = not between_steps and sums([float(self._request.asked)])[0] > 0
+        alone, wanted = world_size() == 1, self._request.asked
+        asked = wanted if alone else not between_steps and sums([float(wanted)])[0] > 0
         if asked:
             raise StopTraining(self._request.signal_name or "another process")
 
@@ -324,16 +326,16 @@ class Trainer:
     def _keep(self, *, write: bool = False) -> None:
         """Take everything as it stands now; write it too, if that is due."""
         state, rate = self.state, self._rate
-        state.planned, state.stopping = self.job.plan.epochs, bool(self.model.stop_training)
+        settled = self._settled or (None, None, None, self.model.stop_training)
+        state.planned, state.stopping = self.job.plan.epochs, bool(settled[3])
         state.weights, by_hand = self._weights(), self.job.network.by_hand
         state.held, state.evaluating = sorted(by_hand.held), sorted(by_hand.evaluating)
         if rate is not None and self._stepper is not None:
-            rate.note_changes()
-            state.lr_scale = rate.scale
+            state.lr_scale = rate.settled() if settled[2] is None else settled[2]
             state.optimizer = optimizer_state(self.model._optimizer, self.job.network)
             state.scaler = self._stepper.state()
         if state.epoch or state.step:
-            state.callbacks, state.averages = self._settled or (self._callbacks.state(), self._callbacks.arrays())
+            state.callbacks, state.averages = (self._settled or (self._callbacks.state(), self._callbacks.arrays()))[:2]
         self._keeper.keep(state)
         if write:
             self._keeper.write()

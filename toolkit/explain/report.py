@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -88,7 +87,7 @@ def write_report(
 def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
     """What was done."""
     best = result.get("best", {}).get("epoch")
-    lines = _read_lines(folder.metrics)
+    lines = folder.read_metrics()
     main = job.objective.task.main
     return {
         "name": job.config.name,
@@ -183,10 +182,6 @@ def _environment_rows(job: Job, record: dict[str, Any]) -> list[tuple[str, str]]
     ]
     times = [("started", record.get("started")), ("finished", record.get("finished"))]
     return rows + [(name, time) for name, time in times if time]
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def _phase_spans(lines: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:

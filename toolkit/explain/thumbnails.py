@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 
 from toolkit.data import ImageSet, as_rgb
+from toolkit.data.channels import Pixels
+from toolkit.data.pool import read_one
 from toolkit.errors import DataError
 from toolkit.pages.figures import Picture, data_uri
 
@@ -24,10 +26,12 @@ def thumbnail(images: ImageSet, index: int) -> Picture | None:
     """One picture of a set, whole, at most 224 pixels long; None when it can no longer be read.
 
     What is neither gray nor RGB is shown as ``as_rgb`` has it.
+
+    Raises:
+        DataError: The file system does not answer.
     """
-    try:
-        pixels = as_rgb(images.read(index))
-    except DataError:
+    pixels = read_one(lambda: _pixels(images, index), images.path(index))
+    if pixels is None:
         return None
     height, width = pixels.shape[:2]
     scale = _SIDE / max(height, width)
@@ -38,6 +42,13 @@ def thumbnail(images: ImageSet, index: int) -> Picture | None:
     suffix, kind = (".png", "image/png") if tiny else (".jpg", "image/jpeg")
     done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     return Picture(data_uri(kind, data.tobytes()), images.path(index), tiny) if done else None
+
+
+def _pixels(images: ImageSet, index: int) -> Pixels | None:
+    try:
+        return as_rgb(images.read(index))
+    except DataError:
+        return None
 
 
 def shown_image(images: ImageSet, index: int) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""What README and docs promise has a test, and lists in the docs are those of the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.promises import REPO, Promise, promises, read
+from toolkit.engine.run_folder import _CHANGEABLE_ON_RESUME, _FREE_ON_RESUME
+
+PAGES = ["docs/training.md", "docs/training_zh.md"]
+_VARIABLE = re.compile(r"environ(?:\.get|\.setdefault)?[(\[]\s*\"(\w+)\"")
+_NOT_OURS = {"PYTHONPATH", "LANG"}
+
+
+@pytest.mark.parametrize("promise", promises(), ids=lambda promise: promise.text[:40])
+def test_a_promise_is_on_its_page_and_has_its_tests(promise: Promise) -> None:
+    assert promise.problems() == []
+
+
+def test_a_promise_that_nobody_holds_is_found() -> None:
+    wrong = Promise("README.md", "never said", ("tests/none.py", "tests/test_promises.py::test_none")).problems()
+    assert len(wrong) == 3
+    assert Promise("README.md", "# ", ()).problems() == ["no test holds: # "]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_names_what_may_change_at_resume(page: str) -> None:
+    begin = {"docs/training.md": "**What may be different**", "docs/training_zh.md": "**继续时什么可以不同。**"}[page]
+    paragraph = read(page).partition(begin)[2].partition("\n\n")[0]
+    named = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)?)`", paragraph))
+    assert named == {*_FREE_ON_RESUME, *_CHANGEABLE_ON_RESUME}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_names_every_environment_variable(page: str) -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "toolkit").rglob("*.py"))
+    used = set(_VARIABLE.findall(code)) - _NOT_OURS
+    table = re.split(r"## (?:Environment variables|环境变量)\n", read(page))[1]
+    assert {"TOOLKIT_OFFLINE", "TOOLKIT_MIRROR", "PADDLE_FINETUNE_WEIGHTS"} <= used
+    assert used <= set(re.findall(r"`(\w+)", table))
