@@ -248,7 +248,7 @@ def test_offline_says_which_file_to_put_where(server: Server, folder: Path, monk
     assert fetch(server.url, folder / "net.pdparams", md5=MD5)
     assert server.requests == []
     (folder / "net.pdparams").write_bytes(CONTENT[:-1])
-    with pytest.raises(WeightsError, match="net.pdparams is refused: its checksum is not") as caught:
+    with pytest.raises(WeightsError, match=r"net\.pdparams is refused: its checksum is not") as caught:
         fetch(server.url, folder / "net.pdparams", md5=MD5)
     assert "-o model.pretrained=FILE" in str(caught.value.hint)
 
