@@ -423,7 +423,7 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     assert text.count("data:image/svg+xml") == 2
     assert "counting most" not in text
     assert f"entropy {shown(outcome.json['evidence'][1]['detail']['entropy'])}" in text
-    assert "same branch of the rule" in text
+    assert "On data sets that the calibration had not seen" in text
     assert "ImageNet: " not in text  # a preset's own cell, which need not be that of the data
     assert "&lt;b&gt;digits" in text
     assert "<b>digits" not in text
