@@ -33,6 +33,8 @@ __all__ = ["Outcome", "check", "checked_config", "make_parser", "read_config", "
 
 _PAGE = 110
 """Columns of a table that goes to a file or a pipe: as wide as a page."""
+_LONGEST_WORD = 24
+"""Of which no word is folded for that."""
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,15 @@ def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
     out = Console(file=stdout, highlight=False, soft_wrap=not stdout.isatty())
     for item in outcome.text:
         if isinstance(item, Table) and not stdout.isatty():
-            item.width = min(_PAGE, Console(width=10 * _PAGE).measure(item).maximum)
-            for column in item.columns:
-                column.overflow = "fold"  # names stay whole
+            _fit_to_page(item)
         out.print(item, markup=False) if isinstance(item, str) else out.print(item)
+
+
+def _fit_to_page(table: Table) -> None:
+    """Make a table as wide as a page; what is too long, such as a path, is folded, and nothing is cut."""
+    for column in table.columns:
+        words = " ".join(str(cell) for cell in (column.header, *column.cells)).split()
+        column.min_width = min(_LONGEST_WORD, max(map(len, words), default=1))
+        column.overflow = "fold"
+    needed = Console(width=10 * _PAGE).measure(table)
+    table.width = min(max(_PAGE, needed.minimum), needed.maximum)

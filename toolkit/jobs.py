@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.table import Table
 
-from toolkit.bakeoff.statistics import differences
 from toolkit.cli import Outcome, run_folder
 from toolkit.config import Config
 from toolkit.console import command, console, new_table
@@ -57,9 +56,6 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     path, payload = result.folder.path, result.to_json()
     if trainer.job.advice is not None:
         payload["advice"] = dict(trainer.job.advice)
-    if result.comparison:
-        found = differences(result.comparison, len(trainer.job.data.evaluation[1]))
-        payload["differences"] = [difference.to_json() for difference in found]
     table = _result_table(result, trainer.job.objective.task, len(trainer.job.data.classes))
     dashboard = command("dashboard", path)
     return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])

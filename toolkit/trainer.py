@@ -9,6 +9,7 @@ from typing import Any
 from toolkit import engine
 from toolkit.advise import settle_preset
 from toolkit.bakeoff import Comparison, compare_presets, comparison_table
+from toolkit.bakeoff.statistics import differences
 from toolkit.config import Config
 from toolkit.console import command, info, warn
 from toolkit.deploy import Predictor, export_job, show_examples
@@ -119,7 +120,7 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
         rows = compare_presets(config, result)
         part, images = job.data.evaluation
         text += [comparison_table(rows), *_lead(rows, part, len(images))]
-        result = replace(result, comparison=tuple(rows))
+        result = replace(result, comparison=tuple(rows), differences=tuple(differences(rows, len(images))))
     if config.export.enabled:
         folder = export_job(job, result.folder.inference)
         text.append(f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}")

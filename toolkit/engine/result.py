@@ -26,6 +26,7 @@ class RunResult:
         seconds: Wall time of training, over all sittings.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
         comparison: A ``Comparison`` for each preset that was trained beside it (``transfer.compare``).
+        differences: The best of them against each other one, seed by seed.
         inference: Folder of the exported model; None: not exported.
         examples: Predictions of the exported model, each with its truth.
         report: ``report.html``; None: not written.
@@ -40,6 +41,7 @@ class RunResult:
     seconds: float
     parameters: dict[str, int] = field(default_factory=dict)
     comparison: tuple[Any, ...] = ()
+    differences: tuple[Any, ...] = ()
     inference: Path | None = None
     examples: tuple[dict[str, Any], ...] = ()
     report: Path | None = None
@@ -56,5 +58,6 @@ class RunResult:
         result.update(seconds=round(self.seconds, 3), parameters=self.parameters)
         if self.comparison:
             result["comparison"] = [row.to_json() for row in self.comparison]
+            result["differences"] = [difference.to_json() for difference in self.differences]
         result.update({key: str(path) for key in ("inference", "report") if (path := getattr(self, key)) is not None})
         return {**result, "examples": list(self.examples)} if self.examples else result
