@@ -101,6 +101,8 @@ class ImageSet(ABC):
 
     def with_decoding(self, decoding: Decoding) -> Self:
         """The same pictures, decoded so."""
+        if decoding == self.decoding:
+            return self
         changed = copy.copy(self)
         changed.decoding = decoding
         return changed
