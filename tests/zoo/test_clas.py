@@ -173,10 +173,12 @@ def test_engines_are_used_where_they_agree(name: str, capsys: pytest.CaptureFixt
         expected = part(paddle.to_tensor(images)).numpy()
     assert relative_difference(found, expected) <= TOLERANCE
     if paddle.__version__ == "3.3.1":
-        assert onednn == ("paddle without oneDNN" if name in UNTRUSTED else "paddle")
-        assert (
-            f"Paddle Inference with oneDNN {UNTRUSTED.get(name, '')}" in capsys.readouterr().err or onednn == "paddle"
-        )
+        said = capsys.readouterr().err
+        if name in UNTRUSTED:
+            assert onednn == "paddle without oneDNN"
+            assert f"Paddle Inference with oneDNN {UNTRUSTED[name]}" in said
+        else:  # at some sizes a kernel refuses: ResNet18_vd at 97 pixels
+            assert onednn == "paddle" or "Paddle Inference with oneDNN refuses" in said
 
 
 # What transformers need
