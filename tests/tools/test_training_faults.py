@@ -190,6 +190,6 @@ def test_more_processes_than_images(job: Path) -> None:
     few = ["-o", "train.processes=5", "-o", "data.samples_per_class=2", "-o", "data.batch_size=2"]
     code, said = in_a_process("-c", job, *few)
     assert code == 1
-    assert errors(said) == ["error: 4 training images leave no batch of 1 on 5 process(es)"]
+    assert errors(said) == ["error: 5 processes cannot share batches of 2 image(s)"]
     assert "last words" not in said
     assert not list(Path("runs").glob("*"))
