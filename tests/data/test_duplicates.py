@@ -34,7 +34,7 @@ def sides(parts: Mapping[str, ImageSet], copies: Mapping[str, int]) -> dict[int,
 
 
 def made(labels: Any, copied: int, seed: int) -> tuple[FileImages, dict[str, int]]:
-    """Files that are not there, of which so many are copies of some others."""
+    """Files that do not exist, some of them copies of others."""
     files = [f"{number}.jpg" for number in range(len(labels))]
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(files))[:copied]
@@ -60,7 +60,7 @@ def test_copies_stay_on_one_side_and_shares_stay(seed: int) -> None:
 
 def test_an_image_in_two_classes_goes_to_training() -> None:
     whole = FileImages([f"{i}.jpg" for i in range(24)], np.arange(24) % 3)
-    copies = {f"{i}.jpg": i // 3 for i in range(12)}  # each stands in all three classes
+    copies = {f"{i}.jpg": i // 3 for i in range(12)}  # each is in all three classes
     for seed in range(5):
         parts = split_parts({"train": whole}, NAMES, 0.25, 0, seed, copies)
         assert set(sides(parts, copies)) == {0, 1, 2, 3}

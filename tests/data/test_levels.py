@@ -168,7 +168,7 @@ def test_twelve_bits_a_sample() -> None:
 
 
 def test_what_a_file_declares() -> None:
-    dark = GRAY.astype(np.uint16) * 3  # to 765: 10 bits, if nothing is said
+    dark = GRAY.astype(np.uint16) * 3  # up to 765: 10 bits by default
     png = stored("png", dark)
     assert np.array_equal(decode_image(png, 1)[:, :, 0], dark >> 2)
     assert np.array_equal(decode_image(with_chunk(png, b"sBIT", b"\x0c"), 1)[:, :, 0], dark >> 4)

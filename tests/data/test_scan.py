@@ -1,4 +1,4 @@
-"""What is an image, what is left out, and that it is said."""
+"""Which files count as images, and what is reported as left out."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_the_error_of_a_share_and_of_a_mean() -> None:
     ("task", "name"), [("multilabel", "map"), ("regression", "r2"), ("classification", "macro_f1")]
 )
 def test_the_error_of_other_metrics_is_that_of_other_images(task: Any, name: str) -> None:
-    """Against the spread of the metric over samples that are really drawn anew."""
+    """Against the spread of the metric over independently drawn samples."""
     rng = np.random.default_rng(1)
     objective = make_objective(task, scale=np.ones(3)) if task == "regression" else make_objective(task)
 

@@ -195,7 +195,7 @@ def usable_store(folder: Path, max_bytes: int | None) -> FeatureStore:
 
 @lru_cache
 def _in_place_of(folder: Path) -> Path | None:
-    """A folder of this process, where the given one cannot be written; a full disk is told by who writes."""
+    """A temporary folder where the given one cannot be written; a full disk is reported when writing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
