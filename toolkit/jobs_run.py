@@ -59,11 +59,13 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         overrides: ``key=value`` texts.
 
     Raises:
-        ConfigError: Neither was given, or there is no run in the folder.
+        ConfigError: Neither was given, or both, or there is no run in the folder.
         TrainingError: No run of this config is there.
     """
     if run is None and config_path is None:
         raise ConfigError("no run was given", hint="give its folder, for instance runs/photos")
+    if run is not None and config_path is not None:
+        raise ConfigError(f"both a run ({run}) and a config ({config_path}) were given", hint="leave one of them out")
     path = config_path
     if run is not None:
         path = run_folder(run) / "config.yaml"

@@ -135,6 +135,8 @@ def test_a_config_of_another_place_names_the_run(place: Path) -> None:
         find_run(None, Path("plain.yaml"), ["name=never"])
     with pytest.raises(ConfigError, match="no run here"):
         find_run(Path("nowhere"), None)
+    with pytest.raises(ConfigError, match="both a run"):
+        find_run(place, Path("plain.yaml"))
 
 
 def test_a_labelled_set_is_evaluated_whole(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
