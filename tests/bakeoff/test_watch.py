@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
 from toolkit.bakeoff.memory import peak_memory
+from toolkit.bakeoff.runner import Order, train_here
+from toolkit.bakeoff.trial import FACTS
 from toolkit.bakeoff.watch import Rung, Watch, least_value, rung_epoch
+from toolkit.config import Config
+from toolkit.engine import RunFolder
 from toolkit.task import TASKS
 
 TOP1, MAE = TASKS["classification"].main, TASKS["regression"].metric("mae")
@@ -80,3 +85,14 @@ def test_memory_is_that_of_this_process() -> None:
     found = peak_memory()
     assert found is not None
     assert 5e7 < found < 5e10
+
+
+def test_a_run_killed_before_its_facts_were_written_keeps_them(make: Callable[..., Config]) -> None:
+    config = make(train={"epochs": 2})
+    assert train_here(Order(config), apart=True).status == "done"
+    folder = RunFolder(config.output_dir / config.name)
+    facts = (folder.path / FACTS).read_bytes()
+    assert json.loads(facts)["memory"] > 5e7
+    (folder.path / FACTS).unlink()
+    assert train_here(Order(config, resume=folder.path), apart=True).status == "done"
+    assert (folder.path / FACTS).read_bytes() == facts

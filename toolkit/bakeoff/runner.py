@@ -19,6 +19,7 @@ from toolkit.config import Config, make_config
 from toolkit.console import quietly
 from toolkit.deploy import export_job
 from toolkit.engine import Trainer, build_job
+from toolkit.engine.keeping import load_newest
 from toolkit.errors import Interrupted, ToolkitError
 from toolkit.files import write_json
 
@@ -98,6 +99,10 @@ def train_here(order: Order, *, apart: bool = False) -> Answer:
         watch = Watch(f"val/{job.objective.task.main.name}", order.rungs, order.seconds)
         trainer = Trainer(job, callbacks=[watch])
         result = trainer.fit(resume=order.resume)
+        if trainer.was_complete:  # the process ended between the last epoch and the facts below
+            seen = load_newest(result.folder).callbacks.get(Watch.__name__)
+            if seen is not None:
+                watch.set_state_dict(seen)
         facts = {"clock": watch.clock, "halted": watch.halted, "memory": watch.memory if apart else None}
         if order.export:
             exported = export_job(trainer.job, result.folder.inference)
