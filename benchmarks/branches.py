@@ -12,7 +12,7 @@ from benchmarks.verdicts import Case, known_scores
 from toolkit.advise.advisor import situation_of
 from toolkit.advise.choose import ADVISED, Situation, branch_of
 from toolkit.advise.evidence import evidence_of
-from toolkit.advise.place import place_of
+from toolkit.advise.matrix import place_of
 from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
 
 __all__ = ["derive_branches"]

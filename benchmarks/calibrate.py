@@ -142,9 +142,9 @@ def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path
     """Measure what is not in the table yet, and add it, a line each."""
     import toolkit  # noqa: F401 - sets Paddle's environment
     from toolkit.advise.measure import measure
-    from toolkit.advise.subject import subject_of
+    from toolkit.advise.request import subject_of
     from toolkit.config import make_config
-    from toolkit.runtime import import_paddle
+    from toolkit.core.runtime import import_paddle
 
     import_paddle()
     known = {key_of(row) for row in read_lines(path)}

@@ -25,7 +25,7 @@ from toolkit.advise.thresholds import (
     Thresholds,
     load_thresholds,
 )
-from toolkit.files import write_text
+from toolkit.core.files import write_text
 
 __all__ = ["derive", "derive_evidence", "derive_size", "fitted"]
 

@@ -33,7 +33,7 @@ import toolkit  # noqa: E402, F401 - sets threads before Paddle is imported
 from benchmarks.regularisers import OPTIONS, TRIED  # noqa: E402
 from toolkit.bakeoff.candidates import usual_rate  # noqa: E402
 from toolkit.config import Config, make_config  # noqa: E402
-from toolkit.console import quietly  # noqa: E402
+from toolkit.core.console import quietly  # noqa: E402
 
 SETS: dict[str, tuple[int | None, ...]] = {
     "ants_bees": (5, 20, None),

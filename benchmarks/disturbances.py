@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, make_config
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 
 __all__ = ["Fault", "config_for", "fill_up", "fit", "flip", "forked", "in_process", "strike", "wait"]
 
@@ -139,8 +139,8 @@ def dying_in_a_save(rng: random.Random) -> Callable[[], None]:
     half = rng.random() < 0.4
 
     def arrange() -> None:
-        import toolkit.engine.keeping as keeping
-        import toolkit.engine.state as state
+        import toolkit.engine.runs.checkpoints as keeping
+        import toolkit.engine.runs.state as state
 
         keeping._LONGEST = 0.0
         keeping._WRITING_SHARE = 0

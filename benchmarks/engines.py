@@ -112,14 +112,14 @@ def difference(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expe
 def child(name: str, done: set[tuple[int, str]]) -> None:
     """Try one network; what is begun is written before, so that the parent knows at what this process died."""
     import toolkit  # noqa: F401 - sets Paddle's environment
-    from toolkit.runtime import import_paddle
+    from toolkit.core.runtime import import_paddle
 
     import_paddle()
     import paddle
 
     paddle.disable_signal_handler()  # it waits for ever where the heap is damaged
 
-    from toolkit.errors import ToolkitError
+    from toolkit.core.errors import ToolkitError
     from toolkit.inference import TOLERANCE, save_program
     from toolkit.zoo import create_network
 
@@ -178,7 +178,7 @@ def finished(name: str) -> set[tuple[int, str]]:
 def in_order() -> Iterator[str]:
     """The cheapest network of each family first, then the others, the cheap ones before the dear ones."""
     from toolkit.zoo import get_spec, list_networks
-    from toolkit.zoo.measured import measured_networks
+    from toolkit.zoo.measurements import measured_networks
 
     cost = {name: measured_networks()[name].macs for name in list_networks()}
     families: dict[tuple[str, str], list[str]] = defaultdict(list)

@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON")
     args = parser.parse_args()
-    from toolkit.runtime import import_paddle
+    from toolkit.core.runtime import import_paddle
 
     import_paddle()
     kinds = ["kill in a save"] * (args.kills // 2) + ["kill"] * (args.kills - args.kills // 2)

@@ -28,7 +28,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.console import new_table, show
+from toolkit.core.console import new_table, show
+from toolkit.core.runtime import cpu_settings
 from toolkit.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -40,7 +41,6 @@ from toolkit.data import (
     decode_image,
     is_image_file,
 )
-from toolkit.runtime import cpu_settings
 
 SIZE, BATCH, QUALITY = 224, 32, 90
 SMALL, LARGE = (500, 375), (2048, 1536)

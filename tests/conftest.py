@@ -33,7 +33,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(filter(None, [str(REPO), os.environ.get("PYTHONPATH")])),
 )
 
-from toolkit.runtime import cpu_settings  # noqa: E402 - sets Paddle's environment
+from toolkit.core.runtime import cpu_settings  # noqa: E402 - sets Paddle's environment
 
 
 @pytest.hookimpl(optionalhook=True)

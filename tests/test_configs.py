@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.config import load_config
-from toolkit.stage import StageInfo
+from toolkit.core.stages import StageInfo
 
 REPO = Path(__file__).resolve().parents[1]
 CONFIGS = {path.stem: path for path in sorted((REPO / "configs").glob("*.yaml"))}

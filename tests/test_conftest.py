@@ -11,7 +11,7 @@ import pytest
 
 SHOW = """
 import os
-from toolkit.runtime import cpu_settings
+from toolkit.core.runtime import cpu_settings
 
 def test_threads():
     assert cpu_settings().threads == os.environ["OMP_NUM_THREADS"] == "{expected}"

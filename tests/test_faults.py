@@ -17,15 +17,15 @@ FAULTS = {"kill in a save": (1, 4, 6, 8), "kill": (0, 5), "SIGTERM": (6, 10), "f
 PROGRAM = """
 import json, sys
 from benchmarks.faults import Fault, campaign
-from toolkit.runtime import import_paddle
+from toolkit.core.runtime import import_paddle
 
 faults, broken = json.loads(sys.argv[1]), sys.argv[2]
 import_paddle()
 if broken == "no previous checkpoint":
-    import toolkit.engine.keeping as keeping
+    import toolkit.engine.runs.checkpoints as keeping
     keeping._keep_previous = lambda folder: None
 elif broken == "no digest":
-    import toolkit.engine.state as state
+    import toolkit.engine.runs.state as state
     state._digest = lambda text, arrays: ""
 elif broken == "other random numbers":
     import os

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.promises import REPO, Promise, promises, read
-from toolkit.engine.run_folder import _CHANGEABLE_ON_RESUME, _FREE_ON_RESUME
+from toolkit.engine.runs.folder import _CHANGEABLE_ON_RESUME, _FREE_ON_RESUME
 
 PAGES = ["docs/training.md", "docs/training_zh.md"]
 _VARIABLE = re.compile(r"environ(?:\.get|\.setdefault)?[(\[]\s*\"(\w+)\"")

@@ -105,7 +105,7 @@ def test_last_stages_of_ants_and_bees_from_cached_features(train: Callable[..., 
         "large_similar", f"data.root={assets / 'datasets' / 'ants_bees'}", "data.augment=none", "train.epochs=2"
     )
     assert result.best["top1"] >= 0.88
-    assert result.folder.read_record()["frozen_proof"][0]["moved"] == []
+    assert result.folder.read_record()["frozen_check"][0]["moved"] == []
 
 
 def test_attributes_of_birds(train: Callable[..., RunResult], assets: Path, tmp_path: Path) -> None:

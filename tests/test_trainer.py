@@ -10,10 +10,10 @@ import pytest
 
 import toolkit
 from tests.jobs import digits_jobs, untrained_weights
-from toolkit import jobs
+from toolkit.commands import train
 from toolkit.config import Config
+from toolkit.core.errors import DeployError, Interrupted
 from toolkit.engine import build_job
-from toolkit.errors import DeployError, Interrupted
 
 import paddle  # isort: skip
 from paddle import nn  # isort: skip
@@ -38,7 +38,7 @@ def files(folder: Path) -> set[str]:
 
 def test_python_leaves_what_the_command_leaves(make: Callable[..., Config]) -> None:
     compared = {"preset": "linear_probe", "compare": ["scratch"]}
-    outcome = jobs.train(make(name="command", transfer=compared)).json
+    outcome = train.train(make(name="command", transfer=compared)).json
     result = toolkit.Trainer.from_config(make(name="python", transfer=compared)).fit()
     assert files(result.folder.path) == files(result.folder.path.with_name("command"))
     assert {"report.html", "inference/inference.yml"} < files(result.folder.path)

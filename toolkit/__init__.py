@@ -1,12 +1,12 @@
 """Fine-tune PaddlePaddle's model zoo on your own images.
 
-Importing this package sets Paddle's CPU environment (see ``toolkit.runtime``) and nothing else; the names below load
+Importing this package sets Paddle's CPU environment (``toolkit.core.runtime``) and nothing else; the names below load
 what they need when they are first used, so import ``toolkit`` before ``paddle``.
 """
 
 from __future__ import annotations
 
-from toolkit import interrupts
+from toolkit.core import interrupts
 
 if interrupts.run_as_tool():
     interrupts.leave_at_once()  # before all that takes time
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
 
-from toolkit.runtime import configure_cpu
+from toolkit.core.runtime import configure_cpu
 
 if TYPE_CHECKING:
     from toolkit.config import Config, load_config
+    from toolkit.core.errors import ToolkitError
     from toolkit.deploy import Predictor
     from toolkit.engine import RunResult
-    from toolkit.errors import ToolkitError
     from toolkit.trainer import Trainer
     from toolkit.zoo import create_network
 
@@ -35,7 +35,7 @@ _HOME = {
     "Config": "toolkit.config",
     "Predictor": "toolkit.deploy",
     "RunResult": "toolkit.engine",
-    "ToolkitError": "toolkit.errors",
+    "ToolkitError": "toolkit.core.errors",
     "Trainer": "toolkit.trainer",
     "create_network": "toolkit.zoo",
     "load_config": "toolkit.config",

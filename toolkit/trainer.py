@@ -11,17 +11,15 @@ from toolkit.advise import settle_preset
 from toolkit.bakeoff import Comparison, compare_presets, comparison_table
 from toolkit.bakeoff.statistics import differences
 from toolkit.config import Config
-from toolkit.console import command, info, warn
+from toolkit.core.console import command, info, warn
+from toolkit.core.runtime import cpu_settings, is_main_process, select_device, world_size
 from toolkit.deploy import Predictor, export_job, show_examples
 from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import Job, RunFolder, RunResult, build_job, predict_outputs
-from toolkit.engine.inputs import evaluation_batches
-from toolkit.engine.precision import check_device
-from toolkit.engine.record import now
+from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine.learning.precision import check_device
+from toolkit.engine.runs.record import now
 from toolkit.engine.signals import resumable
-from toolkit.runtime import cpu_settings, is_main_process, select_device, world_size
-
-__all__ = ["Trainer"]
 
 
 class Trainer(engine.Trainer):

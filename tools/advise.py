@@ -7,19 +7,19 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Advise."""
-    from toolkit.jobs_advise import give_advice
+    from toolkit.commands.advise import give_advice
 
-    config = cli.read_config(args) if args.config or args.run else None
+    config = app.read_config(args) if args.config or args.run else None
     return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("--images", nargs="+", default=(), metavar="FOLDER", help="images without labels")
     parser.add_argument("--network", metavar="NAME", help="with --images: the network to start from")
     parser.add_argument("--weights", metavar="FILE", help="with --images: its weights, a file or URL")
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
     parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
-    cli.run(parser, main, others=cli.check)
+    app.run(parser, main, others=app.check)

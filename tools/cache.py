@@ -9,22 +9,22 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """List, prune or verify."""
-    from toolkit import jobs_cache
+    from toolkit.commands import cache
 
-    return jobs_cache.look_after(args.action, args.dir, args.max_size, args.older_than, args.all, args.fix)
+    return cache.look_after(args.action, args.dir, args.max_size, args.older_than, args.all, args.fix)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__)
+    parser = app.make_parser(__doc__)
     parser.add_argument("action", choices=("list", "prune", "verify"))
     parser.add_argument("--dir", type=Path, metavar="FOLDER", help="by default the configuration's cache.dir")
     parser.add_argument("--max-size", metavar="SIZE", help="prune: keep the last used ones up to this size (5GB)")
     parser.add_argument("--older-than", metavar="AGE", help="prune: remove what was not used for so long (30d)")
     parser.add_argument("--all", action="store_true", help="prune: remove all that no running process uses")
     parser.add_argument("--fix", action="store_true", help="verify: remove what is damaged")
-    cli.run(parser, main, paddle=False)
+    app.run(parser, main, paddle=False)

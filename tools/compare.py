@@ -8,23 +8,23 @@ Example:
 
 import argparse
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Run the bake-off; called again after an interruption it goes on."""
-    config = cli.read_config(args)
-    from toolkit.jobs_compare import compare
+    config = app.read_config(args)
+    from toolkit.commands.compare import compare
 
     return compare(config, args.presets, args.seeds, args.networks, args.budget, args.to_the_end)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("--presets", metavar="A,B", help="names of presets, as small_different/finetune_most; all")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="splits and trainings of each (default 3)")
     parser.add_argument("--networks", metavar="X,Y", help="beside weights of their own as X=FILE; the config's")
     parser.add_argument("--budget", metavar="TIME", help="total time, as 20m; what does not fit is left out")
     parser.add_argument("--to-the-end", action="store_true", help="do not stop runs that are far behind")
     parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
-    cli.run(parser, main, others=cli.check)
+    app.run(parser, main, others=app.check)

@@ -6,20 +6,20 @@ Example:
 
 import argparse
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Serve until Ctrl-C."""
     from toolkit.deploy import serve
 
-    serve(cli.run_folder(args.folder), host=args.host, port=args.port)
-    return cli.Outcome({})
+    serve(app.run_folder(args.folder), host=args.host, port=args.port)
+    return app.Outcome({})
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__)
+    parser = app.make_parser(__doc__)
     parser.add_argument("folder", nargs="?", default="runs", help="a run's folder, or a folder of runs (default runs)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", type=int, default=8040)
-    cli.run(parser, main)
+    app.run(parser, main)

@@ -8,19 +8,19 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Evaluate the best epoch."""
-    from toolkit import jobs_run
+    from toolkit.commands import runs
 
-    return jobs_run.evaluate(jobs_run.find_run(args.run, args.config, args.overrides), args.data, args.tta)
+    return runs.evaluate(runs.find_run(args.run, args.config, args.overrides), args.data, args.tta)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
     parser.add_argument("--data", type=Path, metavar="PATH", help="all labelled images of a folder, list or table")
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (train.tta)")
-    cli.run(parser, main)
+    app.run(parser, main)

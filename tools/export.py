@@ -7,18 +7,18 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Export the best epoch, and check the export."""
-    from toolkit import jobs_run
+    from toolkit.commands import runs
 
-    return jobs_run.export(jobs_run.find_run(args.run, args.config, args.overrides), args.output)
+    return runs.export(runs.find_run(args.run, args.config, args.overrides), args.output)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="by default inference/ in the run's folder")
-    cli.run(parser, main)
+    app.run(parser, main)

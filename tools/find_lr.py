@@ -8,20 +8,20 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Test, plot and suggest."""
-    config = cli.read_config(args)
-    from toolkit.jobs_find_lr import find_lr
+    config = app.read_config(args)
+    from toolkit.commands.find_lr import find_lr
 
     return find_lr(config, args.out, args.steps)
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the plot goes (output_dir/name-find_lr)")
     parser.add_argument("--steps", type=int, metavar="N", help="most steps of each test (100 head, 60 backbone)")
     parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
-    cli.run(parser, main, others=cli.check)
+    app.run(parser, main, others=app.check)

@@ -5,18 +5,18 @@ python tools/predict.py runs/cub200 photo.jpg photos/ 'more/*.png' --topk 3   (o
 
 import argparse
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Predict labels with confidence, best first."""
-    from toolkit import jobs
+    from toolkit.commands import train
 
-    return jobs.predict(**{name: value for name, value in vars(args).items() if name != "json"})
+    return train.predict(**{name: value for name, value in vars(args).items() if name != "json"})
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, timeout=300)
+    parser = app.make_parser(__doc__, timeout=300)
     parser.add_argument("images", nargs="+", metavar="RUN|IMAGE|FOLDER|GLOB")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--model", metavar="FOLDER", help="an exported model, or a run's folder")
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (as exported, or 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:k")
     parser.add_argument("--csv", dest="as_csv", action="store_true", help="print CSV")
-    cli.run(parser, main)
+    app.run(parser, main)

@@ -8,17 +8,17 @@ Example:
 import argparse
 from pathlib import Path
 
-from toolkit import cli
+from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Write report.html into the run's folder."""
-    from toolkit import jobs_run
+    from toolkit.commands import runs
 
-    return jobs_run.report(jobs_run.find_run(args.run, args.config, args.overrides))
+    return runs.report(runs.find_run(args.run, args.config, args.overrides))
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
-    cli.run(parser, main)
+    app.run(parser, main)

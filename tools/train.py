@@ -8,21 +8,21 @@ Example:
 
 import argparse
 
-from toolkit import cli, launching
+from toolkit.commands import app, launch
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Train and export."""
-    config = cli.read_config(args, resume=args.resume)
-    from toolkit import jobs
+    config = app.read_config(args, resume=args.resume)
+    from toolkit.commands import train
 
-    return jobs.train(config, resume=cli.resumed(args))
+    return train.train(config, resume=app.resumed(args))
 
 
 if __name__ == "__main__":
-    parser = cli.make_parser(__doc__, config=True)
+    parser = app.make_parser(__doc__, config=True)
     parser.add_argument(
         "--resume", metavar="RUN", help="go on with the run in this folder; auto: with this config's newest, if any"
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="the same as --resume RUN")
-    cli.run(parser, main, others=lambda args: launching.share(cli.checked_config(args)))
+    app.run(parser, main, others=lambda args: launch.share(app.checked_config(args)))

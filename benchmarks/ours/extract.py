@@ -21,8 +21,8 @@ import numpy as np
 import paddle
 
 from toolkit.data import Preprocessing, read_image
-from toolkit.engine.extraction import extract
-from toolkit.engine.programs import Part, traced
+from toolkit.engine.features.extract import extract
+from toolkit.engine.features.runners import Part, traced
 from toolkit.zoo import create_network
 
 BLOCK, PICTURES = 32, 32

@@ -17,7 +17,7 @@ import paddle
 
 from toolkit.cache import FeatureStore
 from toolkit.data import BatchLoader, FileImages, Preprocessing
-from toolkit.engine.features import FeatureLoader
+from toolkit.engine.features.cache import FeatureLoader
 
 WIDTH, CLASSES, BLOCK = 1280, 5, 500
 

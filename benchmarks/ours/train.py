@@ -6,21 +6,21 @@ import argparse
 import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
-from toolkit import cli, launching
-from toolkit.runtime import world_size
+from toolkit.commands import app, launch
+from toolkit.core.runtime import world_size
 
 
-def main(args: argparse.Namespace) -> cli.Outcome:
+def main(args: argparse.Namespace) -> app.Outcome:
     """Train, and say how long it took."""
-    config = cli.read_config(args)
-    from toolkit import jobs
+    config = app.read_config(args)
+    from toolkit.commands import train
 
     wall, cpu = time.perf_counter(), _cpu()
-    done = jobs.train(config)
+    done = train.train(config)
     seconds, cpu_seconds = time.perf_counter() - wall, _cpu() - cpu
     if world_size() > 1:  # of the others this process knows nothing: at most all of the time
         cpu_seconds = seconds * world_size()
-    return cli.Outcome({**(done.json or {}), "seconds": seconds, "cpu_seconds": cpu_seconds})
+    return app.Outcome({**(done.json or {}), "seconds": seconds, "cpu_seconds": cpu_seconds})
 
 
 def _cpu() -> float:
@@ -29,4 +29,4 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    cli.run(cli.make_parser(__doc__, config=True), main, others=lambda args: launching.share(cli.read_config(args)))
+    app.run(app.make_parser(__doc__, config=True), main, others=lambda args: launch.share(app.read_config(args)))

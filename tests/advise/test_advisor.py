@@ -21,16 +21,16 @@ from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.subject import Subject, subject_of
+from toolkit.advise.request import Subject, subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
+from toolkit.commands.advise import give_advice
+from toolkit.commands.train import train
 from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
+from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
-from toolkit.errors import ConfigError, DataError
-from toolkit.jobs import train
-from toolkit.jobs_advise import give_advice
 from toolkit.transfer.presets import HEAD_FIRST
 from toolkit.zoo import create_network, write_weights
 
@@ -376,7 +376,7 @@ def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monk
     give_advice(config, [str(root)], "vgg11", "own.pdparams")
     assert (seen[1].network, seen[1].pretrained) == ("vgg11", "own.pdparams")
     run = SimpleNamespace(best=tmp_path / "best.pdparams")
-    monkeypatch.setattr("toolkit.advise.subject.source_run", lambda config, wanted: run)
+    monkeypatch.setattr("toolkit.advise.request.source_run", lambda config, wanted: run)
     give_advice(make(model={"pretrained": {"config": "source.yaml"}}), [str(root)])
     assert seen[2].pretrained == run.best
     with pytest.raises(ConfigError, match=r"model\.pretrained is false"):

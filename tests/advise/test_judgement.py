@@ -11,8 +11,8 @@ from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend
 from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, rank_presets
 from toolkit.advise.evidence import EVIDENCE, evidence_of
+from toolkit.advise.matrix import place_of
 from toolkit.advise.measurement import Depth, Distances, Size
-from toolkit.advise.place import place_of
 from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, SizeRule, Thresholds
 from toolkit.transfer import get_preset
 

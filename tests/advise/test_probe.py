@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.advise.certainty import certainty
+from toolkit.advise.confidence import certainty
 from toolkit.advise.probe import chance_of, knn_score, linear_score, skill, usable_rows
 from toolkit.advise.sample import sample_rows, strata_of
 

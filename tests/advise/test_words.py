@@ -9,8 +9,8 @@ import pytest
 from tests.advise.made import measurement, strange
 from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend, situation_of
+from toolkit.advise.coverage import outside_note
 from toolkit.advise.measurement import NO_CLASSIFIER, Measurement, Size
-from toolkit.advise.outside import outside_note
 from toolkit.advise.thresholds import BranchRule, PresetRule, SizeRule, Thresholds
 from toolkit.advise.words import why_sentences
 

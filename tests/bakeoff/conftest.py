@@ -12,7 +12,7 @@ from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import BakeOff, Comparison, LeftOut, Trial
 from toolkit.bakeoff.comparison import ranked
 from toolkit.config import Config
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 
 MAIN = TASKS["classification"].main
 

@@ -15,9 +15,9 @@ import toolkit.bakeoff.session
 from toolkit.bakeoff import BakeOff, bake_off, comparison_table
 from toolkit.bakeoff.runner import Answer, Order, train_quietly
 from toolkit.config import Config, dump_config, load_config
+from toolkit.core.errors import ConfigError, Interrupted, TrainingError
+from toolkit.core.files import write_json, write_text
 from toolkit.engine import RunFolder
-from toolkit.errors import ConfigError, Interrupted, TrainingError
-from toolkit.files import write_json, write_text
 
 Make = Callable[..., Config]
 FOUR = ["linear_probe", "large_similar", "usual_recipe", "scratch"]

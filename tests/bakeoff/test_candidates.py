@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.bakeoff.candidates import candidate_names, check_candidates, make_candidates
 from toolkit.config import Config
-from toolkit.errors import ConfigError, DataError, NetworkError, ToolkitError, WeightsError
+from toolkit.core.errors import ConfigError, DataError, NetworkError, ToolkitError, WeightsError
 
 Make = Callable[..., Config]
 

@@ -11,8 +11,8 @@ from scipy.stats import ttest_rel
 from tests.bakeoff.conftest import row
 from toolkit.bakeoff.comparison import winner
 from toolkit.bakeoff.statistics import convergence, differences
+from toolkit.commands.train import train
 from toolkit.config import Config
-from toolkit.jobs import train
 
 A, B = (0.95, 0.90, 0.93), (0.90, 0.86, 0.87)
 

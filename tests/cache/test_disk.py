@@ -14,7 +14,7 @@ import pytest
 from tests.cache.conftest import Fill, rows_of
 from tests.disks import mount, mounted_disk, pretend_free
 from toolkit.cache import FeatureStore
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 
 MEGABYTE = np.zeros((256, 1024), np.float32)
 
@@ -92,7 +92,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from toolkit.cache import FeatureStore
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 small, large = (FeatureStore(Path(sys.argv[1]), shard_bytes=size).entry({}) for size in (100_000, 2**20))
 with small.writing(500, (1000,), "float16") as writer:

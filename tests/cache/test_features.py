@@ -11,7 +11,7 @@ import pytest
 from tests.cache.conftest import SHAPE, Fill, rows_of
 from toolkit.cache import DtypeOverflowError, FeatureStore, feature_bytes
 from toolkit.cache import features as features_module
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 
 
 @pytest.mark.parametrize("shard_rows", [10, 95, 2, 1000])

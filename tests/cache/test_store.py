@@ -12,7 +12,7 @@ import pytest
 from tests.cache.conftest import Fill, rows_of
 from tests.disks import pretend_free
 from toolkit.cache import CacheKey, Entry, FeatureStore
-from toolkit.errors import ToolkitError
+from toolkit.core.errors import ToolkitError
 
 KEY = CacheKey("resnet18", "layer3", False, "w0", {"image_size": 224}, "i0", "float16", title="train")
 FULL = 9 * (128 + 300) + (128 + 150)

@@ -10,7 +10,7 @@ import pytest
 from toolkit.callbacks import MonitorCallback
 from toolkit.callbacks.base import as_float
 from toolkit.config import MonitorConfig, make_config
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 JOB = {"name": "job", "model": {"name": "lenet"}, "data": {"format": "digits"}}
 

@@ -16,7 +16,6 @@ import pytest
 from paddle.callbacks import Callback
 
 import toolkit.callbacks
-import toolkit.errors
 from tests.callbacks.conftest import STEPS, Killed
 from toolkit.callbacks import (
     Checkpoint,
@@ -32,6 +31,7 @@ from toolkit.callbacks import (
     VisualDLLogger,
     WeightAveraging,
 )
+from toolkit.core.errors import ConfigError
 
 LOSSES = [1.0, 0.8, 0.9, 0.85, 0.7, 0.75, 0.71, 0.72, 0.6]
 POSITIONS = len(LOSSES) * (STEPS + 1)
@@ -326,7 +326,7 @@ def test_nan_is_never_better(case: Case, bad: float, mode: str, make: Any, run: 
 def test_an_unknown_monitor_is_refused_before_the_first_step(case: Case, make: Any, run: Any, place: Place) -> None:
     callback, steps = make(case), []
     callback.monitor = "val/top_1"
-    with pytest.raises(toolkit.errors.ConfigError, match="unknown monitor 'val/top_1'; known are val/top1, ") as caught:
+    with pytest.raises(ConfigError, match="unknown monitor 'val/top_1'; known are val/top1, ") as caught:
         run([callback], LOSSES, watch=lambda position, _: steps.append(position))
     assert caught.value.hint == "did you mean val/top1?"
     assert caught.value.exit_code == 2
@@ -337,6 +337,6 @@ def test_an_unknown_monitor_is_refused_before_the_first_step(case: Case, make: A
 def test_a_metric_that_is_not_measured_is_named_before_the_first_step(case: Case, make: Any, run: Any) -> None:
     callback, steps = make(case), []
     callback.monitor = "val/top5"
-    with pytest.raises(toolkit.errors.ConfigError, match=r"val/top5 is not among .*\(val/loss, val/top1, val/acc\)"):
+    with pytest.raises(ConfigError, match=r"val/top5 is not among .*\(val/loss, val/top1, val/acc\)"):
         run([callback], LOSSES, watch=lambda position, _: steps.append(position))
     assert steps == []

@@ -9,7 +9,7 @@ import pytest
 from paddle.callbacks import EarlyStopping
 
 from toolkit.callbacks import load_custom
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 MODULE = """
 from paddle.callbacks import Callback

@@ -11,7 +11,7 @@ import pytest
 
 from tests.callbacks.conftest import STEPS, Killed
 from toolkit.callbacks import CSVLogger, JSONLLogger
-from toolkit.errors import ConfigError, ToolkitError
+from toolkit.core.errors import ConfigError, ToolkitError
 
 KINDS = [CSVLogger, JSONLLogger]
 both = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from toolkit.callbacks import LambdaCallback, load_function
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 
 def test_functions_are_called_with_the_arguments_of_their_hook(run: Any) -> None:

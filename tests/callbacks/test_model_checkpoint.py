@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from toolkit.callbacks import ModelCheckpoint
-from toolkit.errors import ConfigError, ToolkitError
+from toolkit.core.errors import ConfigError, ToolkitError
 
 LOSSES = [1.0, 0.5, 0.7, 0.3, 0.4, 0.6]
 

@@ -9,7 +9,7 @@ import pytest
 from paddle.callbacks import ReduceLROnPlateau as PaddleReduceLROnPlateau
 
 from toolkit.callbacks import ReduceLROnPlateau
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 LOSSES = [1.0, 0.9, 0.92, 0.91, 0.905, 0.8, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.7, 0.71, 0.72]
 

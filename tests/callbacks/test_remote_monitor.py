@@ -18,7 +18,7 @@ import pytest
 
 from toolkit.callbacks import RemoteMonitor
 from toolkit.callbacks.delivery import Delivery, Destination, Message
-from toolkit.errors import ConfigError, TrainingError
+from toolkit.core.errors import ConfigError, TrainingError
 
 SECRET = "s3cret-t0ken"
 

@@ -9,7 +9,7 @@ import pytest
 from paddle.callbacks import Callback
 
 from toolkit.callbacks import TerminateOnNaN
-from toolkit.errors import TrainingError
+from toolkit.core.errors import TrainingError
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, [math.nan]])

@@ -15,8 +15,8 @@ from visualdl import LogReader
 from visualdl.server import lib
 
 from toolkit.callbacks import VisualDLLogger, stage_graph
-from toolkit.errors import ConfigError, ToolkitError
-from toolkit.stage import StageInfo
+from toolkit.core.errors import ConfigError, ToolkitError
+from toolkit.core.stages import StageInfo
 
 RECORD = "vdlrecords.run.log"
 

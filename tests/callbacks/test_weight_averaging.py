@@ -12,7 +12,7 @@ from paddle import nn
 
 from toolkit.callbacks import WeightAveraging, swapped_weights
 from toolkit.callbacks.weight_averaging import moving_arrays
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 from toolkit.zoo import create_network
 
 LOSSES = [0.5, 0.4, 0.3, 0.2]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.config import CallbacksConfig, make_config
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 
 def callbacks(**sections: Any) -> CallbacksConfig:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.config import Config, dump_config, load_config, make_config
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 
 def build(task: str = "classification", **sections: Any) -> Config:

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from toolkit.config import SourceConfig, dump_config, load_config, make_config, with_overrides
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 
 def write(path: Path, text: str) -> Path:

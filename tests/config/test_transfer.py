@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.config import Config, make_config, with_overrides
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 
 
 def make(**sections: Any) -> Config:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages, Augmentation, Batch, BatchLoader, ImageSet, Preprocessing
 from toolkit.data.pool import ReaderPool
-from toolkit.errors import DataError
 
 PREPROCESSING = Preprocessing(16, 1.0)
 

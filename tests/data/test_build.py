@@ -6,11 +6,10 @@ from typing import get_args
 
 import pytest
 
-import toolkit.data
 from toolkit.config import DataConfig
 from toolkit.data import Preprocessing, build_data
 from toolkit.data.augmentation import RECIPES
-from toolkit.data.facts import FORMATS
+from toolkit.data.formats.registry import FORMATS
 
 MakeFolder = Callable[..., Path]
 
@@ -19,13 +18,6 @@ def test_every_format_of_the_config_has_a_row() -> None:
     assert set(FORMATS) == set(get_args(DataConfig.model_fields["format"].annotation))
     for facts in FORMATS.values():
         assert {(facts.content, "standard"), (facts.content, "strong")} <= set(RECIPES)
-
-
-def test_public_names_are_sorted_and_there() -> None:
-    assert sorted(toolkit.data.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name)) == list(
-        toolkit.data.__all__
-    )
-    assert all(hasattr(toolkit.data, name) for name in toolkit.data.__all__)
 
 
 def test_config_goes_before_the_facts_of_the_format(make_folder: MakeFolder) -> None:

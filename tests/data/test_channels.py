@@ -12,6 +12,7 @@ import pytest
 
 from tests.data.conftest import MANY, bands
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import (
     ArrayImages,
     Augmentation,
@@ -24,7 +25,6 @@ from toolkit.data import (
 from toolkit.data.augmentation import RECIPES, Recipe, _random_colour, _random_rotation
 from toolkit.data.channels import fit_channels
 from toolkit.data.preprocessing import resize
-from toolkit.errors import DataError
 
 # Pixels
 

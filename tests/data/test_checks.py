@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
+from toolkit.core.names import alike
 from toolkit.data import build_data
-from toolkit.data.naming import alike
-from toolkit.errors import DataError
 
 MakeFolder = Callable[..., Path]
 

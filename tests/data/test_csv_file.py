@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import DataBundle, build_data
 from toolkit.data.formats import read_csv
-from toolkit.errors import DataError
 
 CHEST = """image,findings
 a/000,Atelectasis|Effusion

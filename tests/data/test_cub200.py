@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import build_data
 from toolkit.data.formats import read_cub200
-from toolkit.errors import DataError
 
 FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
 

@@ -14,10 +14,10 @@ import pytest
 
 import toolkit.data.duplicates
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages, FileImages, ImageSet, build_data
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
-from toolkit.errors import DataError
 
 MakeFolder = Callable[..., Path]
 NAMES = ("a", "b", "c")

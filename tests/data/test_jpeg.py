@@ -17,12 +17,12 @@ from PIL import Image
 
 from toolkit.data import decode_image
 from toolkit.data import jpeg as jpeg_module
-from toolkit.data.box import whole
+from toolkit.data.crop import whole
 from toolkit.data.decode import defect
 from toolkit.data.jpeg import decode_fast, read_header
+from toolkit.data.orientation import turned
 from toolkit.data.reduced import decode_part
 from toolkit.data.survey import examine
-from toolkit.data.upright import turned
 
 needs_simplejpeg = pytest.mark.skipif(
     find_spec("simplejpeg") is None, reason="simplejpeg is not installed: fast decoding is NOT tested"

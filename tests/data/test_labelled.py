@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import FileImages
 from toolkit.data.labelled import match_classes, read_labelled
-from toolkit.errors import DataError
 
 KNOWN = ("ant", "bee", "cat")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import DataBundle, build_data
 from toolkit.data.formats.paths import read_names
-from toolkit.errors import DataError
 
 
 @pytest.fixture

@@ -15,15 +15,15 @@ import pytest
 from PIL import Image
 
 from tests.data.conftest import MANY, bands
+from toolkit.core.errors import DataError
 from toolkit.data import (
     decode_image,
     is_image_file,
     read_image,
 )  # fmt: skip
+from toolkit.data.bit_depth import Decoding
 from toolkit.data.decode import defect
-from toolkit.data.levels import Decoding
 from toolkit.data.tiff import bands_last
-from toolkit.errors import DataError
 
 
 def npy(pixels: Any) -> bytes:

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from tests.data.conftest import bands
 from toolkit.data import decode_image
-from toolkit.data.box import whole
+from toolkit.data.crop import whole
 from toolkit.data.reduced import decode_part
 
 _FORMATS = [

@@ -20,12 +20,12 @@ import paddle
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
+from toolkit.core.pickles import read_plain
 from toolkit.data import DataBundle, build_data
-from toolkit.data.facts import FORMATS
 from toolkit.data.formats.archives import matlab_arrays
 from toolkit.data.formats.paddle_sets import PADDLE_SETS, read_paddle_set
-from toolkit.errors import DataError
-from toolkit.pickles import read_plain
+from toolkit.data.formats.registry import FORMATS
 
 
 def build(name: str, **values: object) -> DataBundle:

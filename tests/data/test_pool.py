@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import BatchLoader, FileImages, Preprocessing, build_data
 from toolkit.data import images as images_module
 from toolkit.data.pool import ReaderPool, read_all
-from toolkit.errors import DataError
 
 
 @pytest.fixture

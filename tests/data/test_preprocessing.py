@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import ConfigError
 from toolkit.data import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
-from toolkit.data.levels import Decoding
-from toolkit.errors import ConfigError
+from toolkit.data.bit_depth import Decoding
 
 
 def test_normalisation_is_the_formula(picture: Callable[..., Any]) -> None:

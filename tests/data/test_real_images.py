@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import BatchLoader, DataBundle, Preprocessing, build_data
-from toolkit.errors import DataError
 
 
 def build(assets: Path, name: str, **values: object) -> DataBundle:

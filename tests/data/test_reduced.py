@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from toolkit.core.errors import DataError
 from toolkit.data import Augmentation, BatchLoader, FileImages, Preprocessing, decode_image
 from toolkit.data import decode as decode_module
 from toolkit.data import reduced as reduced_module
-from toolkit.data.box import Box, whole
+from toolkit.data.crop import Box, whole
 from toolkit.data.jpeg import JpegHeader
 from toolkit.data.preprocessing import resize
 from toolkit.data.reduced import decode_part, read_part, reduction
-from toolkit.errors import DataError
 
 
 def jpeg(image: Any, orientation: int = 1, mode: str = "RGB", **options: Any) -> bytes:

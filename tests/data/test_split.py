@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages
 from toolkit.data.split import limit_per_class, split_parts
-from toolkit.errors import DataError
 
 NAMES = ("a", "b", "c")
 

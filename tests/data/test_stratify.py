@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages
 from toolkit.data.stratify import limit_per_label, quantile_bins, split_by_labels, split_by_targets
-from toolkit.errors import DataError
 
 
 def images(labels: Any) -> ArrayImages:

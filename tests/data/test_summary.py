@@ -10,7 +10,7 @@ from rich.console import Console
 
 from toolkit.data import ArrayImages, DataBundle
 from toolkit.data.summary import data_table
-from toolkit.task import TaskName
+from toolkit.tasks import TaskName
 
 
 def images(labels: Any) -> ArrayImages:

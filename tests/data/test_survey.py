@@ -16,11 +16,11 @@ from PIL import Image
 
 from tests.data.conftest import bands
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data import build_data, read_image
 from toolkit.data import survey as survey_module
-from toolkit.data.levels import Decoding
+from toolkit.data.bit_depth import Decoding
 from toolkit.data.survey import examine, survey
-from toolkit.errors import DataError
 
 MakeFolder = Callable[..., Path]
 NOISE = np.random.default_rng(0).integers(0, 256, (90, 100, 3), dtype=np.uint8)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import ArrayImages, BatchLoader, DataBundle, FileImages, Preprocessing, build_data
-from toolkit.data.facts import FORMATS, formats_for
-from toolkit.errors import ConfigError, DataError
-from toolkit.task import TASKS
+from toolkit.data.formats.registry import FORMATS, formats_for
+from toolkit.tasks import TASKS
 
 MakeFolder = Callable[..., Path]
 

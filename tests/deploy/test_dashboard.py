@@ -17,8 +17,8 @@ import pytest
 from visualdl import LogWriter
 
 import toolkit
+from toolkit.core.errors import DeployError
 from toolkit.deploy import Dashboard
-from toolkit.errors import DeployError
 
 ROOT = Path(toolkit.__file__).resolve().parents[1]
 

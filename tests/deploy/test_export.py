@@ -17,9 +17,9 @@ import yaml
 from paddle import nn
 
 from tests.odd_networks import Deadly, Wrong
+from toolkit.core.errors import DeployError
 from toolkit.data import Preprocessing
 from toolkit.deploy import Manifest, Predictor, check_export
-from toolkit.errors import DeployError
 from toolkit.zoo import create_network
 
 ALONE = "TOOLKIT_TEST_ALONE"

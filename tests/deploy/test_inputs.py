@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.core.errors import DataError
 from toolkit.deploy import expand_images
 from toolkit.deploy.inputs import read_ahead
-from toolkit.errors import DataError
 
 
 @pytest.fixture

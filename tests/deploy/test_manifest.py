@@ -9,8 +9,8 @@ import paddle
 import pytest
 import yaml
 
+from toolkit.core.errors import DeployError
 from toolkit.deploy import Manifest, Predictor
-from toolkit.errors import DeployError
 
 
 @pytest.fixture

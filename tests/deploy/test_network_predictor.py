@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from toolkit.core.errors import NetworkError, WeightsError
 from toolkit.deploy import NetworkPredictor, expand_images
-from toolkit.errors import NetworkError, WeightsError
 
 
 def test_it_answers_with_imagenets_names(pictures) -> None:

@@ -14,11 +14,11 @@ import pytest
 from paddle import nn
 from PIL import Image
 
+from toolkit.core.errors import DataError, DeployError, DeviceError
 from toolkit.data import Preprocessing, read_image
 from toolkit.data.views import views_of
 from toolkit.deploy import Predictor
 from toolkit.deploy.prediction import predictions_csv, predictions_table
-from toolkit.errors import DataError, DeployError, DeviceError
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from toolkit.data import Preprocessing, read_image
-from toolkit.data.levels import Decoding
+from toolkit.data.bit_depth import Decoding
 from toolkit.deploy import Predictor
 from toolkit.deploy.recipe import preprocessing_steps
 

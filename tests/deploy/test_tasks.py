@@ -11,9 +11,9 @@ import pytest
 import yaml
 from paddle import nn
 
+from toolkit.core.errors import DataError, DeployError
 from toolkit.data import ArrayImages, Preprocessing
 from toolkit.deploy import Manifest, Prediction, Predictor, check_export, show_examples
-from toolkit.errors import DataError, DeployError
 
 
 class Scaled(nn.Layer):

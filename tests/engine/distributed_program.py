@@ -14,11 +14,11 @@ from paddle.callbacks import Callback
 
 import toolkit  # noqa: F401 - before Paddle
 from toolkit.config import load_config
+from toolkit.core.errors import ToolkitError
+from toolkit.core.runtime import rank, world_size
 from toolkit.engine import Trainer, build_job
-from toolkit.engine.distributed import all_rows, begin, from_main, sums
 from toolkit.engine.evaluate import evaluate
-from toolkit.errors import ToolkitError
-from toolkit.runtime import rank, world_size
+from toolkit.engine.learning.distributed import all_rows, begin, from_main, sums
 
 
 class Notes(Callback):

@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from toolkit.config import make_config
 from toolkit.engine import Job, RunFolder, Trainer, TrainingState
-from toolkit.engine.features import FeatureLoader
-from toolkit.engine.inputs import prepare_inputs
+from toolkit.engine.features.cache import FeatureLoader
+from toolkit.engine.features.source import prepare_inputs
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
+from tests.engine.test_resume import Stops
 
 from tests.engine.runs import lines_of, weights_of
-from tests.engine.test_resume import Stops
 from toolkit.config import Config, dump_config
+from toolkit.core.errors import Interrupted
 from toolkit.engine import RunFolder, Trainer, build_job
-from toolkit.engine.state import TrainingState
-from toolkit.errors import Interrupted
+from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo.sync_batch_norm import synchronise
 
 pytestmark = pytest.mark.gpu

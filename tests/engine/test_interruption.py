@@ -12,15 +12,15 @@ from typing import Any
 import paddle
 import pytest
 
-import toolkit.engine.keeping
+import toolkit.engine.runs.checkpoints
 import toolkit.engine.trainer
 from tests.engine.runs import lines_of
 from toolkit.bakeoff import compare_presets
 from toolkit.config import Config
+from toolkit.core.errors import Interrupted, ToolkitError, TrainingError
 from toolkit.engine import RunFolder, RunResult, Trainer
+from toolkit.engine.runs.state import TrainingState
 from toolkit.engine.signals import resumable
-from toolkit.engine.state import TrainingState
-from toolkit.errors import Interrupted, ToolkitError, TrainingError
 
 Make = Callable[..., Config]
 
@@ -112,7 +112,7 @@ def full_disk(folder: RunFolder, line: dict[str, Any]) -> None:
 def test_an_error_costs_one_epoch_at_most(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(toolkit.engine.keeping, "_WRITING_SHARE", 1e9)  # nothing is written along the way
+    monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_WRITING_SHARE", 1e9)  # nothing is written along the way
     config = make(transfer={"preset": "finetune"}, train={"epochs": 3})
     whole = fit(config.model_copy(update={"name": "whole", "output_dir": config.output_dir / "other"}))
     with monkeypatch.context() as patch:

@@ -14,14 +14,14 @@ import pytest
 
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.advise.measure import measure
-from toolkit.advise.subject import subject_of
+from toolkit.advise.request import subject_of
 from toolkit.cache.index import DamagedIndexError, read_index
 from toolkit.callbacks import CSVLogger, LambdaCallback
 from toolkit.config import CacheConfig, Config
+from toolkit.core.errors import ConfigError, DivergedError, ToolkitError, TrainingError
+from toolkit.core.files import clear_os_errors, write_text
 from toolkit.engine import RunFolder, Trainer, build_job
-from toolkit.engine.opening import unfinished_run
-from toolkit.errors import ConfigError, DivergedError, ToolkitError, TrainingError
-from toolkit.files import clear_os_errors, write_text
+from toolkit.engine.runs.resume import unfinished_run
 
 Make = Callable[..., Config]
 DEEP = "[" * 100_000

@@ -15,7 +15,7 @@ import pytest
 
 from toolkit.config import Config, dump_config
 from toolkit.engine import RunFolder
-from toolkit.engine.keeping import load_newest
+from toolkit.engine.runs.checkpoints import load_newest
 
 Make = Callable[..., Config]
 NODES = 3

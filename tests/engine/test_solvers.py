@@ -15,11 +15,12 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from toolkit.cache import FeatureStore
 from toolkit.config import HeadConfig, make_config
+from toolkit.core.errors import NetworkError, TrainingError
 from toolkit.data import Preprocessing
 from toolkit.deploy import Predictor, export_model
 from toolkit.engine import Trainer, build_job
-from toolkit.engine.metrics import sigmoid, softmax
-from toolkit.engine.objective import make_objective
+from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.solvers import (
     LinearSolution,
     StackedViews,
@@ -31,8 +32,7 @@ from toolkit.engine.solvers import (
 from toolkit.engine.solvers import neighbours as neighbours_module
 from toolkit.engine.solvers import rows as rows_module
 from toolkit.engine.solvers.folds import folds_of
-from toolkit.errors import NetworkError, TrainingError
-from toolkit.task import TASKS, TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo import StagedNetwork, create_network
 
 Sets = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]

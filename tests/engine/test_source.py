@@ -10,8 +10,8 @@ import pytest
 
 from toolkit.bakeoff import compare_presets
 from toolkit.config import Config, dump_config
+from toolkit.core.errors import NetworkError
 from toolkit.engine import Trainer, build_job
-from toolkit.errors import NetworkError
 from toolkit.zoo import read_weights
 
 Make = Callable[..., Config]

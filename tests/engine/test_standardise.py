@@ -10,12 +10,12 @@ import paddle
 import pytest
 
 from toolkit.config import Config
+from toolkit.core.errors import TrainingError
 from toolkit.engine import Job, build_job
 from toolkit.engine import standardise as module
-from toolkit.engine.features import EngineLoader, FeatureLoader
-from toolkit.engine.inputs import PhaseInputs, prepare_inputs
+from toolkit.engine.features.cache import EngineLoader, FeatureLoader
+from toolkit.engine.features.source import PhaseInputs, prepare_inputs
 from toolkit.engine.standardise import feature_statistics, standardise
-from toolkit.errors import TrainingError
 from toolkit.transfer import dense_lr
 
 Make = Callable[..., Config]

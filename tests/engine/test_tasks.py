@@ -15,10 +15,10 @@ from sklearn.datasets import load_digits
 
 from tests.engine.runs import lines_of
 from toolkit.config import Config
+from toolkit.core.errors import ConfigError
 from toolkit.engine import Trainer, build_job, evaluate_job
-from toolkit.engine.objective import ClassificationObjective, make_objective
-from toolkit.errors import ConfigError
-from toolkit.task import TASKS
+from toolkit.engine.learning.objective import ClassificationObjective, make_objective
+from toolkit.tasks import TASKS
 
 Make = Callable[..., Config]
 

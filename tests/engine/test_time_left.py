@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from toolkit import console
 from toolkit.config import Config
+from toolkit.core import console
 from toolkit.engine import Trainer
 from toolkit.engine import time_left as module
-from toolkit.engine.reporter import Reporter
+from toolkit.engine.progress import Reporter
 from toolkit.engine.time_left import TimeLeft, rough_time
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 from toolkit.transfer import PhasePlan
 
 
@@ -31,7 +31,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr("toolkit.engine.reporter.time", clock)
+    monkeypatch.setattr("toolkit.engine.progress.time", clock)
     return clock
 
 
@@ -152,7 +152,7 @@ def test_a_run_says_it(make: Callable[..., Config], capsys: pytest.CaptureFixtur
 def test_epoch_lines_fit_the_terminal(
     width: int, classes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from toolkit.console import console
+    from toolkit.core.console import console
 
     monkeypatch.setattr(console, "_force_terminal", True)
     monkeypatch.setattr(console, "_width", width)

@@ -16,10 +16,10 @@ import pytest
 import toolkit.engine.trainer
 from tests.engine.runs import features_of, lines_of, logistic_regression, weights_of
 from toolkit.config import Config, load_config
+from toolkit.core.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 from toolkit.engine import Trainer, build_job, evaluate_job
 from toolkit.engine.callbacks import CallbackFan
-from toolkit.engine.solve import settle_solver
-from toolkit.errors import ConfigError, Interrupted, ToolkitError, TrainingError
+from toolkit.engine.solvers.phase import settle_solver
 
 Make = Callable[..., Config]
 ONE_PHASE = {"preset": "custom", "phases": [{"epochs": 1, "freeze": "all"}]}
@@ -50,15 +50,15 @@ def test_a_run_leaves_everything_behind(make: Make) -> None:
     record = folder.read_record()
     assert record["finished"]
     assert record["result"] == json.loads(json.dumps(result.to_json()))
-    assert record["frozen_proof"] == [
+    assert record["frozen_check"] == [
         {
             "phase": "head",
             "frozen_stages": 9,
-            "arrays_checked": record["frozen_proof"][0]["arrays_checked"],
+            "arrays_checked": record["frozen_check"][0]["arrays_checked"],
             "moved": [],
         }
     ]
-    assert record["frozen_proof"][0]["arrays_checked"] > 50
+    assert record["frozen_check"][0]["arrays_checked"] > 50
     assert set(result.best) == {"top1", "top5", "macro_f1", "loss", "epoch"}
     counts = result.parameters
     assert counts["trainable"] == 512 * 3 + 3
@@ -124,7 +124,7 @@ def test_two_phases_freeze_first_and_move_later(make: Make, batch_norm: str) -> 
     assert {"layer2.0.conv1.weight", "layer4.1.bn2.weight", "fc.weight"} <= moved
     assert any(key.endswith("._mean") for key in moved) is (batch_norm == "train")
     assert ("layer4.1.bn2._variance" in moved) is (batch_norm == "train")
-    assert [proof["frozen_stages"] for proof in result.folder.read_record()["frozen_proof"]] == [9, 3]
+    assert [proof["frozen_stages"] for proof in result.folder.read_record()["frozen_check"]] == [9, 3]
     assert [line["phase"] for line in lines_of(result.folder)] == ["head", "phase 2"]
 
 

@@ -18,10 +18,10 @@ from visualdl import LogReader
 
 from tests.engine.runs import lines_of
 from toolkit.config import Config, with_overrides
+from toolkit.core.errors import ConfigError
 from toolkit.deploy import Dashboard
 from toolkit.engine import Trainer
-from toolkit.engine.showing import _spread
-from toolkit.errors import ConfigError
+from toolkit.engine.visuals import _spread
 
 SECRET = "s3cret-t0ken"
 RECORD = "vdlrecords.run.log"
@@ -95,7 +95,7 @@ def test_a_run_shows_everything_that_was_asked_for(make: Callable[..., Config]) 
 
 
 def test_by_default_nothing_is_looked_at_again(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolkit.engine.showing._look", lambda *args: pytest.fail("looked"))
+    monkeypatch.setattr("toolkit.engine.visuals._look", lambda *args: pytest.fail("looked"))
     folder = Trainer.from_config(watched(make, sample_images=0, graph=False)).fit().folder.path
     assert tags(folder, "image") + tags(folder, "histogram") + tags(folder, "embeddings") == []
     assert [path.name for path in (folder / "vdl").iterdir()] == [RECORD]

@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from toolkit.config import make_config
+from toolkit.core.stages import StageInfo
 from toolkit.data import ArrayImages, DataBundle, Preprocessing
 from toolkit.engine import Job, RunFolder
-from toolkit.engine.objective import make_objective
-from toolkit.stage import StageInfo
+from toolkit.engine.learning.objective import make_objective
 from toolkit.transfer import resolve_plan
 from toolkit.zoo import StagedNetwork
 
@@ -51,7 +51,7 @@ def _records(job: Job, folder: RunFolder) -> None:
         "versions": {"toolkit": "0.1.0", "paddle": "3.3.1", "python": "3.11.0", "cpu": {"threads": "2"}},
         "network": {"weights": "paddle"},
         "data": {"fingerprint": "f00d" * 16},
-        "frozen_proof": proof,
+        "frozen_check": proof,
         "result": {
             "best": {**metrics, "epoch": 2},
             "seconds": 61.0,

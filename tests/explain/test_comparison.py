@@ -14,7 +14,7 @@ from tests.explain.page import Page
 from toolkit.bakeoff import BakeOff, LeftOut
 from toolkit.explain import comparison_statements, write_comparison
 from toolkit.explain.comparison_words import gap_words, lead_statements, score_words
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 
 Found = Callable[..., BakeOff]
 HALTED = {"epoch": 2, "least": 0.5, "leader": "linear_probe", "value": 0.8, "reached": 0.3}

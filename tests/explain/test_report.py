@@ -15,10 +15,10 @@ from tests.explain.page import Page, page_of
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import Comparison
 from toolkit.config import make_config
+from toolkit.core.errors import DataError
 from toolkit.engine import RunResult, Trainer
-from toolkit.errors import DataError
 from toolkit.explain import write_report
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 
 SECTIONS = ["made", "curves", "confusion", "classes", "mistakes", "calibration"]
 SECTIONS += ["plan", "proof", "data", "environment", "again"]
@@ -198,7 +198,7 @@ def test_a_solved_head_is_told_of_beside_the_nearest_neighbours(finished: Callab
 def test_moved_arrays_are_not_hidden(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     record = run.folder.read_record()
-    record["frozen_proof"][0]["moved"] = ["stem.weight"]
+    record["frozen_check"][0]["moved"] = ["stem.weight"]
     run.folder.write_record(record)
     assert "1 moved (stem.weight)" in page_of(run).text.replace(" ) ", ") ").replace("( ", "(").replace(" )", ")")
 
@@ -223,7 +223,7 @@ def test_the_report_is_the_same_each_time(finished: Callable[..., Any]) -> None:
 def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit import jobs
+    from toolkit.commands import train
 
     config = digits_jobs(
         tmp_path,
@@ -242,7 +242,7 @@ def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_re
 
     trained = Trainer.fit
     monkeypatch.setattr(Trainer, "fit", fit)
-    best = jobs.train(config).json["best"]
+    best = train.train(config).json["best"]
     page = Page((tmp_path / "runs" / "job" / "report.html").read_text(encoding="utf-8"))
     assert f"Top-1 {100 * best['top1']:.1f} %" in page.text
     assert len(page.having("img", **{"class": "tiny"})) == len(read) <= 12
@@ -250,7 +250,7 @@ def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_re
 
 @pytest.mark.parametrize("report", [True, False])
 def test_training_writes_it(tmp_path: Path, report: bool) -> None:
-    from toolkit import jobs
+    from toolkit.commands import train
 
     config = make_config(
         {
@@ -264,7 +264,7 @@ def test_training_writes_it(tmp_path: Path, report: bool) -> None:
             "export": {"enabled": False, **({} if report else {"report": False})},
         }
     )
-    outcome = jobs.train(config)
+    outcome = train.train(config)
     path = tmp_path / "runs" / "job" / "report.html"
     assert outcome.json.get("report") == (str(path) if report else None)
     assert (f"report: {path}" in outcome.text) == report

@@ -13,7 +13,7 @@ from tests.explain.page import Page, page_of
 from toolkit.bakeoff import Comparison
 from toolkit.data import ArrayImages
 from toolkit.explain import write_report
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 
 REST = ["plan", "proof", "data", "environment", "again"]
 MULTILABEL = ["made", "curves", "metrics", "labels", "precision-recall", "mistakes", "calibration", *REST]

@@ -10,7 +10,7 @@ import paddle
 import pytest
 from paddle import inference, nn
 
-from toolkit.errors import DeployError
+from toolkit.core.errors import DeployError
 from toolkit.inference import InferenceSession, OnnxSession, convert_program, onnx_is_installed, save_program
 from toolkit.inference import session as session_module
 from toolkit.inference.session import paddle_says

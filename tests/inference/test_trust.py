@@ -14,7 +14,7 @@ import pytest
 from paddle import nn
 
 from tests.odd_networks import Deadly, Right, Wrong
-from toolkit.errors import DeployError
+from toolkit.core.errors import DeployError
 from toolkit.inference import Comparison, Engine, Program, failure_of, save_program, structure_of, trusted_engine
 from toolkit.inference import trust as trust_module
 from toolkit.inference.trial import Trial, TrialError

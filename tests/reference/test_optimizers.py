@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from toolkit.config import TrainConfig
-from toolkit.engine.optimizer import make_optimizer
+from toolkit.engine.learning.optimizer import make_optimizer
 
 Floats = NDArray[np.float64]
 LR, DECAY, MOMENTUM, CLIP = 0.1, 0.05, 0.8, 0.5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from toolkit.config import TrainConfig
-from toolkit.engine.schedule import schedule_factor
+from toolkit.engine.learning.schedule import schedule_factor
 
 STEPS, EPOCHS = 7, 6
 TOTAL = STEPS * EPOCHS

@@ -22,7 +22,7 @@ def call_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         path = tmp_path_factory.mktemp("said") / "stderr"
         with pytest.MonkeyPatch.context() as patch, path.open("w", encoding="utf-8") as heard:
             patch.setattr(sys, "argv", [f"{tool}.py", *map(str, arguments)])
-            patch.setattr("toolkit.console.console._file", heard)
+            patch.setattr("toolkit.core.console.console._file", heard)
             try:
                 runpy.run_path(str(TOOLS / f"{tool}.py"), run_name="__main__")
                 code = 0

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from toolkit.cache import CacheKey, FeatureStore
+from toolkit.commands.cache import look_after
 from toolkit.config import CacheConfig, dump_config, load_config, make_config
-from toolkit.errors import ConfigError
-from toolkit.jobs_cache import look_after
+from toolkit.core.errors import ConfigError
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "cache.py"
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
     """Exit code, stdout and stderr."""
     monkeypatch.setattr(sys, "argv", ["cache.py", *map(str, words)])
-    monkeypatch.setattr("toolkit.cli._stdout_reserved", no_reserve)
+    monkeypatch.setattr("toolkit.commands.app._stdout_reserved", no_reserve)
     code = 0
     try:
         runpy.run_path(str(TOOL), run_name="__main__")

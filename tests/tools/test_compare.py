@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.jobs import untrained_weights
-from toolkit.errors import ConfigError
-from toolkit.jobs_compare import read_budget
+from toolkit.commands.compare import read_budget
+from toolkit.core.errors import ConfigError
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 JOB = """

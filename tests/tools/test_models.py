@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from toolkit import jobs_models
-from toolkit.errors import ConfigError
-from toolkit.jobs_models import models
+from toolkit.commands import models as models_module
+from toolkit.commands.models import models
+from toolkit.core.errors import ConfigError
 from toolkit.zoo import list_networks
 from toolkit.zoo import profile as profile_module
 
@@ -115,7 +115,7 @@ def test_the_list_builds_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a network was built")
 
     monkeypatch.setattr(profile_module, "create_network", refuse)
-    monkeypatch.setattr(jobs_models, "profile_network", refuse)
+    monkeypatch.setattr(models_module, "profile_network", refuse)
     assert len(models().json) == len(list_networks())
 
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 
 from tests.jobs import untrained_weights
+from toolkit.commands.runs import evaluate, export, find_run, report
 from toolkit.config import load_config
+from toolkit.core.errors import ConfigError, DataError, TrainingError
 from toolkit.deploy import Manifest, Predictor
 from toolkit.engine import RunFolder, Trainer
-from toolkit.engine.model_facts import stored_facts
-from toolkit.engine.trained import load_trained
-from toolkit.errors import ConfigError, DataError, TrainingError
-from toolkit.jobs_run import evaluate, export, find_run, report
+from toolkit.engine.runs.model_facts import stored_facts
+from toolkit.engine.runs.trained import load_trained
 
 COLOURS = {"blue": 2, "green": 1, "red": 0}
 CONFIG = """

@@ -161,12 +161,12 @@ def test_bad_input_is_one_clear_line(
 
 
 def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) -> None:
+    from toolkit.commands.runs import find_run
     from toolkit.config import load_config
+    from toolkit.core.errors import TrainingError
+    from toolkit.core.files import write_text
     from toolkit.engine import RunFolder
-    from toolkit.engine.trained import load_trained
-    from toolkit.errors import TrainingError
-    from toolkit.files import write_text
-    from toolkit.jobs_run import find_run
+    from toolkit.engine.runs.trained import load_trained
 
     job = tmp_path / "job.yaml"
     job.write_text(JOB, encoding="utf-8")
@@ -184,7 +184,7 @@ def test_sigterm_ends_a_tool_like_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, time\n"
         "from toolkit import cli\n"
-        "from toolkit.files import atomic_folder\n"
+        "from toolkit.core.files import atomic_folder\n"
         "def job(args):\n"
         "    with atomic_folder(pathlib.Path('model')):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"

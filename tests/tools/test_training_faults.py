@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.locking import try_lock
+from toolkit.core.locking import try_lock
 
 Call = Callable[..., tuple[int, str]]
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "train.py"

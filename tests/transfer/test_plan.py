@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from toolkit.config import TrainConfig, TransferConfig
-from toolkit.errors import ConfigError
-from toolkit.stage import StageInfo
+from toolkit.core.errors import ConfigError
+from toolkit.core.stages import StageInfo
 from toolkit.transfer import PRESETS, Plan, PresetSpec, get_preset, resolve_cut, resolve_plan
 from toolkit.transfer.presets import HEAD_FIRST
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from toolkit.config import TrainConfig, TransferConfig
-from toolkit.stage import StageInfo
+from toolkit.core.stages import StageInfo
 from toolkit.transfer import plan_table, resolve_plan
 
 STAGES = [StageInfo(f"block{i}", (8 * (i + 1), 16, 16), 1000 * (i + 1), batch_norm=True) for i in range(4)]

@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 import pytest
 
-from toolkit.errors import NetworkError, WeightsError
+from toolkit.core.errors import NetworkError, WeightsError
 from toolkit.zoo import StagedNetwork, create_network, get_spec, load_weights, read_weights, write_weights
 
 SPEC = get_spec("googlenet")

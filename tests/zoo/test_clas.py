@@ -14,11 +14,11 @@ import pytest
 
 from benchmarks.engines import lively, pictures
 from tests.zoo import test_contract as contract
-from toolkit.engine.programs import Part, Tracing
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
+from toolkit.engine.features.runners import Part, Tracing
 from toolkit.inference import TOLERANCE, onnx_is_installed, relative_difference
 from toolkit.zoo import create_network, get_spec, list_networks, load_weights, write_weights
-from toolkit.zoo.original import build_original
+from toolkit.zoo.upstream import build_original
 
 if find_spec("paddleclas") is None:
     pytest.skip("PaddleClas is not installed; make clas installs it and runs these tests", allow_module_level=True)
@@ -309,7 +309,7 @@ def run_quietly(code: str) -> Iterator[str]:
 
 def test_building_says_nothing() -> None:
     code = (
-        "import toolkit; from toolkit.runtime import import_paddle; import_paddle(); import logging, sys;"
+        "import toolkit; from toolkit.core.runtime import import_paddle; import_paddle(); import logging, sys;"
         "logging.basicConfig(level=logging.INFO, force=True); from toolkit.zoo import create_network;"
         "create_network('clas/ResNet18_vd'); logging.getLogger('mine').info('still heard')"
     )

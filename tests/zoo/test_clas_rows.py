@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo import create_network, get_spec, list_networks
 
 NAMES = [name for name in list_networks() if name.startswith("clas/")]

@@ -10,10 +10,10 @@ import numpy as np
 import paddle
 import pytest
 
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, list_networks
-from toolkit.zoo.original import build_original
-from toolkit.zoo.steps import layer_at
+from toolkit.zoo.forward_steps import layer_at
+from toolkit.zoo.upstream import build_original
 
 NAMES = [name for name in list_networks() if get_spec(name).library == "paddle"]
 QUICK = (

@@ -12,16 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.errors import WeightsError
-from toolkit.zoo import (
-    NetworkSpec,
-    PretrainedWeights,
-    create_network,
-    get_spec,
-    resolve_weights,
-    transfer_file,
-    write_weights,
-)
+from toolkit.core.errors import WeightsError
+from toolkit.zoo import NetworkSpec, PretrainedWeights, create_network, get_spec, http, resolve_weights, write_weights
 from toolkit.zoo import download as download_module
 from toolkit.zoo.download import fetch, mirrored, weights_folder
 
@@ -126,9 +118,9 @@ def test_cut_connections_go_on_where_they_were_cut(server: Server, folder: Path)
     server.cuts = [300_000, 100_000, 1, 500_000]
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
     starts = [0, *(int(re.findall(r"\d+", wanted or "")[0]) for _, wanted in server.requests[1:])]
-    blocks = [start // transfer_file._BLOCK for start in starts]
+    blocks = [start // http._BLOCK for start in starts]
     assert blocks == [0, 4, 5, 5, 12]
-    assert [block * transfer_file._BLOCK for block in blocks] == starts
+    assert [block * http._BLOCK for block in blocks] == starts
 
 
 def test_a_later_run_goes_on(server: Server, folder: Path) -> None:
@@ -219,7 +211,7 @@ def test_a_busy_server_is_asked_again(server: Server, folder: Path) -> None:
 
 
 def test_a_server_that_falls_silent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer_file, "_READ_TIMEOUT", 0.3)
+    monkeypatch.setattr(http, "_READ_TIMEOUT", 0.3)
     server.stalls = 1
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
 

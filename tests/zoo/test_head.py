@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from toolkit.config import HeadConfig
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo import create_network, load_weights, write_weights
 from toolkit.zoo.head import CosineHead, LinearHead, MLPHead, build_head
 

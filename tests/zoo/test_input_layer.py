@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from toolkit.errors import NetworkError, WeightsError
+from toolkit.core.errors import NetworkError, WeightsError
 from toolkit.zoo import create_network, get_spec, list_networks, load_weights, read_weights, stage, write_weights
 from toolkit.zoo.input_layer import adapt_filters, adapt_input
 

@@ -7,9 +7,9 @@ import paddle
 import pytest
 
 from toolkit.config import HeadConfig
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo import StagedNetwork, check_image_size, create_network, get_spec, list_networks
-from toolkit.zoo.standardising import FEATURE_STATISTICS
+from toolkit.zoo.standardised_head import FEATURE_STATISTICS
 
 FEATURES = {f"{head}.{name}" for head in ("fc", "_conv9") for name in FEATURE_STATISTICS}
 """Statistics of a head's features, which training sets before it begins."""

@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from toolkit.config import HeadConfig
-from toolkit.errors import NetworkError, WeightsError
+from toolkit.core.errors import NetworkError, WeightsError
 from toolkit.zoo import create_network, load_weights, write_weights
 from toolkit.zoo.pooling import GeMPool
 

@@ -10,13 +10,13 @@ import pytest
 from paddle import nn
 from paddle.base import core
 
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo import StagedNetwork, create_network, get_spec, list_networks, profile_network
+from toolkit.zoo.execution import evaluating
+from toolkit.zoo.forward_steps import BoundStage
 from toolkit.zoo.graph import Graph, trace
-from toolkit.zoo.measured import Measured, measured_networks
+from toolkit.zoo.measurements import Measured, measured_networks
 from toolkit.zoo.operations import macs
-from toolkit.zoo.running import evaluating
-from toolkit.zoo.steps import BoundStage
 
 # Parameters and GMAC that torchvision publishes with its weights (``num_params`` and ``_ops`` in torchvision/models)
 TORCHVISION = {

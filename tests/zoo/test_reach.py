@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolkit.zoo.reach import (
+from toolkit.zoo.receptive_field import (
     IMAGE,
     Reach,
     Span,

@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from toolkit.config import HeadConfig
-from toolkit.errors import NetworkError, WeightsError
+from toolkit.core.errors import NetworkError, WeightsError
 from toolkit.zoo import StagedNetwork, create_network, load_weights, read_weights, write_weights
 
 NAME, WIDTH = "mobilenet_v1_x0_25", 256

@@ -14,11 +14,11 @@ import numpy as np
 import paddle
 import pytest
 
-from toolkit.engine.state import TrainingState
-from toolkit.errors import WeightsError
+from toolkit.core.errors import WeightsError
+from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo import read_pickle, read_weights, write_weights
+from toolkit.zoo.registry import get_spec
 from toolkit.zoo.resolve import resolve_weights
-from toolkit.zoo.table import get_spec
 
 
 def sample_state() -> dict[str, paddle.Tensor]:

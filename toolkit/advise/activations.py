@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from paddle import Tensor, nn
 
 from toolkit.advise.batchnorm import Moments, layer_distance
-from toolkit.console import progress
+from toolkit.core.console import progress
+from toolkit.core.digest import fingerprint
 from toolkit.data import BatchLoader
-from toolkit.engine.extraction import ImageRows, extract, few_rows
-from toolkit.engine.features import image_shape
-from toolkit.engine.programs import Part, choose_engine, traced
-from toolkit.transfer import fingerprint
+from toolkit.engine.features.cache import image_shape
+from toolkit.engine.features.extract import ImageRows, extract, few_rows
+from toolkit.engine.features.runners import Part, choose_engine, traced
 from toolkit.zoo import StagedNetwork
-
-__all__ = ["Activations", "StageCodes", "activations"]
 
 _BATCH = 16
 _LEAST_FOR_ENGINE = 192

@@ -9,13 +9,11 @@ from rich.table import Table
 
 from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import Evidence
+from toolkit.advise.matrix import Place
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.place import Place
 from toolkit.advise.tables import evidence_table
 from toolkit.config import Config
 from toolkit.transfer import Plan
-
-__all__ = ["Advice"]
 
 
 @dataclass(frozen=True)

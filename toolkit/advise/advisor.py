@@ -10,21 +10,19 @@ from typing import Any
 
 from toolkit.advise.advice import Advice
 from toolkit.advise.choose import ADVISED, HEAD_ALONE, REACH, Choice, Situation, best_stage, rank_presets
+from toolkit.advise.coverage import outside_note
 from toolkit.advise.evidence import Evidence, evidence_of
+from toolkit.advise.matrix import Place, place_of
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.outside import outside_note
-from toolkit.advise.place import Place, place_of
+from toolkit.advise.request import Subject, subject_of, unlabelled
 from toolkit.advise.sample import MOST_IMAGES
-from toolkit.advise.subject import Subject, subject_of, unlabelled
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
-from toolkit.engine.solve import solved, why_trained
-from toolkit.runtime import select_device
+from toolkit.core.runtime import select_device
+from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
-
-__all__ = ["advise", "advise_images", "judge", "recommend", "situation_of"]
 
 _SHALLOW = "small_different/shallow_features"
 

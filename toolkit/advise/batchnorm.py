@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Moments", "gaussian_kl", "layer_distance"]
-
 _EPSILON = 1e-5
 """Added to variances, as BatchNorm does: a channel that never answers is no infinite distance."""
 

@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from toolkit.advise.matrix import Place
 from toolkit.advise.measurement import Depth
-from toolkit.advise.place import Place
 from toolkit.advise.thresholds import Branch, Cell, PresetRule
-
-__all__ = [
-    "ADVISED",
-    "HEAD_ALONE",
-    "REACH",
-    "Choice",
-    "Situation",
-    "best_stage",
-    "branch_of",
-    "own_preset",
-    "rank_presets",
-    "within_reach",
-]
 
 ADVISED = (
     "small_similar",

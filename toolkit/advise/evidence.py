@@ -11,8 +11,6 @@ from toolkit.advise.measurement import Depth, Measurement
 from toolkit.advise.probe import skill
 from toolkit.advise.thresholds import Thresholds
 
-__all__ = ["EVIDENCE", "Evidence", "EvidenceSpec", "evidence_of"]
-
 _LOWER = 0.5
 """Share of the stages that are the lower half."""
 _SPREAD, _OF_ZOOM = 0.3, 0.2

@@ -10,8 +10,6 @@ from toolkit.advise.measurement import Depth, Distances
 from toolkit.advise.thresholds import EvidenceRule
 from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
-__all__ = ["depth_figure", "distance_figure"]
-
 _DASHED = (0, (4, 3))
 _MANY = 40
 

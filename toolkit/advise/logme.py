@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.task import TaskName
-
-__all__ = ["logme"]
+from toolkit.tasks import TaskName
 
 _ROUNDS, _CLOSE = 100, 1e-4
 _TINY, _LEAST = 1e-12, 1e-100

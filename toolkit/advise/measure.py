@@ -11,22 +11,20 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.advise.activations import Activations, activations
-from toolkit.advise.certainty import certainty
-from toolkit.advise.keep import Keeper
+from toolkit.advise.confidence import certainty
+from toolkit.advise.eligibility import some_rows, why_alike, why_unusable
 from toolkit.advise.logme import logme
 from toolkit.advise.measurement import NO_CLASSIFIER, Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
 from toolkit.advise.probe import chance_of, knn_score, linear_score, usable_rows
+from toolkit.advise.request import Subject
 from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
-from toolkit.advise.subject import Subject
-from toolkit.advise.usable import some_rows, why_alike, why_unusable
+from toolkit.advise.store import Keeper
 from toolkit.config import CacheConfig
-from toolkit.console import info, quietly, warn
+from toolkit.core.console import info, quietly, warn
+from toolkit.core.errors import ToolkitError, WeightsError
 from toolkit.data import BatchLoader, ImageSet
-from toolkit.errors import ToolkitError, WeightsError
-from toolkit.task import TaskName
+from toolkit.tasks import TaskName
 from toolkit.zoo import StagedNetwork, create_network
-
-__all__ = ["measure", "size_of"]
 
 STATISTICS_IMAGES = 128
 """Images on which BatchNorm's inputs are measured: each gives thousands of values a channel."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from toolkit.stage import StageInfo
-from toolkit.task import TaskName
-
-__all__ = ["NO_CLASSIFIER", "Codes", "Depth", "Distances", "Measurement", "Own", "Pair", "Size", "StageFacts"]
+from toolkit.core.stages import StageInfo
+from toolkit.tasks import TaskName
 
 NO_CLASSIFIER = "the weights bring no classifier of their own"
 """Why confidence is missing with weights of another task."""

@@ -19,13 +19,11 @@ from toolkit.advise.words import (
     tuning_words,
     unlike_the_matrix,
 )
-from toolkit.files import clear_os_errors
+from toolkit.core.files import clear_os_errors
 from toolkit.pages import new_environment
 from toolkit.pages import write_page as save_page
-from toolkit.task import TASKS
+from toolkit.tasks import TASKS
 from toolkit.transfer import get_preset
-
-__all__ = ["write_page"]
 
 
 def write_page(advice: Advice, path: Path) -> Path:

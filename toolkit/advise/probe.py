@@ -14,9 +14,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from toolkit.task import TaskName
-
-__all__ = ["Probe", "chance_of", "knn_score", "linear_score", "skill", "usable_rows"]
+from toolkit.tasks import TaskName
 
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _MOST_FOLDS = 5

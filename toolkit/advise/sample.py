@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_IMAGES", "sample_rows", "strata_of"]
-
 MOST_IMAGES = 2000
 """Images that are looked at, by default."""
 _RANGES = 10

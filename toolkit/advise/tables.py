@@ -10,12 +10,11 @@ from rich.table import Table
 
 from toolkit.advise.evidence import Evidence
 from toolkit.advise.words import MISSING, detail_words, no_plan_words, number, says, tuning_words, unlike_the_matrix
-from toolkit.console import new_table
+from toolkit.core.console import new_table
 
 if TYPE_CHECKING:
     from toolkit.advise.advice import Advice
 
-__all__ = ["CELLS", "IDEAS", "advice_text", "evidence_table", "matrix_table", "recommendation_table"]
 
 CELLS = (
     ("small", ("small_similar", "small_different")),

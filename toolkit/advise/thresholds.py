@@ -9,18 +9,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = [
-    "Branch",
-    "BranchRule",
-    "Cell",
-    "EvidenceRule",
-    "PresetRule",
-    "Regulariser",
-    "SizeRule",
-    "Thresholds",
-    "load_thresholds",
-]
-
 _FILE = Path(__file__).with_name("thresholds.json")
 _MOST = 3.0
 Cell = Literal["small_similar", "small_different", "large_similar", "large_different"]

@@ -9,12 +9,10 @@ from typing import Any
 from toolkit.advise.advisor import advise
 from toolkit.advise.tables import evidence_table, matrix_table
 from toolkit.config import Config, make_config
-from toolkit.console import info, show
-from toolkit.engine.distributed import begin, on_main
-from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ConfigError
-
-__all__ = ["settle_preset"]
+from toolkit.core.console import info, show
+from toolkit.core.errors import ConfigError
+from toolkit.engine.learning.distributed import begin, on_main
+from toolkit.engine.runs.folder import RunFolder
 
 
 def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Config, Mapping[str, Any] | None]:

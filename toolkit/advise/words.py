@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING
 
 from toolkit.advise.choose import Choice, own_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
+from toolkit.advise.matrix import Place
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.place import Place
 from toolkit.advise.thresholds import Branch, Regulariser, Thresholds
-from toolkit.task import TaskName
+from toolkit.tasks import TaskName
 from toolkit.transfer import get_preset
 
 if TYPE_CHECKING:
     from toolkit.advise.advice import Advice
 
-__all__ = [
-    "MISSING",
-    "detail_words",
-    "idea_of",
-    "no_plan_words",
-    "number",
-    "regulariser_sentence",
-    "says",
-    "tuning_words",
-    "unlike_the_matrix",
-    "why_sentences",
-]
 
 MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in EVIDENCE})
 """Name of a piece of evidence -> its title."""

@@ -13,15 +13,13 @@ from toolkit.bakeoff.session import LeftOut, Session
 from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences
 from toolkit.bakeoff.trial import Trial
 from toolkit.config import Config, dump_config
-from toolkit.console import info, show, warn
+from toolkit.core.console import info, show, warn
+from toolkit.core.errors import ConfigError, TrainingError
+from toolkit.core.files import clear_os_errors, write_json, write_text
+from toolkit.core.locking import locked
 from toolkit.data.summary import data_table
 from toolkit.engine import RunFolder, RunResult
-from toolkit.errors import ConfigError, TrainingError
-from toolkit.files import clear_os_errors, write_json, write_text
-from toolkit.locking import locked
-from toolkit.task import Metric
-
-__all__ = ["BakeOff", "bake_off", "compare_presets"]
+from toolkit.tasks import Metric
 
 
 @dataclass(frozen=True)

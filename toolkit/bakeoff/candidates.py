@@ -9,21 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, SourceConfig, make_config
+from toolkit.core.errors import ConfigError
 from toolkit.engine.job import Job, build_job, source_run
-from toolkit.errors import ConfigError
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan
 from toolkit.zoo import get_spec
-
-__all__ = [
-    "ALWAYS",
-    "USUAL_RECIPE",
-    "Candidate",
-    "candidate_names",
-    "check_candidates",
-    "make_candidates",
-    "title_of",
-    "usual_rate",
-]
 
 USUAL_RECIPE = "usual_recipe"
 ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")

@@ -11,10 +11,8 @@ from rich.table import Table
 
 from toolkit.bakeoff.candidates import Candidate, title_of
 from toolkit.bakeoff.trial import Trial
-from toolkit.console import new_table
-from toolkit.task import Metric
-
-__all__ = ["Comparison", "comparison_table", "ranked", "row_of", "winner"]
+from toolkit.core.console import new_table
+from toolkit.tasks import Metric
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import paddle
 
-__all__ = ["peak_memory"]
-
 _STATUS = Path("/proc/self/status")
 
 

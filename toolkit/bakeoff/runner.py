@@ -14,16 +14,14 @@ from typing import Any, Literal
 
 import toolkit
 from toolkit.bakeoff.trial import FACTS
-from toolkit.bakeoff.watch import Rung, Watch
+from toolkit.bakeoff.trial_monitor import Rung, Watch
 from toolkit.config import Config, make_config
-from toolkit.console import quietly
+from toolkit.core.console import quietly
+from toolkit.core.errors import Interrupted, ToolkitError
+from toolkit.core.files import write_json
 from toolkit.deploy import export_job
 from toolkit.engine import Trainer, build_job
-from toolkit.engine.keeping import load_newest
-from toolkit.errors import Interrupted, ToolkitError
-from toolkit.files import write_json
-
-__all__ = ["Answer", "Order", "train_apart", "train_here"]
+from toolkit.engine.runs.checkpoints import load_newest
 
 _GRACE = 60.0
 """Seconds that a run may take to save itself."""

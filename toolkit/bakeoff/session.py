@@ -17,15 +17,13 @@ from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate
 from toolkit.bakeoff.comparison import Comparison, row_of
 from toolkit.bakeoff.runner import Answer, Order, train_apart, train_quietly
 from toolkit.bakeoff.trial import Trial, begun_run, finished_trial, gather_record, time_spent, trial_of
-from toolkit.bakeoff.watch import FRACTIONS, Rung, least_value, rung_epoch
+from toolkit.bakeoff.trial_monitor import FRACTIONS, Rung, least_value, rung_epoch
 from toolkit.config import Config
-from toolkit.console import console, info, warn
+from toolkit.core.console import console, info, warn
+from toolkit.core.errors import Interrupted
+from toolkit.core.files import clear_os_errors, write_json
 from toolkit.engine import RunFolder, RunResult
-from toolkit.errors import Interrupted
-from toolkit.files import clear_os_errors, write_json
-from toolkit.task import TASKS
-
-__all__ = ["LeftOut", "Session"]
+from toolkit.tasks import TASKS
 
 _SAFETY = 1.1
 """A further seed is begun when so many times what the earlier ones took is left of the budget."""

@@ -10,9 +10,7 @@ from typing import Any, Literal
 
 from toolkit.bakeoff.comparison import Comparison, winner
 from toolkit.bakeoff.trial import Trial
-from toolkit.task import Metric
-
-__all__ = ["Convergence", "Difference", "convergence", "differences"]
+from toolkit.tasks import Metric
 
 _LEVEL = 0.95
 _SHARES = frozenset({"top1"})

@@ -13,11 +13,9 @@ from typing import Any
 
 from toolkit.bakeoff.candidates import Candidate
 from toolkit.config import Config
+from toolkit.core.errors import TrainingError
 from toolkit.engine import RunFolder
-from toolkit.errors import TrainingError
-from toolkit.task import Metric
-
-__all__ = ["FACTS", "Trial", "begun_run", "finished_trial", "gather_record", "time_spent", "trial_of"]
+from toolkit.tasks import Metric
 
 FACTS = "trial.json"
 """What a bake-off knows of a run beside ``run.json``."""

@@ -13,10 +13,10 @@ import threading
 from dataclasses import asdict
 from pathlib import Path
 
-from toolkit.errors import Interrupted
-from toolkit.files import write_json
-from toolkit.locking import locked
-from toolkit.runtime import import_paddle
+from toolkit.core.errors import Interrupted
+from toolkit.core.files import write_json
+from toolkit.core.locking import locked
+from toolkit.core.runtime import import_paddle
 
 
 def _end_with_parent() -> None:

@@ -18,11 +18,9 @@ from toolkit.cache.index import INDEX_NAME, Index, own_file, shard_name, write_i
 from toolkit.cache.shards import Checks
 from toolkit.cache.upkeep import entry_info, fill_lock, use_lock
 from toolkit.cache.writer import Writer, storing
-from toolkit.console import warn
-from toolkit.errors import ToolkitError
-from toolkit.locking import FileLock, lock
-
-__all__ = ["Entry"]
+from toolkit.core.console import warn
+from toolkit.core.errors import ToolkitError
+from toolkit.core.locking import FileLock, lock
 
 _MOST_SHARDS = 64
 """An open entry holds a descriptor a shard, and a process may have 256 (macOS) or 1,024 (Linux) of them."""

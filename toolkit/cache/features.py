@@ -13,8 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.cache.index import Index, shard_name
 
-__all__ = ["Features"]
-
 _MAPPED = 64 * 2**20
 """Largest entry to map, in bytes. Mapped pages count as memory of the process, and Linux maps far more than is touched
 (400 kB around a row of 2.5 kB were seen), so that larger entries would seem to fill the memory."""

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.cache.key import FORMAT, canonical, key_of
-from toolkit.files import write_text
-
-__all__ = ["INDEX_NAME", "DamagedIndexError", "Index", "Shard", "own_file", "read_index", "shard_name", "write_index"]
+from toolkit.core.files import write_text
 
 INDEX_NAME = "entry.json"
 _OWN = re.compile(r"entry\.json|used|shard-\d{5,}\.npy|\.(entry\.json|shard-\d{5,}\.npy)\.[0-9a-f]{8}\.tmp")

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["FORMAT", "CacheKey", "canonical", "key_of"]
-
 FORMAT = 2
 """Version of the files of an entry. Another version has other keys, so that it is never read by mistake."""
 

@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.cache.index import DamagedIndexError, Index, Shard, read_index, shard_name
-from toolkit.console import warn
-from toolkit.files import atomic_file
-
-__all__ = ["Checks", "ShardFile"]
+from toolkit.core.console import warn
+from toolkit.core.files import atomic_file
 
 _CHUNK = 1 << 20
 Signature = tuple[int, int, int]

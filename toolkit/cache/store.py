@@ -33,11 +33,9 @@ from toolkit.cache.upkeep import (
     verify_entry,
 )
 from toolkit.cache.writer import storing
-from toolkit.console import info, warn
-from toolkit.errors import ToolkitError
-from toolkit.runtime import world_size
-
-__all__ = ["FeatureStore", "feature_bytes", "usable_store"]
+from toolkit.core.console import info, warn
+from toolkit.core.errors import ToolkitError
+from toolkit.core.runtime import world_size
 
 _SHARD_BYTES = 64 * 2**20
 _SPARE = 2**20

@@ -12,19 +12,7 @@ from typing import Any
 
 from toolkit.cache.index import INDEX_NAME, DamagedIndexError, Index, own_file, read_index, shard_name, write_index
 from toolkit.cache.shards import Checks
-from toolkit.locking import FileLock, try_lock
-
-__all__ = [
-    "EntryInfo",
-    "Problem",
-    "entry_folders",
-    "entry_info",
-    "fill_lock",
-    "in_use",
-    "remove_entry",
-    "use_lock",
-    "verify_entry",
-]
+from toolkit.core.locking import FileLock, try_lock
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from toolkit.cache.index import Index, shard_name, write_index
 from toolkit.cache.shards import ShardFile
-from toolkit.errors import ToolkitError
-from toolkit.files import clear_os_errors
-
-__all__ = ["DtypeOverflowError", "Writer", "storing"]
+from toolkit.core.errors import ToolkitError
+from toolkit.core.files import clear_os_errors
 
 _HALF_INFINITY = 0x7C00
 _LARGEST_HALF = 65504

@@ -11,10 +11,8 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 from paddle.callbacks import Callback
 
-from toolkit.errors import ConfigError
-from toolkit.task import TASKS, monitor_name
-
-__all__ = ["MonitorCallback", "as_float"]
+from toolkit.core.errors import ConfigError
+from toolkit.tasks import TASKS, monitor_name
 
 _BETTER = {metric.name: metric.better for task in TASKS.values() for metric in task.metrics}
 

@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 from toolkit.callbacks.base import MonitorCallback, as_float
 
-__all__ = ["Checkpoint"]
-
 
 class Checkpoint(MonitorCallback):
     """Says when to save; how and where is the caller's.

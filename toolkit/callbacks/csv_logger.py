@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.callbacks.epoch_log import EpochLog
-from toolkit.errors import ConfigError
-from toolkit.files import write_text
-
-__all__ = ["CSVLogger"]
+from toolkit.core.errors import ConfigError
+from toolkit.core.files import write_text
 
 
 class CSVLogger(EpochLog):

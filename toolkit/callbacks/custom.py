@@ -9,9 +9,7 @@ from typing import Any
 
 from paddle.callbacks import Callback
 
-from toolkit.errors import ConfigError
-
-__all__ = ["load_custom", "load_function"]
+from toolkit.core.errors import ConfigError
 
 
 def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:

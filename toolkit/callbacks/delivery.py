@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolkit.console import info, warn
-
-__all__ = ["Delivery", "Destination", "Message"]
+from toolkit.core.console import info, warn
 
 _AGAIN = {408, 425, 429}
 """Answers below 500 that may be another one next time (RFC 9110, RFC 8470, RFC 6585)."""

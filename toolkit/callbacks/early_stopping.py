@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from toolkit.callbacks.base import MonitorCallback
-from toolkit.console import info
-
-__all__ = ["EarlyStopping"]
+from toolkit.core.console import info
 
 
 class EarlyStopping(MonitorCallback):

@@ -11,11 +11,9 @@ from paddle.callbacks import Callback
 
 from toolkit.callbacks.base import as_float
 from toolkit.callbacks.numbers import metrics_of
-from toolkit.errors import ConfigError
-from toolkit.files import clear_os_errors
-from toolkit.runtime import is_main_process
-
-__all__ = ["EpochLog"]
+from toolkit.core.errors import ConfigError
+from toolkit.core.files import clear_os_errors
+from toolkit.core.runtime import is_main_process
 
 
 class EpochLog(Callback, ABC):

@@ -7,10 +7,8 @@ import math
 from collections.abc import Mapping
 
 from toolkit.callbacks.epoch_log import EpochLog
-from toolkit.errors import ConfigError
-from toolkit.files import write_text
-
-__all__ = ["JSONLLogger"]
+from toolkit.core.errors import ConfigError
+from toolkit.core.files import write_text
 
 
 class JSONLLogger(EpochLog):

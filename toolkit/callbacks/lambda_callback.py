@@ -8,9 +8,7 @@ from typing import Any
 
 from paddle.callbacks import Callback
 
-from toolkit.errors import ConfigError
-
-__all__ = ["LambdaCallback"]
+from toolkit.core.errors import ConfigError
 
 _HOOKS = tuple(sorted(name for name in dir(Callback) if name.startswith("on_")))
 

@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 from toolkit.callbacks.base import MonitorCallback, as_float
 from toolkit.callbacks.numbers import metrics_of
 from toolkit.config.file_pattern import fill, full_path, model_pattern
-from toolkit.errors import ConfigError
-from toolkit.files import clear_os_errors
-from toolkit.runtime import is_main_process
-
-__all__ = ["ModelCheckpoint"]
+from toolkit.core.errors import ConfigError
+from toolkit.core.files import clear_os_errors
+from toolkit.core.runtime import is_main_process
 
 
 class ModelCheckpoint(MonitorCallback):

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ALIASES", "metrics_of"]
-
 ALIASES = {"acc": "top1"}
 """Names that Paddle's own callbacks want for a metric that is there under another name."""
 _NOT_METRICS = ("seen", "step", "batch_size", "steps")

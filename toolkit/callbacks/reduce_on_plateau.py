@@ -7,10 +7,8 @@ from typing import ClassVar
 from paddle.optimizer.lr import LRScheduler
 
 from toolkit.callbacks.base import MonitorCallback
-from toolkit.console import info
-from toolkit.errors import ConfigError
-
-__all__ = ["ReduceLROnPlateau"]
+from toolkit.core.console import info
+from toolkit.core.errors import ConfigError
 
 
 class ReduceLROnPlateau(MonitorCallback):

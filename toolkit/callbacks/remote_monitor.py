@@ -16,11 +16,9 @@ from toolkit.callbacks.base import as_float
 from toolkit.callbacks.delivery import Delivery, Destination, Message
 from toolkit.callbacks.numbers import metrics_of
 from toolkit.config import host_of
-from toolkit.console import warn
-from toolkit.errors import ConfigError
-from toolkit.runtime import is_main_process
-
-__all__ = ["RemoteMonitor", "read_token"]
+from toolkit.core.console import warn
+from toolkit.core.errors import ConfigError
+from toolkit.core.runtime import is_main_process
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _FOLDERS = re.compile(r"(?<![\w.~])~?/(?:[^\s/:]+/)+")

@@ -9,9 +9,7 @@ from typing import Any
 from paddle.callbacks import Callback
 
 from toolkit.callbacks.base import as_float
-from toolkit.errors import DivergedError
-
-__all__ = ["EXPLODED", "TerminateOnNaN"]
+from toolkit.core.errors import DivergedError
 
 EXPLODED = 1e9
 """A loss beyond this comes from weights that have left every reasonable range, though it is still a number."""

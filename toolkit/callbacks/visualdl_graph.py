@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from toolkit.files import clear_os_errors, write_text
-from toolkit.stage import StageInfo
-
-__all__ = ["GRAPH_FILE", "stage_graph", "write_graph"]
+from toolkit.core.files import clear_os_errors, write_text
+from toolkit.core.stages import StageInfo
 
 GRAPH_FILE = "vdlgraph.run.log"
 _VERSION = "1.0.0"

@@ -15,10 +15,8 @@ from toolkit.callbacks.base import as_float
 from toolkit.callbacks.numbers import metrics_of
 from toolkit.callbacks.visualdl_graph import write_graph
 from toolkit.callbacks.visualdl_record import VisualDLRecord
-from toolkit.runtime import is_main_process
-from toolkit.task import TASKS
-
-__all__ = ["VisualDLLogger"]
+from toolkit.core.runtime import is_main_process
+from toolkit.tasks import TASKS
 
 _TRAINING = tuple(dict.fromkeys(name for task in TASKS.values() for name in ("loss", *task.training)))
 _LONGEST_TITLE = 100

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.errors import ConfigError
-from toolkit.files import clear_os_errors
-
-__all__ = ["VisualDLRecord", "as_tag"]
+from toolkit.core.errors import ConfigError
+from toolkit.core.files import clear_os_errors
 
 _BUCKETS = 40
 _MOST_VALUES = 100_000

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from paddle import Tensor, nn
 from paddle.callbacks import Callback
 
-from toolkit.errors import ConfigError
-
-__all__ = ["WeightAveraging", "moving_arrays", "swapped_weights"]
+from toolkit.core.errors import ConfigError
 
 _FLOATS = {"float16", "bfloat16", "float32", "float64"}
 _BatchNorm = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)

@@ -13,11 +13,11 @@ from toolkit.config.callbacks import (
 from toolkit.config.data import DataConfig
 from toolkit.config.load import dump_config, load_config, make_config, with_overrides
 from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
+from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig, host_of
 from toolkit.config.schedule import ScheduleConfig
 from toolkit.config.schema import Config
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
 from toolkit.config.transfer import PhaseConfig, Preset, TransferConfig
-from toolkit.config.watching import RemoteMonitorConfig, WeightAveragingConfig, host_of
 
 __all__ = [
     "CacheConfig",

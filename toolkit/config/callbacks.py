@@ -9,20 +9,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from toolkit.config.file_pattern import check_place, fields_of, model_pattern
+from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig
 from toolkit.config.section import Fraction, Section, spelled_as
-from toolkit.config.watching import RemoteMonitorConfig, WeightAveragingConfig
-from toolkit.task import monitor_name
-
-__all__ = [
-    "CallbacksConfig",
-    "CheckpointConfig",
-    "CustomCallbackConfig",
-    "EarlyStoppingConfig",
-    "LogFileConfig",
-    "ModelCheckpointConfig",
-    "MonitorConfig",
-    "PlateauConfig",
-]
+from toolkit.tasks import monitor_name
 
 
 def _switch(value: Any) -> Any:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from toolkit.config.schema import Config
 
-__all__ = ["contradictions"]
-
 
 def contradictions(config: Config) -> list[str]:
     """What a config asks for that does not fit its task, its solver, its start, or itself.

@@ -10,8 +10,6 @@ from pydantic import Field, model_validator
 
 from toolkit.config.section import Fraction, Section
 
-__all__ = ["DataConfig"]
-
 
 def _as_text(name: Any) -> Any:
     return str(name) if isinstance(name, (int, float)) and not isinstance(name, bool) else name

@@ -7,9 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from toolkit.config.schema import Config
-from toolkit.errors import ConfigError
-
-__all__ = ["check_early", "check_network_name"]
+from toolkit.core.errors import ConfigError
 
 _ZOO = Path(__file__).resolve().parents[1] / "zoo"
 _NEEDS_FOLDER = ("folder", "cub200")

@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from string import Formatter
 
-__all__ = ["check_place", "fields_of", "fill", "full_path", "model_pattern"]
-
 _COUNTS = ("epoch", "step")
 _MODEL_ENDINGS = (".pdparams", ".safetensors")
 

@@ -14,12 +14,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from toolkit.config.problems import describe_problems
+from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
-from toolkit.errors import ConfigError
-
-__all__ = ["dump_config", "load_config", "make_config", "with_overrides"]
+from toolkit.core.errors import ConfigError
 
 Origins = dict[str, str]
 """Dotted key -> the file or override that set it."""

@@ -9,8 +9,6 @@ from pydantic import BeforeValidator, Field
 
 from toolkit.config.section import Section, spelled_as
 
-__all__ = ["HeadConfig", "ModelConfig", "SourceConfig"]
-
 
 class SourceConfig(Section):
     """A source task of your own: the network is first trained with this config, unless that run is there already."""

@@ -9,8 +9,6 @@ from pydantic import Field, model_validator
 
 from toolkit.config.section import Fraction, Section
 
-__all__ = ["ScheduleConfig"]
-
 
 class ScheduleConfig(Section):
     """How the learning rate goes over the steps of a phase; each phase begins anew."""

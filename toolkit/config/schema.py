@@ -18,9 +18,7 @@ from toolkit.config.model import ModelConfig
 from toolkit.config.section import Section, spelled_as
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
 from toolkit.config.transfer import TransferConfig
-from toolkit.task import TASKS, TaskName
-
-__all__ = ["Config"]
+from toolkit.tasks import TASKS, TaskName
 
 
 class Config(Section):

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Fraction", "Section", "spelled_as"]
-
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 

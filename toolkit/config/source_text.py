@@ -13,9 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from toolkit.yaml_text import Scalar, parse_yaml
-
-__all__ = ["parse_config", "parse_override"]
+from toolkit.core.yaml_text import Scalar, parse_yaml
 
 _TEXT = {str, Path}
 

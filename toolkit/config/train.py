@@ -12,8 +12,6 @@ from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationEr
 from toolkit.config.schedule import ScheduleConfig
 from toolkit.config.section import Section
 
-__all__ = ["CacheConfig", "ExportConfig", "LogConfig", "TrainConfig"]
-
 
 def _size(value: Any) -> ByteSize | None:
     if value is None:

@@ -8,8 +8,6 @@ from pydantic import Field, model_validator
 
 from toolkit.config.section import Section
 
-__all__ = ["PhaseConfig", "Preset", "TransferConfig"]
-
 Preset = Literal[
     "small_similar",
     "small_different",

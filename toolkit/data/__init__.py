@@ -6,8 +6,8 @@ from toolkit.data.build import build_data
 from toolkit.data.bundle import DataBundle
 from toolkit.data.channels import as_rgb
 from toolkit.data.decode import IMAGE_EXTENSIONS, decode_image, is_image_file, read_image
+from toolkit.data.image_cache import PictureCache
 from toolkit.data.images import ArrayImages, FileImages, ImageSet
-from toolkit.data.picture_cache import PictureCache
 from toolkit.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
 
 __all__ = [

@@ -18,11 +18,9 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from toolkit.data.box import Box
 from toolkit.data.channels import GRAY, RGB, Pixels
+from toolkit.data.crop import Box
 from toolkit.data.preprocessing import Preprocessing, resize
-
-__all__ = ["RECIPES", "Augmentation", "Content", "Flip", "Recipe"]
 
 Flip: TypeAlias = Literal["none", "horizontal", "both"]
 Content: TypeAlias = Literal["photo", "tiny", "glyph"]

@@ -25,19 +25,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.core.errors import DataError
 from toolkit.data.augmentation import Augmentation
-from toolkit.data.box import whole
-from toolkit.data.chance import Beginning, beginnings, generators
 from toolkit.data.channels import Pixels
+from toolkit.data.crop import whole
+from toolkit.data.image_cache import PictureCache
 from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels, Weights
-from toolkit.data.picture_cache import PictureCache
 from toolkit.data.pool import ReaderPool
 from toolkit.data.preprocessing import Preprocessing
+from toolkit.data.random import Beginning, beginnings, generators
 from toolkit.data.sampling import Sampler, ShuffledSampler, occurrences
 from toolkit.data.sharding import shard
-from toolkit.errors import DataError
-
-__all__ = ["Batch", "BatchLoader"]
 
 _MAX_WORKERS = 8
 _AHEAD = 2

@@ -11,7 +11,10 @@ from typing import TypeAlias
 import numpy as np
 
 from toolkit.config import DataConfig
-from toolkit.console import info
+from toolkit.core.console import info
+from toolkit.core.errors import ConfigError, DataError
+from toolkit.core.names import listed
+from toolkit.data.bit_depth import Decoding
 from toolkit.data.bundle import DataBundle
 from toolkit.data.channels import RGB
 from toolkit.data.checks import (
@@ -22,17 +25,12 @@ from toolkit.data.checks import (
     drop_or_refuse_bad_files,
 )
 from toolkit.data.duplicates import Copies, find_copies, warn_of_copies
-from toolkit.data.facts import FORMATS, FormatFacts, formats_for
+from toolkit.data.formats.registry import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
-from toolkit.data.levels import Decoding
-from toolkit.data.naming import listed
 from toolkit.data.source import Source
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
-from toolkit.errors import ConfigError, DataError
-from toolkit.task import TaskName
-
-__all__ = ["build_data"]
+from toolkit.tasks import TaskName
 
 Parts: TypeAlias = Mapping[str, ImageSet]
 Check: TypeAlias = Callable[[Sequence[str], Parts], None]

@@ -13,9 +13,7 @@ import numpy.typing as npt
 from toolkit.data.augmentation import Augmentation, Content, Flip
 from toolkit.data.images import ImageSet
 from toolkit.data.preprocessing import Preprocessing
-from toolkit.task import TaskName
-
-__all__ = ["DataBundle"]
+from toolkit.tasks import TaskName
 
 
 @dataclass(frozen=True)

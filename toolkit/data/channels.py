@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GRAY", "RGB", "Pixels", "as_rgb", "counted", "fit_channels"]
-
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """A picture: uint8, ``[height, width, channels]``; three channels are RGB."""
 

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit import console
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import alike, listed
 from toolkit.data.images import FileImages, ImageSet
-from toolkit.data.naming import alike, listed
 from toolkit.data.survey import say_what_they_are, survey
-from toolkit.errors import DataError
-
-__all__ = [
-    "check_classes",
-    "check_columns",
-    "check_labels",
-    "check_targets",
-    "drop_or_refuse_bad_files",
-]
 
 _THREADS = 8
 

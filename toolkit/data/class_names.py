@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CIFAR10", "CIFAR100", "FASHION", "FLOWERS", "TEN_DIGITS"]
-
 # fmt: off
 TEN_DIGITS = tuple("0123456789")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -6,7 +6,7 @@ than 8 bits (``toolkit.data.tiff``). OpenCV is not asked for WebP, AVIF and GIF,
 reads them, turns them, and what it does with their alpha. Of an animation the first frame is seen. EXIF orientation is
 applied, colour profiles are left alone; gray, palette and CMYK become RGB; one channel is the luma of that.
 
-How numbers of more than 8 bits and transparency become 8-bit pixels is in ``toolkit.data.levels``.
+How numbers of more than 8 bits and transparency become 8-bit pixels is in ``toolkit.data.bit_depth``.
 """
 
 from __future__ import annotations
@@ -18,27 +18,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from toolkit.core.errors import DataError
 from toolkit.data import multiband
+from toolkit.data.bit_depth import DEFAULT, Decoding, RawImage, develop
 from toolkit.data.channels import GRAY, RGB, Pixels, counted
 from toolkit.data.jpeg import JPEG, JpegHeader, decode_fast, read_header
-from toolkit.data.levels import DEFAULT, Decoding, RawImage, develop
-from toolkit.data.others import check_size, orientation_with_pil, read_deep_pnm, read_with_pil
+from toolkit.data.orientation import turned
+from toolkit.data.pillow import check_size, orientation_with_pil, read_deep_pnm, read_with_pil
 from toolkit.data.png import PNG, PngHeader, read_png
 from toolkit.data.tiff import TIFF, read_deep, read_tags
-from toolkit.data.upright import turned
-from toolkit.errors import DataError
-
-__all__ = [
-    "IMAGE_EXTENSIONS",
-    "Pixels",
-    "decode_file",
-    "decode_image",
-    "decode_jpeg_reduced",
-    "defect",
-    "is_image_file",
-    "read_image",
-    "read_raw",
-]
 
 IMAGE_EXTENSIONS = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif",

@@ -12,12 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolkit import console
+from toolkit.core import console
+from toolkit.core.names import listed
 from toolkit.data.images import FileImages, ImageSet, Indices
-from toolkit.data.naming import listed
 from toolkit.data.pool import read_all
-
-__all__ = ["Copies", "content_numbers", "find_copies", "warn_of_copies"]
 
 Copies: TypeAlias = Mapping[str, int]
 """A number for each file that is there more than once; the same for files with the same bytes."""

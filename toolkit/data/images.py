@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.data.box import ChooseBox
+from toolkit.core.errors import DataError
+from toolkit.data.bit_depth import DEFAULT, Decoding
 from toolkit.data.channels import RGB, Pixels, fit_channels
+from toolkit.data.crop import ChooseBox
 from toolkit.data.decode import read_image
-from toolkit.data.levels import DEFAULT, Decoding
 from toolkit.data.reduced import read_part
-from toolkit.errors import DataError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ArrayImages", "FileImages", "ImageSet", "Indices", "Labels", "Weights"]
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[Any]

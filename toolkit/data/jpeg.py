@@ -16,9 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from toolkit.data.channels import Pixels
-from toolkit.data.upright import ON_ITS_SIDE, UPRIGHT, turned
-
-__all__ = ["JPEG", "JpegHeader", "decode_fast", "has_decoder", "read_header"]
+from toolkit.data.orientation import ON_ITS_SIDE, UPRIGHT, turned
 
 JPEG = b"\xff\xd8\xff"
 _SEGMENT = struct.Struct(">BBHBHHB")  # 0xFF, marker, length; in a frame's header then bits, height, width, components

@@ -8,22 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.config import DataConfig
-from toolkit.console import info, quietly
+from toolkit.core.console import info, quietly
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, nearest, normal
+from toolkit.data.bit_depth import DEFAULT, Decoding
 from toolkit.data.channels import RGB
 from toolkit.data.checks import drop_or_refuse_bad_files
-from toolkit.data.facts import FORMATS
 from toolkit.data.formats.csv_file import read_table_part
 from toolkit.data.formats.csv_table import read_table
-from toolkit.data.formats.finder import Finder
-from toolkit.data.formats.tree import Folder, kind_of
+from toolkit.data.formats.file_finder import Finder
+from toolkit.data.formats.folder_tree import Folder, kind_of
+from toolkit.data.formats.registry import FORMATS
 from toolkit.data.images import ImageSet
-from toolkit.data.levels import DEFAULT, Decoding
-from toolkit.data.naming import listed, nearest, normal
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-from toolkit.task import TaskName
-
-__all__ = ["match_classes", "read_labelled"]
+from toolkit.tasks import TaskName
 
 _TABLES = (".csv", ".tsv")
 _EVALUATION_PARTS = ("test", "eval", "val")

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.data.levels import RawImage
-
-__all__ = ["is_array", "read_array"]
+from toolkit.data.bit_depth import RawImage
 
 _NPY = b"\x93NUMPY"
 _DAMAGED = (

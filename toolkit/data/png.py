@@ -10,8 +10,6 @@ import struct
 import zlib
 from typing import NamedTuple
 
-__all__ = ["PNG", "PngHeader", "read_png"]
-
 PNG = b"\x89PNG\r\n\x1a\n"
 _NEEDED = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"})
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})

@@ -15,10 +15,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeAlias, TypeVar
 
-from toolkit.data.naming import listed
-from toolkit.errors import DataError
-
-__all__ = ["TIMEOUT", "ReaderPool", "read_all", "read_one"]
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
 
 _T = TypeVar("_T")
 TIMEOUT = 300.0

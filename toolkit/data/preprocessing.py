@@ -12,11 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import ConfigError
+from toolkit.data.bit_depth import DEFAULT, Decoding
 from toolkit.data.channels import Pixels
-from toolkit.data.levels import DEFAULT, Decoding
-from toolkit.errors import ConfigError
-
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Preprocessing", "normalisation", "resize"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit.data.box import Box, ChooseBox
+from toolkit.data.bit_depth import Decoding
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
+from toolkit.data.crop import Box, ChooseBox
 from toolkit.data.decode import decode_file, decode_image, decode_jpeg_reduced
 from toolkit.data.jpeg import JPEG, read_header
-from toolkit.data.levels import Decoding
-
-__all__ = ["decode_part", "read_part", "reduction"]
 
 _TIMES = (8, 4, 2)  # what libjpeg does fast
 

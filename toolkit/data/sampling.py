@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from toolkit.data.images import ImageSet, Indices
 
-__all__ = ["BalancedSampler", "Sampler", "ShuffledSampler", "WeightedSampler", "make_sampler", "occurrences"]
-
 _ORDER, _CLASS, _DRAW = 1, 3, 4  # independent streams of random numbers from one seed; 2 are changes of pictures
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Any
 
-__all__ = ["shard", "steps_behind"]
-
 
 def shard(
     total: int,

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from toolkit.data.images import FileImages, ImageSet
 
-__all__ = ["part_signatures"]
-
 
 def part_signatures(parts: Mapping[str, ImageSet], root: Path | None) -> dict[str, str]:
     """A digest of each part of a data set that survives a move or a copy of its folder.

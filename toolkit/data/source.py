@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from toolkit.core.errors import DataError
+from toolkit.core.names import nearest, same_name
 from toolkit.data.images import ImageSet
-from toolkit.data.naming import nearest, same_name
-from toolkit.errors import DataError
-
-__all__ = ["Source"]
 
 
 @dataclass(frozen=True)

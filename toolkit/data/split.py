@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
 from toolkit.data.duplicates import Copies, content_numbers
 from toolkit.data.images import ImageSet, Indices
-from toolkit.data.naming import listed
-from toolkit.errors import DataError
-
-__all__ = ["copies_last", "limit_per_class", "split_parts", "wanted_parts"]
 
 _SPLIT, _LIMIT = 1, 2
 

@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.core.errors import DataError
 from toolkit.data.duplicates import Copies, content_numbers
 from toolkit.data.images import ImageSet, Indices
 from toolkit.data.split import copies_last, wanted_parts
-from toolkit.errors import DataError
-
-__all__ = ["limit_per_label", "quantile_bins", "split_by_labels", "split_by_targets"]
 
 _SPLIT, _LIMIT = 1, 2
 _MOST_BINS = 10

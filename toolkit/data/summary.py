@@ -8,11 +8,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.console import new_table
+from toolkit.core.console import new_table
 from toolkit.data.bundle import DataBundle
-from toolkit.task import TaskName
-
-__all__ = ["data_table"]
+from toolkit.tasks import TaskName
 
 _MOST_ROWS = 20
 _NAMES: Mapping[TaskName, tuple[str, str]] = {

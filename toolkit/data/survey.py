@@ -22,17 +22,15 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from toolkit import console
+from toolkit.core import console
+from toolkit.core.files import atomic_file
+from toolkit.core.names import listed
+from toolkit.data.bit_depth import Decoding, develop
 from toolkit.data.channels import GRAY, RGB
 from toolkit.data.decode import read_raw
 from toolkit.data.jpeg import JPEG, decode_fast, has_decoder, read_header
-from toolkit.data.levels import Decoding, develop
-from toolkit.data.naming import listed
-from toolkit.data.others import check_size
+from toolkit.data.pillow import check_size
 from toolkit.data.pool import read_all
-from toolkit.files import atomic_file
-
-__all__ = ["Facts", "examine", "say_what_they_are", "survey"]
 
 _VERSION = 1  # of what is decided here and in toolkit.data.decode
 _THREADS = 8

@@ -19,11 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from toolkit.data.bit_depth import RawImage
 from toolkit.data.channels import GRAY, RGB, counted
-from toolkit.data.levels import RawImage
-from toolkit.data.upright import turned
-
-__all__ = ["TIFF", "TiffHeader", "bands_last", "read_deep", "read_tags"]
+from toolkit.data.orientation import turned
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 256, 257, 258, 262, 277, 284, 338, 339

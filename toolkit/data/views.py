@@ -18,8 +18,6 @@ from toolkit.data.augmentation import Flip
 from toolkit.data.channels import Pixels
 from toolkit.data.preprocessing import Preprocessing, resize
 
-__all__ = ["MOST_VIEWS", "View", "views_of"]
-
 MOST_VIEWS = 64
 _MIRRORS = {
     "none": ((False, False),),

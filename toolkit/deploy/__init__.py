@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from toolkit.deploy.export import check_export, export_model
     from toolkit.deploy.image_predictor import ImagePredictor
     from toolkit.deploy.inputs import expand_images
-    from toolkit.deploy.job_export import export_job, export_run
     from toolkit.deploy.manifest import Manifest
     from toolkit.deploy.network_predictor import NetworkPredictor
     from toolkit.deploy.prediction import Prediction, predictions_csv, predictions_table
     from toolkit.deploy.predictor import Predictor
+    from toolkit.deploy.run_export import export_job, export_run
 
 __all__ = [
     "Dashboard",
@@ -47,9 +47,9 @@ _HOME = {
     "Predictor": "predictor",
     "check_export": "export",
     "expand_images": "inputs",
-    "export_job": "job_export",
+    "export_job": "run_export",
     "export_model": "export",
-    "export_run": "job_export",
+    "export_run": "run_export",
     "predictions_csv": "prediction",
     "predictions_table": "prediction",
     "serve": "dashboard",

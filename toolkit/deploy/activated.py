@@ -8,9 +8,7 @@ from types import MappingProxyType
 import paddle
 from paddle.nn import Layer
 
-from toolkit.task import Activation
-
-__all__ = ["Activated"]
+from toolkit.tasks import Activation
 
 
 def _softmax(outputs: paddle.Tensor) -> paddle.Tensor:

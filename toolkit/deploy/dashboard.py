@@ -16,13 +16,12 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from toolkit.console import info, warn
-from toolkit.errors import DeployError
+from toolkit.core.console import info, warn
+from toolkit.core.errors import DeployError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Dashboard", "serve"]
 
 _PORTS_TRIED = 20
 _START_SECONDS = 300.0  # of a process that lives; a busy machine takes a minute

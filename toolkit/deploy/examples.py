@@ -11,14 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from rich.table import Table
 
-from toolkit.console import new_table
+from toolkit.core.console import new_table
 from toolkit.data import ImageSet
 from toolkit.data.pool import read_one
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.prediction import Prediction
-from toolkit.task import TaskName
-
-__all__ = ["show_examples"]
+from toolkit.tasks import TaskName
 
 _TITLE = "predictions of the exported model"
 _Truth: TypeAlias = "str | list[str] | dict[str, float]"

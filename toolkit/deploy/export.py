@@ -15,17 +15,15 @@ import paddle
 from paddle.nn import Layer
 
 import toolkit
+from toolkit.core.errors import DeployError
+from toolkit.core.files import atomic_folder, clear_os_errors
 from toolkit.data.augmentation import Flip
 from toolkit.deploy.activated import Activated
 from toolkit.deploy.exported_engine import choose_exported, exported_program, noise
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
-from toolkit.errors import DeployError
-from toolkit.files import atomic_folder, clear_os_errors
 from toolkit.inference import Engine, InferenceSession, evaluating, unwrapped
-from toolkit.task import TASKS, TaskName
-
-__all__ = ["check_export", "export_model"]
+from toolkit.tasks import TASKS, TaskName
 
 _OWN = "inference."
 _BATCH = 8

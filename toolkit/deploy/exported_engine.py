@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
-from toolkit.console import info
+from toolkit.core.console import info
+from toolkit.core.digest import fingerprint
+from toolkit.core.errors import DeployError
 from toolkit.deploy.activated import Activated
-from toolkit.errors import DeployError
 from toolkit.inference import (
     TITLES,
     TO_TRY,
@@ -25,9 +26,6 @@ from toolkit.inference import (
     structure_of,
     trusted_engine,
 )
-from toolkit.transfer import fingerprint
-
-__all__ = ["choose_exported", "exported_program", "noise"]
 
 _FEW = 4
 

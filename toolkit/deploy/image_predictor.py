@@ -13,20 +13,18 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.console import progress
+from toolkit.core.console import progress
+from toolkit.core.errors import DataError, DeployError
+from toolkit.core.runtime import cpu_settings
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
 from toolkit.data.channels import Pixels
 from toolkit.data.pool import TIMEOUT
 from toolkit.data.views import MOST_VIEWS, View, views_of
+from toolkit.deploy.image_sources import Picture, as_pixels, list_pictures
 from toolkit.deploy.inputs import read_ahead
-from toolkit.deploy.pictures import Picture, as_pixels, list_pictures
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
-from toolkit.errors import DataError, DeployError
-from toolkit.runtime import cpu_settings
-from toolkit.task import TaskName
-
-__all__ = ["ImagePredictor", "Picture"]
+from toolkit.tasks import TaskName
 
 _MAX_READERS = 4
 _Named: TypeAlias = "tuple[str, Picture]"

@@ -11,11 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from toolkit.core.errors import DataError
+from toolkit.data.file_scan import FileNotes, images_below, links_below, take_images
 from toolkit.data.pool import TIMEOUT, ReaderPool
-from toolkit.data.scan import FileNotes, images_below, links_below, take_images
-from toolkit.errors import DataError
-
-__all__ = ["expand_images", "read_ahead"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

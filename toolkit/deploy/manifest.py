@@ -12,15 +12,13 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import yaml
 
+from toolkit.core.errors import DeployError
+from toolkit.core.yaml_text import parse_yaml
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy.recipe import preprocessing_steps
-from toolkit.errors import DeployError
-from toolkit.task import TASKS, TaskName
-from toolkit.yaml_text import parse_yaml
-
-__all__ = ["MANIFEST_NAME", "Manifest", "ModelFile"]
+from toolkit.tasks import TASKS, TaskName
 
 MANIFEST_NAME = "inference.yml"
 _FORMAT = 1

@@ -8,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
+from toolkit.core.runtime import select_device
 from toolkit.data import Preprocessing
 from toolkit.deploy.image_predictor import ImagePredictor
-from toolkit.runtime import select_device
 from toolkit.zoo import create_network, imagenet_classes
-
-__all__ = ["NetworkPredictor"]
 
 _WHOLE_SQUARE = 1.0
 

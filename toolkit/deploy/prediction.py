@@ -14,10 +14,8 @@ import numpy.typing as npt
 from rich.table import Table
 from rich.text import Text
 
-from toolkit.console import new_table
-from toolkit.task import TaskName
-
-__all__ = ["THRESHOLD", "Prediction", "predictions_csv", "predictions_table", "read_outputs"]
+from toolkit.core.console import new_table
+from toolkit.tasks import TaskName
 
 THRESHOLD = 0.5
 """Multilabel: a label with a probability above this is taken to be there."""

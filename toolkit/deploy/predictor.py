@@ -8,16 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
-from toolkit.console import command
+from toolkit.core.console import command
+from toolkit.core.errors import DeployError
+from toolkit.core.runtime import cpu_settings, select_device
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest
 from toolkit.engine import RunFolder, RunResult
-from toolkit.errors import DeployError
 from toolkit.inference import InferenceSession
-from toolkit.runtime import cpu_settings, select_device
-from toolkit.task import TASKS
-
-__all__ = ["Predictor"]
+from toolkit.tasks import TASKS
 
 
 class Predictor(ImagePredictor):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from toolkit.data import Preprocessing
-from toolkit.data.levels import CT_WINDOW, DEPTHS, Decoding
-
-__all__ = ["preprocessing_steps"]
+from toolkit.data.bit_depth import CT_WINDOW, DEPTHS, Decoding
 
 _BACKGROUND = {"white": 255, "black": 0}
 

@@ -27,17 +27,15 @@ from toolkit.callbacks import (
 )
 from toolkit.config import Config, MonitorConfig, PlateauConfig
 from toolkit.config.file_pattern import full_path
-from toolkit.engine.certainty import preliminary_phases
-from toolkit.engine.fan import CallbackFan, as_paddle_logs, metric_names
+from toolkit.engine.callback_list import CallbackFan
 from toolkit.engine.job import Job
-from toolkit.engine.optimizer import optimizer_state
-from toolkit.engine.reporter import Reporter
-from toolkit.engine.run_folder import RunFolder
-from toolkit.engine.showing import show_graph, show_samples
+from toolkit.engine.learning.optimizer import optimizer_state
+from toolkit.engine.learning.uncertainty import preliminary_phases
+from toolkit.engine.progress import Reporter
+from toolkit.engine.runs.folder import RunFolder
 from toolkit.engine.time_left import TimeLeft
+from toolkit.engine.visuals import show_graph, show_samples
 from toolkit.zoo import write_weights
-
-__all__ = ["CallbackFan", "as_paddle_logs", "build_callbacks", "custom_callbacks", "metric_names"]
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,14 @@ from toolkit.config import TrainConfig
 from toolkit.data import Batch, Preprocessing
 from toolkit.data.augmentation import Flip
 from toolkit.data.views import views_of
-from toolkit.engine.convolutions import fast_layers
-from toolkit.engine.distributed import all_rows
 from toolkit.engine.job import Job
-from toolkit.engine.objective import Objective
-from toolkit.engine.precision import autocast
-from toolkit.engine.tta import mean_outputs
+from toolkit.engine.learning.distributed import all_rows
+from toolkit.engine.learning.fast_convolutions import fast_layers
+from toolkit.engine.learning.objective import Objective
+from toolkit.engine.learning.precision import autocast
+from toolkit.engine.learning.tta import mean_outputs
+from toolkit.kernels import fast_convolutions
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.fast_convolutions import fast_convolutions
-
-__all__ = ["evaluate", "evaluate_job", "evaluation_views", "outputs_of_views", "predict_outputs"]
 
 
 def predict_outputs(

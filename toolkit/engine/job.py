@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.config import Config, SourceConfig, load_config, with_overrides
-from toolkit.console import info
+from toolkit.core.console import info
+from toolkit.core.errors import ConfigError, Interrupted, NetworkError
+from toolkit.core.runtime import rank, seed_everything, select_device, world_size
+from toolkit.core.stages import StageInfo
 from toolkit.data import (
     Augmentation,
     BatchLoader,
@@ -22,22 +25,17 @@ from toolkit.data import (
     build_data,
     normalisation,
 )
-from toolkit.data.levels import Decoding
+from toolkit.data.bit_depth import Decoding
 from toolkit.data.sampling import Sampler, make_sampler
-from toolkit.engine.ancestry import ancestry_of
-from toolkit.engine.balance import class_weights
-from toolkit.engine.l2_sp import L2SP
-from toolkit.engine.mixing import Mixing, MixingLoader
-from toolkit.engine.objective import Objective, make_objective
-from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import ConfigError, Interrupted, NetworkError
-from toolkit.runtime import rank, seed_everything, select_device, world_size
-from toolkit.stage import StageInfo
+from toolkit.engine.learning.class_weights import class_weights
+from toolkit.engine.learning.l2_sp import L2SP
+from toolkit.engine.learning.mixup import Mixing, MixingLoader
+from toolkit.engine.learning.objective import Objective, make_objective
+from toolkit.engine.runs.folder import RunFolder
+from toolkit.engine.runs.lineage import ancestry_of
 from toolkit.transfer import DenseHead, PhasePlan, Plan, resolve_plan
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights
 from toolkit.zoo.head import LinearHead
-
-__all__ = ["Job", "build_job", "dense_head", "plan_of", "source_run"]
 
 _RGB = 3
 _FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best

@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from toolkit.engine.run_folder import RunFolder
-from toolkit.errors import Interrupted
-from toolkit.runtime import world_size
-
-__all__ = ["StopRequest", "StopTraining", "resumable", "stop_requests", "undisturbed"]
+from toolkit.core.errors import Interrupted
+from toolkit.core.runtime import world_size
+from toolkit.engine.runs.folder import RunFolder
 
 
 class StopTraining(Exception):

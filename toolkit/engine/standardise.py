@@ -9,16 +9,14 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from toolkit.core.errors import TrainingError
 from toolkit.data import Batch
-from toolkit.engine.distributed import sums
-from toolkit.engine.inputs import Batches, PhaseInputs
+from toolkit.engine.features.source import Batches, PhaseInputs
 from toolkit.engine.job import Job
-from toolkit.errors import TrainingError
+from toolkit.engine.learning.distributed import sums
 from toolkit.transfer import PhasePlan
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.running import evaluating
-
-__all__ = ["feature_statistics", "standardise", "standardise_as_planned"]
+from toolkit.zoo.execution import evaluating
 
 _SAMPLE = 512
 """Images that are enough. The same ones count whether features are kept or not, so that both train the same head."""

@@ -8,8 +8,6 @@ from statistics import median
 
 from toolkit.transfer import PhasePlan
 
-__all__ = ["TimeLeft", "rough_time"]
-
 _LOOKED_AT = 5
 """Epochs, the last ones, whose median is taken for one to come."""
 

@@ -12,34 +12,33 @@ from numpy.typing import NDArray
 from paddle.static import InputSpec
 
 from toolkit.config import Config
-from toolkit.console import info, show, warn
+from toolkit.core.console import info, show, warn
+from toolkit.core.errors import DivergedError, Interrupted, ToolkitError
+from toolkit.core.runtime import world_size
 from toolkit.data import Batch
 from toolkit.data.summary import data_table
-from toolkit.engine.by_hand import adopt, check_network, heed_callbacks, put_back
-from toolkit.engine.callbacks import as_paddle_logs, build_callbacks, custom_callbacks, metric_names
-from toolkit.engine.distributed import begin, single_model, sums
-from toolkit.engine.inputs import Batches, PhaseInputs, prepare_inputs
+from toolkit.engine.callback_list import as_paddle_logs, metric_names
+from toolkit.engine.callbacks import build_callbacks, custom_callbacks
+from toolkit.engine.features.source import Batches, PhaseInputs, prepare_inputs
 from toolkit.engine.job import Job, build_job
-from toolkit.engine.keeping import CheckpointKeeper, check_best, load_newest
-from toolkit.engine.lr_search import settle_rates
-from toolkit.engine.opening import first_step, open_run, seen_as_before
-from toolkit.engine.optimizer import make_optimizer, optimizer_state, restore_optimizer
-from toolkit.engine.precision import check_device
-from toolkit.engine.proof import PhaseProof, check_numbers
-from toolkit.engine.record import describe_run, finish_record, make_result, model_facts, recorded_result
-from toolkit.engine.result import RunResult
-from toolkit.engine.schedule import LearningRate, scaled_rate
+from toolkit.engine.learning.distributed import begin, single_model, sums
+from toolkit.engine.learning.optimizer import make_optimizer, optimizer_state, restore_optimizer
+from toolkit.engine.learning.precision import check_device
+from toolkit.engine.learning.schedule import LearningRate, scaled_rate
+from toolkit.engine.learning.step import Stepper, seed_step, step_seed
+from toolkit.engine.lr.search import settle_rates
+from toolkit.engine.manual_changes import adopt, check_network, heed_callbacks, put_back
+from toolkit.engine.runs.checkpoints import CheckpointKeeper, check_best, load_newest
+from toolkit.engine.runs.frozen_check import PhaseProof, check_numbers
+from toolkit.engine.runs.record import describe_run, finish_record, make_result, model_facts, recorded_result
+from toolkit.engine.runs.result import RunResult
+from toolkit.engine.runs.resume import first_step, open_run, seen_as_before
+from toolkit.engine.runs.state import TrainingState
 from toolkit.engine.signals import StopTraining, resumable, stop_requests
-from toolkit.engine.solve import settle_solver, solve_phase
+from toolkit.engine.solvers.phase import settle_solver, solve_phase
 from toolkit.engine.standardise import standardise
-from toolkit.engine.state import TrainingState
-from toolkit.engine.stepper import Stepper, seed_step, step_seed
-from toolkit.engine.validate import Validation, validate
-from toolkit.errors import DivergedError, Interrupted, ToolkitError
-from toolkit.runtime import world_size
+from toolkit.engine.validation import Validation, validate
 from toolkit.transfer import PhasePlan, plan_table, set_multipliers
-
-__all__ = ["Trainer"]
 
 _MOST_BACKOFFS = 8
 """Times that a run goes back after a loss that is no number, in a phase."""

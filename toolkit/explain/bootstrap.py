@@ -11,8 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["interval", "resamples"]
-
 _TOGETHER = 4_000_000
 """Numbers in memory at once."""
 _MARGIN = 2.5

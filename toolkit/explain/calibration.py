@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Calibration", "calibration_words", "measure_calibration"]
-
 _SMALL = 0.02
 """Distances of confidence and accuracy that do not matter."""
 _CHANCE = 1.3

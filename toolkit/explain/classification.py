@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine import Job
-from toolkit.engine.metrics import softmax
+from toolkit.engine.learning.metrics import softmax
 from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.result_figures import reliability_diagram
 from toolkit.explain.statistics import (
@@ -21,8 +21,6 @@ from toolkit.explain.statistics import (
 )
 from toolkit.explain.tables import MANY, confusion_cells, count_summary
 from toolkit.explain.thumbnails import shown_image
-
-__all__ = ["classification_facts"]
 
 _MISTAKES = 12
 

@@ -12,9 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from toolkit.bakeoff import Comparison
 from toolkit.pages.figures import Picture, drawn
-from toolkit.task import Metric
-
-__all__ = ["COLORS", "curves_over_epochs", "curves_over_seconds", "scores_of_seeds"]
+from toolkit.tasks import Metric
 
 COLORS = (
     "#1d5fbf", "#c2410c", "#0e7c66", "#8b3fb0", "#b7791f",

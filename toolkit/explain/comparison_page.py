@@ -9,13 +9,11 @@ from statistics import mean
 from typing import Any
 
 from toolkit.bakeoff import BakeOff, Comparison
-from toolkit.console import command
+from toolkit.core.console import command
 from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
 from toolkit.explain.comparison_words import PARTS, comparison_statements, lead_words, score_words
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages import new_environment, write_page
-
-__all__ = ["write_comparison"]
 
 _DRAWN = 10
 """Most candidates that are drawn: the best, and training from scratch."""

@@ -9,9 +9,7 @@ from toolkit.bakeoff.comparison import winner
 from toolkit.bakeoff.statistics import differences
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages.words import fixed, metric_words, number, percent
-from toolkit.task import Metric
-
-__all__ = ["PARTS", "comparison_statements", "gap_words", "lead_statements", "lead_words", "score_words"]
+from toolkit.tasks import Metric
 
 PARTS = {"val": "validation", "test": "test"}
 _FEW_SEEDS = 3

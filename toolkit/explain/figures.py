@@ -12,8 +12,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
-__all__ = ["learning_curve"]
-
 _SHARES = frozenset({"top1", "top5"})
 """Metrics that are drawn in percent."""
 _FLOORS: Mapping[str, float] = MappingProxyType({"r2": -1.0})

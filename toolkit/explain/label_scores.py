@@ -10,8 +10,6 @@ from sklearn.metrics import average_precision_score, precision_recall_fscore_sup
 
 from toolkit.explain.bootstrap import interval, resamples
 
-__all__ = ["LabelScore", "label_scores", "map_interval", "worst_labels"]
-
 _RESAMPLES, _FEWEST = 1000, 100
 _AFFORDABLE = 200_000_000
 """Images x labels x resamples that are computed in a few seconds."""

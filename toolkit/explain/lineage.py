@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.pages.words import metric_words
-from toolkit.task import TASKS
-
-__all__ = ["Ancestor", "chain", "lineage", "origin_words"]
+from toolkit.tasks import TASKS
 
 _ORIGINS = {"paddle": "ImageNet, from Paddle's model zoo", "random": "random"}
 _BEGINNINGS = {"paddle": "ImageNet", "random": "random weights"}

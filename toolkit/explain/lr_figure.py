@@ -8,12 +8,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from toolkit.engine.lr_curve import RangeCurve
-from toolkit.engine.lr_range import RangeTest
-from toolkit.files import clear_os_errors
+from toolkit.core.files import clear_os_errors
+from toolkit.engine.lr.curve import RangeCurve
+from toolkit.engine.lr.range_test import RangeTest
 from toolkit.pages.figures import GRAY, STYLE, TRAIN, VAL
-
-__all__ = ["write_lr_figure"]
 
 _SUGGESTED = "#b42318"
 _HEADROOM = 1.5

@@ -12,8 +12,6 @@ from toolkit.explain.result_figures import predicted_against_true, residuals
 from toolkit.explain.target_scores import TargetScore, largest_errors, target_scores
 from toolkit.explain.thumbnails import shown_image
 
-__all__ = ["regression_facts"]
-
 _MISTAKES = 12
 _FIGURES = 6
 """Targets with figures, the worst ones of more."""

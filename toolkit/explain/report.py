@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.bakeoff import Comparison
-from toolkit.console import command
+from toolkit.core.console import command
 from toolkit.engine import Job, RunFolder
 from toolkit.explain.classification import classification_facts
 from toolkit.explain.comparison_words import lead_statements
@@ -22,10 +22,8 @@ from toolkit.explain.regression import regression_facts
 from toolkit.explain.tables import MANY, comparison_rows, parts_of_time, plan_rows
 from toolkit.pages import new_environment, write_page
 from toolkit.pages.words import metric_words
-from toolkit.task import Task, TaskName
+from toolkit.tasks import Task, TaskName
 from toolkit.transfer import get_preset
-
-__all__ = ["write_report"]
 
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 _RGB = 3
@@ -112,7 +110,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapp
         "phase_spans": _phase_spans(lines),
         "smoothing": job.config.train.label_smoothing,
         "augment": job.plan.augment,
-        "proof": record.get("frozen_proof", []),
+        "proof": record.get("frozen_check", []),
         "parts": _PARTS,
         "environment": _environment_rows(job, record),
         "command": command("train", "-c", folder.config),

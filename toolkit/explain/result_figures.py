@@ -17,15 +17,6 @@ from sklearn.metrics import precision_recall_curve
 from toolkit.explain.calibration import Calibration
 from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
-__all__ = [
-    "CURVE_COLORS",
-    "ReliabilityWords",
-    "precision_recall",
-    "predicted_against_true",
-    "reliability_diagram",
-    "residuals",
-]
-
 TOO_SURE, TOO_MODEST = "#f6b08e", "#a9c8f5"
 CURVE_COLORS = ("#1d5fbf", "#c2410c", "#0e7c66", "#8b3fb0")
 """Of the curves of one figure, in order."""

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-__all__ = ["ClassScore", "class_scores", "confusions", "most_confused", "wilson_interval", "worst_mistakes"]
-
 _NORMAL_QUANTILE = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 

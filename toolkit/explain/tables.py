@@ -14,17 +14,6 @@ from toolkit.bakeoff import Comparison
 from toolkit.engine import Job
 from toolkit.pages.words import metric_words
 
-__all__ = [
-    "MANY",
-    "Cell",
-    "PlanRow",
-    "comparison_rows",
-    "confusion_cells",
-    "count_summary",
-    "parts_of_time",
-    "plan_rows",
-]
-
 MANY = 20
 """With more classes or labels than these, tables begin with the worst ones, and the confusion matrix becomes a list."""
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from toolkit.explain.bootstrap import interval, resamples
 
-__all__ = ["TargetScore", "TargetScores", "largest_errors", "target_scores"]
-
 _RESAMPLES = 1000
 Floats = NDArray[np.floating]
 Interval = tuple[float, float]

@@ -8,13 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from toolkit.core.errors import DataError
 from toolkit.data import ImageSet, as_rgb
 from toolkit.data.channels import Pixels
 from toolkit.data.pool import read_one
-from toolkit.errors import DataError
 from toolkit.pages.figures import Picture, data_uri
-
-__all__ = ["shown_image", "thumbnail"]
 
 _SIDE = 224
 """Longest side in pixels."""

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from toolkit.inference.onnx import OnnxSession
 from toolkit.inference.session import InferenceSession
 
-__all__ = ["TITLES", "TO_TRY", "Engine", "Floats", "Program"]
-
 Engine = Literal["dygraph", "paddle", "paddle without oneDNN", "onnx"]
 Floats = NDArray[np.floating[Any]]
 

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.errors import DeployError
-
-__all__ = ["OnnxSession", "convert_program", "onnx_is_installed"]
+from toolkit.core.errors import DeployError
 
 _NEEDED = ("onnxruntime", "paddle2onnx")
 _ERRORS_ONLY = 3

@@ -11,10 +11,8 @@ import paddle
 from paddle.nn import Layer
 from paddle.static import InputSpec
 
-from toolkit.errors import DeployError
+from toolkit.core.errors import DeployError
 from toolkit.inference.session import PADDLE_ERRORS, paddle_says
-
-__all__ = ["INPUT_NAME", "MODEL_NAME", "PARAMS_NAME", "evaluating", "save_program", "unwrapped"]
 
 INPUT_NAME = "image"
 PARAMS_NAME = "inference.pdiparams"

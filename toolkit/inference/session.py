@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from paddle import inference
 
-from toolkit.errors import DeployError
-
-__all__ = ["PADDLE_ERRORS", "InferenceSession", "paddle_says"]
+from toolkit.core.errors import DeployError
 
 PADDLE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OSError, MemoryError, SystemError)
 """What Paddle raises for its own errors, by their kind."""

@@ -18,10 +18,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from toolkit.errors import DeployError
+from toolkit.core.errors import DeployError
 from toolkit.inference.engines import Floats, Program
-
-__all__ = ["Trial", "TrialError", "outputs_of", "serve"]
 
 _REFUSED = 3
 """Exit code of a process whose engine said no; the reason is in what it wrote to stderr."""

@@ -19,14 +19,12 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
-from toolkit.console import info
-from toolkit.errors import DeployError
+from toolkit.core.console import info
+from toolkit.core.errors import DeployError
 from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, Program
 from toolkit.inference.program import evaluating
 from toolkit.inference.trial import Trial, TrialError, outputs_of
 from toolkit.inference.verdicts import Known, Verdicts, key_of
-
-__all__ = ["TOLERANCE", "Comparison", "failure_of", "relative_difference", "trusted_engine"]
 
 TOLERANCE = 1e-3
 """Largest difference to dygraph, as a share of the largest output. Rounding stays two orders of magnitude below it, and

@@ -17,12 +17,10 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from toolkit.errors import ToolkitError
-from toolkit.files import write_json
+from toolkit.core.errors import ToolkitError
+from toolkit.core.files import write_json
+from toolkit.core.locking import lock
 from toolkit.inference.engines import Engine
-from toolkit.locking import lock
-
-__all__ = ["Known", "Verdicts", "key_of", "structure_of"]
 
 _FILE = "~/.cache/paddle-finetune/engines.json"
 _FORMAT = 1

@@ -15,8 +15,6 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-__all__ = ["GRAY", "STYLE", "TRAIN", "VAL", "Picture", "data_uri", "drawn"]
-
 TRAIN, VAL, GRAY = "#98a2b3", "#1d5fbf", "#667085"
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",

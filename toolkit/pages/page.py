@@ -6,10 +6,8 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from toolkit.files import clear_os_errors, write_text
+from toolkit.core.files import clear_os_errors, write_text
 from toolkit.pages.words import fixed, in_scale, number, percent, span
-
-__all__ = ["new_environment", "write_page"]
 
 
 def new_environment(package: str) -> Environment:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from math import floor, isfinite, log10
 from types import MappingProxyType
 
-__all__ = ["fixed", "in_scale", "metric_words", "number", "percent", "span"]
-
 _LARGE, _SMALL = 1e4, 1e-3
 _MOST_DECIMALS = 6
 

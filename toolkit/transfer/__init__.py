@@ -1,7 +1,6 @@
 """What to keep of a pretrained network, what to train, and how fast: presets and the plans they resolve to."""
 
-from toolkit.transfer.freeze import fingerprint, moved
-from toolkit.transfer.groups import set_multipliers
+from toolkit.transfer.lr_multipliers import set_multipliers
 from toolkit.transfer.plan import DenseHead, PhasePlan, Plan, resolve_cut, resolve_plan
 from toolkit.transfer.presets import PRESETS, SIZES, PresetSpec, Rates, dense_lr, get_preset, spec_of
 from toolkit.transfer.table import plan_table
@@ -15,9 +14,7 @@ __all__ = [
     "PresetSpec",
     "Rates",
     "dense_lr",
-    "fingerprint",
     "get_preset",
-    "moved",
     "plan_table",
     "resolve_cut",
     "resolve_plan",

@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.config import PhaseConfig, TrainConfig, TransferConfig
-from toolkit.errors import ConfigError
+from toolkit.core.errors import ConfigError
 from toolkit.transfer.presets import PresetSpec
 from toolkit.transfer.stages import count_of, share_of
-
-__all__ = ["PhaseWish", "head_first_of", "unfreezes_gradually", "wished_phases"]
 
 _MOST_GROUPS = 4
 """Groups of stages that gradual unfreezing tells apart; Howard & Ruder's network has four layers."""

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.config import TrainConfig, TransferConfig
-from toolkit.errors import ConfigError
-from toolkit.stage import StageInfo
-from toolkit.task import TaskName
-from toolkit.transfer.notes import plan_notes
+from toolkit.core.errors import ConfigError
+from toolkit.core.stages import StageInfo
+from toolkit.tasks import TaskName
 from toolkit.transfer.phases import PhaseWish, wished_phases
 from toolkit.transfer.presets import PresetSpec, dense_lr, spec_of
+from toolkit.transfer.remarks import plan_notes
 from toolkit.transfer.stages import count_of, indices_of, share_of
-
-__all__ = ["DenseHead", "PhasePlan", "Plan", "resolve_cut", "resolve_plan"]
 
 
 @dataclass(frozen=True)

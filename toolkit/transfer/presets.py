@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from toolkit.config import TransferConfig
-from toolkit.errors import ConfigError
-from toolkit.task import TaskName
-
-__all__ = ["PRESETS", "SIZES", "PresetSpec", "Rates", "dense_lr", "get_preset", "spec_of"]
+from toolkit.core.errors import ConfigError
+from toolkit.tasks import TaskName
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from toolkit.errors import ConfigError
-
-__all__ = ["count_of", "indices_of", "share_of"]
+from toolkit.core.errors import ConfigError
 
 
 def share_of(fraction: float, total: int) -> int:

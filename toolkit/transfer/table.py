@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from toolkit.console import new_table
-from toolkit.stage import StageInfo
+from toolkit.core.console import new_table
+from toolkit.core.stages import StageInfo
 from toolkit.transfer.plan import Plan
-
-__all__ = ["plan_table"]
 
 _MOST_NAMED = 3
 """Phases whose names still fit above columns; of more there are numbers, which the caption explains."""

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 from paddle import Tensor, nn
 
-from toolkit.console import info
-from toolkit.errors import NetworkError
-from toolkit.task import TaskName
+from toolkit.core.console import info
+from toolkit.core.errors import NetworkError
+from toolkit.tasks import TaskName
+from toolkit.zoo.execution import run
+from toolkit.zoo.forward_steps import BoundStage, bind_stage
 from toolkit.zoo.head import LinearHead
-from toolkit.zoo.running import run
 from toolkit.zoo.spec import Auxiliary, NetworkSpec
-from toolkit.zoo.steps import BoundStage, bind_stage
-
-__all__ = ["BoundAuxiliary", "bind_auxiliary"]
 
 
 @dataclass(frozen=True, eq=False)

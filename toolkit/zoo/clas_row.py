@@ -11,8 +11,6 @@ from typing import Any
 
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, Stage
 
-__all__ = ["clas_row"]
-
 _STORE = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
 
 

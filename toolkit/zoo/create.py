@@ -10,25 +10,23 @@ from typing import Literal
 from paddle import nn
 
 from toolkit.config import HeadConfig
-from toolkit.console import info
-from toolkit.errors import NetworkError
-from toolkit.task import TaskName
+from toolkit.core.console import info
+from toolkit.core.errors import NetworkError
+from toolkit.tasks import TaskName
 from toolkit.zoo.auxiliary import bind_auxiliary
-from toolkit.zoo.fit import load_weights
+from toolkit.zoo.execution import output_shape
+from toolkit.zoo.forward_steps import BoundStage, bind_stage, expand_stages
 from toolkit.zoo.head import build_head
 from toolkit.zoo.input_layer import adapt_input
+from toolkit.zoo.load import load_weights
 from toolkit.zoo.naming import resolve_stage
 from toolkit.zoo.network import StagedNetwork
-from toolkit.zoo.original import build_original, known_keys
 from toolkit.zoo.pooling import Pooling, build_pooling
+from toolkit.zoo.registry import get_spec
 from toolkit.zoo.resolve import resolve_weights
-from toolkit.zoo.running import output_shape
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec, Stage
-from toolkit.zoo.steps import BoundStage, bind_stage, expand_stages
-from toolkit.zoo.table import get_spec
-
-__all__ = ["create_network"]
+from toolkit.zoo.upstream import build_original, known_keys
 
 
 @dataclass(frozen=True)

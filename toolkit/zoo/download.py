@@ -16,12 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from toolkit.console import info, warn
-from toolkit.errors import WeightsError
-from toolkit.locking import locked
-from toolkit.zoo.transfer_file import BadAnswerError, CutError, transfer
-
-__all__ = ["fetch", "mirrored", "weights_folder"]
+from toolkit.core.console import info, warn
+from toolkit.core.errors import WeightsError
+from toolkit.core.locking import locked
+from toolkit.zoo.http import BadAnswerError, CutError, transfer
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.5  # seconds; doubled after each attempt that brought nothing

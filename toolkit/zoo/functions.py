@@ -13,8 +13,6 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-__all__ = ["FUNCTIONS"]
-
 
 def _add(x: Tensor, parameter: Tensor) -> Tensor:
     return x + parameter

@@ -15,10 +15,8 @@ import paddle
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
-from toolkit.zoo.running import run
-from toolkit.zoo.steps import BoundStage
-
-__all__ = ["Graph", "Operation", "trace"]
+from toolkit.zoo.execution import run
+from toolkit.zoo.forward_steps import BoundStage
 
 _IMAGE = "image"
 _ALIASES: Mapping[str, str] = {

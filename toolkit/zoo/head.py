@@ -13,12 +13,10 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.nn.initializer import Constant, KaimingNormal, Normal
 
 from toolkit.config import HeadConfig
-from toolkit.errors import NetworkError
-from toolkit.task import TaskName
-from toolkit.zoo.standardising import StandardisingHead
-from toolkit.zoo.steps import Step
-
-__all__ = ["CosineHead", "LinearHead", "MLPHead", "build_head"]
+from toolkit.core.errors import NetworkError
+from toolkit.tasks import TaskName
+from toolkit.zoo.forward_steps import Step
+from toolkit.zoo.standardised_head import StandardisingHead
 
 _ACTIVATIONS: Mapping[str, Step] = {"gelu": F.gelu, "hardswish": F.hardswish, "relu": F.relu, "tanh": F.tanh}
 

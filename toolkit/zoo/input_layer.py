@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from paddle import Tensor, nn
 from paddle.nn.initializer import Assign
 
-from toolkit.errors import NetworkError
-from toolkit.zoo.running import evaluating, run
+from toolkit.core.errors import NetworkError
+from toolkit.zoo.execution import evaluating, run
+from toolkit.zoo.forward_steps import bind_stage
 from toolkit.zoo.spec import NetworkSpec, Stage
-from toolkit.zoo.steps import bind_stage
-
-__all__ = ["adapt_filters", "adapt_input"]
 
 _GRAY_STEP = ":gray"  # takes colour images as well as gray ones
 _COLOURS = 3

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["nearest"]
-
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Text to put behind "unknown ...": ``", did you mean resnet50, resnet18?"``, or nothing when none is near."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo.lookup import nearest
-
-__all__ = ["resolve_stage"]
 
 
 def resolve_stage(network: str, names: Sequence[str], stage: int | str) -> int:

@@ -11,22 +11,20 @@ import paddle
 from numpy.typing import ArrayLike
 from paddle import Tensor, nn
 
-from toolkit.errors import NetworkError
-from toolkit.stage import StageInfo
+from toolkit.core.errors import NetworkError
+from toolkit.core.stages import StageInfo
 from toolkit.zoo.auxiliary import BoundAuxiliary
-from toolkit.zoo.by_hand import remember
+from toolkit.zoo.execution import evaluating, run
+from toolkit.zoo.forward_steps import BoundStage, Thing, place_at, swapped
+from toolkit.zoo.frozen import Moving
 from toolkit.zoo.head import LinearHead
-from toolkit.zoo.moving import Moving
+from toolkit.zoo.manual_changes import remember
 from toolkit.zoo.naming import resolve_stage
 from toolkit.zoo.pooling import Pooling
-from toolkit.zoo.running import evaluating, run
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
-from toolkit.zoo.standardising import StandardisingHead
-from toolkit.zoo.steps import BoundStage, Thing, place_at, swapped
+from toolkit.zoo.standardised_head import StandardisingHead
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS, synchronise
-
-__all__ = ["StagedNetwork"]
 
 
 def _layers(part: BoundStage) -> list[nn.Layer]:

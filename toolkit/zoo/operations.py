@@ -8,7 +8,7 @@ from math import prod
 from typing import Literal
 
 from toolkit.zoo.graph import Graph, Operation
-from toolkit.zoo.reach import (
+from toolkit.zoo.receptive_field import (
     Rule,
     along_axes,
     cut,
@@ -20,8 +20,6 @@ from toolkit.zoo.reach import (
     sliding,
     transposed,
 )
-
-__all__ = ["KINDS", "VIEWS", "Kind", "macs"]
 
 Kept = Literal["nothing", "inputs", "output", "both", "mask"]
 

@@ -11,10 +11,9 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.nn.initializer import Constant
 
-from toolkit.errors import NetworkError
-from toolkit.zoo.steps import FUNCTIONS, Step
-
-__all__ = ["Flatten", "GeMPool", "Pooling", "build_pooling"]
+from toolkit.core.errors import NetworkError
+from toolkit.zoo.forward_steps import Step
+from toolkit.zoo.functions import FUNCTIONS
 
 _SMALLEST = 1e-6  # what GeM takes for zero
 _MAP = 3  # axes of a map without the batch axis

@@ -8,15 +8,13 @@ from itertools import accumulate
 from math import prod
 from typing import Any
 
-from toolkit.console import quietly
+from toolkit.core.console import quietly
 from toolkit.zoo.create import create_network
 from toolkit.zoo.graph import Graph, Operation, trace
 from toolkit.zoo.network import StagedNetwork
 from toolkit.zoo.operations import KINDS, VIEWS, Kind, macs
-from toolkit.zoo.reach import IMAGE, Reach, everything
-from toolkit.zoo.table import get_spec
-
-__all__ = ["NetworkProfile", "StageProfile", "profile_network"]
+from toolkit.zoo.receptive_field import IMAGE, Reach, everything
+from toolkit.zoo.registry import get_spec
 
 _FLOAT = 4  # bytes
 _UNKNOWN = Kind(everything, "both")
@@ -33,7 +31,7 @@ class StageProfile:
         cumulated_parameters: The same, with all stages below.
         macs: Multiply-accumulates; see ``toolkit.zoo.operations.macs``.
         receptive_field: Height and width, in pixels of the image, of what one value of its output can see; None: the
-            whole image. See ``toolkit.zoo.reach``.
+            whole image. See ``toolkit.zoo.receptive_field``.
         activation_bytes: Memory of its output, float32.
         kept_bytes: Memory of what training keeps for the backward pass when this stage learns, float32. Not counted are
             the image itself and what runs in training alone (stochastic depth).

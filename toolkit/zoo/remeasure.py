@@ -16,13 +16,11 @@ import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from toolkit.console import info, warn
-from toolkit.errors import ToolkitError
-from toolkit.zoo.measured import Measured, measured_networks, write_measured
+from toolkit.core.console import info, warn
+from toolkit.core.errors import ToolkitError
+from toolkit.zoo.measurements import Measured, measured_networks, write_measured
 from toolkit.zoo.profile import profile_network
-from toolkit.zoo.table import list_networks
-
-__all__ = ["measure", "remeasure"]
+from toolkit.zoo.registry import list_networks
 
 
 def measure(name: str) -> Measured:

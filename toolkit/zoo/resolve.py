@@ -6,15 +6,13 @@ import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from toolkit.errors import WeightsError
+from toolkit.core.errors import WeightsError
 from toolkit.zoo.download import fetch, mirrored, weights_folder
-from toolkit.zoo.foreign import weights_of_run
 from toolkit.zoo.lookup import nearest
+from toolkit.zoo.registry import get_spec, list_networks
 from toolkit.zoo.spec import NetworkSpec
-from toolkit.zoo.table import get_spec, list_networks
 from toolkit.zoo.weights import read_weights
-
-__all__ = ["resolve_weights"]
+from toolkit.zoo.wrong_files import weights_of_run
 
 
 def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | None:

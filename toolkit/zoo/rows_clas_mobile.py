@@ -5,8 +5,6 @@ from __future__ import annotations
 from toolkit.zoo.clas_row import clas_row
 from toolkit.zoo.spec import NetworkSpec, Stage, stage
 
-__all__ = ["CLAS_MOBILES"]
-
 _LEGENDARY = "legendary_models/"
 _LAST_CONV_TOP = ("dropout", "flatten", "fc")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from toolkit.zoo.clas_row import clas_row
 from toolkit.zoo.spec import NetworkSpec, Stage, stage
 
-__all__ = ["CLAS_RESNETS"]
-
 _PLAIN_STEM = stage("stem", "conv", "pool2d_max")
 _DEEP_STEM = stage("stem", "conv1_1", "conv1_2", "conv1_3", "pool2d_max")
 _TOP = ("pool2d_avg", ":flatten", "out")

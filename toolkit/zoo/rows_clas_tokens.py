@@ -11,8 +11,6 @@ from typing import Any
 from toolkit.zoo.clas_row import clas_row
 from toolkit.zoo.spec import NetworkSpec, Stage, stage
 
-__all__ = ["CLAS_TOKENS"]
-
 _HALF = (0.5, 0.5, 0.5)
 _TO_1K = "_22kto1k"
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, Stage, stage
 
-__all__ = ["COMPACTS"]
-
 _HAPI = "https://paddle-hapi.bj.bcebos.com/models"
 _CLAS = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from toolkit.zoo.spec import Auxiliary, NetworkSpec, PretrainedWeights, stage
 
-__all__ = ["LARGES"]
-
 _HAPI = "https://paddle-hapi.bj.bcebos.com/models"
 _CLAS = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
 

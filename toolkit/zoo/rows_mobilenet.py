@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, stage
 
-__all__ = ["MOBILENETS"]
-
 _HAPI = "https://paddle-hapi.bj.bcebos.com/models"
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, stage
 
-__all__ = ["RESNETS"]
-
 _STAGES = (
     stage("stem", "conv1", "bn1", "relu", "maxpool"),
     stage("layer1.*"),

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from toolkit.zoo.spec import NetworkSpec, PretrainedWeights, Stage, stage
 
-__all__ = ["VGGS"]
-
 _DENSE = (
     stage("fc6", "avgpool", ":flatten", "classifier.0", "classifier.1", "classifier.2"),
     stage("fc7", "classifier.3", "classifier.4", "classifier.5"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from toolkit.errors import NetworkError
+from toolkit.core.errors import NetworkError
 from toolkit.zoo.spec import NetworkSpec
-
-__all__ = ["check_image_size"]
 
 
 def check_image_size(spec: NetworkSpec, image_size: int) -> None:

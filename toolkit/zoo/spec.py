@@ -1,8 +1,8 @@
 """What a network is, as facts: one row a network.
 
 A *step* is a short text. ``"layer1.0"`` is the path of a sublayer in the original network; ``":relu"`` is one of the
-functions of ``toolkit.zoo.steps`` for what the original does between its sublayers. Behind a function stand the paths
-of the sublayers or parameters it works with: ``":add pos_embed"``. A *stage* is a name and the steps that make it.
+functions of ``toolkit.zoo.forward_steps`` for what the original does between its sublayers. After a function come the
+paths of the sublayers or parameters that it uses: ``":add pos_embed"``. A *stage* is a name and the steps that make it.
 Stages run in order, then the ``top`` does, which has the classifier (``head``) in it.
 """
 
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Auxiliary", "NetworkSpec", "PretrainedWeights", "Stage", "stage"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -8,8 +8,6 @@ from typing import Any
 import paddle
 from paddle import Tensor, _C_ops, nn
 
-__all__ = ["BATCH_NORMS", "is_synchronised", "synchronise"]
-
 BATCH_NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
 """Layers that keep statistics of what they have seen."""
 

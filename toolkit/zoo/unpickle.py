@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import WeightsError
-from toolkit.pickles import BadPickleError, RefusedPickleError, read_plain
-
-__all__ = ["read_pickle"]
+from toolkit.core.errors import WeightsError
+from toolkit.core.pickles import BadPickleError, RefusedPickleError, read_plain
 
 
 def read_pickle(path: str | Path) -> Any:
@@ -23,7 +21,7 @@ def read_pickle(path: str | Path) -> Any:
     Raises:
         WeightsError: The file is no pickle, is damaged, or names something that plain data does not need. Nothing
             that the file names was imported or called, and reading it took no more time and memory than a file of
-            its size may (see ``toolkit.pickles``).
+            its size may (see ``toolkit.core.pickles``).
     """
     path = Path(path)
     try:

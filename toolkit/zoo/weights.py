@@ -1,7 +1,7 @@
 """Reading and writing weights, without ever running what a file says.
 
-A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.pickles``, which knows plain data
-only. A ``.safetensors`` file holds data alone. Neither takes more time or memory than its size allows.
+A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.core.pickles``, which knows only
+plain data. A ``.safetensors`` file holds data alone. Neither takes more time or memory than its size allows.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from paddle import Tensor
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from toolkit.errors import WeightsError
-from toolkit.files import atomic_file
-from toolkit.pickles import shortened
-from toolkit.zoo.foreign import refuse_exported, refuse_optimizer, refuse_resume_checkpoint
+from toolkit.core.errors import WeightsError
+from toolkit.core.files import atomic_file
+from toolkit.core.pickles import shortened
 from toolkit.zoo.unpickle import read_pickle
-
-__all__ = ["read_weights", "write_weights"]
+from toolkit.zoo.wrong_files import refuse_exported, refuse_optimizer, refuse_resume_checkpoint
 
 _NAME_TABLE = "StructuredToParameterName@@"
 _SPLIT_TABLE = "UnpackBigParamInfor@@"

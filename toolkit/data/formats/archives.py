@@ -18,8 +18,6 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["Member", "matlab_arrays", "tar_members", "unpacked"]
-
 _GZIP = b"\x1f\x8b"
 _BLOCK = 512
 _CHUNK = 2**20

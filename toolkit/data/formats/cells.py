@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from toolkit.task import TaskName
-
-__all__ = ["PARSERS", "read_flag", "read_number", "read_weight"]
+from toolkit.tasks import TaskName
 
 _FLAGS: Mapping[str, float] = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 _LARGEST = float(np.finfo(np.float32).max)

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit import console
 from toolkit.config import DataConfig
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, nearest
 from toolkit.data.decode import IMAGE_EXTENSIONS
 from toolkit.data.formats.cells import read_flag
 from toolkit.data.formats.csv_table import Row, Table
-from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import PART_NAMES
-from toolkit.data.naming import listed, nearest
-from toolkit.errors import DataError
-from toolkit.task import TaskName
-
-__all__ = ["Columns", "find_columns", "part_of"]
+from toolkit.tasks import TaskName
 
 _IMAGE_COLUMNS = ("path", "image", "file", "filename", "image_path", "image_name", "image_id", "img", "file_name")
 _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target", "species", "tags")

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toolkit import console
 from toolkit.config import DataConfig
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
 from toolkit.data.formats.cells import read_weight
 from toolkit.data.formats.csv_columns import Columns, find_columns, part_of
 from toolkit.data.formats.csv_labels import Record, read_labels
 from toolkit.data.formats.csv_table import Row, Table, read_table
-from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import part_files, required_folder
 from toolkit.data.images import FileImages, Labels
-from toolkit.data.naming import listed
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-from toolkit.task import TaskName
-
-__all__ = ["read_csv", "read_table_part"]
+from toolkit.tasks import TaskName
 
 _TRAIN, _VAL = ("train.csv", "labels.csv"), "val.csv"
 

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit import console
 from toolkit.config import DataConfig
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, natural_order, nearest, same_name
 from toolkit.data.formats.cells import PARSERS
 from toolkit.data.formats.paths import read_numbered_names
 from toolkit.data.images import Labels
-from toolkit.data.naming import listed, natural_order, nearest, same_name
-from toolkit.errors import DataError
-from toolkit.task import TaskName
-
-__all__ = ["Record", "read_labels"]
-
+from toolkit.tasks import TaskName
 
 _SEPARATOR = "|"
 _PLAIN_SEPARATORS = (",", ";", "\t")

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit import console
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, nearest
 from toolkit.data.decode import IMAGE_EXTENSIONS
-from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import read_text
-from toolkit.data.naming import listed, nearest
-from toolkit.errors import DataError
-
-__all__ = ["Row", "Table", "read_table"]
 
 _DELIMITERS = ",;\t"
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+|_level_\d+)*")

@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
 from toolkit.data.formats.paths import read_lines, required_folder
 from toolkit.data.images import FileImages
-from toolkit.data.naming import listed
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-
-__all__ = ["read_cub200"]
 
 _INDEX = "images.txt"
 

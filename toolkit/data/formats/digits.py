@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
 from toolkit.data.images import ArrayImages
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-
-__all__ = ["read_digits", "read_digits_as_numbers"]
 
 _BRIGHTEST = 16
 

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from toolkit import console
 from toolkit.config import DataConfig
-from toolkit.data.formats.parts import expected, find_parts
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, nearest, same_name
+from toolkit.data.file_scan import FileNotes, images_below, list_folder
+from toolkit.data.formats.folder_tree import Folder, folder_below
 from toolkit.data.formats.paths import required_folder
-from toolkit.data.formats.tree import Folder, folder_below
+from toolkit.data.formats.splits import expected, find_parts
 from toolkit.data.images import FileImages
-from toolkit.data.naming import listed, nearest, same_name
-from toolkit.data.scan import FileNotes, images_below, list_folder
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-
-__all__ = ["read_folder"]
 
 
 def read_folder(config: DataConfig) -> Source:
     """Read ``<class>/**/*.jpg``, or ``{train,val,test}/<class>/**/*.jpg``.
 
     Class names are the sorted folder names; images may lie in subfolders of a class. Parts have any of their usual
-    names (``toolkit.data.formats.parts``). What is no image, hidden, behind a link, or beside the class folders is left
-    out and counted, in one line a reason.
+    names (``toolkit.data.formats.splits``). What is no image, hidden, behind a link, or beside the class folders is
+    left out and counted, in one line a reason.
 
     Args:
         config: ``root`` counts, and ``classes``: they are folders of ``root`` or of its training part.

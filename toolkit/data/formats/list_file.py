@@ -13,16 +13,14 @@ from typing import TypeVar
 import numpy as np
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
 from toolkit.data.formats.cells import PARSERS
-from toolkit.data.formats.finder import Finder
+from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import part_files, read_lines, read_names, read_numbered_names, required_folder
 from toolkit.data.images import FileImages
-from toolkit.data.naming import listed
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-from toolkit.task import TaskName
-
-__all__ = ["read_list", "read_vector_list"]
+from toolkit.tasks import TaskName
 
 _TRAIN, _VAL = "train_list.txt", "val_list.txt"
 Entry = TypeVar("Entry")

@@ -14,15 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.console import info
+from toolkit.core.console import info
+from toolkit.core.errors import DataError
+from toolkit.core.files import atomic_folder
+from toolkit.core.locking import locked
+from toolkit.core.pickles import read_plain
 from toolkit.data.formats.archives import matlab_arrays, tar_members, unpacked
 from toolkit.data.images import ArrayImages, FileImages, ImageSet
-from toolkit.errors import DataError
-from toolkit.files import atomic_folder
-from toolkit.locking import locked
-from toolkit.pickles import read_plain
-
-__all__ = ["read_cifar", "read_flowers", "read_mnist"]
 
 _CIFAR_BATCH = 200_000_000
 """Bytes of a batch: that of CIFAR-100 for training has 155 million."""

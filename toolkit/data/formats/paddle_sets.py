@@ -16,16 +16,14 @@ from pathlib import Path
 from urllib.request import getproxies
 
 from toolkit.config import DataConfig
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
+from toolkit.core.pickles import BadPickleError, RefusedPickleError, shortened
 from toolkit.data import class_names
 from toolkit.data.formats.paddle_archives import read_cifar, read_flowers, read_mnist
 from toolkit.data.formats.paths import required_folder
 from toolkit.data.images import ImageSet
-from toolkit.data.naming import listed
 from toolkit.data.source import Source
-from toolkit.errors import DataError
-from toolkit.pickles import BadPickleError, RefusedPickleError, shortened
-
-__all__ = ["PADDLE_SETS", "PaddleSet", "read_paddle_set"]
 
 _PATIENCE = 10.0  # seconds for the host to answer
 _DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, BadPickleError, zlib.error, struct.error)

@@ -7,20 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toolkit import console
 from toolkit.config import DataConfig
-from toolkit.data.naming import listed, nearest
-from toolkit.errors import DataError
-
-__all__ = [
-    "PART_NAMES",
-    "part_files",
-    "read_lines",
-    "read_names",
-    "read_numbered_names",
-    "read_text",
-    "required_folder",
-]
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed, nearest
 
 PART_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",

@@ -16,9 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine.solvers.rows import chunks_of
-from toolkit.task import TaskName
-
-__all__ = ["FITTERS", "TOLERANCE", "Fitter"]
+from toolkit.tasks import TaskName
 
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-6

@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.objective import Objective
+from toolkit.engine.learning.objective import Objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
 from toolkit.engine.solvers.rows import Rows, Scaling
-from toolkit.task import TaskName
-
-__all__ = ["HeldOut", "folds_of"]
+from toolkit.tasks import TaskName
 
 _FOLDS = 5
 _ROUGHLY = 1e-4

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from toolkit.core.errors import NetworkError
 from toolkit.engine.solvers.solution import LinearSolution
-from toolkit.errors import NetworkError
 from toolkit.zoo import StagedNetwork
 from toolkit.zoo.head import LinearHead
-
-__all__ = ["check_exact_solver", "install_linear_solution"]
 
 
 def check_exact_solver(network: StagedNetwork, frozen: int | None = None) -> None:

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.objective import Objective, make_objective
+from toolkit.engine.learning.objective import Objective, make_objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
 from toolkit.engine.solvers.folds import HeldOut
 from toolkit.engine.solvers.rows import Rows, Scaling, labels_of, spread_of
 from toolkit.engine.solvers.solution import LinearSolution, Trial
-from toolkit.task import TaskName
-
-__all__ = ["fit_linear_head"]
+from toolkit.tasks import TaskName
 
 _GRID = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
 _SMALL = 10**7

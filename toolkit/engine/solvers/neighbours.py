@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.objective import make_objective
+from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of, spread_of
-from toolkit.task import TaskName
-
-__all__ = ["knn_baseline"]
+from toolkit.tasks import TaskName
 
 Floats = NDArray[np.float64]
 _BLOCK = 2**24

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.cache import Features
-from toolkit.errors import TrainingError
-
-__all__ = ["Rows", "Scaling", "StackedViews", "chunks_of", "labels_of", "spread_of"]
+from toolkit.core.errors import TrainingError
 
 _CHUNK = 2**22
 """Most numbers in one chunk: 16 MB of float32."""

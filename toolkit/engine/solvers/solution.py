@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from toolkit.console import new_table
+from toolkit.core.console import new_table
 from toolkit.engine.solvers.rows import Rows, chunks_of
-from toolkit.task import TASKS, TaskName
-
-__all__ = ["LinearSolution", "Trial"]
+from toolkit.tasks import TASKS, TaskName
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""Processes of one training, when one of them is killed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolkit.commands.launch import launch
+
+# the first process is killed; the other one ends in consequence, with words of its own
+_KILLED = """
+import os, signal, sys, time
+if os.environ["PADDLE_TRAINER_ID"] == "0":
+    os.kill(os.getpid(), signal.SIGKILL)
+time.sleep(0.05)
+sys.exit("gloo: connection closed by peer")
+"""
+
+
+def test_a_process_that_is_killed_is_named_with_the_command_that_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "train it.py"
+    script.write_text(_KILLED)
+    assert launch(2, [sys.executable, str(script), "-c", "job.yaml"]) == 1
+    said = "".join(capsys.readouterr().err.split("\n"))
+    assert "process 0 was ended by SIGKILL" in said
+    assert f"go on with: python '{script}' -c job.yaml --resume auto" in said
+    assert "gloo" not in said

@@ -1,0 +1,378 @@
+"""Features of frozen stages: engines agree, boundaries build on each other, and views are the epochs' augmentations."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+import toolkit.engine.features.cache
+import toolkit.engine.features.source
+import toolkit.inference.trust
+import toolkit.inference.verdicts
+from tests.engine.runs import lines_of
+from toolkit.cache import FeatureStore
+from toolkit.config import Config
+from toolkit.core.errors import ToolkitError
+from toolkit.data import BatchLoader, ImageSet
+from toolkit.engine import Job, Trainer, build_job, predict_outputs
+from toolkit.engine.features.cache import FeatureCache, Request
+from toolkit.engine.features.extract import FeatureRows, ImageRows, extract
+from toolkit.engine.features.policy import decide
+from toolkit.engine.features.runners import Part, choose_engine, traced
+from toolkit.engine.features.source import evaluation_batches
+from toolkit.inference import Program, onnx_is_installed
+
+Make = Callable[..., Config]
+TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
+BELOW = "layer3.1 float32"
+ENGINES = [
+    "dygraph",
+    "paddle",
+    pytest.param("onnx", marks=pytest.mark.skipif(not onnx_is_installed(), reason="no ONNX")),
+]
+
+
+def computed(part: Part, source: Any, rows: range, engine: Any) -> list[np.ndarray]:
+    with traced(part, (3, 32, 32), engine) as program:
+        return list(extract(part, program, source, rows))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_engines_agree(make: Make, engine: Any) -> None:
+    job = build_job(make())
+    loader = job.loader(job.data.val, training=False)
+    images = next(iter(loader)).inputs
+    job.network.eval()
+    for stages in (3, 9):
+        part = Part(job.network, 0, stages)
+        found = np.concatenate(computed(part, ImageRows(loader), range(len(images)), engine))
+        with paddle.no_grad():
+            expected = part(paddle.to_tensor(images)).numpy()
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_rows_are_computed_in_order_from_where_it_was_left(make: Make, engine: Any) -> None:
+    job = build_job(make())
+    loader = job.loader(job.data.val, training=False)
+    part = Part(job.network, 0, 9)
+    part.eval()
+    whole = np.concatenate(computed(part, ImageRows(loader), range(54), engine))
+    rest = np.concatenate(computed(part, ImageRows(loader), range(40, 54), engine))
+    np.testing.assert_allclose(rest, whole[40:], rtol=1e-4, atol=1e-5)
+
+
+def test_the_engine_follows_device_and_number() -> None:
+    assert choose_engine("auto", "cpu", 5) == "dygraph"
+    assert choose_engine("auto", "cpu", 5000) == ("onnx" if onnx_is_installed() else "paddle")
+    assert choose_engine("paddle", "gpu:0", 5000) == "dygraph"
+
+
+def test_onnx_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.features.runners.onnx_is_installed", lambda: False)
+    with pytest.raises(ToolkitError, match="not installed"):
+        choose_engine("onnx", "cpu", 5)
+
+
+def test_a_network_that_cannot_be_traced_is_run_as_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from toolkit.core.errors import DeployError
+
+    def refuse(*_: Any) -> None:
+        raise DeployError("no program")
+
+    monkeypatch.setattr("toolkit.engine.features.runners.save_program", refuse)
+    job = build_job(make())
+    source = ImageRows(job.loader(job.data.val, training=False))
+    blocks = computed(Part(job.network, 0, 9), source, range(8), "paddle")
+    assert blocks[0].shape == (8, 512)
+    assert "in dygraph, which is slower: no program" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "engine"), [({"paddle"}, "paddle without oneDNN"), ({"paddle", "paddle without oneDNN"}, "dygraph")]
+)
+def test_features_never_come_from_an_engine_that_differs(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, wrong: set[str], engine: str
+) -> None:
+    """Nor from what it left in the cache; and training measures what evaluation measures."""
+    sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}}
+    config = make(**sections, cache={"engine": "paddle", "dtype": "float32", "enabled": True})
+    Trainer.from_config(config).fit()
+    load, outputs = Program.load, toolkit.inference.trust._outputs
+
+    def disturbed(self: Program, threads: int) -> Any:
+        run = load(self, threads)
+        return (lambda x: run(x) * 1.5) if self.engine in wrong else run
+
+    monkeypatch.setattr(Program, "load", disturbed)
+    monkeypatch.setattr(toolkit.inference.trust, "_outputs", lambda *args, apart: outputs(*args, apart=False))
+    monkeypatch.setattr(toolkit.inference.verdicts, "_FILE", str(tmp_path / "engines.json"))
+    capsys.readouterr()
+    folder = Trainer.from_config(config.model_copy(update={"name": "second"})).fit().folder
+    said = capsys.readouterr().err
+    assert said.count("is off by 0.5 of the largest output; computed by") == 2  # each of the two parts
+    assert said.count(f"54 computed once at layer4.1 by {engine}\n") == 1
+    entries = FeatureStore(Path(config.cache.dir)).list()
+    assert sorted({entry.facts["engine"] for entry in entries}) == sorted({"paddle", engine})
+    assert sorted({entry.facts["below"] for entry in entries}) == sorted({"", BELOW, f"{BELOW} by {engine}"})
+    plain = config.model_copy(update={"name": "plain", "cache": config.cache.model_copy(update={"enabled": False})})
+    for found, right in zip(lines_of(folder), lines_of(Trainer.from_config(plain).fit().folder), strict=True):
+        assert found["val"]["loss"] == pytest.approx(right["val"]["loss"], rel=1e-3)
+
+
+def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: list[str] = []
+
+    def spy(part: Any, program: Any, source: Any, rows: Any) -> Any:
+        sources.append(type(source).__name__)
+        return extract(part, program, source, rows)
+
+    monkeypatch.setattr(toolkit.engine.features.cache, "extract", spy)
+    config = make(transfer={"preset": "custom", "phases": TWO_PHASES}, data={"augment": "none"})
+    Trainer.from_config(config).fit()
+    assert sources == [ImageRows.__name__, FeatureRows.__name__] * 2
+
+
+def test_a_lower_boundary_that_has_no_room_is_left_to_its_phase(make: Make) -> None:
+    """Pooled features fit the limit, the maps that the second phase would read do not: it does without them."""
+    phases = [{"epochs": 2, "freeze": "all"}, {"epochs": 2, "freeze": "layer1.0", "backbone_lr": 0.5}]
+    sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": phases}, "data": {"augment": "none"}}
+    limit = {"max_size": 66 * 512 * 4 + 6000}
+    job = build_job(make(**sections, cache=limit))
+    first, second = job.plan.phases
+    assert decide(job, first, (second,)).boundaries == (9,)
+    assert not decide(job, second).cached
+    assert decide(build_job(make(**sections)), first, (second,)).boundaries == (2, 9)
+    assert Trainer.from_config(make(**sections, cache=limit)).fit().last["epoch"] == 4
+
+
+def test_features_from_a_lower_boundary_are_others_than_those_from_images(make: Make) -> None:
+    job = build_job(make(cache={"dtype": "float16"}))
+    request = Request(job.loader(job.data.val, training=False), "images")
+    cache = FeatureCache(job.network, job.config.cache)
+    (alone,), (above,) = cache.fill([request], [9])[0], cache.fill([request], [2, 9])[0]
+    rows = np.arange(54)
+    assert np.asarray(alone[rows]).shape == np.asarray(above[rows]).shape
+    keys = [entry.key for entry in FeatureStore(Path(job.config.cache.dir)).list()]
+    assert len(set(keys)) == 3
+
+
+def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
+    runs = []
+    for enabled in (True, False):
+        config = make(
+            transfer={"preset": "linear_probe"},
+            data={"augment": "standard"},
+            cache={"enabled": enabled, "views": 2},
+            train={"epochs": 2},
+        )
+        folder = Trainer.from_config(config).fit().folder
+        runs.append(lines_of(folder))
+    for cached, uncached in zip(*runs, strict=True):
+        assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
+        assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
+
+
+def test_half_precision_changes_little(make: Make) -> None:
+    job = build_job(make())
+    features = {}
+    for dtype in ("float16", "float32"):
+        cache = job.config.cache.model_copy(update={"dtype": dtype})
+        request = Request(job.loader(job.data.val, training=False), "images")
+        (features[dtype],) = FeatureCache(job.network, cache).fill([request], [5])[0]
+    rows = np.arange(54)
+    half, full = (features[dtype][rows].astype("float64") for dtype in ("float16", "float32"))
+    assert features["float16"].dtype == np.float16
+    np.testing.assert_allclose(half, full, rtol=1e-3, atol=1e-3)
+
+
+def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
+    config = make(cache={"enabled": True, "max_size": "10kB"})
+    with pytest.raises(ToolkitError, match=r"cache"):
+        Trainer.from_config(config).fit()
+    assert not list(Path(config.cache.dir).glob("*/shard-*.npy"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "cached", "words"),
+    [
+        ({}, True, "on, 9 frozen stages see each image once instead of 2 times"),
+        ({"data": {"augment": "standard"}}, False, "off, as augmentation"),
+        ({"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 9}}, True, "4 views"),
+        ({"cache": {"enabled": False}}, False, ""),
+        ({"transfer": {"preset": "finetune"}}, False, ""),
+        ({"cache": {"max_size": "1kB"}}, False, "more than cache.max_size"),
+        ({"cache": {"max_size": "1kB", "engine": "paddle"}}, False, "9 frozen stages are computed by paddle"),
+        (
+            {"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 2}},
+            False,
+            "off, as computing 9 stages for 4 views of each image takes longer",
+        ),
+    ],
+)
+def test_the_decision_says_why(make: Make, sections: dict[str, Any], cached: bool, words: str) -> None:
+    job = build_job(make(**sections))
+    decision = decide(job, job.plan.phases[0])
+    assert decision.cached is cached
+    assert words in decision.reason
+    assert bool(words) == bool(decision.reason)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: Any) -> None:
+    runs = []
+    for cache in ({"engine": engine}, {"enabled": False}):
+        config = make(
+            transfer={"preset": "custom", "freeze": "layer3.1"},
+            data={"augment": "standard"},
+            cache=cache,
+            train={"epochs": 3},
+        )
+        folder = Trainer.from_config(config).fit().folder
+        runs.append(lines_of(folder))
+    for computed_, plain in zip(*runs, strict=True):
+        # rounding differs, and training on a dozen images carries it on
+        assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
+        assert computed_["val"]["loss"] == pytest.approx(plain["val"]["loss"], rel=2e-2)
+
+
+@pytest.mark.parametrize("engine", ENGINES[1:])
+def test_beside_augmented_images_those_for_validation_are_computed_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, engine: Any, capsys: Any
+) -> None:
+    read: list[tuple[bool, int]] = []
+    whole = BatchLoader._fill
+
+    def spy(self: BatchLoader, batch: Any, *arguments: Any) -> None:
+        read.append((self.augmentation is None, len(batch)))
+        whole(self, batch, *arguments)
+
+    monkeypatch.setattr(BatchLoader, "_fill", spy)
+    runs = []
+    for cache in ({"engine": engine}, {"engine": engine, "max_size": 1000}):
+        read.clear()
+        sections: dict[str, Any] = {"data": {"augment": "standard"}, "train": {"epochs": 4}, "cache": cache}
+        folder = Trainer.from_config(make(**sections)).fit().folder
+        said = capsys.readouterr().err
+        once = "max_size" not in cache
+        seen = sum(count for centre, count in read if centre)
+        assert seen - 54 * (1 if once else 4) in (0, 1)  # Paddle Inference begins with one image to prepare itself
+        assert ("9 frozen stages are computed by " + engine + "; those of validation images once" in said) is once
+        assert said.count("features of validation images: 54 computed once at layer4.1") == once
+        runs.append(lines_of(folder))
+    for kept, computed_anew in zip(*runs, strict=True):
+        assert kept["train"] == computed_anew["train"]
+        assert kept["val"]["top1"] == computed_anew["val"]["top1"]
+        assert kept["val"]["loss"] == pytest.approx(computed_anew["val"]["loss"], rel=1e-4)
+
+
+def evaluated(job: Job, images: ImageSet) -> np.ndarray:
+    with evaluation_batches(job, images) as batches:
+        return predict_outputs(job.network, batches)[0]
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"transfer": {"preset": "linear_probe"}},
+        {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}},
+        {"transfer": {"preset": "custom", "freeze": "layer3.1"}, "data": {"augment": "standard"}},
+    ],
+    ids=["all frozen", "two phases", "augmented"],
+)
+def test_a_trained_network_is_evaluated_on_kept_features(
+    make: Make, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
+) -> None:
+    trainer = Trainer.from_config(make(**sections, cache={"enabled": True, "dtype": "float32", "engine": "paddle"}))
+    trainer.fit()
+    job, read = trainer.job, []
+    expected, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
+    whole = BatchLoader._fill
+    monkeypatch.setattr(BatchLoader, "_fill", lambda self, *rest: (read.append(1), whole(self, *rest)))
+    np.testing.assert_allclose(evaluated(job, job.data.val), expected, atol=1e-4)
+    assert not read
+    first = next(iter(job.network.stage_parameters(0).values()))
+    first.set_value(first * 0.5)  # as of a best epoch before the last phase: other features
+    changed = evaluated(job, job.data.val)
+    assert read
+    again, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
+    assert np.abs(changed - expected).max() > 1e-2
+    np.testing.assert_allclose(changed, again, atol=1e-4)
+
+
+@pytest.mark.parametrize("cache", [{"engine": "paddle"}, {"enabled": False}], ids=["engine", "off"])
+def test_test_images_are_computed_once_as_the_frozen_stages_were(
+    make: Make, monkeypatch: pytest.MonkeyPatch, cache: dict[str, Any]
+) -> None:
+    engines: list[str] = []
+    load = toolkit.engine.features.source.load_runner
+    monkeypatch.setattr(
+        toolkit.engine.features.source, "load_runner", lambda *args: (engines.append(args[2]), load(*args))[1]
+    )
+    trainer = Trainer.from_config(make(data={"test_fraction": 0.1}, cache=cache))
+    result = trainer.fit()
+    job = trainer.job
+    assert job.data.test is not None
+    assert result.test_outputs is not None
+    assert engines == [cache.get("engine", "dygraph")]  # with the cache off, asked for by the phase only
+    expected, labels = predict_outputs(job.network, job.loader(job.data.test, training=False))
+    np.testing.assert_allclose(result.test_outputs, expected, atol=1e-4)
+    assert result.test == pytest.approx(job.objective.metrics(expected, labels), rel=1e-4)
+
+
+def test_validation_features_go_elsewhere_where_the_cache_cannot_be_written(
+    make: Make, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = {"engine": "paddle", "dir": tmp_path / "file"}
+    result = Trainer.from_config(make(data={"augment": "standard"}, train={"epochs": 4}, cache=cache)).fit()
+    assert result.last["epoch"] == 4
+    assert re.search(r"cannot be written .*: new features are kept in \S+ until the end", capsys.readouterr().err)
+    with pytest.raises(ToolkitError, match="a file stands where a folder is needed"):
+        Trainer.from_config(make(cache={**cache, "enabled": True})).fit()
+
+
+@pytest.mark.slow
+def test_processes_compute_the_same_rows_in_order(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.features.extract._WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr("toolkit.engine.features.extract.workers", lambda: 2)
+    job = build_job(make(data={"samples_per_class": None}))
+    source = ImageRows(job.loader(job.data.train, training=False))
+    rows = range(len(job.data.train))
+    assert len(rows) > 300
+    part = Part(job.network, 0, 9)
+    part.eval()
+    found = np.concatenate(computed(part, source, rows, "paddle"))
+    expected = np.concatenate(computed(part, source, rows, "dygraph"))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+class DiesSoon:
+    """A source whose reader is killed, as the kernel does when memory runs out."""
+
+    portable = True
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        if rows[0] >= 64:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.zeros((len(rows), 3, 32, 32), np.float32)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_an_error_and_not_a_hang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.engine.features.extract._WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr("toolkit.engine.features.extract.workers", lambda: 2)
+    part = Part(build_job(make()).network, 0, 9)
+    with pytest.raises(ToolkitError, match="a process that computes features died"):
+        computed(part, DiesSoon(), range(320), "paddle")

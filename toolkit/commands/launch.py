@@ -1,0 +1,188 @@
+"""Several processes on this machine's CPU that share one training: started, watched and ended together.
+
+For GPUs, and for several machines, Paddle's own ``python -m paddle.distributed.launch`` does this.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from toolkit.config import Config
+from toolkit.core.console import console, info
+from toolkit.core.errors import ConfigError
+from toolkit.core.runtime import available_cores, cpu_settings, world_size
+
+_PAUSE = 0.1  # seconds between two looks
+_PATIENCE = 20.0  # seconds that processes get to save and end
+_TOLD_LINES = 5
+
+
+def share(config: Config) -> int | None:
+    """Start the processes that a config wants, and wait for them.
+
+    Returns:
+        Their exit code; None where this process is to train itself, alone or as one of them.
+
+    Raises:
+        ConfigError: A GPU was asked for.
+    """
+    if config.train.processes == 1 or world_size() > 1:
+        return None
+    if config.train.device.startswith("gpu"):
+        raise ConfigError(
+            "train.processes is for the CPU",
+            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 tools/train.py -c ...",
+        )
+    return launch(config.train.processes)
+
+
+def launch(count: int, command: Sequence[str] | None = None) -> int:
+    """Run a command in several processes that find each other, and wait for all.
+
+    The first one speaks to the terminal; of the others only the last words are shown, when they fail. When one fails,
+    the others are ended; SIGTERM is passed on to all (Ctrl-C reaches them by itself).
+
+    Args:
+        count: Number of processes.
+        command: What to run; by default this program with its arguments.
+
+    Returns:
+        0, or the exit code of the first process that failed.
+    """
+    words = list(command or [sys.executable, *sys.argv])
+    info(f"{count} processes share the training, {_threads(count)} thread(s) each")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-ranks-")))
+        logs: list[IO[bytes] | None] = [None]
+        logs += [stack.enter_context((folder / f"{rank}.log").open("wb+")) for rank in range(1, count)]
+        processes: list[subprocess.Popen[bytes]] = []
+        with _signals_to(processes):
+            for environment, log in zip(_environments(count), logs, strict=True):
+                errors = subprocess.STDOUT if log else None
+                processes.append(subprocess.Popen(words, env=environment, stdout=log, stderr=errors))
+            code, first = _wait(processes)
+        if code not in (0, 130):
+            if first is not None and processes[first].returncode < 0:
+                _tell_killed(first, processes[first].returncode, logs[first], words)
+            else:
+                _tell(processes, logs)
+        return code
+
+
+def _threads(count: int) -> str:
+    """Threads of each process: the user's own number, or an even share of the cores."""
+    settings = cpu_settings()
+    return settings.threads if settings.threads_from == "environment" else str(max(1, available_cores() // count))
+
+
+def _environments(count: int) -> list[dict[str, str]]:
+    with ExitStack() as stack:  # held together, so that all are different
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count + 1)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        master, *ports = (each.getsockname()[1] for each in sockets)
+    endpoints = [f"127.0.0.1:{port}" for port in ports]
+    return [
+        {
+            **os.environ,
+            "OMP_NUM_THREADS": _threads(count),
+            "PADDLE_MASTER": f"127.0.0.1:{master}",
+            "PADDLE_TRAINER_ID": str(rank),
+            "PADDLE_TRAINERS_NUM": str(count),
+            "PADDLE_TRAINER_ENDPOINTS": ",".join(endpoints),
+            "PADDLE_CURRENT_ENDPOINT": endpoint,
+            "PADDLE_DISTRI_BACKEND": "gloo",
+        }
+        for rank, endpoint in enumerate(endpoints)
+    ]
+
+
+@contextmanager
+def _signals_to(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Pass SIGTERM on to processes, from the first one's start on, and wait for their end at Ctrl-C, which all get."""
+
+    def pass_on(number: int, frame: object) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if before[signal.SIGINT] != signal.SIG_IGN:  # what is ignored, the processes would inherit
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int | None]:
+    """The exit code of all, and which process failed first; None where none did."""
+    failed: list[int] = []
+    while any(process.poll() is None for process in processes) and not failed:
+        time.sleep(_PAUSE)
+        failed = [rank for rank, process in enumerate(processes) if process.poll()]
+    first = min(failed, key=lambda rank: processes[rank].returncode, default=None)  # those killed come first
+    if failed:
+        _end(processes)
+    codes = [process.wait() for process in processes]
+    said = [code for code in codes if code > 0]  # a process that was ended by a signal has said nothing itself
+    return (said[0] if said else 1 if any(codes) else 0), first
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let the others end by themselves, as they hear of the failure; then make them."""
+    for act in (None, "terminate", "kill"):
+        for process in processes:
+            if act and process.poll() is None:
+                getattr(process, act)()
+        until = time.monotonic() + (_PATIENCE if act else _PATIENCE / 4)
+        while time.monotonic() < until and any(process.poll() is None for process in processes):
+            time.sleep(_PAUSE)
+
+
+def _tell_killed(rank: int, code: int, log: IO[bytes] | None, command: Sequence[str]) -> None:
+    """Say which process was ended by a signal, as all others only follow it, and what goes on with the run."""
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    why = ": perhaps the machine is short of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
+    console.print(f"error: process {rank} was ended by {name}{why}", style="red", markup=False)
+    for line in () if log is None else _last_words(log):
+        console.print(f"  {line}", markup=False)
+    script = ["python", *command[1:]] if command[0] == sys.executable else list(command)
+    resume = [] if any(word.startswith("--resume") for word in script) else ["--resume", "auto"]
+    console.print(f"  go on with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
+
+
+def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:
+    """The last words of the processes that the terminal does not hear; not when all end alike, as the first one did."""
+    ends: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+    for rank, (process, log) in enumerate(zip(processes, logs, strict=True)):
+        if log is not None and process.returncode:
+            ends.setdefault((process.returncode, _last_words(log)), []).append(rank)
+    if [(code, len(ranks)) for (code, _), ranks in ends.items()] == [(processes[0].returncode, len(processes) - 1)]:
+        return
+    for (code, words), ranks in ends.items():
+        who, whose = ("process", "its") if len(ranks) == 1 else ("processes", "their")
+        who += f" {', '.join(map(str, ranks))}"
+        console.print(f"{who} ended with {code}; {whose} last words:", style="red", markup=False)
+        for line in words:
+            console.print(f"  {line}", markup=False)
+
+
+def _last_words(log: IO[bytes]) -> tuple[str, ...]:
+    """The error and its hint, where it is one of ours; else a few lines."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    return tuple(lines[errors[-1] :] if errors else lines[-_TOLD_LINES:])

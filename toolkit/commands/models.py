@@ -1,0 +1,57 @@
+"""What ``tools/models.py`` does: the zoo as a list, and one network stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from toolkit.commands.app import Outcome
+from toolkit.core.errors import ConfigError
+from toolkit.zoo import (
+    find_networks,
+    networks_legend,
+    networks_table,
+    profile_legend,
+    profile_network,
+    profile_table,
+)
+
+
+def models(
+    network: str | None = None,
+    *,
+    text: str = "",
+    pretrained: bool = False,
+    image_size: int | None = None,
+    cut: str | None = None,
+    in_channels: int | None = None,
+) -> Outcome:
+    """List the zoo, or show one network.
+
+    Args:
+        network: Name of the one to show; None lists them.
+        text: For the list: a part of the name or a pattern.
+        pretrained: For the list: only networks with weights to download.
+        image_size: For one network: side of the image, pixels.
+        cut: For one network: leave out the stages above this one, a name or a number.
+        in_channels: For one network: channels of the image.
+
+    Raises:
+        ConfigError: Arguments that do not go together.
+        NetworkError: No such network or stage, or an input that the network cannot take.
+    """
+    if network is None:
+        options: dict[str, object] = {"--image-size": image_size, "--cut": cut, "--in-channels": in_channels}
+        _refuse(options, "for one network, whose name is missing", "python tools/models.py resnet50 --image-size 160")
+        found = find_networks(text, pretrained=pretrained)
+        return Outcome([one.to_json() for one in found], [networks_table(found), *networks_legend()])
+    options = {"--filter": text or None, "--pretrained": pretrained or None}
+    _refuse(options, f"for the list, not for one network ({network})", "python tools/models.py --filter resnet")
+    stage = int(cut) if cut is not None and cut.isdecimal() else cut
+    profile = profile_network(network, image_size, cut=stage, in_channels=in_channels)
+    return Outcome(profile.to_json(), [profile_table(profile), *profile_legend(profile)])
+
+
+def _refuse(options: Mapping[str, object], why: str, example: str) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}", hint=f"say: {example}")

@@ -1,0 +1,230 @@
+"""What the tools do with a trained run: the run says what its network is, and today's config and data are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from toolkit.commands.app import Outcome, run_folder
+from toolkit.config import Config, DataConfig, load_config
+from toolkit.core.console import command, info, new_table, warn
+from toolkit.core.errors import ConfigError, DataError, TrainingError
+from toolkit.data import ImageSet, build_data
+from toolkit.data.labelled import match_classes, read_labelled
+from toolkit.data.signature import part_signatures
+from toolkit.data.views import MOST_VIEWS
+from toolkit.deploy import export_run
+from toolkit.engine import RunFolder, build_job, predict_outputs
+from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine.runs.folder import flat
+from toolkit.engine.runs.model_facts import ModelFacts
+from toolkit.engine.runs.resume import check_same_data, seen_as_before
+from toolkit.engine.runs.state import TrainingState
+from toolkit.engine.runs.trained import TrainedRun, load_trained
+
+_PIXELS = ("image_size", "crop_ratio", "mean", "std", "flip", "alpha", "bit_depth", "window")
+_FIXED = ("task", "model", *(f"data.{name}" for name in _PIXELS))
+"""Keys that say what a network is and how it sees images."""
+_WITHOUT_EFFECT = ("transfer", "callbacks", "seed", "train.epochs", "train.lr", "train.optimizer", "train.solver")
+
+
+@dataclass(frozen=True)
+class GivenRun:
+    """A run, and what is asked for beside it.
+
+    Attributes:
+        folder: The run's.
+        config: What ``-c`` and ``-o`` say.
+        asked: Keys of it that differ from the run's own config, with their values.
+        overridden: Keys that ``-o`` named.
+    """
+
+    folder: RunFolder
+    config: Config
+    asked: Mapping[str, Any]
+    overridden: tuple[str, ...]
+
+
+def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str] = ()) -> GivenRun:
+    """The run that somebody means: its folder, its ``config.yaml``, or a config whose name and ``output_dir`` say it.
+
+    Args:
+        run: The folder.
+        config_path: A config: the one in a run's folder, or another one.
+        overrides: ``key=value`` texts.
+
+    Raises:
+        ConfigError: Neither was given, or both, or there is no run in the folder.
+        TrainingError: No run of this config is there.
+    """
+    if run is None and config_path is None:
+        raise ConfigError("no run was given", hint="give its folder, for instance runs/photos")
+    if run is not None and config_path is not None:
+        raise ConfigError(f"both a run ({run}) and a config ({config_path}) were given", hint="leave one of them out")
+    path = config_path
+    if run is not None:
+        path = run_folder(run) / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{run}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+    elif config_path is not None and config_path.is_dir():
+        path = config_path / "config.yaml"
+        if not path.is_file():
+            raise ConfigError(f"{config_path}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+    assert path is not None
+    config = load_config(path, overrides)
+    folder = RunFolder(path.parent)
+    if run is None and not folder.record.is_file():
+        folder = RunFolder(config.output_dir.expanduser() / config.name)
+        if not folder.config.is_file():
+            raise TrainingError(
+                f"no trained run for {path}: {folder.path} is not there",
+                hint=f"train first: {command('train', '-c', path)}",
+            )
+    own = flat(load_config(folder.config).model_dump(mode="json"))
+    said = flat(config.model_dump(mode="json", exclude_unset=True))
+    asked = {key: value for key, value in said.items() if own.get(key) != value}
+    return GivenRun(folder, config, asked, tuple(text.partition("=")[0].strip() for text in overrides))
+
+
+def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) -> Outcome:
+    """Evaluate the best epoch of a run, as it was trained.
+
+    Args:
+        given: The run; ``data`` keys that differ from its own say where its images are now.
+        data: Labelled images to evaluate in place of the run's test or validation images, all of them: see
+            ``read_labelled``.
+        tta: Views of each image that are averaged; by default ``train.tta``.
+    """
+    views = given.config.train.tta if tta is None else tta
+    if not 1 <= views <= MOST_VIEWS:
+        raise ConfigError(f"--tta is {views}; expected 1 to {MOST_VIEWS} views of an image")
+    run = load_trained(given.folder, given.config.train.device, given.config.data.workers)
+    _check_asked(given, run.facts, "an evaluation")
+    asked = {key.partition(".")[2]: value for key, value in given.asked.items() if key.startswith("data.")}
+    config = DataConfig.model_validate({**run.config.data.model_dump(), **asked})
+    split, images = _evaluated(run, config, data)
+    metrics = run.evaluate(images, views)
+    seen = f", mean of {views} views" if views > 1 else ""
+    place = data if data is not None or split != "all images" else config.root
+    where = split if place is None else f"{place} ({split})"
+    table = new_table(f"{run.folder.path}: {where}, {len(images)} images{seen}", "metric", "value")
+    for metric in run.objective.task.metrics:
+        table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
+    payload = {"run_dir": str(run.folder.path), **metrics, "split": split, "images": len(images)}
+    payload.update({"views": views} if views > 1 else {}, **({} if place is None else {"data": str(place)}))
+    return Outcome(payload, [table])
+
+
+def export(given: GivenRun, output: Path | None = None) -> Outcome:
+    """Export the best epoch of a run, as it was trained, and check the exported model against the network."""
+    run = load_trained(given.folder, given.config.train.device)
+    _check_asked(given, run.facts, "an export", "data.classes")
+    folder = export_run(run, output or run.folder.inference, given.config.train.tta)
+    return Outcome({"run_dir": str(run.folder.path), "inference": str(folder)}, [exported(folder)])
+
+
+def report(given: GivenRun) -> Outcome:
+    """Write ``report.html`` of the best epoch of a run, finished or not, on the images that it was evaluated on.
+
+    Args:
+        given: The run; ``data.root`` may say where its images are now.
+
+    Raises:
+        TrainingError: No epoch is whole yet, or the weights are damaged.
+        DataError: The images are gone, or are others now.
+        ConfigError: Something else was asked for than the run was trained with.
+    """
+    from toolkit.explain import write_report  # matplotlib takes time to import
+
+    run, folder = load_trained(given.folder, given.config.train.device), given.folder
+    _check_asked(given, run.facts, "a report")
+    asked = {key.partition(".")[2]: value for key, value in given.asked.items() if key.startswith("data.")}
+    data = DataConfig.model_validate({**run.config.data.model_dump(), **asked})
+    train = run.config.train.model_copy(update={"device": given.config.train.device})
+    try:
+        job = build_job(run.config.model_copy(update={"data": data, "train": train}), weights=folder.best)
+    except DataError as error:
+        raise DataError(
+            f"a report is made on the run's own images: {error.message}",
+            hint=f"say where they are now: {command('report', folder.path, '-o', 'data.root=FOLDER')}",
+        ) from None
+    check_same_data(folder, job)
+    job = seen_as_before(job, folder)
+    with evaluation_batches(job, job.data.evaluation[1]) as batches:
+        outputs, labels = predict_outputs(job.network, batches, job.config.train)
+    page = write_report(job, folder, outputs, labels, result=_result(folder))
+    return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}"])
+
+
+def _result(folder: RunFolder) -> Mapping[str, Any]:
+    """What a run has reached: as its record says, or, where it has no end, its newest checkpoint."""
+    known: Mapping[str, Any] | None = folder.read_record().get("result")
+    if known is not None:
+        return known
+    try:
+        state = TrainingState.load(folder.last if folder.last.is_file() else folder.previous)
+    except TrainingError as error:
+        warn(f"best epoch and time are not known: {error.message}")
+        return {}
+    return {"best": state.best or {}, "seconds": state.seconds}
+
+
+def exported(folder: Path) -> str:
+    """One line on an exported model."""
+    return f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}"
+
+
+def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[str, ImageSet]:
+    """Name and images of what is evaluated, with labels in terms of the run's classes."""
+    facts, seen = run.facts, run.facts.preprocessing
+    read = partial(read_labelled, known=facts.classes, task=facts.task, channels=seen.channels, decoding=seen.decoding)
+    if data is not None:
+        return "all images", read(data, config)
+    elsewhere = config.root is not None and config.root != run.config.data.root and config.format == "folder"
+    try:
+        bundle = build_data(config, facts.task, seen.channels)
+    except DataError:
+        if not elsewhere or config.root is None:
+            raise
+        return "all images", read(config.root, config)
+    split, images = bundle.evaluation
+    images = match_classes(images, bundle.classes, facts.classes)
+    if _was_evaluated(run, split, images, config):
+        return split, images
+    if elsewhere and config.root is not None:
+        return "all images", read(config.root, config)
+    warn(
+        f"{split}: these are not the images that the run was evaluated on; where they are drawn from all images, "
+        "some may have been trained on (--data FOLDER evaluates new ones)"
+    )
+    return split, images
+
+
+def _was_evaluated(run: TrainedRun, split: str, images: ImageSet, config: DataConfig) -> bool:
+    """Whether a part is the one of the training, as far as the run says; earlier versions say nothing."""
+    known = (run.folder.read_record().get("data") or {}).get("signatures")
+    return known is None or known.get(split) == part_signatures({split: images}, config.root)[split]
+
+
+def _check_asked(given: GivenRun, facts: ModelFacts, what: str, *more: str) -> None:
+    """Refuse another network or another way to see images than the run's.
+
+    Raises:
+        ConfigError: Such a key was given with another value.
+    """
+    own: dict[str, Any] = {f"data.{key}": value for key, value in facts.preprocessing.to_dict().items()}
+    own.update({"data.flip": facts.flip, "data.classes": list(facts.classes), "task": facts.task})
+    for key, value in given.asked.items():
+        fixed = any(f"{key}.".startswith(f"{name}.") for name in (*_FIXED, *more)) and key != "model.pretrained"
+        if fixed and value is not None and not key.startswith("model.pretrained.") and own.get(key) != value:
+            was = f"{key} {own[key]}" if key in own else f"another {key}"
+            raise ConfigError(
+                f"{given.folder.path} was trained with {was}, not {value}",
+                hint=f"leave {key} out: {what} takes it from the run",
+            )
+    idle = [key for key in given.overridden if key.startswith(_WITHOUT_EFFECT) or key.startswith("model.pretrained")]
+    if idle:
+        info(f"without effect on {what}: {', '.join(idle)}")

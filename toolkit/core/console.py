@@ -1,0 +1,86 @@
+"""What a person sees while a tool works: messages, tables and progress, on stderr and from the main process only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from toolkit.core.runtime import is_main_process
+
+console = Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
+
+
+def command(tool: str, *words: str | PathLike[str]) -> str:
+    """A command line of one of the tools, quoted so that it can be copied into a shell.
+
+    Example:
+        >>> command("train", "--resume", "runs/my birds")
+        "python tools/train.py --resume 'runs/my birds'"
+    """
+    return shlex.join(["python", f"tools/{tool}.py", *map(str, words)])
+
+
+def info(message: str) -> None:
+    """Print one line of news. Text in square brackets is printed as it is."""
+    console.print(message, markup=False)
+
+
+def warn(message: str) -> None:
+    """Print one line that deserves attention."""
+    console.print(f"warning: {message}", style="yellow", markup=False)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Say nothing for a while."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+def new_table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
+    """An empty table in the toolkit's one style; columns named in ``numeric`` are right-aligned."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left")
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    console.print(table, soft_wrap=False)
+
+
+def progress(*fields: str) -> Progress:
+    """A progress bar that disappears when done, and stays silent where stderr is not a terminal.
+
+    Args:
+        fields: Names of task fields to show behind the bar, for instance ``"loss"``; pass their text to
+            ``Progress.add_task`` and ``Progress.update``.
+    """
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *(TextColumn(f"{{task.fields[{field}]}}") for field in fields),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not (is_main_process() and console.is_terminal),
+    )

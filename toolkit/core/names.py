@@ -1,0 +1,75 @@
+"""Helping a person who mistyped a name."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+_SHOWN = 5
+_INVISIBLE = re.compile("[\\u00ad\\u200b\\u2060\\ufeff]")
+"""Soft hyphen, zero-width space, word joiner and byte order mark."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint that names the nearest known names, or the first of them."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known: {listed(known, 10)}"
+
+
+def listed(items: Sequence[str], shown: int = _SHOWN) -> str:
+    """The first items and how many more there are: ``a, b, c and 4 more``."""
+    more = len(items) - shown
+    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A sort key that takes numbers by their values: ``2`` before ``10``, ``no 9`` before ``no 10``."""
+    words = re.split(r"(\d+)", name)
+    return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in words if word], name
+
+
+def normal(name: str) -> str:
+    """A name without what nobody sees: blanks around it, zero-width characters, and the two ways to write accents."""
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", name)).strip()
+
+
+def same_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is the same to the eye: itself, or else the only one of its normal form."""
+    known = tuple(known)
+    if name in known:
+        return name
+    same = [each for each in known if normal(each) == normal(name)]
+    return same[0] if len(same) == 1 else None
+
+
+def alike(names: Iterable[str]) -> list[str]:
+    """Names that are probably meant to be one, quoted: ``'Ant' and 'ant'``, ``'0' and '0.0'``.
+
+    They differ in case (but for single letters), white space, accents, invisible characters, or as numbers are written.
+    """
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(_meaning(name), []).append(name)
+    return [_quoted(group) for group in groups.values() if len(group) > 1]
+
+
+def _meaning(name: str) -> str:
+    text = " ".join(normal(unicodedata.normalize("NFKC", name)).split())
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return repr(number)
+    return text if len(text) == 1 else text.casefold()
+
+
+def _quoted(names: Sequence[str]) -> str:
+    """The names, escaped where they look the same otherwise."""
+    quote = ascii if len({normal(name) for name in names}) < len(names) else repr
+    return " and ".join(map(quote, names))

@@ -1,0 +1,79 @@
+"""What is known of each data format, a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+from typing import TypeAlias
+
+from toolkit.config import DataConfig
+from toolkit.data.augmentation import Content, Flip
+from toolkit.data.formats import (
+    read_csv,
+    read_cub200,
+    read_digits,
+    read_digits_as_numbers,
+    read_folder,
+    read_list,
+    read_paddle_set,
+    read_vector_list,
+)
+from toolkit.data.source import Source
+from toolkit.tasks import TASKS, TaskName
+
+Reader: TypeAlias = Callable[[DataConfig], Source]
+
+
+@dataclass(frozen=True)
+class FormatFacts:
+    """One data format.
+
+    Attributes:
+        readers: Reads it, by task; a task that is not here cannot be served.
+        content: What its pictures are, for augmentation.
+        crop_ratio: Evaluation: centre crop as a fraction of the short side.
+        flip: Mirroring that does not change the class.
+    """
+
+    readers: Mapping[TaskName, Reader]
+    content: Content = "photo"
+    crop_ratio: float = 0.875
+    flip: Flip = "horizontal"
+
+
+def _classes(reader: Reader) -> Mapping[TaskName, Reader]:
+    return {"classification": reader}
+
+
+FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
+    {
+        "folder": FormatFacts(_classes(read_folder)),
+        "cub200": FormatFacts(_classes(read_cub200)),
+        "list": FormatFacts(
+            {
+                "classification": read_list,
+                "multilabel": partial(read_vector_list, task="multilabel"),
+                "regression": partial(read_vector_list, task="regression"),
+            }
+        ),
+        "csv": FormatFacts({task: partial(read_csv, task=task) for task in TASKS}),
+        "digits": FormatFacts(
+            {"classification": read_digits, "regression": read_digits_as_numbers},
+            content="glyph",
+            crop_ratio=1.0,
+            flip="none",
+        ),
+        "cifar10": FormatFacts(_classes(read_paddle_set), content="tiny", crop_ratio=1.0),
+        "cifar100": FormatFacts(_classes(read_paddle_set), content="tiny", crop_ratio=1.0),
+        "mnist": FormatFacts(_classes(read_paddle_set), content="glyph", crop_ratio=1.0, flip="none"),
+        "fashion_mnist": FormatFacts(_classes(read_paddle_set), content="tiny", crop_ratio=1.0),
+        "flowers102": FormatFacts(_classes(read_paddle_set)),
+    }
+)
+
+
+def formats_for(task: TaskName) -> tuple[str, ...]:
+    """Names of the formats that can serve a task."""
+    return tuple(name for name, facts in FORMATS.items() if task in facts.readers)

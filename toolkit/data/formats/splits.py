@@ -1,0 +1,194 @@
+"""Which folders of a data set are its parts (training, validation, test), and which are classes.
+
+Parts are known by name: ``train``, ``valid``, ``test_set``, ``seg_train`` beside ``seg_test``. Folders that hold the
+same subfolders look like parts whatever they are called; where names do not settle which is which, the user is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from toolkit.core import console
+from toolkit.core.errors import DataError
+from toolkit.core.names import listed
+from toolkit.data.file_scan import FileNotes
+from toolkit.data.formats.folder_tree import Folder, kind_of
+
+_EXACT = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+_LEAST_SHARED = 2  # subfolders of the same name that make two folders look like parts
+
+
+def find_parts(root: Folder, classes: Sequence[str] | None, notes: FileNotes) -> dict[str, Folder]:
+    """The folders of a data set's own split.
+
+    Args:
+        root: The data set.
+        classes: ``data.classes``: names folders of ``root`` that are classes, however they look.
+        notes: Gets the images in folders beside the parts.
+
+    Returns:
+        ``train``, and ``val`` and ``test`` where they are there, each a folder of class folders; empty when ``root``
+        itself holds the class folders.
+
+    Raises:
+        DataError: Parts without class folders or without ``train``, or it is not clear what is a part.
+    """
+    group = _group_of(root)
+    labelled = {kind: [each for each in members if each.holds_classes] for kind, members in group.items()}
+    if classes is not None and set(classes) <= {folder.name for folder in root.folders}:
+        inner = {name.name for each in labelled.get("train", ()) for name in each.unpacked.folders}
+        if not set(classes) <= inner:
+            return {}
+    if not any(members for kind, members in labelled.items() if kind != "other"):
+        _refuse_doubtful_classes(root, group)
+        return {}
+    parts = _settle(root, group, labelled)
+    _leave_out_others(root, group, parts, notes)
+    odd = [f"{part} = {folder.unpacked.path.relative_to(root.path)}/" for part, folder in parts.items()]
+    if any(each.name.lower() not in _EXACT or each.unpacked is not each for each in parts.values()):
+        console.info(f"parts of {root.path} by their names: {', '.join(odd)}")
+    return {part: folder.unpacked for part, folder in parts.items()}
+
+
+def expected(root: Folder) -> str:
+    """A hint for a folder that has no class folders."""
+    if (root.path / "images.txt").is_file():
+        return "images.txt is there: use data.format: cub200"
+    if list(root.path.glob("*list*.txt")):
+        return "list files are there: use data.format: list"
+    if list(root.path.glob("*.csv")):
+        return "a table is there: use data.format: csv, or sort the images into folders, one a class"
+    if root.images:
+        return (
+            f"sort the images into {root.path}/<class>/, or ask for advice without labels: "
+            f"tools/advise.py --images {root.path}"
+        )
+    return "expected <root>/<class>/*.jpg, or <root>/train/<class>/*.jpg and <root>/val/<class>/*.jpg"
+
+
+def _group_of(root: Folder) -> dict[str, list[Folder]]:
+    """Folders whose names say the kind of part, and else the same (``seg_train`` and ``seg_test``), by kind."""
+    groups: dict[tuple[str, ...], dict[str, list[Folder]]] = {}
+    for folder in root.folders:
+        kind, rest = kind_of(folder.name)
+        if kind:
+            groups.setdefault(rest, {}).setdefault(kind, []).append(folder)
+    plain = groups.pop((), {})
+    sets = [group for group in groups.values() if "train" in group and len(group) > 1]
+    if "train" in plain or not sets:
+        return plain
+    if len(sets) > 1:
+        names = [f"{folder.name}/" for group in sets for members in group.values() for folder in members]
+        raise DataError(
+            f"{root.path} has the parts of {len(sets)} data sets: {listed(names, 8)}", hint="keep those of one"
+        )
+    return {**plain, **sets[0]}
+
+
+def _settle(
+    root: Folder, group: Mapping[str, Sequence[Folder]], labelled: Mapping[str, Sequence[Folder]]
+) -> dict[str, Folder]:
+    """One folder for each part, in order."""
+    for kind, members in labelled.items():
+        if len(members) > 1 and kind != "other":
+            raise DataError(
+                f"{root.path} has both {members[0].name}/ and {members[1].name}/",
+                hint="keep one of them, or merge them",
+            )
+    flat = {kind: members[0] for kind, members in group.items() if not labelled[kind]}
+    found = {kind: members[0] for kind, members in labelled.items() if members and kind != "other"}
+    free = [part for part in ("val", "test") if part not in group]
+    for places in (found, flat):
+        if "eval" in places:
+            if not free:
+                raise DataError(f"{root.path} has val/, test/ and {places['eval'].name}/", hint="keep two of them")
+            places[free[0]] = places.pop("eval")
+    if "train" not in found | flat:
+        raise DataError(
+            f"{root.path} has {next(iter(found.values())).name}/ but no train/",
+            hint=f"{expected(root)}; if it is a class, name all: data.classes: [{_names(root)}]",
+        )
+    for part in ("train", "val"):
+        if part in flat:
+            raise DataError(f"{flat[part].path} has no class folders", hint=expected(flat[part]))
+    return {part: found[part] for part in ("train", "val", "test") if part in found}
+
+
+def _leave_out_others(
+    root: Folder, group: Mapping[str, Sequence[Folder]], parts: Mapping[str, Folder], notes: FileNotes
+) -> None:
+    """Say which folders beside the parts are left out; refuse where one of them might be a part, or a class."""
+    train, unknown, alike = parts["train"], [], []
+    others = [folder for folder in root.folders if folder not in parts.values()]
+    counts = {folder: folder.count() for folder in others}
+    for folder in others:
+        if counts[folder] and kind_of(folder.name)[0] not in ("test", "other"):
+            unknown.append(f"{folder.name}/")
+        if folder.inner_names & train.inner_names:
+            alike.append(f"{folder.name}/")
+    if (alike and len(parts) == 1) or (unknown and group.keys() == {"train"}):
+        what = "holds the same class folders" if alike else "holds images, too"
+        raise DataError(
+            f"{root.path}: {train.name}/ looks like the training part, but {listed(alike or unknown)} beside it {what}",
+            hint=f"if that is validation or test, rename it to val or test; to use {train.name}/ alone, set data.root: "
+            f"{train.path}; if all are classes, name them: data.classes: [{_names(root)}]",
+        )
+    for folder, count in counts.items():
+        if kind_of(folder.name)[0] == "test" and not folder.holds_classes:
+            console.warn(f"{folder.path} has no class folders and is left out ({count} images)")
+        else:
+            notes.add("in folders beside the parts", folder.path, count)
+
+
+def _refuse_doubtful_classes(root: Folder, group: Mapping[str, Sequence[Folder]]) -> None:
+    """Refuse folders that would be classes but look like parts."""
+    flat = [folder for members in group.values() for folder in members]
+    if len(group.keys() - {"other"}) > 1 and len(flat) == len(root.folders):
+        raise DataError(
+            f"{root.path}: {listed([f'{folder.name}/' for folder in flat])} have no class folders",
+            hint=f"{expected(root)}; if they are classes, name them: data.classes: [{_names(root)}]",
+        )
+    split = [folder for folder in root.folders if {"train"} < {kind_of(name)[0] for name in folder.inner_names} - {""}]
+    if split and len(root.folders) > 1:
+        raise DataError(
+            f"{root.path}: {listed([f'{folder.name}/' for folder in split])} hold parts of their own "
+            f"({listed(sorted(split[0].inner_names))})",
+            hint=f"if it is a data set of its own, set data.root: {split[0].path}; if they are classes, sort by part "
+            "first: <root>/train/<class>/",
+        )
+    names = {folder.name.lower() for folder in root.folders}
+    copies = [folder for folder in root.folders if _alike(folder.inner_names, frozenset(names - {folder.name.lower()}))]
+    if copies:
+        raise DataError(
+            f"{root.path}: {copies[0].name}/ holds folders of the same names as the class folders beside it",
+            hint="if it is a part, move the others into train/; if it is no class, move it away; if all are classes, "
+            f"name them: data.classes: [{_names(root)}]",
+        )
+    alike = _same_inside(root.folders)
+    if alike:
+        shared = sorted(alike[0].inner_names & alike[1].inner_names)
+        raise DataError(
+            f"{root.path}: {listed([f'{folder.name}/' for folder in alike])} hold the same subfolders "
+            f"({listed(shared)}): parts of one data set, or classes?",
+            hint="if they are parts, rename them to train, val and test, or set data.root to one of them; if they are "
+            f"classes, name them: data.classes: [{_names(root)}]",
+        )
+
+
+def _same_inside(folders: Sequence[Folder]) -> list[Folder]:
+    """The folders that share at least half of their subfolders' names with the first one that others do so with."""
+    nested = [folder for folder in folders if len(folder.inner_names) >= _LEAST_SHARED]
+    for position, first in enumerate(nested):
+        alike = [folder for folder in nested[position + 1 :] if _alike(first.inner_names, folder.inner_names)]
+        if alike:
+            return [first, *alike]
+    return []
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    shared = len(one & other)
+    return shared >= _LEAST_SHARED and 2 * shared >= min(len(one), len(other))
+
+
+def _names(root: Folder) -> str:
+    return listed([folder.name for folder in root.folders], 20)

@@ -1,0 +1,349 @@
+"""Frozen stages computed once: their outputs on disk, and batches read from there.
+
+The first k stages of a network are a pure function of the image as long as they are frozen. Their output (pooled, when
+all stages are frozen and the pooling has nothing to learn) is kept in the feature store, under a key of everything it
+depends on: of the centre crop, or of ``cache.views`` augmented views, each the augmentation of one epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from rich.filesize import decimal
+
+from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
+from toolkit.cache.store import usable_store
+from toolkit.config import CacheConfig
+from toolkit.core.console import info, progress
+from toolkit.core.digest import fingerprint
+from toolkit.core.errors import ToolkitError
+from toolkit.core.files import clear_os_errors
+from toolkit.data import Batch, BatchLoader, Preprocessing
+from toolkit.engine.features.extract import FeatureRows, ImageRows, Rows, extract, few_rows
+from toolkit.engine.features.runners import Part, Tracing, choose_engine
+from toolkit.engine.learning.mixup import MixingLoader
+from toolkit.inference import Engine, Program
+from toolkit.zoo import StagedNetwork
+
+
+@dataclass(frozen=True)
+class Request:
+    """Features that are wanted.
+
+    Attributes:
+        loader: Reads the images; its augmentation, if any, makes the views.
+        title: What they are, for people: ``training images``.
+        views: Number of augmented views; 0 for the centre crop.
+    """
+
+    loader: BatchLoader
+    title: str
+    views: int = 0
+
+
+class FeatureCache:
+    """Features of frozen stages, from the store or computed now.
+
+    Args:
+        network: The network.
+        config: Where features are kept, how, and by what they are computed.
+        device: Paddle's name of the device.
+        after_block: Called after each block, and while another process fills the same features; what it raises ends
+            the work, and what was finished stays.
+    """
+
+    def __init__(
+        self,
+        network: StagedNetwork,
+        config: CacheConfig,
+        device: str = "cpu",
+        after_block: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._network = network
+        self._config = config
+        self._device = device
+        self._after_block = after_block
+        self._store = (FeatureStore if config.enabled is True else usable_store)(config.dir, config.max_size)
+        self._known: dict[tuple[Any, ...], Any] = {}
+        self._boundaries: tuple[int, ...] = ()
+        self._programs = ExitStack()
+
+    def fill(self, requests: Sequence[Request], boundaries: Sequence[int]) -> list[list[Features]]:
+        """Features at the highest of some boundaries; the lower ones are computed on the way, each from the one below.
+
+        Args:
+            requests: Which images.
+            boundaries: Numbers of frozen stages, rising.
+
+        Returns:
+            For each request its views (one for the centre crop), open.
+
+        Raises:
+            ToolkitError: The disk is too small (said before anything is written) or full, or an image cannot be read.
+        """
+        # Each image is read once, and kept pictures may be older than their files.
+        requests = [replace(request, loader=request.loader.uncached()) for request in requests]
+        with self._afresh(boundaries):
+            self._make_room(requests, boundaries)
+            return [self._views(request, boundaries) for request in requests]
+
+    def kept(self, request: Request, stages: int) -> Features | None:
+        """Features of the centre crop, open, where they are kept for the weights of now; nothing is computed.
+
+        Args:
+            request: Which images.
+            stages: Number of stages that they have behind them.
+        """
+        with suppress(ToolkitError, OSError), self._afresh((stages,)):  # gone meanwhile, or an image is
+            key = self._key(request, 0, 0, stages)
+            for each in (key, replace(key, dtype="float32")):  # what float16 does not hold
+                entry = self._store.entry(each.facts())
+                if entry.complete:
+                    return entry.open()
+        return None
+
+    @contextmanager
+    def _afresh(self, boundaries: Sequence[int]) -> Iterator[None]:
+        """Weights and files may have changed; programs that are made live as long as the context."""
+        self._known.clear()
+        self._boundaries = tuple(boundaries)
+        with ExitStack() as self._programs:
+            yield
+
+    def _views(self, request: Request, boundaries: Sequence[int]) -> list[Features]:
+        below: list[Features | None] = [None] * max(1, request.views)
+        for start, stop in zip((0, *boundaries), boundaries, strict=False):
+            below = [self._features(request, view, start, stop, lower) for view, lower in enumerate(below)]
+        return [features for features in below if features is not None]
+
+    def _make_room(self, requests: Sequence[Request], boundaries: Sequence[int]) -> None:
+        missing, stale, keys = 0, 0, []
+        for request in requests:
+            for start, stages in zip((0, *boundaries), boundaries, strict=False):
+                shape = self._shape(request, stages)
+                for view in range(max(1, request.views)):
+                    entry = self._store.entry(self._key(request, view, start, stages).facts())
+                    rows = sum(map(len, entry.missing(len(request.loader.images))))
+                    missing += feature_bytes(rows, shape, self._dtype(stages))
+                    stale += entry.stale_bytes(len(request.loader.images)) if rows else 0
+                    keys.append(entry.key)
+        if missing:
+            names = ", ".join(self._network.stage_names[stages - 1] for stages in boundaries)
+            info(f"feature cache: {decimal(missing)} to compute, once, at {names} ({self._config.dir})")
+            self._store.make_room(max(0, missing - stale), keep=keys)
+
+    def _features(self, request: Request, view: int, start: int, stop: int, below: Features | None) -> Features:
+        key = self._key(request, view, start, stop)
+        try:
+            return self._fill(request, view, start, stop, below, key)
+        except DtypeOverflowError:
+            if self._config.dtype == "float16":
+                raise
+            info(f"feature cache: {key.stage} has values beyond float16; kept as float32")
+            return self._fill(request, view, start, stop, below, replace(key, dtype="float32"))
+
+    def _fill(
+        self, request: Request, view: int, start: int, stop: int, below: Features | None, key: CacheKey
+    ) -> Features:
+        count, shape = len(request.loader.images), self._shape(request, stop)
+        entry = self._store.entry(key.facts())
+        source: Rows = ImageRows(request.loader, view) if below is None else FeatureRows(below)
+        inputs = image_shape(request.loader.preprocessing) if below is None else below.shape[1:]
+        name = request.title if not request.views else f"{request.title}, view {view + 1} of {request.views}"
+        with (
+            clear_os_errors(f"the feature cache {self._config.dir}", place="cache.dir"),
+            entry.writing(count, shape, key.dtype, self._after_block) as writer,
+            progress() as bar,
+        ):
+            task = bar.add_task(f"features of {name}", total=sum(map(len, writer.missing)))
+            for span in writer.missing:
+                part, program = self._part(start, stop, inputs, key.engine)
+                with closing(extract(part, program, source, span)) as blocks:  # type: ignore[type-var]
+                    for block in blocks:
+                        writer.append(block)
+                        bar.advance(task, len(block))
+                        self._after_block()
+            features = entry.open()  # while it is locked: nobody evicts it in between
+        if writer.missing:
+            info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
+        return features
+
+    def _part(self, start: int, stop: int, shape: tuple[int, ...], engine: str) -> tuple[Part, Program | None]:
+        """Stages to compute, traced once for all images."""
+
+        def trace() -> tuple[Part, Program | None]:
+            tracing = self._tracing(start, stop, shape)
+            tracing.part.eval()
+            return tracing.part, tracing.program_or_none(engine)  # type: ignore[arg-type]
+
+        return self._once(("part", start, stop, engine), trace)
+
+    def _tracing(self, start: int, stop: int, shape: Sequence[int]) -> Tracing:
+        part = Part(self._network, start, stop)
+        return self._once(("tracing", start, stop), lambda: self._programs.enter_context(Tracing(part, shape)))
+
+    def _engine(self, request: Request, start: int, stop: int) -> Engine:
+        """What computes some stages: the engine that the config asks for, where it agrees with dygraph."""
+        loader = request.loader
+        wanted = choose_engine(self._config.engine, self._device, len(loader.images))
+
+        def compare() -> Engine:
+            shape = self._shape(request, start) if start else image_shape(loader.preprocessing)
+            return self._tracing(start, stop, shape).trusted(wanted, few_rows(loader, self._network, start))
+
+        return wanted if wanted == "dygraph" else self._once(("engine", start, stop, wanted), compare)
+
+    def _below(self, request: Request, start: int) -> str:
+        """The boundary from whose features others are computed, and the engines up to it that are not as asked for."""
+        if not start:
+            return ""
+        lower = [stop for stop in self._boundaries if stop <= start]
+        engines = [self._engine(request, *pair) for pair in zip((0, *lower), lower, strict=False)]
+        wanted = choose_engine(self._config.engine, self._device, len(request.loader.images))
+        others = "" if set(engines) == {wanted} else f" by {', '.join(engines)}"
+        return f"{self._network.stage_names[start - 1]} {self._dtype(start)}{others}"
+
+    def _key(self, request: Request, view: int, start: int, stages: int) -> CacheKey:
+        network, loader = self._network, request.loader
+        pooled = network.pooled_after(stages)
+        return CacheKey(
+            network=network.spec.name,
+            stage=network.stage_names[stages - 1],
+            pooled=pooled,
+            weights=self._once(("weights", stages), lambda: self._weights(stages)),
+            preprocessing={
+                **loader.preprocessing.to_dict(),
+                "pooling": network.pooling if pooled else "",
+                "opencv": cv2.__version__.partition(".")[0],  # decodes and resizes
+            },
+            images=self._once(("images", request.title), lambda: self._images(loader)),
+            dtype=self._dtype(stages),
+            engine=self._engine(request, start, stages),
+            view=view + 1 if request.views else 0,
+            augmentation=_facts(loader) if request.views else {},
+            below=self._below(request, start),
+            title=request.title,
+        )
+
+    def _once(self, what: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        if what not in self._known:
+            self._known[what] = compute()
+        return self._known[what]
+
+    def _images(self, loader: BatchLoader) -> str:
+        return loader.images.pixels_fingerprint(content=self._config.fingerprint == "content")
+
+    def _weights(self, stages: int) -> str:
+        state = {key: value for i in range(stages) for key, value in self._network.stage_state(i).items()}
+        return hashlib.sha256(json.dumps(fingerprint(state), sort_keys=True).encode()).hexdigest()
+
+    def _dtype(self, stages: int) -> str:
+        return feature_dtype(self._config, pooled=self._network.pooled_after(stages))
+
+    def _shape(self, request: Request, stages: int) -> tuple[int, ...]:
+        """Shape of one row."""
+        return self._once(("shape", stages), lambda: self._run_once(request, stages))
+
+    def _run_once(self, request: Request, stages: int) -> tuple[int, ...]:
+        part = Part(self._network, 0, stages)
+        training = self._network.training
+        part.eval()
+        with paddle.no_grad():
+            shape = tuple(part(paddle.zeros([1, *image_shape(request.loader.preprocessing)])).shape[1:])
+        if training:
+            self._network.train()
+        return shape
+
+
+def feature_dtype(config: CacheConfig, *, pooled: bool) -> str:
+    """Numbers on disk, ``float16`` or ``float32``: pooled features are small enough to be kept as they are."""
+    return config.dtype if config.dtype != "auto" else "float32" if pooled else "float16"
+
+
+def image_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
+    """Shape of the network's input for one image, (C, S, S)."""
+    return (preprocessing.channels, preprocessing.image_size, preprocessing.image_size)
+
+
+def _facts(loader: BatchLoader) -> Mapping[str, Any]:
+    """What makes an augmented view, beside the preprocessing."""
+    augmentation = loader.augmentation
+    if augmentation is None:
+        return {}
+    return {
+        "level": augmentation.level,
+        "flip": augmentation.flip,
+        "recipe": asdict(augmentation.recipe),
+        "seed": loader.seed,
+        "fast_decoding": loader.fast_decoding,
+    }
+
+
+class _InOrderOf:
+    """Batches in the order of a ``BatchLoader``."""
+
+    def __init__(self, loader: BatchLoader | MixingLoader) -> None:
+        self._loader = loader
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch (0-based) whose order comes next, and its first batch."""
+        self._loader.set_epoch(epoch, start)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._loader)
+
+
+class FeatureLoader(_InOrderOf):
+    """Batches of cached features: the same samples in the same order as a ``BatchLoader`` gives the images.
+
+    Args:
+        views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
+        loader: Whose batches these are.
+    """
+
+    def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
+        super().__init__(loader)
+        self.views = tuple(views)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Labels of all images, a row each, in the order of the features."""
+        return self._loader.images.labels
+
+    def __iter__(self) -> Iterator[Batch]:
+        labels = self.labels
+        features = self.views[self._loader.epoch % len(self.views)]
+        for rows in self._loader.index_batches()[self._loader.start :]:
+            yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
+
+
+class EngineLoader(_InOrderOf):
+    """Batches of features that are computed as they are needed, by an engine that is faster than dygraph.
+
+    For what is not kept: augmented images, each of which is seen once only, features that are too large to keep, and
+    images that only a result is measured on.
+
+    Args:
+        loader: Reads the images.
+        run: From a batch of images to its features.
+    """
+
+    def __init__(
+        self, loader: BatchLoader | MixingLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
+    ) -> None:
+        super().__init__(loader)
+        self._run = run
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._loader:
+            yield replace(batch, inputs=np.asarray(self._run(batch.inputs), np.float32))

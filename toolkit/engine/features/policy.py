@@ -1,0 +1,165 @@
+"""Whether a phase reads features or images, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from toolkit.cache import feature_bytes
+from toolkit.engine.features.cache import feature_dtype
+from toolkit.engine.features.runners import choose_engine
+from toolkit.engine.job import Job
+from toolkit.inference import Engine
+from toolkit.transfer import PhasePlan
+from toolkit.zoo.measurements import measured_networks
+
+_MACS_A_SECOND = 10e9
+"""What a core of these years computes of a network, in multiply-accumulates a second, roughly."""
+_DECODING = 2e-3
+"""Seconds to read and prepare one image, roughly."""
+_BYTES_A_SECOND = 500e6
+"""What a disk reads, roughly."""
+_ENGINE_GAIN = 2.0
+"""How much faster an engine computes features than dygraph does, at least."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a phase gets its inputs.
+
+    Attributes:
+        cached: It reads features.
+        boundaries: Numbers of frozen stages at which features are kept, rising; the last one is the phase's own.
+        views: Augmented views of each training image; 0 for the centre crop.
+        validation: Validation images are computed once though training images are not, at ``boundaries``.
+        reason: One line for people; empty where there is nothing to decide.
+        engine: What computes the frozen stages of images as they come; ``dygraph`` for the network itself.
+    """
+
+    cached: bool
+    boundaries: tuple[int, ...] = ()
+    views: int = 0
+    validation: bool = False
+    reason: str = ""
+    engine: Engine = "dygraph"
+
+
+def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decision:
+    """Decide by cost whether the frozen stages of a phase are computed once.
+
+    Cached: every image (or each of its views) is computed once by an engine, and its features are read in each epoch.
+    Not cached: it is decoded and computed in each epoch.
+
+    Args:
+        job: The job.
+        phase: The phase that begins.
+        later: The phases after it. Where one of them freezes fewer stages and will be cached too, its features are
+            computed first, and this phase's from them.
+    """
+    cache, augment = job.config.cache, job.plan.augment
+    if not phase.frozen or cache.enabled is False:
+        return Decision(False)
+    if changed := [stage.name for index, stage in enumerate(job.stages) if index in job.network.by_hand.stages]:
+        return Decision(False, reason=f"feature cache: off, as {', '.join(changed[:3])} was changed by hand")
+    if job.mixing or (augment != "none" and cache.views is None):
+        return _as_they_come(job, phase, later, *_never_the_same(job))
+    views = cache.views or 0 if augment != "none" else 0
+    if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):
+        return _as_they_come(job, phase, later, reason)
+
+    def worth(boundary: PhasePlan) -> bool:
+        return cache.enabled is True or not _too_dear(job, boundary, max(1, views))
+
+    images = max(1, views) * len(job.data.train) + len(job.data.val)
+    return Decision(True, _boundaries(job, phase, later, images, worth), views, reason=_why(job, phase, views))
+
+
+def _boundaries(
+    job: Job, phase: PhasePlan, later: Sequence[PhasePlan], images: int, worth: Callable[[PhasePlan], bool]
+) -> tuple[int, ...]:
+    """The phase's own boundary, and below it those of later phases that are worth keeping and have room beside it."""
+    found, limit = [phase.frozen], job.config.cache.max_size
+    lower = {each.frozen: each for each in later if 0 < each.frozen < phase.frozen and worth(each)}
+    room = math.inf if limit is None or job.config.cache.enabled is True else limit - images * _row_bytes(job, phase)
+    for frozen in sorted(lower, reverse=True):
+        room -= images * _row_bytes(job, lower[frozen])
+        if room >= 0:
+            found.append(frozen)
+    return tuple(sorted(found))
+
+
+def _never_the_same(job: Job) -> tuple[str, str]:
+    """Why training images are other ones in each epoch, and what would change that."""
+    changes = [f"augmentation ({job.plan.augment})"] if job.plan.augment != "none" else []
+    changes += job.config.train.mixing if job.mixing else ()
+    make = "makes a new image" if len(changes) == 1 else "make new images"
+    cure = "" if job.mixing else "; cache.views: 4 would keep four views of each"
+    return f"as {' and '.join(changes)} {make} in each epoch", cure
+
+
+def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: str, cure: str = "") -> Decision:
+    """Training images go through the frozen stages in each epoch; those for validation stay the same."""
+    engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(job.data.train))
+    reason = f"feature cache: off, {why}"
+    if engine == "dygraph":
+        return Decision(False, reason=reason + cure, engine=engine)
+
+    def worth(boundary: PhasePlan) -> bool:
+        return job.config.cache.enabled is True or _validation_pays(job, boundary)
+
+    reason += f", and its {phase.frozen} frozen stages are computed by {engine}"
+    validation = worth(phase)
+    if validation:
+        reason += "; those of validation images once"
+    boundaries = _boundaries(job, phase, later, len(job.data.val), worth)
+    return Decision(False, boundaries, validation=validation, reason=reason + cure, engine=engine)
+
+
+def _why(job: Job, phase: PhasePlan, views: int) -> str:
+    what = f"{views} views of each image" if views else "each image"
+    times = f"instead of {phase.epochs} times" if phase.epochs > max(1, views) else "for later runs too"
+    return f"feature cache: on, {phase.frozen} frozen stages see {what} once {times}"
+
+
+def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
+    """Why caching would not pay; empty where it does."""
+    size = _row_bytes(job, phase)
+    computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
+    without = phase.epochs * (_DECODING + computing)
+    cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
+    if cached >= without:
+        if phase.epochs * reading >= without / 2:
+            work = f"reading {size / 1e6:.1f} MB an image {phase.epochs} times"
+        else:
+            work = f"computing {phase.frozen} stages for {views} views of each image"
+        return f"as {work} takes longer than computing them as they come"
+    limit = job.config.cache.max_size
+    total = size * (views * len(job.data.train) + len(job.data.val))
+    if limit is not None and total > limit:
+        return f"as {total / 1e9:.1f} GB of features are more than cache.max_size ({limit / 1e9:.1f} GB)"
+    return ""
+
+
+def _validation_pays(job: Job, phase: PhasePlan) -> bool:
+    """Whether an engine had better compute validation images once than in each epoch."""
+    size, limit = _row_bytes(job, phase), job.config.cache.max_size
+    computing = _DECODING + _forward_seconds(job, phase.frozen) / _ENGINE_GAIN
+    pays = computing + phase.epochs * size / _BYTES_A_SECOND < phase.epochs * computing
+    return pays and (limit is None or size * len(job.data.val) <= limit)
+
+
+def _row_bytes(job: Job, phase: PhasePlan) -> int:
+    """Size of one image's features."""
+    stage, pooled = job.stages[phase.frozen - 1], job.network.pooled_after(phase.frozen)
+    shape = stage.shape[:1] if pooled else stage.shape
+    return feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
+
+
+def _forward_seconds(job: Job, stages: int) -> float:
+    """Time of the first stages for one image, by the network's known cost; the stages share it evenly."""
+    known = measured_networks().get(job.network.spec.name)
+    if known is None:
+        return _DECODING
+    scale = (job.preprocessing.image_size / known.image_size) ** 2
+    return known.macs * scale * stages / known.stages / _MACS_A_SECOND

@@ -1,0 +1,171 @@
+"""Mixup and cutmix: training on mixtures of two images, and of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.data import Batch, BatchLoader, ImageSet
+
+_MIX = 5  # a stream of random numbers of its own; see toolkit.data.sampling
+Weigh = Callable[[NDArray[Any], NDArray[np.integer]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How batches are mixed.
+
+    Each image is mixed with another one of its batch (a random permutation of it), all by the same share.
+
+    - mixup: inputs share * a + (1 - share) * b, share ~ Beta(alpha, alpha): Zhang et al., "mixup: Beyond Empirical Risk
+      Minimization" (arXiv 1710.09412), section 2.
+    - cutmix: a box of b, of 1 - share of the area, in a: Yun et al., "CutMix: Regularization Strategy to Train Strong
+      Classifiers with Localizable Features" (arXiv 1905.04899), equations 1 and 2. The share is what is left of a.
+
+    Labels are mixed by the same share. Where images weigh differently, a mixed one weighs share * w_a + (1 - share) *
+    w_b, and its labels are mixed by what each brings to that: the gradient is that of the mixture of the two losses.
+
+    Attributes:
+        mixup: Alpha; 0: off.
+        cutmix: Alpha; 0: off. With both, each batch takes one of them by lot, as often as the other.
+        classes: Number of classes; None where labels are rows of numbers already.
+        seed: The run's seed.
+    """
+
+    mixup: float
+    cutmix: float
+    classes: int | None
+    seed: int = 0
+
+    def __call__(self, batch: Batch, epoch: int, number: int, weigh: Weigh | None = None) -> Batch:
+        """Mix one batch.
+
+        Args:
+            batch: Images, float32 ``[N, C, S, S]``, and their labels.
+            epoch: From 0.
+            number: Position of the batch in the epoch, from 0.
+            weigh: From labels and indices to the weight of each image; by default all weigh alike.
+
+        Returns:
+            A new batch: ``labels`` float32 ``[N, C]``, ``indices`` those of the images that were given, and ``weights``
+            where there is ``weigh``.
+        """
+        rng = np.random.default_rng((_MIX, self.seed, epoch, number))
+        other = rng.permutation(len(batch))
+        cut = self.cutmix > 0 and (self.mixup == 0 or rng.random() < 0.5)
+        alpha = self.cutmix if cut else self.mixup
+        share = float(rng.beta(alpha, alpha))
+        if cut:
+            inputs, share = cut_and_paste(batch.inputs, other, share, rng)
+        else:
+            inputs = blend(batch.inputs, other, share)
+        shares = np.full(len(batch), share, np.float32)
+        weights = None
+        if weigh is not None:
+            own = weigh(batch.labels, batch.indices)
+            brought = shares * own
+            weights = brought + (1 - shares) * own[other]
+            shares = np.where(weights > 0, brought / np.where(weights > 0, weights, 1), shares)
+        rows = self._rows(batch.labels)
+        labels = shares[:, None] * rows + (1 - shares[:, None]) * rows[other]
+        return Batch(inputs, labels.astype(np.float32), batch.indices, weights)
+
+    def _rows(self, labels: NDArray[Any]) -> NDArray[np.float32]:
+        if self.classes is None:
+            return np.asarray(labels, np.float32)
+        rows = np.zeros((len(labels), self.classes), np.float32)
+        rows[np.arange(len(labels)), labels] = 1
+        return rows
+
+
+def blend(inputs: NDArray[np.float32], other: NDArray[np.integer], share: float) -> NDArray[np.float32]:
+    """Images plus other images: share * a + (1 - share) * b; a itself where share is 1.
+
+    Args:
+        inputs: ``[N, C, S, S]``.
+        other: Position of the other image of each, ``[N]``.
+        share: In [0, 1].
+    """
+    mixed = inputs * np.float32(share)
+    mixed += inputs[other] * np.float32(1 - share)
+    return mixed
+
+
+def cut_and_paste(
+    inputs: NDArray[np.float32], other: NDArray[np.integer], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], float]:
+    """Each image with a box of another one, at the same place.
+
+    Args:
+        inputs: ``[N, C, H, W]``.
+        other: Position of the other image of each, ``[N]``.
+        share: Of the area that stays, in [0, 1]; as boxes end at the border, more may stay.
+        rng: Chooses the place.
+
+    Returns:
+        The images, and the share of the area that stayed.
+    """
+    height, width = inputs.shape[2:]
+    side = np.sqrt(1 - share)
+    top, bottom = _span(height, side, rng)
+    left, right = _span(width, side, rng)
+    mixed = inputs.copy()
+    mixed[:, :, top:bottom, left:right] = inputs[other, :, top:bottom, left:right]
+    return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def _span(length: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
+    size, centre = int(length * share), int(rng.integers(length))
+    begin = centre - size // 2
+    return max(0, begin), min(length, begin + size)
+
+
+class MixingLoader:
+    """The batches of a loader, mixed: the same for any number of workers, and in any process.
+
+    Args:
+        loader: Reads the images.
+        mixing: How they are mixed.
+        weigh: See ``Mixing``.
+    """
+
+    def __init__(self, loader: BatchLoader, mixing: Mixing, weigh: Weigh | None = None) -> None:
+        self._loader = loader
+        self._mixing = mixing
+        self._weigh = weigh
+
+    @property
+    def images(self) -> ImageSet:
+        """The images that are read."""
+        return self._loader.images
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that comes next, from 0."""
+        return self._loader.epoch
+
+    @property
+    def start(self) -> int:
+        """Its first batch, from 0."""
+        return self._loader.start
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch (0-based) that the next iteration makes, and its first batch."""
+        self._loader.set_epoch(epoch, start)
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._loader)
+
+    def index_batches(self) -> list[NDArray[np.int64]]:
+        """Positions in the image set of each batch of this epoch; those that are mixed in are among them."""
+        return self._loader.index_batches()
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch = self._loader.epoch
+        for number, batch in enumerate(self._loader, self._loader.start):
+            yield self._mixing(batch, epoch, number, self._weigh)

@@ -1,0 +1,180 @@
+"""One update of the weights from one batch: in parts, on several processes, in mixed precision, or plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from paddle import Tensor, nn
+from paddle.optimizer import Optimizer
+
+from toolkit.config import TrainConfig
+from toolkit.core.console import info
+from toolkit.core.errors import TrainingError
+from toolkit.core.runtime import rank, seed_everything, world_size
+from toolkit.data import Batch
+from toolkit.engine.learning.distributed import average_gradients, sums
+from toolkit.engine.learning.fast_convolutions import fast_layers
+from toolkit.engine.learning.objective import Objective
+from toolkit.engine.learning.precision import autocast, make_scaler
+from toolkit.kernels import fast_convolutions
+from toolkit.zoo import StagedNetwork
+
+
+class Stepper:
+    """Makes steps with one optimizer.
+
+    The loss of a batch is the weighted mean over the samples of all processes. Parts of a batch and processes each
+    compute their share of it, so that the update is the same for any number of them (but for BatchNorm, whose
+    statistics are those of a part). On a GPU that runs out of memory, a batch is computed in twice as many parts.
+
+    Args:
+        network: What is trained.
+        objective: Loss and metrics.
+        optimizer: Over the weights that move.
+        train: Parts, precision.
+        pull: Called after the gradients are there and before the update; may add to them.
+    """
+
+    def __init__(
+        self,
+        network: StagedNetwork,
+        objective: Objective,
+        optimizer: Optimizer,
+        train: TrainConfig,
+        pull: Callable[[], None] | None = None,
+    ) -> None:
+        self._network = network
+        self._objective = objective
+        self._optimizer = optimizer
+        self._train = train
+        self._pull = pull
+        self._metrics = objective.running()
+        self._names = ("loss", *objective.task.training)
+        self._moving = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+        self._fast: list[nn.Conv2D] | None = None
+        self.parts = train.accumulate
+        self.scaler = make_scaler(train)
+
+    def step(
+        self, batch: Batch, stop: bool = False, watch: Callable[[Mapping[str, Tensor]], None] | None = None
+    ) -> tuple[dict[str, float], int, bool]:
+        """Update the weights once.
+
+        Args:
+            batch: This process's part of the batch.
+            stop: This process wants training to end.
+            watch: Sees the gradients before the update.
+
+        Returns:
+            Loss and training metrics over the samples of all processes, their number, and whether some process wants to
+            end. All are the same on every process.
+
+        Raises:
+            TrainingError: The GPU has too little memory even for single images, or for one process of several.
+        """
+        while True:
+            try:
+                found = self._gradients(batch)
+                break
+            except (RuntimeError, MemoryError) as error:
+                self._network.clear_gradients()
+                if not _out_of_memory(error):
+                    raise
+                self._more_parts(len(batch), error)
+        average_gradients(self._moving)
+        self._update(watch)
+        *values, count, asked = sums([*found, len(batch), float(stop)])
+        means = [values[0], *(value / count for value in values[1:])]  # the loss is a mean already
+        return dict(zip(self._names, means, strict=True)), int(count), asked > 0
+
+    def state(self) -> dict[str, Any]:
+        """Loss scaling, as plain numbers; empty without."""
+        if not self.scaler.is_enable():
+            return {}
+        return {key: np.asarray(value).tolist() for key, value in self.scaler.state_dict().items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state`` gave."""
+        if state and self.scaler.is_enable():
+            scale = np.asarray(state["scale"], np.float32)
+            self.scaler.load_state_dict({**state, "scale": scale})
+
+    def _gradients(self, batch: Batch) -> list[float]:
+        """Compute this process's gradients; loss (its share of the mean) and training metrics (summed)."""
+        weights = self._objective.batch_weights(batch)
+        sizes = [float(len(batch)) if each == rank() else 0.0 for each in range(world_size())]
+        total, *sizes = sums([float(weights.sum(dtype=np.float64)), *sizes])
+        if total <= 0:
+            raise TrainingError(
+                "all images of a batch have weight 0", hint="give some of them more, or sample them less"
+            )
+        shares = (weights / total).astype(np.float32)
+        found = np.zeros(len(self._names))
+        self._network.train()
+        if self._fast is None:
+            self._fast = fast_layers(self._network, self._train)
+        for rows in np.array_split(np.arange(len(batch)), int(min(self.parts, *sizes))):
+            with fast_convolutions(self._fast):
+                found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
+        return [float(value) for value in found]
+
+    def _part(self, inputs: NDArray[Any], labels: NDArray[Any], shares: NDArray[np.float32]) -> NDArray[np.float64]:
+        given = [paddle.to_tensor(labels), paddle.to_tensor(shares)]
+        with autocast(self._train):
+            outputs = self._network(paddle.to_tensor(inputs))
+        outputs = [output.astype("float32") for output in (outputs if isinstance(outputs, list) else [outputs])]
+        loss = self._objective(*outputs, *given)
+        self.scaler.scale(loss).backward()
+        values = [float(loss.item())]
+        for metric in self._metrics:
+            right = metric.update(np.asarray(metric.compute(*outputs, *given).numpy()))
+            values.append(float(np.asarray(right).reshape(-1)[0]) * len(labels))
+        return np.array(values)
+
+    def _update(self, watch: Callable[[Mapping[str, Tensor]], None] | None) -> None:
+        if self.scaler.is_enable():
+            self.scaler.unscale_(self._optimizer)
+        if self._pull is not None:
+            self._pull()
+        if watch is not None:
+            watch({path: each.grad for path, each in self._network.named_parameters() if each.grad is not None})
+        self.scaler.step(self._optimizer)
+        self.scaler.update()
+        self._network.clear_gradients()
+
+    def _more_parts(self, size: int, error: BaseException) -> None:
+        if world_size() > 1 or self.parts >= size:
+            raise TrainingError(
+                f"the device has too little memory for {-(-size // self.parts)} image(s) at a time",
+                hint="use a smaller data.batch_size or data.image_size, train.accumulate, or freeze more stages",
+            ) from error
+        self.parts = min(size, 2 * self.parts)
+        paddle.device.cuda.empty_cache()
+        info(f"out of memory: batches of {size} images are computed in {self.parts} parts from here on")
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
+    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
+
+
+def seed_step(seed: int) -> None:
+    """Seed everything random in a step: Python and numpy alike on all processes, Paddle differently on each.
+
+    Dropout masks are Paddle's; each process has other images, and needs other masks.
+
+    Args:
+        seed: Of the step, by ``step_seed``; a job of one process seeds Paddle with it, too.
+    """
+    seed_everything(seed)
+    if rank() > 0:
+        paddle.seed(int(np.random.SeedSequence([seed, rank()]).generate_state(1)[0]))
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "ut of memory" in text

@@ -1,0 +1,1 @@
+"""Choosing a learning rate by short trials."""

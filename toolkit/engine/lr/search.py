@@ -1,0 +1,265 @@
+"""``train.lr: auto``: a few short trainings find the rate, on training images alone.
+
+The plan's own rate, a third and three times of it are tried from the same weights: a head alone for up to
+``_HEAD_STEPS`` steps on features (and one rate more, where the best of the three is not between the others), a plan
+that moves stages for its first ``_TUNING_STEPS``. What they have learned is measured on training images that were held
+out by the seed: the validation images take no part, so that they still say what a new image would. Another rate than
+the plan's own is taken where it is surely better: few steps favour small rates, and few images favour anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+from rich.table import Table
+
+from toolkit.config import Config
+from toolkit.core.console import info, new_table, show
+from toolkit.core.errors import ConfigError
+from toolkit.engine.features.source import Batches
+from toolkit.engine.job import Job, build_job
+from toolkit.engine.lr.trial import ShortTraining, borrowed, endless, phase_batches
+from toolkit.engine.runs.folder import RunFolder
+from toolkit.engine.runs.resume import unfinished_run
+from toolkit.engine.standardise import standardise_as_planned
+from toolkit.transfer import PhasePlan
+
+_FACTORS = (1.0, 1 / 3, 3.0)
+"""Of the plan's own rate, which is the first."""
+_HEAD_STEPS = 200
+_TUNING_STEPS = 40
+_HELD_OUT = 0.2
+_LEAST_HELD_OUT = 8
+"""With fewer images one of them would decide."""
+_SURE = 2.0
+"""Standard errors by which a rate must be better than the plan's own: a few steps on a few images say little."""
+_STREAM = 29
+
+_Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RateTrial:
+    """One rate that was tried.
+
+    Attributes:
+        lr: Learning rate of the head.
+        factor: The same, as a multiple of the plan's.
+        loss: On the held-out images; infinite where it is no number.
+        score: The task's main metric there.
+        gain: By how much an image's loss is less than with the plan's own rate, on average.
+        gain_error: Its standard error over the held-out images.
+    """
+
+    lr: float
+    factor: float
+    loss: float
+    score: float
+    gain: float = 0.0
+    gain_error: float = 0.0
+
+    @property
+    def surely_better(self) -> bool:
+        """Than the plan's own rate: by more than two standard errors."""
+        return self.gain > _SURE * self.gain_error
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """What was tried, and what was chosen: the least loss among the plan's own rate and those that are surely better.
+
+    Attributes:
+        phase: Name of the phase whose rate was searched.
+        lr: The rate that was chosen.
+        factor: The same, as a multiple of the plan's.
+        steps: Of each trial.
+        trained: Training images that they learned from.
+        held_out: Training images that they were measured on.
+        metric: Name of the main metric.
+        trials: One a rate; none where there are too few images.
+    """
+
+    phase: str
+    lr: float
+    factor: float
+    steps: int
+    trained: int
+    held_out: int
+    metric: str
+    trials: tuple[RateTrial, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``run.json``."""
+        return asdict(self)
+
+    def table(self) -> Table:
+        """For people."""
+        numeric = ("learning rate", "loss", self.metric, "better by")
+        table = new_table(f"train.lr: auto, phase {self.phase}", *numeric, "chosen", numeric=numeric)
+        table.caption_justify = "left"
+        table.caption = f"{self.steps} steps on {self.trained} training images; measured on the other {self.held_out}"
+        for trial in self.trials:
+            chosen = trial.factor == self.factor
+            gain = "" if trial.factor == 1.0 else f"{trial.gain:+.2g} ± {trial.gain_error:.1g}"
+            numbers = f"{trial.lr:.3g}", f"{trial.loss:.4g}", f"{trial.score:.4f}", gain
+            table.add_row(*numbers, "yes" if chosen else "", style="bold" if chosen else None)
+        return table
+
+
+def search_rates(config: Config) -> tuple[float, Table]:
+    """Find the learning rate of a config as ``train.lr: auto`` does; nothing is written but features.
+
+    Args:
+        config: The job; the rate that it says, if any, is where the search begins.
+
+    Returns:
+        The rate for ``train.lr``, and what was tried.
+
+    Raises:
+        ConfigError: There is no rate to find.
+        ToolkitError: The job cannot be built.
+    """
+    job = build_job(config)
+    phases = tuple(replace(each, search=each.augment is None and each.solver == "sgd") for each in job.plan.phases)
+    if not any(phase.search for phase in phases):
+        raise ConfigError("train.solver: exact needs no learning rate", hint="leave it out to search one")
+    found = find_rates(replace(job, plan=replace(job.plan, phases=phases)))
+    return found.lr, found.table()
+
+
+def settle_rates(job: Job, resume: Path | str | None) -> Job:
+    """The job with the rates that ``train.lr: auto`` finds, said in a table; the same where nothing is to be found.
+
+    Args:
+        job: The job; its network is as it was afterwards.
+        resume: As for ``Trainer.fit``. A run that goes on keeps the rates that it was begun with.
+    """
+    if not any(phase.search for phase in job.plan.phases):
+        return job
+    begun = run_to_go_on_with(job.config, resume)
+    if begun is not None and not begun.config.is_file():
+        return job  # there is no run, which is for others to say
+    found = None if begun is None else begun.read_record().get("lr_search")
+    if found is None:
+        search = find_rates(job)
+        if search.trials:
+            show(search.table())
+        else:
+            info(
+                f"train.lr: auto: {len(job.data.train)} training images are too few to try rates; {search.lr:.3g} it is"
+            )
+        found = search.to_json()
+    return replace(job, plan=job.plan.with_rates(found["factor"]), lr_search=found)
+
+
+def run_to_go_on_with(config: Config, resume: Path | str | None) -> RunFolder | None:
+    """The run that a training is to go on with, which may not be there; arguments as for ``settle_rates``."""
+    wanted = resume if resume is not None else config.train.resume
+    if wanted is None:
+        return None
+    return unfinished_run(config) if wanted == "auto" else RunFolder(Path(wanted))
+
+
+def find_rates(job: Job) -> RateSearch:
+    """Try rates for the last phase of a plan that wants one.
+
+    Args:
+        job: The job; its network is as it was afterwards, to the bit.
+    """
+    phase = next(each for each in job.plan.phases[::-1] if each.search)
+    fit, held = _split(job)
+    batches = math.ceil(len(fit) / job.config.data.batch_size)
+    most = _HEAD_STEPS if phase.frozen == len(job.stages) else _TUNING_STEPS
+    steps = max(1, min(phase.epochs * batches, most))
+    facts = (steps, len(fit), len(held), job.objective.task.main.title)
+    if len(held) < _LEAST_HELD_OUT:
+        return RateSearch(phase.name, phase.lr, 1.0, *facts, trials=())
+    with borrowed(job):
+        _train_head_before(job, phase, fit)
+        trials = _try_rates(job, phase, fit, held, steps)
+    best = _best(trials)
+    return RateSearch(phase.name, best.lr, best.factor, *facts, trials=trials)
+
+
+def _split(job: Job) -> tuple[_Rows, _Rows]:
+    """Positions to learn from and to measure on; of each class its share, and never its only image."""
+    labels, rng = job.data.train.labels, np.random.default_rng((_STREAM, job.config.seed))
+    if labels.ndim == 1:
+        groups = [np.flatnonzero(labels == number) for number in np.unique(labels)]
+    else:
+        groups = [np.arange(len(labels))]
+    drawn = [rng.permutation(group)[: round(_HELD_OUT * len(group))] for group in groups]
+    held = np.sort(np.concatenate(drawn)).astype(np.int64)
+    return np.setdiff1d(np.arange(len(labels), dtype=np.int64), held), held
+
+
+def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
+    """Where phases of the head alone come before, the trials begin with such a head."""
+    before = job.plan.phases[: job.plan.phases.index(phase)]
+    heads = [each for each in before if each.frozen == len(job.stages)]
+    if not heads or phase.frozen == len(job.stages):
+        return
+    job.network.set_frozen(heads[0].frozen)
+    batches, entry = phase_batches(job, heads[0], fit, training=True, used=len(job.data.train))
+    standardise_as_planned(job, heads[0], batches, entry)
+    steps = min(_HEAD_STEPS, sum(each.epochs for each in heads) * len(batches))
+    _train(ShortTraining(job, heads[0], entry), batches, steps, heads[0].lr)
+
+
+def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) -> tuple[RateTrial, ...]:
+    network, used = job.network, len(job.data.train)
+    network.set_frozen(phase.frozen)
+    batches, entry = phase_batches(job, phase, fit, training=True, used=used)
+    standardise_as_planned(job, phase, batches, entry)
+    start = {key: value.numpy().copy() for key, value in network.state_dict().items()}
+    measured, measured_entry = phase_batches(job, phase, held, training=False, used=used)
+
+    own: list[NDArray[np.float64]] = []
+
+    def attempt(factor: float) -> RateTrial:
+        network.set_state_dict(start)
+        training = ShortTraining(job, phase, entry)
+        _train(training, batches, steps, factor * phase.lr)
+        outputs, labels = training.outputs(measured, measured_entry)
+        losses = job.objective.sample_losses(paddle.to_tensor(outputs), paddle.to_tensor(labels)).numpy().reshape(-1)
+        own.append(losses.astype(np.float64))  # of the first attempt, the plan's own rate
+        return _measured(job, outputs, labels, factor * phase.lr, factor, own[0] - own[-1])
+
+    trials = [attempt(factor) for factor in _FACTORS]
+    if phase.frozen == len(job.stages):  # on features one more costs little
+        best = _best(trials)
+        if best.factor != 1.0:
+            trials.append(attempt(best.factor**2))
+    return tuple(sorted(trials, key=lambda trial: trial.factor))
+
+
+def _measured(
+    job: Job, outputs: NDArray[np.float32], labels: NDArray[Any], lr: float, factor: float, gains: NDArray[np.float64]
+) -> RateTrial:
+    loss, score, gain, error = math.inf, math.nan, -math.inf, 0.0
+    if np.isfinite(outputs).all():
+        found = job.objective.metrics(outputs, labels)
+        loss, score = found["loss"], found[job.objective.task.main.name]
+        known = bool(np.isfinite(gains).all())  # else the plan's own rate diverged
+        gain = float(gains.mean()) if known else math.inf
+        error = float(gains.std(ddof=1)) / math.sqrt(len(gains)) if known else 0.0
+    return RateTrial(float(f"{lr:.3g}"), factor, loss, score, gain, error)
+
+
+def _best(trials: Sequence[RateTrial]) -> RateTrial:
+    """That with the least loss, among the plan's own rate and those that are surely better."""
+    return min((trial for trial in trials if trial.factor == 1.0 or trial.surely_better), key=lambda trial: trial.loss)
+
+
+def _train(training: ShortTraining, batches: Batches, steps: int, lr: float) -> None:
+    """With a rate that falls to 0 (cosine)."""
+    for step, batch in enumerate(islice(endless(batches), steps)):
+        training.step(batch, lr * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -1,0 +1,143 @@
+"""What a person sees of a run: a progress bar while it works and a table line an epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paddle.callbacks import Callback
+from rich.progress import Progress, TaskID
+
+from toolkit.core.console import console, info, progress
+from toolkit.engine.time_left import TimeLeft
+from toolkit.tasks import Metric, Task
+
+_TOP5 = 5
+_TAIL = {"lr": "        lr", "images/s": "   images/s", "time": "   time", "left": "  left"}
+_LEFT = 14
+"""Columns that the time left may take."""
+_DROPPED = ("images/s", "lr", "left", "top-5", "micro-F1", "MSE", "macro-F1", "time")
+"""Columns that a narrow terminal goes without, in this order."""
+
+
+class Reporter(Callback):
+    """Shows the bar and the lines.
+
+    Args:
+        epochs: Epochs of all phases together.
+        samples: Training images an epoch.
+        task: Whose metrics are shown.
+        left: Estimates the time that the run still takes.
+        classes: Number of classes; top-5 says nothing of five or fewer.
+    """
+
+    def __init__(self, epochs: int, samples: int, task: Task, left: TimeLeft, classes: int = 1000) -> None:
+        super().__init__()
+        self._training = [task.metric("loss"), *(task.metric(name) for name in task.training)]
+        shown = [metric for metric in task.metrics if metric.name != "loss"]
+        self._validation = [
+            task.metric("loss"),
+            *(metric for metric in shown if metric.name != "top5" or classes > _TOP5),
+        ]
+        self._epochs = epochs
+        self._samples = samples
+        self._left = left
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._epoch = 0
+        self._began = 0.0
+        self._trained = 0.0
+        self._train: Mapping[str, Any] = {}
+        self._said_header = False
+        self._steps = 0
+
+    def place_phase(self, number: int, done: int, entry: int) -> None:
+        """A phase begins or goes on; see ``TimeLeft``."""
+        self._left.start_phase(number, done, entry)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Start the epoch's bar."""
+        self._epoch, self._began, self._steps = epoch, time.monotonic(), 0
+        self._left.start_epoch()
+        self._bar = progress("numbers")
+        self._bar.start()
+        self._task = self._bar.add_task(
+            f"epoch {epoch + 1}/{self._epochs}", total=self.params.get("steps"), numbers="loss -"
+        )
+
+    def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Move the bar."""
+        self._steps += 1
+        if self._bar is None or self._task is None:
+            return
+        logs = logs or {}
+        speed = logs.get("seen", 0) / max(1e-9, time.monotonic() - self._began)
+        shown = [f"{metric.title} {logs[metric.name]:.4g}" for metric in self._training]
+        numbers = f"{'  '.join(shown)}  {speed:.0f} images/s"
+        self._bar.update(self._task, advance=1, numbers=numbers)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Remember the training numbers for the line."""
+        self._train, self._trained = dict(logs or {}), time.monotonic()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, numbers="evaluating")
+
+    def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Print the epoch's line."""
+        self.close()
+        logs, train, now = logs or {}, self._train, time.monotonic()
+        steps = self.params.get("steps") or 0
+        self._left.end_epoch(self._steps / steps if self._steps and steps else 1.0)
+        if not self._said_header:
+            info(self._header())
+            self._said_header = True
+        speed = self._samples / max(1e-9, self._trained - self._began)
+        shown = self._fitting()
+        tail = {"lr": f"{train['lr']:10.2g}", "images/s": f"{speed:11.0f}", "time": f"{now - self._began:6.1f}s"}
+        info(
+            f"{self._epoch + 1:3d}/{self._epochs:<3d} {_numbers(self._training, train)}  |"
+            f"{_numbers([metric for metric in self._validation if metric.title in shown], logs)}"
+            f"{''.join(words for name, words in tail.items() if name in shown)}"
+            f"{f'  {self._left.words()}' if 'left' in shown else ''}".rstrip()
+        )
+
+    def _header(self) -> str:
+        train = " ".join(f"{_title(metric, 'train'):>{_width(metric)}}" for metric in self._training)
+        shown = self._fitting()
+        val = " ".join(f"{_title(each, 'val'):>{_width(each)}}" for each in self._validation if each.title in shown)
+        tail = "".join(words for name, words in _TAIL.items() if name in shown)
+        return f" epoch  {train}  |{val}{tail}"
+
+    def _fitting(self) -> set[str]:
+        """Columns beside epoch and training: all, or on a narrow terminal those that fit, so that no line wraps."""
+        widths = {metric.title: _width(metric) + 1 for metric in self._validation}
+        widths.update((name, len(words)) for name, words in _TAIL.items())
+        widths["left"] = _LEFT
+        room = console.width - 11 - sum(_width(metric) + 1 for metric in self._training)
+        for name in _DROPPED:
+            if not console.is_terminal or sum(widths.values()) <= room:
+                break
+            widths.pop(name, None)
+        return set(widths)
+
+    def close(self) -> None:
+        """Take the bar away; also after an error."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _title(metric: Metric, part: str) -> str:
+    return f"{part} loss" if metric.name == "loss" else metric.title
+
+
+def _width(metric: Metric) -> int:
+    return 10 if metric.better == "min" else max(7, len(metric.title) + 1)
+
+
+def _numbers(metrics: Sequence[Metric], values: Mapping[str, Any]) -> str:
+    """Values in columns; what is better when less has no upper bound, so it gets significant digits."""
+    return " ".join(
+        f"{values[metric.name]:{_width(metric)}.{'4g' if metric.better == 'min' else '3f'}}" for metric in metrics
+    )

@@ -1,0 +1,172 @@
+"""A run's checkpoints on disk: the newest, the one before it, and the best epoch; each is whole and has a digest."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from toolkit.core.console import warn
+from toolkit.core.errors import TrainingError
+from toolkit.core.files import clear_os_errors, write_json
+from toolkit.core.runtime import is_main_process
+from toolkit.engine.runs.folder import RunFolder
+from toolkit.engine.runs.state import TrainingState
+from toolkit.zoo import write_weights
+
+_WRITING_SHARE = 10
+"""Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
+_LONGEST = 60.0
+"""Seconds of an epoch after which its steps so far are written, too."""
+
+
+class CheckpointKeeper:
+    """Keeps the last state in memory, and writes it when that is due.
+
+    Args:
+        folder: Where to.
+        model: What the network is (``ModelFacts.to_dict``), written beside the best epoch's weights.
+    """
+
+    def __init__(self, folder: RunFolder, model: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._model = model
+        if is_main_process():
+            _sweep(folder)
+        self._best: dict[str, NDArray[Any]] = {}
+        self._next_write = 0.0
+        self.kept = TrainingState()
+
+    def keep(self, state: TrainingState) -> None:
+        """Take over a state, whose arrays nobody changes any more."""
+        self.kept = _copied(state)
+
+    def back(self) -> TrainingState:
+        """The state that is kept, to go on from."""
+        return _copied(self.kept)
+
+    def keep_best(self, weights: dict[str, NDArray[Any]]) -> None:
+        """Take over the best epoch's weights; they are written with the next state."""
+        self._best = weights
+
+    @property
+    def due(self) -> bool:
+        """Whether the end of an epoch is to be written: unless that would take more than a tenth of the time."""
+        return time.monotonic() >= self._next_write
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the middle of an epoch is to be written."""
+        return time.monotonic() >= self._next_write + _LONGEST
+
+    def write(self) -> None:
+        """Write what is kept, the main process only; the newest state on disk becomes the one before it.
+
+        Raises:
+            ToolkitError: The disk is full or not writable; what was there stays.
+        """
+        began = time.monotonic()
+        if is_main_process():
+            if self._best:
+                _write_best(self._folder, self._best, self._model)
+                self._best = {}
+            self.kept.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
+        now = time.monotonic()
+        self._next_write = now + _WRITING_SHARE * (now - began)
+
+
+def _sweep(folder: RunFolder) -> None:
+    """Take away what a process left that was killed while it wrote."""
+    with clear_os_errors(str(folder.last.parent)):
+        for pattern in (".*.tmp", ".*.link", ".new-*"):
+            for path in folder.last.parent.glob(pattern):
+                path.unlink(missing_ok=True)
+
+
+def _copied(state: TrainingState) -> TrainingState:
+    return replace(state, **{item.name: _copy(getattr(state, item.name)) for item in fields(state)})
+
+
+def _copy(value: Any) -> Any:
+    """Containers are copied, arrays are not."""
+    return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
+
+
+def _keep_previous(folder: RunFolder) -> None:
+    """Give the newest checkpoint a second name, under which it stays when the new one takes its place."""
+    with clear_os_errors(f"the checkpoint {folder.previous}"):
+        if not folder.last.is_file():
+            return
+        temporary = folder.previous.with_name(f".{folder.previous.name}.link")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(folder.last, temporary)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES):
+                raise
+            os.replace(folder.last, folder.previous)  # no hard links here: for a moment there is the previous one only
+            return
+        os.replace(temporary, folder.previous)
+
+
+def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]], model: Mapping[str, Any]) -> None:
+    """Write the weights; the digest file names the old ones too until the new ones are there."""
+    with clear_os_errors(f"the checkpoint {folder.best}"):
+        folder.best.parent.mkdir(parents=True, exist_ok=True)
+        staged = folder.best.with_name(f".new-{folder.best.name}")
+        write_weights(weights, staged)
+        digests = [_file_digest(staged), *([_file_digest(folder.best)] if folder.best.is_file() else [])]
+        write_json(folder.best_digest, {"sha256": digests, "model": dict(model)})
+        os.replace(staged, folder.best)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+
+
+def _sha256(file: Any) -> str:
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def load_newest(folder: RunFolder) -> TrainingState:
+    """The newest state that can be read; when that is the one before the last, it is said.
+
+    Raises:
+        TrainingError: There is none.
+    """
+    try:
+        return TrainingState.load(folder.last)
+    except TrainingError as damaged:
+        if not folder.previous.is_file():
+            raise
+        state = TrainingState.load(folder.previous)
+        warn(f"{damaged.message}; going on from {folder.previous.name}, the checkpoint before it")
+        return state
+
+
+def check_best(folder: RunFolder, state: TrainingState) -> bool:
+    """Whether the best epoch's weights, if a state knows of some, are those that were written."""
+    return state.best is None or (folder.best.is_file() and best_is_intact(folder))
+
+
+def best_is_intact(folder: RunFolder) -> bool:
+    """Whether the best epoch's weights are those that were written; also True where no digest says so."""
+    if not folder.best_digest.is_file():
+        return True  # of a run that an earlier version began
+    try:
+        known = json.loads(folder.best_digest.read_text(encoding="utf-8"))["sha256"]
+    except (KeyError, RecursionError, TypeError, ValueError):
+        return False
+    return _file_digest(folder.best) in known

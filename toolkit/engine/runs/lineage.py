@@ -1,0 +1,42 @@
+"""Where a run's starting weights come from: the chain of runs behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from toolkit.engine.runs.folder import RunFolder
+
+
+def ancestry_of(weights: bool | str | Path) -> tuple[dict[str, Any], ...]:
+    """The runs that led to a weights file, the oldest first and the file's own run last.
+
+    Args:
+        weights: What ``create_network`` takes as ``pretrained``.
+
+    Returns:
+        For each run ``name, run_dir, network, preset, weights`` (what it began with: ``paddle``, ``random``, a file or
+        a URL), ``data`` (``task``, ``classes`` and number of ``images``) and ``result`` (metrics of its best epoch).
+        Nothing for weights that are not the checkpoint of a run.
+    """
+    if isinstance(weights, bool):
+        return ()
+    folder = RunFolder(Path(weights).expanduser().absolute().parent.parent)
+    if Path(weights).name not in (folder.best.name, folder.last.name) or not folder.record.is_file():
+        return ()
+    record = folder.read_record()
+    return (*record.get("ancestry", ()), _entry(folder, record))
+
+
+def _entry(folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
+    data, network = record.get("data", {}), record.get("network", {})
+    images = sum(data.get("sizes", {}).values())
+    return {
+        "name": record.get("name", folder.path.name),
+        "run_dir": str(folder.path),
+        "network": network.get("name"),
+        "preset": record.get("plan", {}).get("preset"),
+        "weights": network.get("weights"),
+        "data": {"task": data.get("task", "classification"), "classes": data.get("classes", []), "images": images},
+        "result": (record.get("result") or {}).get("best"),
+    }

@@ -1,0 +1,215 @@
+"""The folder that a training works in, new or that of a run to go on with: locked, and the same for all processes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from toolkit.config import Config
+from toolkit.core.console import info, warn
+from toolkit.core.errors import DataError, TrainingError
+from toolkit.core.locking import FileLock
+from toolkit.core.names import listed
+from toolkit.core.runtime import world_size
+from toolkit.data.sharding import steps_behind
+from toolkit.data.signature import part_signatures
+from toolkit.engine.job import Job
+from toolkit.engine.learning.distributed import on_main
+from toolkit.engine.runs.folder import RunFolder
+from toolkit.engine.runs.model_facts import stored_facts
+from toolkit.engine.runs.state import TrainingState
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """The folder that a training works in.
+
+    Attributes:
+        folder: The folder.
+        resumed: A run goes on in it.
+        complete: That run has trained all its epochs: there is nothing to train.
+        lock: Keeps other processes out; held by the main process only.
+    """
+
+    folder: RunFolder
+    resumed: bool
+    complete: bool
+    lock: FileLock | None
+
+
+def open_run(job: Job, resume: Path | str | None) -> OpenedRun:
+    """Make or open the folder of a run, and keep other processes out.
+
+    Args:
+        job: The job.
+        resume: Folder of a run to go on with; ``auto`` (or ``train.resume: auto`` in the config) for the newest
+            unfinished run of this config, if there is one; None for a new one.
+
+    Raises:
+        ToolkitError: The folder cannot be written, is in use, or holds no run of this config and these data; on all
+            processes alike.
+    """
+    lock: FileLock | None = None
+
+    def choose() -> tuple[str, bool, bool]:
+        nonlocal lock
+        folder, resumed = _choose(job, resume)
+        complete = resumed and is_complete(folder, job.plan.epochs)
+        lock = folder.lock()
+        if resumed and not complete:
+            folder.adopt(job.config)
+        return str(folder.path), resumed, complete
+
+    path, resumed, complete = on_main(choose)
+    return OpenedRun(RunFolder(Path(path)), resumed, complete, lock)
+
+
+def is_complete(folder: RunFolder, epochs: int) -> bool:
+    """Whether a run is finished and has been given all epochs that are wanted now."""
+    record = folder.read_record()
+    planned = sum(phase.get("epochs", 0) for phase in (record.get("plan") or {}).get("phases", ()))
+    return bool(record.get("finished")) and folder.best.is_file() and epochs <= planned
+
+
+def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
+    config = job.config
+    wanted = resume if resume is not None else config.train.resume
+    if wanted == "auto":
+        begun = unfinished_run(config)
+        if begun is None:
+            info("resume: auto: no unfinished run of this config is there; a new one begins")
+        wanted = None if begun is None else begun.path
+    if wanted is None:
+        return RunFolder.create(config), False
+    folder = RunFolder.open(wanted, config)
+    check_same_data(folder, job)
+    usable = folder.has_checkpoint and not _first_is_damaged(folder)
+    if not usable:
+        if folder.read_record().get("finished"):
+            raise TrainingError(f"{folder.path} has no checkpoint any more", hint="begin another run")
+        info(f"{folder.path} has no checkpoint to go on from yet; it begins anew")
+        folder.adopt(config)
+        folder.keep_metrics_until(0)
+    return folder, usable
+
+
+def seen_as_before(job: Job, folder: RunFolder) -> Job:
+    """The job with the preprocessing of the run that goes on; a line says so where today's is another one."""
+    preprocessing = stored_facts(folder).preprocessing
+    if preprocessing == job.preprocessing:
+        return job
+    info(f"{folder.path}: images are read and normalised as when the run began")
+    return replace(job, preprocessing=preprocessing)
+
+
+def check_same_data(folder: RunFolder, job: Job) -> None:
+    """Refuse to go on with a run whose classes or images are others now; one line says where only times differ.
+
+    Args:
+        folder: The run's.
+        job: Its data are compared with those that the run began with.
+
+    Raises:
+        DataError: They differ; the message says how.
+    """
+    was = folder.read_record().get("data") or {}
+    if not was:
+        return
+    differs = f"the data are not those that {folder.path} began with"
+    if was.get("classes", list(job.data.classes)) != list(job.data.classes):
+        weights = shlex.quote(f"model.pretrained={folder.best}")
+        raise DataError(
+            f"{differs}: {_differing_classes(was['classes'], job.data.classes)}",
+            hint=f"restore them, or begin another run; to start from its weights: -o {weights}",
+        )
+    if now := _differing_counts(was.get("images") or {}, job.data.counts()):
+        raise DataError(f"{differs}: {now}", hint="restore the images, or begin another run")
+    signatures = was.get("signatures")
+    if signatures is not None:
+        found = part_signatures(job.data.parts, job.config.data.root)
+        changed = [part for part in found if signatures.get(part) != found[part]]
+        if changed:
+            raise DataError(
+                f"{differs}: other files, sizes or labels in {' and '.join(changed)} (their number is the same)",
+                hint="restore the images, or begin another run",
+            )
+    if was.get("fingerprint") not in (None, job.data.fingerprint()):
+        what = (
+            "files lie elsewhere or have other times"
+            if signatures
+            else "files lie elsewhere, or have other times or sizes"
+        )
+        info(f"{folder.path}: image {what} than when the run began; their names and labels are the same")
+
+
+def _differing_classes(was: Sequence[str], now: Sequence[str]) -> str:
+    gone, new = [name for name in was if name not in now], [name for name in now if name not in was]
+    if not gone and not new:
+        return f"classes are in another order ({listed(list(now))}; the run has {listed(list(was))})"
+    parts = [f"{listed(gone)} gone"] if gone else []
+    parts += [f"{listed(new)} new"] if new else []
+    return f"of {len(was)} classes, {' and '.join(parts)}"
+
+
+def _differing_counts(was: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[str, int]]) -> str:
+    """What differs in numbers of images by part and class; empty where nothing does."""
+    changes = [
+        f"{part} {name} {(was.get(part) or {}).get(name, 0)} -> {(now.get(part) or {}).get(name, 0)}"
+        for part in dict.fromkeys((*was, *now))
+        for name in dict.fromkeys((*(was.get(part) or {}), *(now.get(part) or {})))
+        if (was.get(part) or {}).get(name, 0) != (now.get(part) or {}).get(name, 0)
+    ]
+    return f"other numbers of images ({listed(changes)})" if was and changes else ""
+
+
+def _first_is_damaged(folder: RunFolder) -> bool:
+    """Whether the only checkpoint, of the run's beginning, cannot be read: no epoch is lost with it."""
+    if folder.previous.is_file() or folder.best.is_file():
+        return False
+    try:
+        TrainingState.load(folder.last)
+    except TrainingError as error:
+        warn(error.message)
+        return True
+    return False
+
+
+def unfinished_run(config: Config) -> RunFolder | None:
+    """The newest run of a config that has no end; None when there is none."""
+    output = config.output_dir.expanduser()
+    numbered = re.compile(rf"{re.escape(config.name)}(?:-(\d+))?")
+    found = []
+    for path in output.iterdir() if output.is_dir() else ():
+        match = numbered.fullmatch(path.name)
+        if match and (path / "config.yaml").is_file():
+            found.append((int(match[1] or 1), RunFolder(path)))
+    for _, folder in sorted(found, key=lambda item: item[0], reverse=True):
+        with folder.passed_over():
+            if not folder.read_record().get("finished") and not folder.differences(config):
+                return folder
+    return None
+
+
+def first_step(job: Job, state: TrainingState) -> int:
+    """The step with which an epoch that was begun goes on; 0 for a new one.
+
+    Where other processes began it, with another batch in all, the images that were seen decide; a line says so.
+
+    Args:
+        job: The job.
+        state: Where the run stands.
+    """
+    if not state.step:
+        return 0
+    loader = job.loader(job.data.train, training=True, shared=True)
+    total = len(job.data.train) if loader.sampler is None else len(loader.sampler)
+    done = steps_behind(state.seen, total, loader.batch_size, world_size=world_size(), together=loader.together)
+    if done != state.step:
+        info(
+            f"{state.seen} images of this epoch were seen in {state.step} steps; "
+            f"in batches of {loader.together} that is step {done}"
+        )
+    return done

@@ -1,0 +1,166 @@
+"""All that changes during training, as one object that is saved and restored whole.
+
+Randomness is not part of it: the order of the images, their augmentation and dropout are functions of (seed, epoch,
+step), so the position in the run says it all. The file is a safetensors file: the arrays, one JSON text for the rest,
+and a digest of both, so that a flipped bit is noticed; nothing in it can run code.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from toolkit.core.errors import TrainingError
+from toolkit.core.files import atomic_file, clear_os_errors
+from toolkit.transfer import Plan
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands: at the end of an epoch, or after some of its steps.
+
+    Attributes:
+        phase: Index of the phase that goes on.
+        epoch: Finished epochs, over all phases.
+        phase_epoch: Finished epochs of this phase.
+        step: Finished steps of the epoch that goes on; 0 at its beginning.
+        seen: Images that these steps have seen, over all processes.
+        sums: Training metrics of these steps, each summed over the images.
+        lr_scale: Factor that callbacks have applied to the learning rate of this phase.
+        seconds: Time spent so far.
+        best: Metrics of the best epoch so far.
+        last: Metrics of the last epoch.
+        callbacks: State of each callback that has one, by class name.
+        proof: What was checked of the frozen stages in finished phases.
+        solved: How a head was solved in place of trained, for ``run.json``; None where none was.
+        weights: Arrays of the network by state-dict key.
+        optimizer: Arrays of the optimizer, see ``optimizer_state``.
+        stopping: A callback has ended the phase.
+        planned: Epochs of all phases by the config.
+        epoch_seconds: Time spent in the epoch that goes on.
+        averages: Arrays of callbacks that keep some, such as averaged weights.
+        scaler: Loss scaling of mixed precision, if any.
+        begun: Digest of each array that moves, when the phase began.
+        largest_lr: Of the phase so far; 0 where no step was made.
+        trained: What was checked of the weights that move in finished phases.
+        held: State-dict keys of weights that are held by hand, and ``evaluating``: paths of layers that stay in
+            evaluation (``StagedNetwork.hold``).
+    """
+
+    phase: int = 0
+    epoch: int = 0
+    phase_epoch: int = 0
+    step: int = 0
+    seen: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    lr_scale: float = 1.0
+    seconds: float = 0.0
+    stopping: bool = False
+    planned: int = 0
+    epoch_seconds: float = 0.0
+    best: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    proof: list[dict[str, Any]] = field(default_factory=list)
+    solved: dict[str, Any] | None = None
+    weights: dict[str, NDArray[Any]] = field(default_factory=dict)
+    optimizer: dict[str, NDArray[Any]] = field(default_factory=dict)
+    averages: dict[str, NDArray[Any]] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
+    begun: dict[str, str] = field(default_factory=dict)
+    largest_lr: float = 0.0
+    trained: list[dict[str, Any]] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    evaluating: list[str] = field(default_factory=list)
+
+    _ARRAYS = ("weights", "optimizer", "averages")
+
+    def position(self, plan: Plan) -> str:
+        """Where the run is in its plan, in words."""
+        if self.phase == len(plan.phases):
+            return f"after epoch {self.epoch}: its training is complete"
+        if self.step:
+            return f"in epoch {self.epoch + 1} of {plan.epochs}, after step {self.step}"
+        return f"after epoch {self.epoch} of {plan.epochs}"
+
+    def save(self, path: Path, ready: Callable[[], None] | None = None) -> None:
+        """Write the state, whole or not at all.
+
+        Args:
+            path: Where to.
+            ready: Called when the new file is whole, before it takes its place.
+
+        Raises:
+            ToolkitError: The disk is full or not writable.
+        """
+        arrays = {
+            f"{group}/{key}": np.ascontiguousarray(value)
+            for group in self._ARRAYS
+            for key, value in getattr(self, group).items()
+        }
+        plain = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in self._ARRAYS}
+        text = json.dumps(plain)
+        with clear_os_errors(f"the checkpoint {path}"), atomic_file(path, ready) as temporary:
+            _check_space(path, sum(array.nbytes for array in arrays.values()))
+            try:
+                save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
+            except SafetensorError as error:  # which tells of the system's errors in words only
+                found = re.search(r"\(os error (\d+)\)", str(error))
+                raise OSError(int(found[1]) if found else errno.EIO, str(error), str(path)) from error
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingState:
+        """Read a state.
+
+        Raises:
+            TrainingError: There is none, or it is damaged.
+        """
+        if not path.is_file():
+            raise TrainingError(f"no checkpoint to resume from: {path} is missing", hint="start the run anew")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata()
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            if _digest(metadata["state"], arrays) != metadata["digest"]:
+                raise ValueError("its digest is another one")
+            plain = json.loads(metadata["state"])
+            groups: dict[str, Any] = {group: {} for group in cls._ARRAYS}
+            for name, array in arrays.items():
+                group, _, key = name.partition("/")
+                groups[group][key] = array
+            known = {item.name for item in fields(cls)}
+            return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
+        except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError,
+                ValueError) as error:  # fmt: skip
+            words = str(error)[:200].splitlines()
+            raise TrainingError(
+                f"{path} is no checkpoint, or damaged: {' '.join(words)}", hint="start the run anew"
+            ) from None
+
+
+def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the text and all arrays with their names, types and shapes, hex."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name}\0{array.dtype}\0{array.shape}\0".encode())
+        digest.update(array.data if array.ndim else array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_space(path: Path, needed: int) -> None:
+    """A file that will not fit is not begun."""
+    if shutil.disk_usage(path.parent).free < needed:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))

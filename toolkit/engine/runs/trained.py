@@ -1,0 +1,102 @@
+"""The best epoch of a run, as it was trained: nothing of it comes from today's config or data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.config import Config, load_config
+from toolkit.core.errors import TrainingError
+from toolkit.core.runtime import select_device
+from toolkit.data import BatchLoader, ImageSet, Preprocessing
+from toolkit.engine.evaluate import evaluation_views, outputs_of_views
+from toolkit.engine.learning.objective import Objective, make_objective
+from toolkit.engine.runs.checkpoints import best_is_intact
+from toolkit.engine.runs.folder import RunFolder
+from toolkit.engine.runs.model_facts import ModelFacts, stored_facts
+from toolkit.zoo import StagedNetwork, create_network, load_weights
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's network with the weights of its best epoch, and what it needs to be used.
+
+    Attributes:
+        folder: The run's.
+        config: The run's own.
+        facts: Task, classes and preprocessing that it was trained with.
+        network: In evaluation mode.
+        objective: Metrics of the task.
+    """
+
+    folder: RunFolder
+    config: Config
+    facts: ModelFacts
+    network: StagedNetwork
+    objective: Objective
+
+    def evaluate(self, images: ImageSet, tta: int = 1) -> dict[str, float]:
+        """The task's metrics on labelled images.
+
+        Args:
+            images: Their labels are positions in the run's classes, or rows of its labels or targets.
+            tta: Views of each image whose outputs are averaged, >= 1.
+        """
+        views = evaluation_views(self.facts.preprocessing, self.facts.flip, tta)
+        batches = [self._batches(images, view) for view in views]
+        outputs = outputs_of_views(self.network, self.objective, batches, self.config.train)
+        return self.objective.metrics(outputs, images.labels)
+
+    def _batches(self, images: ImageSet, view: Preprocessing) -> BatchLoader:
+        data = self.config.data
+        return BatchLoader(images, view, batch_size=data.batch_size, workers=data.workers, timeout=data.timeout)
+
+
+def load_trained(folder: RunFolder, device: str | None = None, workers: int | None = None) -> TrainedRun:
+    """Build a run's network from what the run says of it, and load the weights of its best epoch.
+
+    Args:
+        folder: The run's.
+        device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``; by default the one in the run's config.
+        workers: Threads that read images; by default as the run's config says.
+
+    Raises:
+        TrainingError: There is no whole epoch yet, the weights are damaged, or the run does not say its classes.
+        ToolkitError: The network cannot be built.
+    """
+    if not folder.best.is_file():
+        begun = folder.has_checkpoint
+        raise TrainingError(
+            f"{folder.path} has no checkpoints/best.pdparams",
+            hint=f"no epoch is complete yet; go on with: {folder.resume_command}" if begun else "train first",
+        )
+    if not best_is_intact(folder):
+        raise TrainingError(
+            f"{folder.best} is damaged: it is not the file that the training wrote",
+            hint="restore it from a copy, or train again",
+        )
+    config, facts = load_config(folder.config), stored_facts(folder)
+    if workers is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"workers": workers})})
+    select_device(device or config.train.device)
+    network = create_network(
+        config.model.name,
+        len(facts.classes),
+        head=config.model.head,
+        cut=facts.cut,
+        image_size=facts.preprocessing.image_size,
+        in_channels=config.model.in_channels,
+        pooling=config.model.pooling,
+        task=facts.task,
+    )
+    load_weights(network, folder.best)
+    network.eval()
+    return TrainedRun(folder, config, facts, network, make_objective(facts.task, scale=_target_scale(network)))
+
+
+def _target_scale(network: StagedNetwork) -> NDArray[np.float32] | None:
+    """Standard deviations of a regression's targets in training, as the head keeps them; None for other tasks."""
+    found = [value.numpy() for key, value in network.state_dict().items() if key.endswith("target_std")]
+    return found[0] if found else None

@@ -1,0 +1,140 @@
+"""What VisualDL shows of images, and of the network on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from toolkit.callbacks import VisualDLLogger, stage_graph
+from toolkit.core.runtime import is_main_process
+from toolkit.data import ImageSet, as_rgb
+from toolkit.engine.job import Job
+from toolkit.engine.learning.metrics import sigmoid, softmax
+
+_MOST_LOOKED_AT = 2000
+"""Images among which mistakes are looked for, spread over the set: finding them must not take long."""
+_WIDEST = 4096
+"""Features wider than this are averaged over the places of the map."""
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Some images, and what the network makes of them.
+
+    Attributes:
+        images: N of them.
+        features: What the head reads, ``[N, D]``.
+        outputs: ``[N, C]``.
+    """
+
+    images: ImageSet
+    features: NDArray[np.float32]
+    outputs: NDArray[np.float32]
+
+
+def show_graph(logger: VisualDLLogger, job: Job) -> None:
+    """The network's stages."""
+    size, config = job.preprocessing.image_size, job.config
+    if config.log.graph:
+        never_move = min(phase.frozen for phase in job.plan.phases)
+        image = (job.preprocessing.channels, size, size)
+        head = f"{config.model.head.type} head"
+        logger.add_graph(stage_graph(job.stages, image, head, job.network.num_classes, job.head_parameters, never_move))
+
+
+def show_samples(logger: VisualDLLogger, job: Job) -> None:
+    """The first training images of the first epoch, as the network sees them."""
+    count = min(job.config.log.sample_images, len(job.data.train))
+    if count:
+        loader = job.loader(job.data.train, training=True)
+        first = np.concatenate(loader.index_batches())[:count]
+        logger.add_images(np.stack([as_rgb(loader.view(int(index))) for index in first]))
+
+
+def show_findings(logger: VisualDLLogger, job: Job, epoch: int) -> None:
+    """What the network, with the weights that it has now, gets most wrong, and where it sees the images.
+
+    Nothing, and at no cost, unless ``log.mistakes`` or ``log.embeddings`` asks for it.
+
+    Args:
+        logger: Where to.
+        job: The job; its network holds the weights to look at.
+        epoch: Epoch of these weights, from 1.
+    """
+    log, (split, images) = job.config.log, job.data.evaluation
+    mistakes = log.mistakes if job.config.task != "regression" else 0
+    most = max(min(_MOST_LOOKED_AT, len(images)) if mistakes else 0, min(log.embeddings, len(images)))
+    if not most or not is_main_process():
+        return
+    seen = _look(job, images.take(_spread(len(images), most)))
+    if mistakes:
+        _show_mistakes(logger, job, seen, mistakes, f"mistakes ({split})", epoch)
+    if log.embeddings:
+        chosen = _spread(most, min(log.embeddings, most))
+        true, predicted = seen.images.labels[chosen], _decided(job, seen.outputs)[chosen]
+        columns = {"label": _names(job, true), "predicted": _names(job, predicted)}
+        logger.add_embeddings(seen.features[chosen], columns, f"features of {split} images")
+
+
+def _look(job: Job, images: ImageSet) -> _Seen:
+    """Compute features and outputs in one pass."""
+    network, features, outputs = job.network, [], []
+    network.eval()
+    with paddle.no_grad():
+        for batch in job.loader(images, training=False):
+            top = network.features(paddle.to_tensor(batch.inputs), len(job.stages))
+            outputs.append(network.forward_from(top, len(job.stages)).astype("float32").numpy())
+            pooled = network.pool(top).astype("float32").numpy()
+            flat = pooled.reshape(len(pooled), -1)
+            if flat.shape[1] > _WIDEST and top.ndim > 2:
+                flat = top.astype("float32").numpy().reshape(len(pooled), top.shape[1], -1).mean(2)
+            features.append(flat)
+    return _Seen(images, np.concatenate(features), np.concatenate(outputs))
+
+
+def _show_mistakes(logger: VisualDLLogger, job: Job, seen: _Seen, most: int, tag: str, epoch: int) -> None:
+    labels, decided = seen.images.labels, _decided(job, seen.outputs)
+    if labels.ndim == 1:
+        chances = softmax(seen.outputs)
+        wrong, certainty = decided != labels, 1 - chances[np.arange(len(labels)), labels]
+    else:
+        chances = sigmoid(seen.outputs)
+        wrong, certainty = (decided != labels).any(axis=1), np.abs(chances - labels).max(axis=1)
+    worst = np.argsort(-certainty, kind="stable")
+    worst = worst[wrong[worst]][:most]
+    if not len(worst):
+        return
+    loader = job.loader(seen.images, training=False)
+    pixels = np.stack([as_rgb(loader.view(int(index))) for index in worst])
+    true, predicted = _names(job, labels[worst]), _names(job, decided[worst])
+    titles = [f"{one} taken for {other}" for one, other in zip(true, predicted, strict=True)]
+    logger.add_titled_images(pixels, titles, tag, epoch)
+
+
+def _decided(job: Job, outputs: NDArray[np.float32]) -> NDArray[Any]:
+    """The network's decisions, in the form of labels."""
+    if job.config.task == "classification":
+        return outputs.argmax(axis=1)
+    if job.config.task == "regression":
+        return outputs
+    return (sigmoid(outputs) >= _HALF).astype(np.float32)
+
+
+def _names(job: Job, labels: NDArray[Any]) -> list[str]:
+    """Labels in words."""
+    classes = job.data.classes
+    if job.config.task == "classification":
+        return [classes[int(label)] for label in labels]
+    if job.config.task == "multilabel":
+        return [", ".join(name for name, has in zip(classes, row, strict=True) if has) or "none" for row in labels]
+    return [", ".join(f"{value:.4g}" for value in row) for row in labels]
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """So many of ``count`` positions, evenly: sets are often sorted by class."""
+    return np.linspace(0, count - 1, most).round().astype(np.int64)

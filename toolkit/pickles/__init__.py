@@ -1,6 +1,0 @@
-"""Pickles of plain data, read without running what they say and without taking more than their size allows."""
-
-from toolkit.pickles.making import BadPickleError, RefusedPickleError, shortened
-from toolkit.pickles.reader import read_plain
-
-__all__ = ["BadPickleError", "RefusedPickleError", "read_plain", "shortened"]

@@ -1,0 +1,41 @@
+"""Learning rates that differ by stage, in the one way that works in ``paddle.Model`` and in a loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from paddle.base.framework import EagerParamBase
+
+_OWN = "learning_rate_of_the_network"
+
+
+def set_multipliers(
+    parameters_by_stage: Sequence[Mapping[str, EagerParamBase]],
+    multipliers: Sequence[float],
+    head: Mapping[str, EagerParamBase] | None = None,
+) -> None:
+    """Give the parameters of each stage their share of the optimizer's learning rate.
+
+    The share follows schedules and callbacks, and may be changed between two steps. (Parameter groups crash in
+    ``paddle.Model``, which calls ``optimizer.minimize``.) What a network asks for some of its parameters by itself, as
+    PP-HGNetV2 does, stays a factor of that share.
+
+    Args:
+        parameters_by_stage: State-dict key -> parameter, one mapping a stage, in forward order.
+        multipliers: One number >= 0 a stage.
+        head: Parameters of the head; they learn at the full rate.
+
+    Raises:
+        ValueError: The two sequences have different lengths.
+    """
+    for parameters, multiplier in zip(parameters_by_stage, multipliers, strict=True):
+        for parameter in parameters.values():
+            _set(parameter, float(multiplier))
+    for parameter in (head or {}).values():
+        _set(parameter, 1.0)
+
+
+def _set(parameter: EagerParamBase, multiplier: float) -> None:
+    attributes = parameter.optimize_attr
+    own = attributes.setdefault(_OWN, attributes.get("learning_rate", 1.0))
+    attributes["learning_rate"] = own * multiplier

@@ -1,0 +1,58 @@
+"""What is worth telling about a plan: where its options come from, and settings that have no effect or are odd."""
+
+from __future__ import annotations
+
+from toolkit.config import TrainConfig, TransferConfig
+from toolkit.transfer.phases import head_first_of, unfreezes_gradually
+from toolkit.transfer.presets import PresetSpec
+
+_LR_STRETCH = 4
+"""A learning rate above so many times the usual one is worth a note, when the optimizer is the preset's choice."""
+
+
+def plan_notes(
+    transfer: TransferConfig,
+    train: TrainConfig,
+    spec: PresetSpec,
+    optimizer: str,
+    default_lr: float,
+    *,
+    head_alone: bool,
+) -> tuple[str, ...]:
+    """Lines for people.
+
+    Args:
+        transfer: The user's wishes.
+        train: The same.
+        spec: The preset.
+        optimizer: Of the plan.
+        default_lr: The head's largest rate, if nobody gives one.
+        head_alone: All stages are frozen in all phases.
+    """
+    notes = _options(transfer, train, spec, head_alone=head_alone)
+    if transfer.phases and train.epochs is not None:
+        notes.append("train.epochs has no effect: the phases say how long they are")
+    if head_alone:
+        unused = [key for key in ("backbone_lr", "lr_decay") if getattr(transfer, key) is not None]
+        unused += [key for key in ("head_first", "gradual_unfreezing") if getattr(transfer, key)]
+        notes += [f"transfer.{key} has no effect: all stages are frozen" for key in unused]
+    if train.solver == "exact":
+        unused = [key for key in ("lr", "optimizer", "epochs") if getattr(train, key) is not None]
+        notes += [f"train.{key} has no effect on a head that is solved" for key in unused]
+    usual = max(default_lr, spec.head_lr.of(optimizer), spec.tuning_lr.of(optimizer))
+    lr = None if train.lr == "auto" else train.lr
+    if lr is not None and train.optimizer is None and lr > _LR_STRETCH * usual:
+        notes.append(f"train.lr {lr:g} is much for {optimizer}, which the preset takes: usual is {usual:g}")
+    return tuple(notes)
+
+
+def _options(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, *, head_alone: bool) -> list[str]:
+    """The options that put phases before the preset's own."""
+    if head_alone:
+        return []
+    notes, first = [], head_first_of(transfer, train, spec)
+    if first:
+        notes.append(f"head first, {first} epoch(s) without augmentation: Kumar et al. 2022, arXiv:2202.10054")
+    if unfreezes_gradually(transfer, spec):
+        notes.append("gradual unfreezing, from the top: Howard & Ruder 2018, arXiv:1801.06146")
+    return notes

@@ -1,0 +1,91 @@
+"""The zoo as a list: facts from the rows, and what was measured of each network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from toolkit.core.errors import NetworkError
+from toolkit.zoo.lookup import nearest
+from toolkit.zoo.measurements import measured_networks
+from toolkit.zoo.registry import get_spec, list_networks
+
+
+@dataclass(frozen=True)
+class ListedNetwork:
+    """One network of the zoo with its own classifier.
+
+    Attributes:
+        name: Its name.
+        parameters: Weights that can be trained; None where nobody has measured it yet, as for the next two.
+        macs: Multiply-accumulates for one image of its own size.
+        stages: Number of stages.
+        input_size: Side of the square image that it was made for, pixels.
+        min_size: Smallest side that it takes.
+        pretrained: Whether there are weights to download.
+        top1: Published ImageNet top-1 accuracy of these weights, as a fraction; None where it is not known for sure.
+    """
+
+    name: str
+    parameters: int | None
+    macs: int | None
+    stages: int | None
+    input_size: int
+    min_size: int
+    pretrained: bool
+    top1: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def find_networks(text: str = "", *, pretrained: bool = False) -> list[ListedNetwork]:
+    """The networks whose name has a text in it; none of them is built.
+
+    Args:
+        text: A part of the name, or a pattern with ``*``, ``?`` or ``[...]`` for the whole of it; case does not matter.
+        pretrained: Only networks with weights to download.
+
+    Returns:
+        Paddle's own networks before PaddleClas's, each by family and then by size (``resnet18`` before ``resnet101``).
+
+    Raises:
+        NetworkError: There is no such network.
+
+    Example:
+        >>> [network.name for network in find_networks("wide*")]
+        ['wide_resnet50_2', 'wide_resnet101_2']
+    """
+    wanted = text.lower()
+    pattern = wanted if re.search(r"[*?[]", wanted) else f"*{wanted}*"
+    names = sorted((name for name in list_networks() if fnmatchcase(name.lower(), pattern)), key=_order)
+    found = [_listed(name) for name in names if get_spec(name).pretrained or not pretrained]
+    if found:
+        return found
+    if names:
+        raise NetworkError(f"none of the networks that match {text!r} has weights to download: {', '.join(names)}")
+    raise NetworkError(f"no network matches {text!r}{nearest(text, list_networks())}", hint="leave out the filter")
+
+
+def _listed(name: str) -> ListedNetwork:
+    spec, measured = get_spec(name), measured_networks().get(name)
+    return ListedNetwork(
+        name=name,
+        parameters=measured.parameters if measured else None,
+        macs=measured.macs if measured else None,
+        stages=measured.stages if measured else None,
+        input_size=spec.input_size,
+        min_size=spec.min_size,
+        pretrained=spec.pretrained,
+        top1=spec.top1,
+    )
+
+
+def _order(name: str) -> tuple[bool, list[tuple[float, str]]]:
+    """Numbers count by value, ``x0_25`` as 0.25."""
+    text = re.sub(r"(?<=x)(\d+)_(\d+)", r"\1.\2", name.lower())
+    parts = re.split(r"(\d+(?:\.\d+)?)", text)
+    return "/" in name, [(float(part), "") if part[:1].isdigit() else (-1.0, part) for part in parts]

@@ -1,0 +1,48 @@
+"""Running parts of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import paddle
+from paddle import Tensor, nn
+
+from toolkit.zoo.forward_steps import BoundStage
+
+
+def run(parts: Iterable[BoundStage], x: Tensor) -> Tensor:
+    """All steps of the parts, one after the other."""
+    for part in parts:
+        for step in part.steps:
+            x = step(x)
+    return x
+
+
+@contextmanager
+def evaluating(network: nn.Layer) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards every layer is in the mode it was in."""
+    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
+    try:
+        for layer, _ in modes:
+            layer.training = False
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+def output_shape(stages: Sequence[BoundStage], channels: int, size: int) -> tuple[int, ...]:
+    """Shape of what stages make of one blank image, without the batch axis.
+
+    Args:
+        stages: The first stages of a network.
+        channels: Channels of the image.
+        size: Side of the image in pixels.
+
+    Returns:
+        ``(C, H, W)`` for a map, ``(D,)`` for features.
+    """
+    trunk = nn.LayerList([layer for stage in stages for layer in stage.layers.values()])
+    with evaluating(trunk), paddle.no_grad():
+        return tuple(run(stages, paddle.zeros([1, channels, size, size])).shape[1:])
