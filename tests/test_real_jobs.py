@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.runs import features_of, logistic_regression
+from tests.engine.run_helpers import features_of, logistic_regression
 from toolkit.config import load_config
 from toolkit.engine import RunResult, Trainer, build_job
 from toolkit.zoo import imagenet_classes

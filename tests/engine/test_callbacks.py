@@ -14,7 +14,7 @@ import paddle
 import pytest
 from paddle.callbacks import Callback
 
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.callbacks import EarlyStopping, LambdaCallback
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, TrainingError

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import paddle
 import pytest
-from tests.engine.test_resume import Stops
 
-from tests.engine.runs import lines_of, weights_of
+from tests.engine.run_helpers import lines_of, weights_of
+from tests.engine.runs.test_resume import Stops
 from toolkit.config import Config, dump_config
 from toolkit.core.errors import Interrupted
 from toolkit.engine import RunFolder, Trainer, build_job

@@ -14,7 +14,7 @@ import pytest
 
 import toolkit.engine.runs.checkpoints
 import toolkit.engine.trainer
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.bakeoff import compare_presets
 from toolkit.config import Config
 from toolkit.core.errors import Interrupted, ToolkitError, TrainingError

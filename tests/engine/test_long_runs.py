@@ -12,7 +12,7 @@ from typing import Any
 import paddle
 import pytest
 
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.config import Config
 from toolkit.engine import Trainer, build_job
 

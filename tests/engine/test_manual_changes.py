@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.engine.test_resume import Stops
 
+from tests.engine.runs.test_resume import Stops
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, NetworkError, ToolkitError, TrainingError

@@ -13,7 +13,7 @@ import paddle
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.config import Config
 from toolkit.core.errors import ConfigError
 from toolkit.engine import Trainer, build_job, evaluate_job

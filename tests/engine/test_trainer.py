@@ -14,7 +14,7 @@ import paddle
 import pytest
 
 import toolkit.engine.trainer
-from tests.engine.runs import features_of, lines_of, logistic_regression, weights_of
+from tests.engine.run_helpers import features_of, lines_of, logistic_regression, weights_of
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 from toolkit.engine import Trainer, build_job, evaluate_job

@@ -16,7 +16,7 @@ import pytest
 from paddle.callbacks import Callback
 from visualdl import LogReader
 
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.config import Config, with_overrides
 from toolkit.core.errors import ConfigError
 from toolkit.deploy import Dashboard

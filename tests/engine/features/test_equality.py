@@ -22,7 +22,7 @@ from paddle.nn import functional
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from tests.engine.runs import Run, train_and_predict
+from tests.engine.run_helpers import Run, train_and_predict
 from toolkit.engine.features.cache import FeatureLoader
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network, write_weights

@@ -17,7 +17,7 @@ import toolkit.engine.features.cache
 import toolkit.engine.features.source
 import toolkit.inference.trust
 import toolkit.inference.verdicts
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.cache import FeatureStore
 from toolkit.config import Config
 from toolkit.core.errors import ToolkitError

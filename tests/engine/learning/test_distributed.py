@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-from tests.engine.test_resume import Stops
 
+from tests.engine.runs.test_resume import Stops
 from toolkit.config import Config, dump_config
 from toolkit.core.errors import Interrupted
 from toolkit.core.runtime import seed_everything

@@ -14,10 +14,10 @@ import numpy as np
 import paddle
 import pytest
 from paddle.amp.auto_cast import amp_global_state
-from tests.engine.test_resume import Stops, assert_same, finetune
 
 import toolkit.engine.learning.step as stepper_module
-from tests.engine.runs import weights_of
+from tests.engine.run_helpers import weights_of
+from tests.engine.runs.test_resume import Stops, assert_same, finetune
 from toolkit.config import Config, TrainConfig
 from toolkit.core.errors import ConfigError, Interrupted
 from toolkit.engine import RunFolder, Trainer, build_job, evaluate_job, predict_outputs

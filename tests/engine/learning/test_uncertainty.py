@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.engine.runs import lines_of
+from tests.engine.run_helpers import lines_of
 from toolkit.callbacks import Checkpoint
 from toolkit.config import Config
 from toolkit.engine import Trainer, build_job

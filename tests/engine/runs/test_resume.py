@@ -13,7 +13,7 @@ import paddle
 import pytest
 
 import toolkit.engine.runs.checkpoints
-from tests.engine.runs import lines_of, weights_of
+from tests.engine.run_helpers import lines_of, weights_of
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, DivergedError, Interrupted, TrainingError
 from toolkit.engine import RunFolder, RunResult, Trainer, build_job
