@@ -19,8 +19,7 @@ from toolkit.callbacks import EarlyStopping, LambdaCallback
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, TrainingError
 from toolkit.engine import RunFolder, Trainer
-from toolkit.engine.callback_list import _PADDLES_STATE
-from toolkit.engine.callbacks import CallbackFan, as_paddle_logs
+from toolkit.engine.callback_list import _PADDLES_STATE, CallbackFan, as_paddle_logs
 from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo import read_weights
 
