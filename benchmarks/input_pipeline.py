@@ -36,7 +36,7 @@ from toolkit.data import (
     Augmentation,
     BatchLoader,
     FileImages,
-    PictureCache,
+    ImageCache,
     Preprocessing,
     decode_image,
     is_image_file,
@@ -101,9 +101,9 @@ def _say_what(*sets: Sequence[Path]) -> None:
 
 def _loaders(files: Sequence[Path]) -> dict[str, Callable[[], None]]:
     images, preprocessing = FileImages(files, np.zeros(len(files))), Preprocessing(SIZE)
-    cache = PictureCache(8 * 10**9)
+    cache = ImageCache(8 * 10**9)
 
-    def loader(level: str | None, fast: bool = True, kept: PictureCache | None = None) -> Callable[[], None]:
+    def loader(level: str | None, fast: bool = True, kept: ImageCache | None = None) -> Callable[[], None]:
         augmentation = None if level is None else Augmentation(level, SIZE)
         batches = BatchLoader(
             images, preprocessing, batch_size=BATCH, augmentation=augmentation, shuffle=level is not None, workers=0,

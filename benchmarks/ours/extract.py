@@ -22,7 +22,7 @@ import paddle
 
 from toolkit.data import Preprocessing, read_image
 from toolkit.engine.features.extract import extract
-from toolkit.engine.features.runners import Part, traced
+from toolkit.engine.features.runners import StageSlice, traced
 from toolkit.zoo import create_network
 
 BLOCK, PICTURES = 32, 32
@@ -53,26 +53,26 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     args = parser.parse_args()
     network = create_network(args.network, 5, pretrained=str(args.weights))
-    part, source = Part(network, 0, len(network.stage_names)), Prepared(args.images)
-    part.eval()
+    stage_slice, source = StageSlice(network, 0, len(network.stage_names)), Prepared(args.images)
+    stage_slice.eval()
     if args.engine == "dygraph":
-        _by_hand(part, source, args.batch, BLOCK)  # a first call is slower
-        found = _timed(lambda: _by_hand(part, source, args.batch, args.count))
+        _by_hand(stage_slice, source, args.batch, BLOCK)  # a first call is slower
+        found = _timed(lambda: _by_hand(stage_slice, source, args.batch, args.count))
     else:
-        with traced(part, (3, 224, 224), args.engine) as program:
+        with traced(stage_slice, (3, 224, 224), args.engine) as program:
             if program is None:
                 raise SystemExit(f"error: {args.engine} cannot run {args.network}")
             few, many = range(BLOCK), range(BLOCK + args.count)
-            once = _timed(lambda: list(extract(part, program, source, few)))
-            both = _timed(lambda: list(extract(part, program, source, many)))
+            once = _timed(lambda: list(extract(stage_slice, program, source, few)))
+            both = _timed(lambda: list(extract(stage_slice, program, source, many)))
         found = {key: both[key] - once[key] for key in both}
     print(json.dumps({**found, "images": args.count}))
 
 
-def _by_hand(part: Part, source: Prepared, batch: int, count: int) -> None:
+def _by_hand(stage_slice: StageSlice, source: Prepared, batch: int, count: int) -> None:
     with paddle.no_grad():
         for start in range(0, count, batch):
-            part(paddle.to_tensor(source(np.arange(start, min(start + batch, count))))).numpy()
+            stage_slice(paddle.to_tensor(source(np.arange(start, min(start + batch, count))))).numpy()
 
 
 def _timed(work: Any) -> dict[str, float]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import toolkit.bakeoff.session
 from toolkit.bakeoff import BakeOff, bake_off, comparison_table
-from toolkit.bakeoff.runner import Answer, Order, train_quietly
+from toolkit.bakeoff.runner import TrialRequest, TrialResult, train_quietly
 from toolkit.config import Config, dump_config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, TrainingError
 from toolkit.core.files import write_json, write_text
@@ -23,33 +23,33 @@ Make = Callable[..., Config]
 FOUR = ["linear_probe", "large_similar", "usual_recipe", "scratch"]
 
 
-def pretend(order: Order, score: float = 0.9, epochs: int = 4) -> Answer:
+def pretend(request: TrialRequest, score: float = 0.9, epochs: int = 4) -> TrialResult:
     """Leave behind what a finished training leaves."""
-    folder = RunFolder.create(order.config)
+    folder = RunFolder.create(request.config)
     lines = [{"epoch": i + 1, "val": {"top1": score * (i + 1) / epochs}, "seconds": 1.0} for i in range(epochs)]
     write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
     best = {"top1": score, "epoch": epochs}
     result = {"best": best, "seconds": 4.0, "parameters": {"total": 9, "trainable": 3, "frozen": 6}}
     folder.write_record({"finished": "now", "result": result, "plan": {"phases": [{"epochs": epochs}]}})
     write_json(folder.path / "trial.json", {"clock": [1.0, 2.0, 3.0, 4.0][:epochs], "memory": 7, "halted": None})
-    return Answer("done")
+    return TrialResult("done")
 
 
 class Stage:
     """Stands in for training: notes orders, and answers as ``act`` says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.orders: list[Order] = []
-        self.act: Callable[[Order], Answer] = pretend
+        self.requests: list[TrialRequest] = []
+        self.act: Callable[[TrialRequest], TrialResult] = pretend
         monkeypatch.setattr(toolkit.bakeoff.session, "train_quietly", self.train)
 
-    def train(self, order: Order) -> Answer:
-        self.orders.append(order)
-        return self.act(order)
+    def train(self, request: TrialRequest) -> TrialResult:
+        self.requests.append(request)
+        return self.act(request)
 
     @property
     def names(self) -> list[str]:
-        return [order.config.name for order in self.orders]
+        return [request.config.name for request in self.requests]
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def run(config: Config, *arguments: Any, **options: Any) -> BakeOff:
 def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage) -> None:
     found = run(make())
     assert stage.names == [f"{name}-seed{seed}" for seed in (0, 1) for name in FOUR]
-    assert {(order.config.seed, order.config.data.split_seed) for order in stage.orders[4:]} == {(1, 1)}
+    assert {(request.config.seed, request.config.data.split_seed) for request in stage.requests[4:]} == {(1, 1)}
     assert all(len(row.scores) == 2 for row in found.rows)
     written = json.loads((found.folder / "comparison.json").read_text(encoding="utf-8"))
     assert written == json.loads(json.dumps(found.to_json()))
@@ -73,19 +73,19 @@ def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage)
 
 def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None:
     first = run(make())
-    stage.orders.clear()
+    stage.requests.clear()
     again = run(make(), [], seeds=2)
-    assert stage.orders == []
+    assert stage.requests == []
     assert [row.to_json() for row in again.rows] == [row.to_json() for row in first.rows]
     run(make(), ["finetune"], seeds=3)
     assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"finetune-seed{i}" for i in range(3)])
 
 
 def test_records_stand_side_by_side(make: Make, stage: Stage) -> None:
-    def recorded(order: Order) -> Answer:
-        answer = pretend(order)
-        write_text(order.config.output_dir / order.config.name / "vdl" / "vdlrecords.run.log", order.config.name)
-        return answer
+    def recorded(request: TrialRequest) -> TrialResult:
+        outcome = pretend(request)
+        write_text(request.config.output_dir / request.config.name / "vdl" / "vdlrecords.run.log", request.config.name)
+        return outcome
 
     stage.act = recorded
     found = run(make(), seeds=1)
@@ -124,22 +124,24 @@ def test_another_config_is_another_comparison(make: Make, stage: Stage) -> None:
 
 
 def test_an_interruption_keeps_what_is_finished(make: Make, stage: Stage) -> None:
-    def stop(order: Order) -> Answer:
-        if order.config.name == "usual_recipe-seed0":
+    def stop(request: TrialRequest) -> TrialResult:
+        if request.config.name == "usual_recipe-seed0":
             raise Interrupted("SIGINT")
-        return pretend(order)
+        return pretend(request)
 
     stage.act = stop
     with pytest.raises(Interrupted, match=r"2 of 8 runs.*same command"):
         run(make())
-    stage.orders.clear()
+    stage.requests.clear()
     stage.act = pretend
     run(make())
     assert stage.names[:2] == ["usual_recipe-seed0", "scratch-seed0"]
 
 
 def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
-    stage.act = lambda order: Answer("failed", "NaN") if order.config.name.startswith("usual") else pretend(order)
+    stage.act = lambda request: (
+        TrialResult("failed", "NaN") if request.config.name.startswith("usual") else pretend(request)
+    )
     found = run(make())
     assert [row.preset for row in found.rows].count("usual_recipe") == 0
     assert [(item.candidate, item.seed, item.why, item.words) for item in found.left_out] == [
@@ -149,7 +151,7 @@ def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
 
 
 def test_nothing_but_failures_is_an_error(make: Make, stage: Stage) -> None:
-    stage.act = lambda order: Answer("failed", "no memory")
+    stage.act = lambda request: TrialResult("failed", "no memory")
     with pytest.raises(TrainingError, match="linear_probe: no memory"):
         run(make())
 
@@ -158,22 +160,22 @@ def test_what_does_not_fit_the_budget_is_left_out(make: Make, stage: Stage, monk
     clock = [0.0]
     monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
 
-    def takes_four_seconds(order: Order) -> Answer:
+    def takes_four_seconds(request: TrialRequest) -> TrialResult:
         clock[0] += 4.0
-        return pretend(order)
+        return pretend(request)
 
     stage.act = takes_four_seconds
     found = run(make(), budget=21.0)
     assert stage.names == [f"{name}-seed0" for name in FOUR] + ["linear_probe-seed1"]
-    assert [order.seconds for order in stage.orders] == [21.0, 17.0, 13.0, 9.0, 5.0]
+    assert [request.seconds for request in stage.requests] == [21.0, 17.0, 13.0, 9.0, 5.0]
     assert [(item.candidate, item.seed, item.why) for item in found.left_out] == [
         (name, 1, "budget") for name in FOUR[1:]
     ]
     assert "1 s were left" in found.left_out[0].words
-    stage.orders.clear()
+    stage.requests.clear()
     clock[0] = 100.0  # another sitting: the time of the first one counts
     assert len(run(make(), budget=21.0).left_out) == 3
-    assert stage.orders == []
+    assert stage.requests == []
     assert not run(make(), budget=100.0).left_out
 
 
@@ -183,9 +185,9 @@ def test_a_budget_cuts_those_last_who_always_take_part(
     clock = [0.0]
     monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
 
-    def takes_its_time(order: Order) -> Answer:
-        clock[0] += 1.0 if order.config.name.startswith("linear_probe") else 10.0
-        return pretend(order) if order.seconds is None or clock[0] <= 40.0 else Answer("paused")
+    def takes_its_time(request: TrialRequest) -> TrialResult:
+        clock[0] += 1.0 if request.config.name.startswith("linear_probe") else 10.0
+        return pretend(request) if request.seconds is None or clock[0] <= 40.0 else TrialResult("paused")
 
     stage.act = takes_its_time
     found = run(make(), None, seeds=2, budget=40.0)
@@ -196,7 +198,7 @@ def test_a_budget_cuts_those_last_who_always_take_part(
     assert {item.candidate for item in found.left_out if not item.always} >= {"finetune", "large_different"}
 
     clock[0] = 21.0  # another comparison, too short even for them
-    stage.orders.clear()
+    stage.requests.clear()
     found = run(make(name="short"), None, seeds=2, budget=11.5)
     assert found.missing == ["usual_recipe", "scratch"] == found.to_json()["missing"]
     assert "not trained, though always part of a comparison: usual_recipe, scratch" in capsys.readouterr().err
@@ -209,13 +211,13 @@ def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatc
     clock, noted = [0.0], []
     monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
 
-    def takes_ten_seconds(order: Order) -> Answer:
-        file = order.config.output_dir.parent / "sittings.json"
+    def takes_ten_seconds(request: TrialRequest) -> TrialResult:
+        file = request.config.output_dir.parent / "sittings.json"
         noted.append(json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None)
         clock[0] += 10.0
-        if len(stage.orders) == 3:
+        if len(stage.requests) == 3:
             raise Interrupted("SIGINT")
-        return pretend(order)  # four seconds of epochs
+        return pretend(request)  # four seconds of epochs
 
     stage.act = takes_ten_seconds
     with pytest.raises(Interrupted):
@@ -223,13 +225,13 @@ def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatc
     assert noted == [None, [10.0], [20.0]]
     clock[0] = 1000.0
     found = run(make(), seeds=1, budget=45.0)
-    assert [order.seconds for order in stage.orders] == [45.0, 35.0, 25.0, 15.0, 5.0]
+    assert [request.seconds for request in stage.requests] == [45.0, 35.0, 25.0, 15.0, 5.0]
     assert noted[3:] == [[30.0], [30.0, 10.0]]
     assert found.seconds == 50.0
 
 
 def test_a_budget_for_nothing_is_an_error(make: Make, stage: Stage) -> None:
-    stage.act = lambda order: Answer("paused")
+    stage.act = lambda request: TrialResult("paused")
     with pytest.raises(TrainingError, match=r"budget of 3 s is too small for one run: linear_probe.*same command"):
         run(make(), budget=3.0)
 
@@ -242,38 +244,38 @@ def test_a_seed_at_least(make: Make, seeds: int) -> None:
 
 def test_rungs_come_from_the_others_of_the_same_seed(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 12}))
-    assert stage.orders[0].rungs == stage.orders[2].rungs == ()
+    assert stage.requests[0].rungs == stage.requests[2].rungs == ()
     assert stage.names[2] == "usual_recipe-seed0"
-    assert [(rung.epoch, rung.leader, rung.value) for rung in stage.orders[3].rungs] == [
+    assert [(rung.epoch, rung.leader, rung.value) for rung in stage.requests[3].rungs] == [
         (3, "linear_probe", 0.225), (6, "linear_probe", 0.45),
     ]  # fmt: skip
-    assert stage.orders[4].rungs == ()
-    stage.orders.clear()
+    assert stage.requests[4].rungs == ()
+    stage.requests.clear()
     run(make(name="whole", train={"epochs": 12}), halving=False)
-    assert not any(order.rungs for order in stage.orders)
+    assert not any(request.rungs for request in stage.requests)
 
 
 def test_orders_survive_the_way_to_another_process(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 12}), seeds=1)
-    for order in stage.orders:
-        again = Order.from_json(json.loads(json.dumps(order.to_json())))
-        assert dump_config(again.config) == dump_config(order.config)
-        assert again.rungs == order.rungs
+    for request in stage.requests:
+        again = TrialRequest.from_json(json.loads(json.dumps(request.to_json())))
+        assert dump_config(again.config) == dump_config(request.config)
+        assert again.rungs == request.rungs
 
 
 def test_real_runs_are_paused_by_the_budget_and_go_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make(train={"epochs": 4}, transfer={"preset": "finetune"})
-    seen: list[Answer] = []
+    seen: list[TrialResult] = []
 
-    def hurried(order: Order) -> Answer:
-        seen.append(train_quietly(Order(order.config, order.rungs, 0.0, False, order.resume)))
+    def hurried(request: TrialRequest) -> TrialResult:
+        seen.append(train_quietly(TrialRequest(request.config, request.rungs, 0.0, False, request.resume)))
         return seen[-1]
 
     with monkeypatch.context() as patch:
         patch.setattr(toolkit.bakeoff.session, "train_quietly", hurried)
         with pytest.raises(TrainingError, match="too small"):
             run(config, seeds=1, budget=1e6)
-    assert {answer.status for answer in seen} == {"paused"}
+    assert {outcome.status for outcome in seen} == {"paused"}
     found = run(config, seeds=1, halving=False)
     assert {row.preset for row in found.rows} == {"finetune", *FOUR} - {"large_similar"}
     for row in found.rows:

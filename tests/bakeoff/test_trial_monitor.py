@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from toolkit.bakeoff.memory import peak_memory
-from toolkit.bakeoff.runner import Order, train_here
+from toolkit.bakeoff.runner import TrialRequest, train_here
 from toolkit.bakeoff.trial import FACTS
-from toolkit.bakeoff.trial_monitor import Rung, Watch, least_value, rung_epoch
+from toolkit.bakeoff.trial_monitor import HalvingRung, TrialMonitor, least_value, rung_epoch
 from toolkit.config import Config
 from toolkit.engine import RunFolder
 from toolkit.tasks import TASKS
@@ -34,42 +34,44 @@ def test_the_margin_is_wider_on_few_images() -> None:
     assert least_value(0.5, 2.0, 20, MAE) == pytest.approx(2.1)
 
 
-def watched(values: list[float], rungs: list[Rung]) -> tuple[Watch, SimpleNamespace]:
-    watch, model = Watch("val/top1", rungs), SimpleNamespace(stop_training=False)
-    watch.set_model(model)
-    watch.on_train_begin()
+def watched(values: list[float], rungs: list[HalvingRung]) -> tuple[TrialMonitor, SimpleNamespace]:
+    monitor, model = TrialMonitor("val/top1", rungs), SimpleNamespace(stop_training=False)
+    monitor.set_model(model)
+    monitor.on_train_begin()
     for epoch, value in enumerate(values):
         if model.stop_training:
             break
-        watch.on_epoch_begin(epoch)
-        watch.on_eval_end({"top1": value})
-    return watch, model
+        monitor.on_epoch_begin(epoch)
+        monitor.on_eval_end({"top1": value})
+    return monitor, model
 
 
 def test_a_run_that_is_far_behind_is_stopped_there() -> None:
-    watch, model = watched([0.3, 0.4, 0.5, 0.6], [Rung(2, 0.7, "linear_probe", 0.8), Rung(3, 0.1, "x", 0.2)])
+    monitor, model = watched(
+        [0.3, 0.4, 0.5, 0.6], [HalvingRung(2, 0.7, "linear_probe", 0.8), HalvingRung(3, 0.1, "x", 0.2)]
+    )
     assert model.stop_training
-    assert watch.halted == {"epoch": 2, "least": 0.7, "leader": "linear_probe", "value": 0.8, "reached": 0.4}
-    assert len(watch.clock) == 2
+    assert monitor.halted == {"epoch": 2, "least": 0.7, "leader": "linear_probe", "value": 0.8, "reached": 0.4}
+    assert len(monitor.clock) == 2
 
 
 def test_a_run_that_has_been_good_once_goes_on() -> None:
-    watch, model = watched([0.75, 0.4, 0.5], [Rung(2, 0.7, "linear_probe", 0.8)])
-    assert (watch.halted, model.stop_training, len(watch.clock)) == (None, False, 3)
+    monitor, model = watched([0.75, 0.4, 0.5], [HalvingRung(2, 0.7, "linear_probe", 0.8)])
+    assert (monitor.halted, model.stop_training, len(monitor.clock)) == (None, False, 3)
 
 
 def test_later_phases_of_a_stopped_run_do_not_begin() -> None:
-    watch, model = watched([0.1, 0.1], [Rung(2, 0.7, "linear_probe", 0.8)])
+    monitor, model = watched([0.1, 0.1], [HalvingRung(2, 0.7, "linear_probe", 0.8)])
     model.stop_training = False
-    watch.start_phase()
+    monitor.start_phase()
     assert model.stop_training
 
 
 def test_the_state_is_plain_and_the_clock_goes_on() -> None:
-    watch, _ = watched([0.75, 0.4], [])
-    state = json.loads(json.dumps(watch.state_dict()))
+    monitor, _ = watched([0.75, 0.4], [])
+    state = json.loads(json.dumps(monitor.state_dict()))
     state["clock"] = [100.0, 200.0]
-    again = Watch("val/top1", [])
+    again = TrialMonitor("val/top1", [])
     again.set_model(SimpleNamespace(stop_training=False))
     again.set_state_dict(state)
     again.on_train_begin()
@@ -89,10 +91,10 @@ def test_memory_is_that_of_this_process() -> None:
 
 def test_a_run_killed_before_its_facts_were_written_keeps_them(make: Callable[..., Config]) -> None:
     config = make(train={"epochs": 2})
-    assert train_here(Order(config), apart=True).status == "done"
+    assert train_here(TrialRequest(config), apart=True).status == "done"
     folder = RunFolder(config.output_dir / config.name)
     facts = (folder.path / FACTS).read_bytes()
     assert json.loads(facts)["memory"] > 5e7
     (folder.path / FACTS).unlink()
-    assert train_here(Order(config, resume=folder.path), apart=True).status == "done"
+    assert train_here(TrialRequest(config, resume=folder.path), apart=True).status == "done"
     assert (folder.path / FACTS).read_bytes() == facts

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from toolkit.data import Augmentation, Batch, BatchLoader, FileImages, PictureCache, Preprocessing, image_cache
+from toolkit.data import Augmentation, Batch, BatchLoader, FileImages, ImageCache, Preprocessing, image_cache
 from toolkit.data import images as images_module
 
 PREPROCESSING = Preprocessing(24)
@@ -19,7 +19,7 @@ def images(make_folder: Callable[..., Path]) -> FileImages:
     return FileImages(paths, np.arange(10) % 2)
 
 
-def epochs(images: FileImages, level: str | None, cache: PictureCache | None, **options: Any) -> list[Batch]:
+def epochs(images: FileImages, level: str | None, cache: ImageCache | None, **options: Any) -> list[Batch]:
     augmentation = None if level is None else Augmentation(level, 24)
     loader = BatchLoader(
         images, PREPROCESSING, batch_size=4, augmentation=augmentation, shuffle=True, cache=cache, **options
@@ -39,7 +39,7 @@ def test_the_batches_are_the_same_to_the_bit(
     images: FileImages, level: str | None, fast: bool, room: int, workers: int
 ) -> None:
     """Pictures of 48 x 40: below twice 24, so that no crop is taken from a reduced one."""
-    cache = PictureCache(room)
+    cache = ImageCache(room)
     expected = epochs(images, level, None, fast_decoding=fast)
     cached = epochs(images, level, cache, fast_decoding=fast, workers=workers)
     for first, second in zip(expected, cached, strict=True):
@@ -53,7 +53,7 @@ def test_every_file_is_read_once(images: FileImages, monkeypatch: pytest.MonkeyP
     reads: list[str] = []
     read = images_module.read_image
     monkeypatch.setattr(images_module, "read_image", lambda path, *rest: (reads.append(path), read(path, *rest))[1])
-    epochs(images, None, PictureCache(10**9), workers=0)
+    epochs(images, None, ImageCache(10**9), workers=0)
     assert sorted(reads) == sorted(images.files)
 
 
@@ -62,7 +62,7 @@ def test_large_pictures_are_kept_small_and_train_nearly_the_same(
 ) -> None:
     files = [save(tmp_path / f"{i}.jpg", picture(i, 400, 480)) for i in range(6)]
     images = FileImages(files, np.zeros(6))
-    cache = PictureCache(10**9)
+    cache = ImageCache(10**9)
     cached = np.concatenate([b.inputs for b in epochs(images, "standard", cache)])
     expected = np.concatenate([b.inputs for b in epochs(images, "standard", None)])
     assert cache.used == 6 * 50 * 60 * 3  # 1/8: every crop of a short side of 47 or more has 24 rows and columns
@@ -74,7 +74,7 @@ def test_large_pictures_are_kept_small_and_train_nearly_the_same(
 
 
 def test_two_sizes_share_a_cache(images: FileImages) -> None:
-    cache = PictureCache(10**9)
+    cache = ImageCache(10**9)
     for size in (16, 24):
         loader = BatchLoader(images, Preprocessing(size), batch_size=10, cache=cache, workers=1)
         plain = BatchLoader(images, Preprocessing(size), batch_size=10, workers=1)
@@ -83,7 +83,7 @@ def test_two_sizes_share_a_cache(images: FileImages) -> None:
 
 
 def test_what_is_kept_cannot_be_written_to_and_holds_nothing_else() -> None:
-    cache = PictureCache(10**6)
+    cache = ImageCache(10**6)
     large = np.zeros((100, 100, 3), np.uint8)
     kept = cache.get("a", lambda: large[:10, :10])
     assert kept.base is None
@@ -94,7 +94,7 @@ def test_what_is_kept_cannot_be_written_to_and_holds_nothing_else() -> None:
 
 
 def test_a_full_cache_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
-    cache = PictureCache(500)
+    cache = ImageCache(500)
     for number in range(5):
         cache.get(number, lambda: np.zeros((10, 10, 3), np.uint8))
     assert len(cache) == 1
@@ -106,7 +106,7 @@ def test_half_of_what_is_free_is_taken_and_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(image_cache, "free_memory", lambda: 8 * 10**9)
-    assert PictureCache().room == 4 * 10**9
+    assert ImageCache().room == 4 * 10**9
     assert "4.0 GB (50% of what is free)" in " ".join("".join(capsys.readouterr()).split())
 
 

@@ -19,7 +19,7 @@ from toolkit.callbacks import EarlyStopping, LambdaCallback
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, TrainingError
 from toolkit.engine import RunFolder, Trainer
-from toolkit.engine.callback_list import _PADDLES_STATE, CallbackFan, as_paddle_logs
+from toolkit.engine.callback_list import _PADDLES_STATE, CallbackList, as_paddle_logs
 from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo import read_weights
 
@@ -109,14 +109,14 @@ def test_a_callback_that_fails_is_named_and_the_run_can_go_on(
 def test_what_is_no_mistake_of_the_callback_passes(make: Make) -> None:
     trainer = Trainer.from_config(make())
 
-    def fan(error: BaseException) -> CallbackFan:
+    def fan(error: BaseException) -> CallbackList:
         def fail(epoch: int, logs: Any) -> None:
             raise error
 
         class Own(Callback):
             on_epoch_end = staticmethod(fail)
 
-        return CallbackFan([Own()], trainer.model, trainer.job)
+        return CallbackList([Own()], trainer.model, trainer.job)
 
     for error in (KeyboardInterrupt(), SystemExit(3), ConfigError("no"), TrainingError("so"), Interrupted("stop")):
         with pytest.raises(type(error)) as caught:
@@ -128,9 +128,9 @@ def test_what_is_no_mistake_of_the_callback_passes(make: Make) -> None:
     ours = EarlyStopping()
     ours.on_epoch_end = lambda *args: 1 / 0  # type: ignore[method-assign, assignment]
     with pytest.raises(ZeroDivisionError):
-        CallbackFan([ours], trainer.model, trainer.job).call("on_epoch_end", 0)
+        CallbackList([ours], trainer.model, trainer.job).call("on_epoch_end", 0)
     with pytest.raises(TrainingError, match="LambdaCallback failed in on_epoch_end"):
-        CallbackFan([LambdaCallback(on_epoch_end=lambda *args: 1 / 0)], trainer.model, trainer.job).call(
+        CallbackList([LambdaCallback(on_epoch_end=lambda *args: 1 / 0)], trainer.model, trainer.job).call(
             "on_epoch_end", 0
         )
 
@@ -192,12 +192,12 @@ def test_paddles_own_callbacks_go_on_where_they_were(make: Make) -> None:
     trainer = Trainer.from_config(make())
     trainer.model._optimizer = paddle.optimizer.SGD(0.1, parameters=trainer.job.network.parameters())
 
-    def fan() -> tuple[CallbackFan, list[Callback]]:
+    def fan() -> tuple[CallbackList, list[Callback]]:
         theirs = [
             paddle.callbacks.EarlyStopping("loss", patience=3, verbose=0, save_best_model=False),
             paddle.callbacks.ReduceLROnPlateau("loss", patience=3, verbose=0),
         ]
-        return CallbackFan(theirs, trainer.model, trainer.job), theirs
+        return CallbackList(theirs, trainer.model, trainer.job), theirs
 
     first, _ = fan()
     first.call("on_train_begin")
@@ -221,14 +221,14 @@ def test_paddles_own_callbacks_go_on_where_they_were(make: Make) -> None:
 def test_states_belong_to_a_class_and_not_to_a_place(make: Make) -> None:
     trainer = Trainer.from_config(make())
     stops = [EarlyStopping(patience=9), EarlyStopping(patience=5, restore_best=True)]
-    first = CallbackFan(stops, trainer.model, trainer.job)
+    first = CallbackList(stops, trainer.model, trainer.job)
     first.call("on_train_begin")
     first.call("on_epoch_begin", 0)
     first.call("on_eval_end", {"loss": 0.5})
     assert sorted(first.state()) == ["EarlyStopping", "EarlyStopping 2"]
     assert {name.partition("/")[0] for name in first.arrays()} == {"EarlyStopping 2"}
     others = [Callback(), EarlyStopping(patience=9), LambdaCallback(), EarlyStopping(patience=5, restore_best=True)]
-    second = CallbackFan(others, trainer.model, trainer.job)
+    second = CallbackList(others, trainer.model, trainer.job)
     second.restore(first.state(), first.arrays())
     assert (others[1].best, others[3].best) == (0.5, 0.5)
     assert second.arrays().keys() == first.arrays().keys()
@@ -242,7 +242,7 @@ def test_the_batches_of_an_evaluation_are_told(make: Make) -> None:
         on_eval_batch_end=lambda step, logs: seen.append(("end", step, logs["batch_size"])),
     )
     loader = trainer.job.loader(trainer.job.data.train, training=False)
-    sizes = [len(batch.labels) for batch in CallbackFan([told], trainer.model, trainer.job).told(loader)]
+    sizes = [len(batch.labels) for batch in CallbackList([told], trainer.model, trainer.job).told(loader)]
     assert seen == [each for i, size in enumerate(sizes) for each in (("begin", i), ("end", i, size))]
 
 

@@ -358,7 +358,7 @@ def test_network_and_export_compute_what_the_solver_found(task: TaskName, tmp_pa
     scale = np.maximum(np.abs(expected).max(axis=0), 1.0)
     with paddle.no_grad():
         np.testing.assert_allclose(network(paddle.to_tensor(images)).numpy() / scale, expected / scale, atol=1e-5)
-        with network.entering_at(len(network.stage_names)):
+        with network.starting_at(len(network.stage_names)):
             np.testing.assert_allclose(network(paddle.to_tensor(features)).numpy() / scale, expected / scale, atol=1e-5)
     preprocessing = Preprocessing(64, 1.0, (0.5,) * 3, (0.5,) * 3)
     folder = export_model(

@@ -35,7 +35,7 @@ def rows_of(job: Job, inputs: PhaseInputs) -> np.ndarray:
     inputs.training.set_epoch(0)
     with paddle.no_grad():
         for batch in inputs.training:
-            z = network.features(paddle.to_tensor(batch.inputs), len(network.stage_names), inputs.entry)
+            z = network.features(paddle.to_tensor(batch.inputs), len(network.stage_names), inputs.start_stage)
             rows.append(network.pool(z).numpy().astype(np.float64))
     return np.concatenate(rows)
 
@@ -75,9 +75,9 @@ def test_the_mean_squared_norm_becomes_the_number_of_features(make: Make, kind: 
 
 def test_only_a_sample_of_images_is_looked_at(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     job, inputs = begun(make(cache={"enabled": False}))
-    whole = feature_statistics(job.network, inputs.training, inputs.entry)[0]
+    whole = feature_statistics(job.network, inputs.training, inputs.start_stage)[0]
     monkeypatch.setattr(module, "_SAMPLE", 6)
-    mean, scale = feature_statistics(job.network, inputs.training, inputs.entry)
+    mean, scale = feature_statistics(job.network, inputs.training, inputs.start_stage)
     np.testing.assert_allclose(mean, rows_of(job, inputs)[:10].mean(axis=0), rtol=1e-5, atol=1e-6)  # two batches of 5
     assert (mean != whole).any()
     assert scale > 0
@@ -88,7 +88,7 @@ def test_several_processes_look_at_as_many_images_as_one(make: Make, monkeypatch
     job, inputs = begun(make(cache={"enabled": False}))
     monkeypatch.setattr(module, "_SAMPLE", 6)
     monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
-    mean, _ = feature_statistics(job.network, inputs.training, inputs.entry)
+    mean, _ = feature_statistics(job.network, inputs.training, inputs.start_stage)
     np.testing.assert_allclose(mean, rows_of(job, inputs)[:5].mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch
     found = []
     for cache in ({"engine": "dygraph"}, {"enabled": False}):
         job, inputs = begun(make(cache=cache))
-        found.append(feature_statistics(job.network, inputs.training, inputs.entry))
+        found.append(feature_statistics(job.network, inputs.training, inputs.start_stage))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
 
@@ -129,7 +129,9 @@ def test_a_head_that_has_learned_keeps_what_it_has(make: Make) -> None:
 def test_constant_features_are_centred_only(make: Make) -> None:
     job, inputs = begun(make())
     features = np.full((len(job.data.train), 512), 0.1, np.float32)
-    mean, scale = feature_statistics(job.network, FeatureLoader([features], inputs.training._loader), inputs.entry)
+    mean, scale = feature_statistics(
+        job.network, FeatureLoader([features], inputs.training._loader), inputs.start_stage
+    )
     assert scale == 1
     np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
 
@@ -147,9 +149,9 @@ def test_features_that_are_no_numbers_are_an_error(make: Make) -> None:
 def test_all_processes_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes with the same images: sums double, and the statistics stay."""
     job, inputs = begun(make(cache={"enabled": False}))
-    alone = feature_statistics(job.network, inputs.training, inputs.entry)
+    alone = feature_statistics(job.network, inputs.training, inputs.start_stage)
     monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
-    both = feature_statistics(job.network, inputs.training, inputs.entry)
+    both = feature_statistics(job.network, inputs.training, inputs.start_stage)
     np.testing.assert_allclose(both[0], alone[0], rtol=1e-12)
     assert both[1] == pytest.approx(alone[1], rel=1e-9)
 

@@ -18,7 +18,7 @@ from tests.engine.run_helpers import features_of, lines_of, logistic_regression,
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, ToolkitError, TrainingError
 from toolkit.engine import Trainer, build_job, evaluate_job
-from toolkit.engine.callbacks import CallbackFan
+from toolkit.engine.callbacks import CallbackList
 from toolkit.engine.solvers.phase import settle_solver
 
 Make = Callable[..., Config]
@@ -146,9 +146,9 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     trainer = Trainer.from_config(make(**sections))
     build = toolkit.engine.trainer.build_callbacks
 
-    def with_stop(*args: Any, **kwargs: Any) -> CallbackFan:
+    def with_stop(*args: Any, **kwargs: Any) -> CallbackList:
         fan = build(*args, **kwargs)
-        return CallbackFan([*fan._callbacks, StopsItself(2)], trainer.model, trainer.job)
+        return CallbackList([*fan._callbacks, StopsItself(2)], trainer.model, trainer.job)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="--resume"):
         patch.setattr(toolkit.engine.trainer, "build_callbacks", with_stop)

@@ -15,7 +15,7 @@ from paddle import nn
 
 from tests.odd_networks import Deadly, Right, Wrong
 from toolkit.core.errors import DeployError
-from toolkit.inference import Comparison, Engine, Program, failure_of, save_program, structure_of, trusted_engine
+from toolkit.inference import Comparison, Engine, TracedProgram, failure_of, save_program, structure_of, trusted_engine
 from toolkit.inference import trust as trust_module
 from toolkit.inference.trial import Trial, TrialError
 from toolkit.inference.verdicts import Known, Verdicts, key_of
@@ -42,8 +42,8 @@ def compare(tmp_path: Path) -> Callable[..., Comparison]:
         folder.mkdir(exist_ok=True)
         rows = np.random.default_rng(0).normal(size=(4, 3, SIZE, SIZE)).astype(np.float32)
 
-        def program(engine: Engine) -> Program:
-            return Program(engine, save_program(layer, folder, (3, SIZE, SIZE)))
+        def program(engine: Engine) -> TracedProgram:
+            return TracedProgram(engine, save_program(layer, folder, (3, SIZE, SIZE)))
 
         return Comparison(type(layer).__name__, layer, structure_of(layer), lambda: weights, lambda: rows, program)
 
@@ -112,7 +112,7 @@ def test_a_network_that_cannot_be_traced_and_engines_that_cannot_be_tried(
     assert not verdicts.path.exists()  # another process may find it possible
     monkeypatch.undo()
 
-    def refuse(_: Engine) -> Program:
+    def refuse(_: Engine) -> TracedProgram:
         raise DeployError("cannot convert /tmp/toolkit-abc/part.onnx")
 
     comparison = compare(Wrong())

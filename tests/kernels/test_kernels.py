@@ -347,7 +347,7 @@ def test_what_the_kernels_cannot_take_goes_to_paddle(monkeypatch: pytest.MonkeyP
 def test_layers_of_networks() -> None:
     network = create_network("mobilenet_v2", 3, image_size=32)
     assert len(suitable_layers(running_layers(network))) == 17
-    with network.entering_at(len(network.stage_names)):
+    with network.starting_at(len(network.stage_names)):
         assert suitable_layers(running_layers(network)) == []
     assert len(suitable_layers(running_layers(create_network("resnet18", 3, image_size=32)))) == 13
 

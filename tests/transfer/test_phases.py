@@ -11,7 +11,7 @@ from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan, spec_of
-from toolkit.transfer.phases import wished_phases
+from toolkit.transfer.phases import requested_phases
 from toolkit.transfer.presets import HEAD_FIRST
 
 STAGES = [StageInfo(f"features.{i}", (32, 8, 8), 10) for i in range(19)]
@@ -183,11 +183,11 @@ def test_contradictions(wish: dict[str, Any], train: dict[str, Any], message: st
 
 def test_zero_and_false_turn_a_presets_wish_off() -> None:
     spec = replace(get_preset("finetune"), head_first=2, gradual_unfreezing=True)
-    found = wished_phases(TransferConfig(), TrainConfig(), spec, NAMES)
+    found = requested_phases(TransferConfig(), TrainConfig(), spec, NAMES)
     assert [wish.name for wish in found] == ["head", "unfreeze 1", "unfreeze 2", "unfreeze 3", "fine-tune"]
-    off = wished_phases(TransferConfig(head_first=0, gradual_unfreezing=False), TrainConfig(), spec, NAMES)
+    off = requested_phases(TransferConfig(head_first=0, gradual_unfreezing=False), TrainConfig(), spec, NAMES)
     assert [wish.name for wish in off] == ["fine-tune"]
-    own = wished_phases(TransferConfig(phases=({"epochs": 1},)), TrainConfig(), spec, NAMES)
+    own = requested_phases(TransferConfig(phases=({"epochs": 1},)), TrainConfig(), spec, NAMES)
     assert [wish.name for wish in own] == ["phase 1"]
 
 

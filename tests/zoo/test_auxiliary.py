@@ -78,14 +78,14 @@ def test_they_are_frozen_with_the_stage_that_they_read(
     assert network.auxiliary_weights == (0.3, 0.3)
 
 
-@pytest.mark.parametrize(("entry", "running"), [(1, 2), (FIRST - 1, 2), (FIRST, 1), (SECOND, 0), (12, 0)])
+@pytest.mark.parametrize(("start_stage", "running"), [(1, 2), (FIRST - 1, 2), (FIRST, 1), (SECOND, 0), (12, 0)])
 def test_entering_above_them_leaves_them_out(
-    network: StagedNetwork, images: paddle.Tensor, entry: int, running: int
+    network: StagedNetwork, images: paddle.Tensor, start_stage: int, running: int
 ) -> None:
     network.eval()
-    z = network.features(images, entry)
+    z = network.features(images, start_stage)
     network.train()
-    with network.entering_at(entry):
+    with network.starting_at(start_stage):
         assert network.auxiliary_weights == (0.3,) * running
         outputs = network(z)
     assert (len(outputs) if running else outputs.ndim) == (running + 1 if running else 2)

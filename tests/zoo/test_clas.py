@@ -15,7 +15,7 @@ import pytest
 from benchmarks.engines import lively, pictures
 from tests.zoo import test_contract as contract
 from toolkit.core.errors import NetworkError
-from toolkit.engine.features.runners import Part, Tracing
+from toolkit.engine.features.runners import StageSlice, Tracing
 from toolkit.inference import TOLERANCE, onnx_is_installed, relative_difference
 from toolkit.zoo import create_network, get_spec, list_networks, load_weights, write_weights
 from toolkit.zoo.upstream import build_original
@@ -162,7 +162,7 @@ def test_engines_are_used_where_they_agree(name: str, capsys: pytest.CaptureFixt
     paddle.seed(1)
     network = create_network(name, num_classes=3, image_size=size)
     lively(network, pictures(size))
-    part, images = Part(network, 0, len(network.stage_names)), pictures(size)
+    part, images = StageSlice(network, 0, len(network.stage_names)), pictures(size)
     part.eval()
     with Tracing(part, (3, size, size)) as tracing:
         engine = tracing.trusted("onnx" if onnx_is_installed() else "paddle", lambda: images)

@@ -159,11 +159,11 @@ def test_entering_above_the_frozen_stages(images: paddle.Tensor) -> None:
     network.eval()
     expected = network(images).numpy()
     z = network.features(images, 3)
-    with network.entering_at(3):
+    with network.starting_at(3):
         np.testing.assert_array_equal(network(z).numpy(), expected)
     pooled = network.pool(network.features(images, 9))
     assert pooled.shape == [2, 512]
-    with network.entering_at(9):
+    with network.starting_at(9):
         np.testing.assert_array_equal(network(pooled).numpy(), expected)
     np.testing.assert_array_equal(network(images).numpy(), expected)
 

@@ -61,7 +61,7 @@ def test_gems_power_belongs_to_the_head_and_learns() -> None:
     assert "fc.pooling.p" in network.state_dict()
     network.freeze("all")
     optimizer = paddle.optimizer.SGD(10.0, parameters=network.parameters())
-    with network.entering_at(len(network.stage_names)):
+    with network.starting_at(len(network.stage_names)):
         outputs = network(paddle.rand([4, 256, 2, 2]))
     paddle.nn.functional.cross_entropy(outputs, paddle.to_tensor([0, 1, 2, 0])).backward()
     optimizer.step()
@@ -100,7 +100,7 @@ def test_pool_gives_what_the_head_reads(pooling: str) -> None:
     assert network.pooling == pooling
     assert network.pool_is_fixed == (pooling in ("avg", "max"))
     expected = network(x).numpy()
-    with network.entering_at(k):
+    with network.starting_at(k):
         np.testing.assert_array_equal(network(z).numpy(), expected)
         np.testing.assert_array_equal(network(pooled).numpy(), expected)
 

@@ -48,7 +48,7 @@ def test_features_are_centred_and_divided_by_one_number(head: HeadConfig) -> Non
     standardised = paddle.to_tensor(((pooled(network, x) - mean) / 2.5).astype(np.float32))
     plain = network_with(head)
     plain.set_state_dict({**network.state_dict(), **fresh(network)})
-    with plain.entering_at(len(plain.stage_names)):
+    with plain.starting_at(len(plain.stage_names)):
         np.testing.assert_allclose(network(x).numpy(), plain(standardised).numpy(), rtol=1e-4, atol=1e-6)
     assert not any("feature" in key for key in network.head_parameters())
     assert network.feature_width == WIDTH

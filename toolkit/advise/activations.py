@@ -24,7 +24,7 @@ from toolkit.core.digest import fingerprint
 from toolkit.data import BatchLoader
 from toolkit.engine.features.cache import image_shape
 from toolkit.engine.features.extract import ImageRows, extract, few_rows
-from toolkit.engine.features.runners import Part, choose_engine, traced
+from toolkit.engine.features.runners import StageSlice, choose_engine, traced
 from toolkit.zoo import StagedNetwork
 
 _BATCH = 16
@@ -49,7 +49,7 @@ class Activations:
     seen: int
 
 
-class StageCodes(Part):
+class StageFeatures(StageSlice):
     """Pooled features of all stages and the head's outputs, side by side in one row an image.
 
     Args:
@@ -73,7 +73,7 @@ class StageCodes(Part):
         return paddle.concat(found, axis=1)
 
     def facts(self) -> list[object]:
-        """As of a ``Part``; the features of all stages, and the head's outputs."""
+        """As of a ``StageSlice``; the features of all stages, and the head's outputs."""
         return [*super().facts(), "codes", self._first, self.network.num_classes]
 
     def digest(self) -> str:
@@ -125,7 +125,7 @@ def activations(
     Raises:
         ToolkitError: An image cannot be read.
     """
-    codes, count = StageCodes(network, first), len(loader.images)
+    codes, count = StageFeatures(network, first), len(loader.images)
     shape = image_shape(loader.preprocessing)
     codes.eval()
     widths = codes.widths(shape)

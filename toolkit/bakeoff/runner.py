@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import toolkit
 from toolkit.bakeoff.trial import FACTS
-from toolkit.bakeoff.trial_monitor import Rung, Watch
+from toolkit.bakeoff.trial_monitor import HalvingRung, TrialMonitor
 from toolkit.config import Config, make_config
 from toolkit.core.console import quietly
 from toolkit.core.errors import Interrupted, ToolkitError
@@ -29,7 +29,7 @@ _KILLED = -int(signal.SIGKILL) if hasattr(signal, "SIGKILL") else None
 
 
 @dataclass(frozen=True)
-class Order:
+class TrialRequest:
     """What to train.
 
     Attributes:
@@ -41,7 +41,7 @@ class Order:
     """
 
     config: Config
-    rungs: tuple[Rung, ...] = ()
+    rungs: tuple[HalvingRung, ...] = ()
     seconds: float | None = None
     export: bool = False
     resume: Path | None = None
@@ -57,11 +57,11 @@ class Order:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Order:
-        """The order that ``to_json`` wrote."""
+    def from_json(cls, values: Mapping[str, Any]) -> TrialRequest:
+        """The request that ``to_json`` wrote."""
         return cls(
             make_config(values["config"]),
-            tuple(Rung(**rung) for rung in values["rungs"]),
+            tuple(HalvingRung(**rung) for rung in values["rungs"]),
             values["seconds"],
             values["export"],
             Path(values["resume"]) if values["resume"] else None,
@@ -69,8 +69,8 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of an order.
+class TrialResult:
+    """What became of a request.
 
     Attributes:
         status: ``done``; ``paused``: its time was over, and it can go on; or ``failed``.
@@ -81,41 +81,41 @@ class Answer:
     message: str = ""
 
 
-def train_here(order: Order, *, apart: bool = False) -> Answer:
+def train_here(request: TrialRequest, *, apart: bool = False) -> TrialResult:
     """Train in this process.
 
     Args:
-        order: What to train.
+        request: What to train.
         apart: This process trains nothing else, so that its memory is the run's.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came.
     """
-    watch = None
+    monitor = None
     try:
-        job = build_job(order.config)
-        watch = Watch(f"val/{job.objective.task.main.name}", order.rungs, order.seconds)
-        trainer = Trainer(job, callbacks=[watch])
-        result = trainer.fit(resume=order.resume)
+        job = build_job(request.config)
+        monitor = TrialMonitor(f"val/{job.objective.task.main.name}", request.rungs, request.seconds)
+        trainer = Trainer(job, callbacks=[monitor])
+        result = trainer.fit(resume=request.resume)
         if trainer.was_complete:  # the process ended between the last epoch and the facts below
-            seen = load_newest(result.folder).callbacks.get(Watch.__name__)
+            seen = load_newest(result.folder).callbacks.get(TrialMonitor.state_key)
             if seen is not None:
-                watch.set_state_dict(seen)
-        facts = {"clock": watch.clock, "halted": watch.halted, "memory": watch.memory if apart else None}
-        if order.export:
+                monitor.set_state_dict(seen)
+        facts = {"clock": monitor.clock, "halted": monitor.halted, "memory": monitor.memory if apart else None}
+        if request.export:
             exported = export_job(trainer.job, result.folder.inference)
             facts["exported"] = sum(file.stat().st_size for file in exported.iterdir() if file.is_file())
     except Interrupted:
-        if watch is not None and watch.out_of_time:
-            return Answer("paused")
+        if monitor is not None and monitor.out_of_time:
+            return TrialResult("paused")
         raise
     except ToolkitError as error:
-        return Answer("failed", str(error))
+        return TrialResult("failed", str(error))
     write_json(result.folder.path / FACTS, facts)
-    return Answer("done")
+    return TrialResult("done")
 
 
-def train_apart(order: Order) -> Answer:
+def train_apart(request: TrialRequest) -> TrialResult:
     """Train in a process of its own: its memory is the run's alone, and what kills it kills nothing else.
 
     Its messages go to ``<name>.log`` beside the run. It ends with this process, however that ends.
@@ -123,8 +123,8 @@ def train_apart(order: Order) -> Answer:
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the run has saved itself.
     """
-    folder = order.config.output_dir
-    answer, log = folder.resolve() / f".{order.config.name}.answer", folder / f"{order.config.name}.log"
+    folder = request.config.output_dir
+    answer, log = folder.resolve() / f".{request.config.name}.answer", folder / f"{request.config.name}.log"
     answer.unlink(missing_ok=True)
     place = os.pathsep.join(filter(None, [str(Path(toolkit.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     with log.open("ab") as said:
@@ -135,7 +135,7 @@ def train_apart(order: Order) -> Answer:
         )  # fmt: skip
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(order.to_json()).encode() + b"\n")
+            process.stdin.write(json.dumps(request.to_json()).encode() + b"\n")
             process.stdin.flush()
             code = process.wait()
         except BrokenPipeError:
@@ -146,19 +146,19 @@ def train_apart(order: Order) -> Answer:
         finally:
             process.stdin.close()
     if answer.is_file():
-        found = Answer(**json.loads(answer.read_text(encoding="utf-8")))
+        found = TrialResult(**json.loads(answer.read_text(encoding="utf-8")))
         answer.unlink()
         return found
     if code == 130:
-        raise Interrupted(f"{order.config.name}: interrupted")
+        raise Interrupted(f"{request.config.name}: interrupted")
     why = "the system killed it: was there too little memory?" if code == _KILLED else f"exit code {code}"
-    return Answer("failed", f"{why}; see {log}")
+    return TrialResult("failed", f"{why}; see {log}")
 
 
-def train_quietly(order: Order) -> Answer:
+def train_quietly(request: TrialRequest) -> TrialResult:
     """``train_here`` without its messages."""
     with quietly():
-        return train_here(order)
+        return train_here(request)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

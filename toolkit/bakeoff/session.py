@@ -15,9 +15,9 @@ from typing import Any
 
 from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate
 from toolkit.bakeoff.comparison import Comparison, row_of
-from toolkit.bakeoff.runner import Answer, Order, train_apart, train_quietly
+from toolkit.bakeoff.runner import TrialRequest, TrialResult, train_apart, train_quietly
 from toolkit.bakeoff.trial import Trial, begun_run, finished_trial, gather_record, time_spent, trial_of
-from toolkit.bakeoff.trial_monitor import FRACTIONS, Rung, least_value, rung_epoch
+from toolkit.bakeoff.trial_monitor import FRACTIONS, HalvingRung, least_value, rung_epoch
 from toolkit.config import Config
 from toolkit.core.console import console, info, warn
 from toolkit.core.errors import Interrupted
@@ -88,7 +88,7 @@ class Session:
         self.left_out: list[LeftOut] = []
         self._config, self._seeds, self._budget, self._done = config, seeds, budget, done
         self._candidates, self._judged_on, self._apart = tuple(candidates), judged_on, apart
-        self._train: Callable[[Order], Answer] = train_apart if apart else train_quietly
+        self._train: Callable[[TrialRequest], TrialResult] = train_apart if apart else train_quietly
         self._runs = folder if done else folder / "runs"
         self._records = None if done else folder / "vdl"
         self._sittings = None if done else folder / "sittings.json"
@@ -157,11 +157,11 @@ class Session:
             if why is not None:
                 self.left_out.append(LeftOut(candidate.title, config.seed, *why, candidate.always))
                 return
-            answer = self._trained(candidate, seed, config)
+            outcome = self._trained(candidate, seed, config)
             self._note_sitting()
-            trial = finished_trial(config, candidate, self.metric) if answer.status == "done" else None
+            trial = finished_trial(config, candidate, self.metric) if outcome.status == "done" else None
             if trial is None:
-                self._note_unfinished(candidate, config, answer)
+                self._note_unfinished(candidate, config, outcome)
                 return
             stopped = f", stopped after epoch {trial.epochs} of {trial.planned}" if trial.halted else ""
             score = f"{self.metric.title} {trial.score:.3f} ({trial.seconds:.1f} s{stopped})"
@@ -194,29 +194,31 @@ class Session:
             return "budget", f"it takes about {needed:.0f} s, and {left:.0f} s were left"
         return None
 
-    def _trained(self, candidate: Candidate, seed: int, config: Config) -> Answer:
+    def _trained(self, candidate: Candidate, seed: int, config: Config) -> TrialResult:
         left = None if self._budget is None else self._budget - self.spent
         first = candidate.title not in self.trials
-        order = Order(config, self._rungs(candidate, config.seed), left, self._apart and first, begun_run(config))
+        request = TrialRequest(
+            config, self._rungs(candidate, config.seed), left, self._apart and first, begun_run(config)
+        )
         with self._shown(f"{self._place(candidate, config)} ..."):
-            answer = self._train(order)
+            outcome = self._train(request)
         gc.collect()  # a trainer and its parts refer to each other, and hold memory of which Python knows nothing
-        return answer
+        return outcome
 
     def _shown(self, words: str) -> AbstractContextManager[Any]:
         return console.status(words) if console.is_terminal and self._apart else nullcontext()
 
-    def _note_unfinished(self, candidate: Candidate, config: Config, answer: Answer) -> None:
+    def _note_unfinished(self, candidate: Candidate, config: Config, outcome: TrialResult) -> None:
         place = self._place(candidate, config)
-        if answer.status == "paused":
+        if outcome.status == "paused":
             info(f"  {place}: the time is over; it goes on with a larger budget")
             words = "the time was over before it was finished"
             self.left_out.append(LeftOut(candidate.title, config.seed, "budget", words, candidate.always))
         else:
-            warn(f"{place} failed: {answer.message}")
-            self.left_out.append(LeftOut(candidate.title, config.seed, "failed", answer.message, candidate.always))
+            warn(f"{place} failed: {outcome.message}")
+            self.left_out.append(LeftOut(candidate.title, config.seed, "failed", outcome.message, candidate.always))
 
-    def _rungs(self, candidate: Candidate, seed: int) -> tuple[Rung, ...]:
+    def _rungs(self, candidate: Candidate, seed: int) -> tuple[HalvingRung, ...]:
         """Where a run is stopped when it is far behind what others of the same seed had reached there.
 
         The usual recipe is never stopped: the others are measured against what it comes to.
@@ -233,5 +235,5 @@ class Session:
                 choose = max if self.metric.better == "max" else min
                 value, leader = choose(known, key=lambda pair: pair[0])
                 least = least_value(fraction, value, self._judged_on, self.metric)
-                rungs.append(Rung(epoch, least, leader.candidate, value))
+                rungs.append(HalvingRung(epoch, least, leader.candidate, value))
         return tuple(rungs)

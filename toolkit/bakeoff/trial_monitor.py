@@ -26,7 +26,7 @@ _FEWEST_EPOCHS = 3
 
 
 @dataclass(frozen=True)
-class Rung:
+class HalvingRung:
     """A point where a run must not be too far behind.
 
     Attributes:
@@ -66,14 +66,14 @@ def least_value(fraction: float, value: float, images: int, metric: Metric) -> f
     return value - margin if metric.better == "max" else value + margin
 
 
-class Watch(MonitorCallback):
+class TrialMonitor(MonitorCallback):
     """Notes the time of each epoch and the most memory, and stops the run at a rung or at a deadline.
 
     The clock starts when it is made: make it just before the training.
 
     Args:
         monitor: The validation metric that decides.
-        rungs: Where the run may be stopped; see ``Rung``.
+        rungs: Where the run may be stopped; see ``HalvingRung``.
         seconds: Time that is left for it; then it ends like one that Ctrl-C interrupts, and can go on. None: enough.
 
     Attributes:
@@ -83,9 +83,10 @@ class Watch(MonitorCallback):
         out_of_time: The deadline came.
     """
 
+    state_key: ClassVar[str] = "Watch"
     state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "halted", "clock", "memory")
 
-    def __init__(self, monitor: str, rungs: Sequence[Rung] = (), seconds: float | None = None) -> None:
+    def __init__(self, monitor: str, rungs: Sequence[HalvingRung] = (), seconds: float | None = None) -> None:
         self._rungs = tuple(rungs)
         self._created = self._began = time.monotonic()
         self._seconds = seconds
@@ -134,7 +135,7 @@ class Watch(MonitorCallback):
         if self.halted is not None:
             self.model.stop_training = True
 
-    def _reached(self, rung: Rung) -> bool:
+    def _reached(self, rung: HalvingRung) -> bool:
         if self.best is None:
             return False
         return self.best <= rung.least if self.mode == "min" else self.best >= rung.least

@@ -25,7 +25,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main(answer: Path) -> int:
+def main(outcome: Path) -> int:
     """Train one order.
 
     Returns:
@@ -35,12 +35,12 @@ def main(answer: Path) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     import_paddle()
-    from toolkit.bakeoff.runner import Order, train_here
+    from toolkit.bakeoff.runner import TrialRequest, train_here
 
-    order = Order.from_json(json.loads(line))
+    request = TrialRequest.from_json(json.loads(line))
     try:
-        with locked(order.config.output_dir / ".lock", "another process trains here; waiting for it"):
-            write_json(answer, asdict(train_here(order, apart=True)))
+        with locked(request.config.output_dir / ".lock", "another process trains here; waiting for it"):
+            write_json(outcome, asdict(train_here(request, apart=True)))
     except (Interrupted, KeyboardInterrupt):
         return 130
     return 0

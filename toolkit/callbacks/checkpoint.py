@@ -75,7 +75,7 @@ class Checkpoint(MonitorCallback):
         self.reset()
         super().set_state_dict({**self.state_dict(), **state})
 
-    def place_phase(self, number: int, done: int, entry: int) -> None:
+    def place_phase(self, number: int, done: int, start_stage: int) -> None:
         """Note which phase begins or goes on."""
         self._phase = number
 

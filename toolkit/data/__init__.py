@@ -6,7 +6,7 @@ from toolkit.data.build import build_data
 from toolkit.data.bundle import DataBundle
 from toolkit.data.channels import as_rgb
 from toolkit.data.decode import IMAGE_EXTENSIONS, decode_image, is_image_file, read_image
-from toolkit.data.image_cache import PictureCache
+from toolkit.data.image_cache import ImageCache
 from toolkit.data.images import ArrayImages, FileImages, ImageSet
 from toolkit.data.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, normalisation
 
@@ -20,8 +20,8 @@ __all__ = [
     "BatchLoader",
     "DataBundle",
     "FileImages",
+    "ImageCache",
     "ImageSet",
-    "PictureCache",
     "Preprocessing",
     "as_rgb",
     "build_data",

@@ -29,7 +29,7 @@ from toolkit.core.errors import DataError
 from toolkit.data.augmentation import Augmentation
 from toolkit.data.channels import Pixels
 from toolkit.data.crop import whole
-from toolkit.data.image_cache import PictureCache
+from toolkit.data.image_cache import ImageCache
 from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels, Weights
 from toolkit.data.pool import ReaderPool
 from toolkit.data.preprocessing import Preprocessing
@@ -106,7 +106,7 @@ class BatchLoader:
         workers: int | None = None,
         timeout: float = 300.0,
         fast_decoding: bool = True,
-        cache: PictureCache | None = None,
+        cache: ImageCache | None = None,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,

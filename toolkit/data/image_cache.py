@@ -22,7 +22,7 @@ _CGROUP = (
 _UNKNOWN = 2 * 10**9  # bytes taken to be free where the system does not say
 
 
-class PictureCache:
+class ImageCache:
     """Keeps pictures until its room is used up; then it keeps what it has, and others are made anew each time.
 
     (Nothing is thrown out: an epoch reads every picture once, so that a picture thrown out for another is one read

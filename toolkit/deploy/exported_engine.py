@@ -20,7 +20,7 @@ from toolkit.inference import (
     TO_TRY,
     Comparison,
     Engine,
-    Program,
+    TracedProgram,
     failure_of,
     save_program,
     structure_of,
@@ -47,10 +47,10 @@ def exported_program(whole: Activated, name: str, folder: Path, images: npt.NDAr
     channels, height, width = images.shape[1:]
     shape, made = (channels, height, width), list[Path]()
 
-    def make(engine: Engine) -> Program:
+    def make(engine: Engine) -> TracedProgram:
         if not made:
             made.extend(save_program(whole, folder, shape))
-        return Program(engine, tuple(made))
+        return TracedProgram(engine, tuple(made))
 
     def digest() -> str:
         return hashlib.sha256(json.dumps(fingerprint(whole.state_dict())).encode()).hexdigest()[:32]

@@ -52,14 +52,14 @@ def metric_names(job: Job) -> list[str]:
     return [*own, *(f"{kind}_{metric.name}" for kind in kinds for metric in job.objective.task.metrics)]
 
 
-class CallbackFan:
+class CallbackList:
     """Calls every callback in the order of the list.
 
     Beside Paddle's protocol, callbacks of the toolkit may have these, all optional: ``start_phase()`` and
     ``resume_phase()`` (a phase begins, or goes on in a resumed run), ``end_phase()`` (it is over),
-    ``set_groups(multipliers)`` (who learns at which rate), ``place_phase(number, done, entry)`` (which one it is, how
-    many of its epochs are done, and above how many stages its inputs enter) and ``close()`` (give back files and
-    threads, also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)``
+    ``set_groups(multipliers)`` (who learns at which rate), ``place_phase(number, done, start_stage)`` (which one it is,
+    how many of its epochs are done, and at which stage its inputs start) and ``close()`` (give back files and threads,
+    also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)``
     (plain JSON values), and ``arrays()`` and ``set_arrays(arrays)``.
 
     Args:
@@ -139,7 +139,7 @@ class CallbackFan:
         return show
 
     def start_phase(
-        self, number: int, stages: Sequence[StageInfo], *, steps: int, done: int, entry: int, resumed: bool
+        self, number: int, stages: Sequence[StageInfo], *, steps: int, done: int, start_stage: int, resumed: bool
     ) -> None:
         """Tell what comes: which phase, steps an epoch, who learns at which rate, and whether the phase goes on."""
         phase = self._job.plan.phases[number]
@@ -147,7 +147,7 @@ class CallbackFan:
         self._set_params(steps)
         self._optional("resume_phase" if resumed else "start_phase")
         self._optional("set_groups", {"head": 1.0, **_rate_groups(rates)})
-        self._optional("place_phase", number, done, entry)
+        self._optional("place_phase", number, done, start_stage)
 
     def end_phase(self) -> None:
         """Tell that a phase is over, before its last state is saved and its optimizer goes."""
@@ -201,7 +201,7 @@ class CallbackFan:
     def _keyed(self) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for callback in self._callbacks:
-            name = type(callback).__name__
+            name = getattr(callback, "state_key", None) or type(callback).__name__
             seen[name] = seen.get(name, 0) + 1
             yield (name if seen[name] == 1 else f"{name} {seen[name]}"), callback
 

@@ -27,7 +27,7 @@ from toolkit.callbacks import (
 )
 from toolkit.config import Config, MonitorConfig, PlateauConfig
 from toolkit.config.file_pattern import full_path
-from toolkit.engine.callback_list import CallbackFan
+from toolkit.engine.callback_list import CallbackList
 from toolkit.engine.job import Job
 from toolkit.engine.learning.optimizer import optimizer_state
 from toolkit.engine.learning.uncertainty import preliminary_phases
@@ -82,10 +82,10 @@ def build_callbacks(
     save_best: Callable[[], None],
     error: Callable[[str], float | None],
     custom: Sequence[Callback] = (),
-) -> CallbackFan:
+) -> CallbackList:
     """The callbacks that a config asks for, those that every run has, and the user's own."""
     setting = Setting(job, folder, model, save_best, error, custom)
-    return CallbackFan([callback for build in BUILDERS for callback in build(setting)], model, job)
+    return CallbackList([callback for build in BUILDERS for callback in build(setting)], model, job)
 
 
 def _terminate_on_nan(setting: Setting) -> Iterable[Callback]:

@@ -19,8 +19,8 @@ from toolkit.data import (
     Augmentation,
     BatchLoader,
     DataBundle,
+    ImageCache,
     ImageSet,
-    PictureCache,
     Preprocessing,
     build_data,
     normalisation,
@@ -77,7 +77,7 @@ class Job:
     weights: str
     objective: Objective
     ancestry: tuple[dict[str, Any], ...] = ()
-    pictures: PictureCache | None = None
+    pictures: ImageCache | None = None
     mixing: Mixing | None = None
     l2_sp: L2SP | None = None
     lr_search: Mapping[str, Any] | None = None
@@ -193,7 +193,7 @@ def build_job(config: Config, weights: Path | None = None) -> Job:
         _origin(weights or pretrained),
         objective,
         ancestry_of(weights or pretrained),
-        PictureCache() if config.data.cache_images == "memory" else None,
+        ImageCache() if config.data.cache_images == "memory" else None,
         _mixing(config, data),
         L2SP(network, config.train.l2_sp) if config.train.l2_sp and weights is None else None,
         all_stages=stages,

@@ -52,9 +52,9 @@ class Reporter(Callback):
         self._said_header = False
         self._steps = 0
 
-    def place_phase(self, number: int, done: int, entry: int) -> None:
+    def place_phase(self, number: int, done: int, start_stage: int) -> None:
         """A phase begins or goes on; see ``TimeLeft``."""
-        self._left.start_phase(number, done, entry)
+        self._left.start_phase(number, done, start_stage)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Start the epoch's bar."""

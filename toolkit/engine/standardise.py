@@ -41,29 +41,29 @@ def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
     head = job.network.standardising_head
     alone = phase.frozen == len(job.stages) and phase.solver == "sgd"
     if head is not None and alone and head.is_fresh:
-        head.set_feature_statistics(*feature_statistics(job.network, inputs.training, inputs.entry))
+        head.set_feature_statistics(*feature_statistics(job.network, inputs.training, inputs.start_stage))
 
 
-def standardise_as_planned(job: Job, phase: PhasePlan, batches: Batches, entry: int) -> None:
+def standardise_as_planned(job: Job, phase: PhasePlan, batches: Batches, start_stage: int) -> None:
     """The same for a training beside the run: where the plan begins with a head alone, so that its features are such.
 
     Args:
         job: The job.
         phase: What is tried.
         batches: What it learns from.
-        entry: Number of stages that they have behind them.
+        start_stage: Index of the first stage that they still go through.
     """
     if job.plan.phases[0].frozen == len(job.stages):
-        standardise(job, phase, PhaseInputs(batches, batches, entry))
+        standardise(job, phase, PhaseInputs(batches, batches, start_stage))
 
 
-def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> tuple[NDArray[np.float64], float]:
+def feature_statistics(network: StagedNetwork, batches: Batches, start_stage: int) -> tuple[NDArray[np.float64], float]:
     """Mean of each feature that the head reads, and one scale for all: the root of the mean variance of a feature.
 
     Args:
         network: The network.
         batches: The first ones of epoch 0 count, of all processes.
-        entry: Number of stages that the batches have behind them.
+        start_stage: Index of the first stage that the batches still go through.
 
     Returns:
         ``[D]``, and a number above 0: 1 where all features are constant. The same on all processes.
@@ -72,7 +72,7 @@ def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> 
         TrainingError: Features are not finite.
     """
     count, squares, total = 0, 0.0, np.zeros(network.feature_width)
-    with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches, entry)) as blocks:
+    with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches, start_stage)) as blocks:
         for block in blocks:
             rows = block.astype(np.float64)
             count, squares, total = count + len(rows), squares + float((rows * rows).sum()), total + rows.sum(axis=0)
@@ -88,11 +88,11 @@ def feature_statistics(network: StagedNetwork, batches: Batches, entry: int) -> 
     return mean, 1.0 if constant else float(np.sqrt(variance))
 
 
-def _blocks(network: StagedNetwork, batches: Batches, entry: int) -> Generator[NDArray[np.float32], None, None]:
+def _blocks(network: StagedNetwork, batches: Batches, start_stage: int) -> Generator[NDArray[np.float32], None, None]:
     """What the head reads, ``[N, D]``, a block at a time."""
     stages = len(network.stage_names)
     for block in _first(batches):
-        yield network.pool(network.features(paddle.to_tensor(block), stages, entry)).numpy()
+        yield network.pool(network.features(paddle.to_tensor(block), stages, start_stage)).numpy()
 
 
 def _first(batches: Batches) -> Iterator[NDArray[np.float32]]:

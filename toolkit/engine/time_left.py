@@ -32,16 +32,16 @@ class TimeLeft:
         self._number, self._done, self._whole = 0, 0, True
         self._began: float | None = None
 
-    def start_phase(self, number: int, done: int, entry: int) -> None:
+    def start_phase(self, number: int, done: int, start_stage: int) -> None:
         """A phase begins or goes on.
 
         Args:
             number: Its index.
             done: Its epochs that are done.
-            entry: Stages that are not computed in it.
+            start_stage: Index of the first stage that is computed in it.
         """
         self._number, self._done, self._began = number, done, None
-        self._whole = entry == 0 and self._phases[number].solver != "exact"
+        self._whole = start_stage == 0 and self._phases[number].solver != "exact"
 
     def start_epoch(self) -> None:
         """An epoch begins; what came since the last one began is that one's."""

@@ -25,11 +25,11 @@ from toolkit.engine.learning.distributed import begin, single_model, sums
 from toolkit.engine.learning.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.learning.precision import check_device
 from toolkit.engine.learning.schedule import LearningRate, scaled_rate
-from toolkit.engine.learning.step import Stepper, seed_step, step_seed
+from toolkit.engine.learning.step import TrainingStep, seed_step, step_seed
 from toolkit.engine.lr.search import settle_rates
 from toolkit.engine.manual_changes import adopt, check_network, heed_callbacks, put_back
-from toolkit.engine.runs.checkpoints import CheckpointKeeper, check_best, load_newest
-from toolkit.engine.runs.frozen_check import PhaseProof, check_numbers
+from toolkit.engine.runs.checkpoints import CheckpointManager, check_best, load_newest
+from toolkit.engine.runs.frozen_check import FrozenCheck, check_numbers
 from toolkit.engine.runs.record import describe_run, finish_record, make_result, model_facts, recorded_result
 from toolkit.engine.runs.result import RunResult
 from toolkit.engine.runs.resume import first_step, open_run, seen_as_before
@@ -69,7 +69,7 @@ class Trainer:
         )
         self.state = TrainingState()
         self._rate: LearningRate | None = None
-        self._stepper: Stepper | None = None
+        self._stepper: TrainingStep | None = None
         self._settled: tuple[dict[str, Any], dict[str, NDArray[Any]], float, bool] | None = None
         self._validation: Validation
         self._pull = job.l2_sp.add_gradient if job.l2_sp is not None else None
@@ -115,7 +115,7 @@ class Trainer:
             if opened.complete:
                 return recorded_result(job, self.folder)
             with stop_requests() as self._request:
-                self._keeper = CheckpointKeeper(self.folder, model_facts(job).to_dict())
+                self._checkpoints = CheckpointManager(self.folder, model_facts(job).to_dict())
                 best = (self._keep_best, lambda metric: self._validation.error(metric))
                 self._callbacks = build_callbacks(job, self.folder, self.model, *best, custom)
                 self._begin(resumed=opened.resumed)
@@ -137,7 +137,7 @@ class Trainer:
                 state.callbacks.pop("Checkpoint", None)
             if state.phase == len(job.plan.phases) and state.planned < job.plan.epochs:
                 state.phase -= 1  # the config has more epochs now
-            self._keeper.keep(state)
+            self._checkpoints.snapshot(state)
             self._go_back()
             info(f"resuming {folder.path} {self.state.position(self.job.plan)}")
         else:
@@ -149,7 +149,7 @@ class Trainer:
 
     def _go_back(self) -> None:
         """Make everything what it was when the state that is kept was taken."""
-        self.state, self._settled = self._keeper.back(), None
+        self.state, self._settled = self._checkpoints.restore(), None
         put_back(self.job.network, self.state)
         self.folder.keep_metrics_until(self.state.epoch)
         self._callbacks.restore(self.state.callbacks, self.state.averages)
@@ -185,7 +185,7 @@ class Trainer:
                 if self.job.config.train.on_nan == "stop" or not left:
                     raise
                 self._leave_phase()
-                self._keeper.kept.lr_scale *= 0.5
+                self._checkpoints.latest.lr_scale *= 0.5
                 self._go_back()
                 warn(f"{error.message}; going on {self.state.position(self.job.plan)} with half the learning rate")
                 self._callbacks.call("on_train_begin")
@@ -202,17 +202,17 @@ class Trainer:
         train, lr = job.config.train, scaled_rate(phase.lr, job.config.train, world_size())
         optimizer = make_optimizer(job.plan.optimizer, train, network, lr)
         self.model.prepare(optimizer, job.objective, job.objective.running())
-        self._stepper = Stepper(network, job.objective, optimizer, train, self._pull)
+        self._stepper = TrainingStep(network, job.objective, optimizer, train, self._pull)
         self._rate = LearningRate(optimizer, train, lr, len(inputs.training), phase.epochs)
         if resumed:
             restore_optimizer(optimizer, network, state.optimizer)
             self._stepper.restore(state.scaler)
         self._rate.scale = state.lr_scale
-        proof = PhaseProof(job, phase, state, resumed=resumed)
+        proof = FrozenCheck(job, phase, state, resumed=resumed)
         self.model.stop_training = resumed and state.stopping
-        begun = {"steps": len(inputs.training), "done": state.phase_epoch, "entry": inputs.entry}
+        begun = {"steps": len(inputs.training), "done": state.phase_epoch, "start_stage": inputs.start_stage}
         self._callbacks.start_phase(state.phase, job.stages, **begun, resumed=resumed)
-        with network.entering_at(inputs.entry):
+        with network.starting_at(inputs.start_stage):
             while state.phase_epoch < phase.epochs and not self.model.stop_training:
                 self._run_epoch(inputs, phase)
         self._callbacks.end_phase()
@@ -259,7 +259,7 @@ class Trainer:
         state.epoch, state.phase_epoch = state.epoch + 1, state.phase_epoch + 1
         state.step, state.seen, state.sums, state.epoch_seconds = 0, 0, {}, 0.0
         state.seconds, self._settled = state.seconds + seconds, None
-        self._keep(write=self._keeper.due)
+        self._keep(write=self._checkpoints.due)
         self._stop_if_asked(between_steps=False)
 
     def _train_steps(self, training: Batches) -> dict[str, float]:
@@ -285,7 +285,7 @@ class Trainer:
             logs.update(step=step, batch_size=count)
             self._callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
             state.step += 1
-            if asked or self._keeper.overdue:
+            if asked or self._checkpoints.overdue:
                 check_numbers(self.job.network, state.epoch)
                 state.epoch_seconds, began = state.epoch_seconds + time.monotonic() - began, time.monotonic()
                 self._keep(write=not asked)
@@ -309,18 +309,18 @@ class Trainer:
     def _keep_after_error(self) -> None:
         """Save the last state that is whole, where that is possible; the error itself is told by who raised it."""
         try:
-            self._keeper.write()
+            self._checkpoints.write()
         except (ToolkitError, OSError):
             where = f"{self.folder.last} could not be written once more" if self.folder.has_checkpoint else ""
         else:
-            self.state = self._keeper.back()
+            self.state = self._checkpoints.restore()
             where = f"{self.folder.last} was written {self.state.position(self.job.plan)}"
         if where:
             info(f"{where}; when the error is mended, go on with: {self.folder.resume_command}")
 
     def _keep_best(self) -> None:
         self.state.best = self.state.last
-        self._keeper.keep_best({**self._weights(), **(self._validation.averages or {})})
+        self._checkpoints.keep_best({**self._weights(), **(self._validation.averages or {})})
 
     def _keep(self, *, write: bool = False) -> None:
         """Take everything as it stands now; write it too, if that is due."""
@@ -335,9 +335,9 @@ class Trainer:
             state.scaler = self._stepper.state()
         if state.epoch or state.step:
             state.callbacks, state.averages = (self._settled or (self._callbacks.state(), self._callbacks.arrays()))[:2]
-        self._keeper.keep(state)
+        self._checkpoints.snapshot(state)
         if write:
-            self._keeper.write()
+            self._checkpoints.write()
 
     def _weights(self) -> dict[str, NDArray[Any]]:
         return {key: value.numpy().copy() for key, value in self.job.network.state_dict().items()}

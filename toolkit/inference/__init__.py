@@ -1,6 +1,6 @@
 """Programs: networks traced once, saved, and run without Paddle's dygraph mode."""
 
-from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, Program
+from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, TracedProgram
 from toolkit.inference.onnx import OnnxSession, convert_program, onnx_is_installed
 from toolkit.inference.program import evaluating, save_program, unwrapped
 from toolkit.inference.session import InferenceSession
@@ -16,7 +16,7 @@ __all__ = [
     "Floats",
     "InferenceSession",
     "OnnxSession",
-    "Program",
+    "TracedProgram",
     "convert_program",
     "evaluating",
     "failure_of",

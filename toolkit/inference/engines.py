@@ -37,7 +37,7 @@ TITLES: Mapping[Engine, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Program:
+class TracedProgram:
     """A traced layer on disk.
 
     Attributes:

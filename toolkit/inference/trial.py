@@ -19,7 +19,7 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.core.errors import DeployError
-from toolkit.inference.engines import Floats, Program
+from toolkit.inference.engines import Floats, TracedProgram
 
 _REFUSED = 3
 """Exit code of a process whose engine said no; the reason is in what it wrote to stderr."""
@@ -77,7 +77,7 @@ class Trial:
                 self._process.communicate()
         self._said.close()
 
-    def run(self, program: Program, inputs: NDArray[np.float32], limit: float) -> Floats:
+    def run(self, program: TracedProgram, inputs: NDArray[np.float32], limit: float) -> Floats:
         """What the program makes of some rows; once only.
 
         Args:
@@ -143,7 +143,7 @@ def serve() -> None:
         return  # nobody asks any more
     task: dict[str, Any] = json.loads(line)
     paddle.disable_signal_handler()  # it waits for ever where the heap is damaged
-    program = Program(task["engine"], tuple(map(Path, task["files"])))
+    program = TracedProgram(task["engine"], tuple(map(Path, task["files"])))
     try:
         np.save(task["outputs"], outputs_of(program.load(1), np.load(task["inputs"])))
     except DeployError as error:

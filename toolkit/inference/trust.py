@@ -21,7 +21,7 @@ from paddle import nn
 
 from toolkit.core.console import info
 from toolkit.core.errors import DeployError
-from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, Program
+from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, TracedProgram
 from toolkit.inference.program import evaluating
 from toolkit.inference.trial import Trial, TrialError, outputs_of
 from toolkit.inference.verdicts import Known, Verdicts, key_of
@@ -55,7 +55,7 @@ class Comparison:
     structure: Any
     weights: Callable[[], str]
     rows: Callable[[], NDArray[np.float32]]
-    make: Callable[[Engine], Program]
+    make: Callable[[Engine], TracedProgram]
     pieces: Callable[[Floats], list[Floats]] = lambda outputs: [outputs]
 
     @cached_property

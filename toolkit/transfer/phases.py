@@ -1,4 +1,4 @@
-"""Which phases a preset and the user's wishes make: what is frozen in each, for how long, with rates still to come.
+"""Which phases a preset and the user's requests make: what is frozen in each, for how long, with rates still to come.
 
 Two options put phases before the preset's own:
 
@@ -25,7 +25,7 @@ _MOST_GROUPS = 4
 
 
 @dataclass(frozen=True)
-class PhaseWish:
+class RequestedPhase:
     """A phase before its rates are known.
 
     Attributes:
@@ -54,15 +54,15 @@ def head_first_of(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec
 
 
 def unfreezes_gradually(transfer: TransferConfig, spec: PresetSpec) -> bool:
-    """Whether stages are unfrozen one group after the other; the user's own phases go before a preset's wish."""
+    """Whether stages are unfrozen one group after the other; the user's own phases go before a preset's request."""
     if transfer.gradual_unfreezing is None:
         return spec.gradual_unfreezing and not transfer.phases
     return transfer.gradual_unfreezing
 
 
-def wished_phases(
+def requested_phases(
     transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]
-) -> tuple[PhaseWish, ...]:
+) -> tuple[RequestedPhase, ...]:
     """The phases of a plan, in their order.
 
     Args:
@@ -76,36 +76,36 @@ def wished_phases(
     """
     _check(transfer, spec)
     if transfer.phases:
-        wishes = tuple(_configured(phase, number, kept) for number, phase in enumerate(transfer.phases, 1))
+        requested = tuple(_configured(phase, number, kept) for number, phase in enumerate(transfer.phases, 1))
     else:
-        wishes = (_single(transfer, train, spec, kept),)
+        requested = (_single(transfer, train, spec, kept),)
     first = head_first_of(transfer, train, spec)
-    if all(wish.frozen == len(kept) for wish in wishes):
-        return wishes
+    if all(request.frozen == len(kept) for request in requested):
+        return requested
     if unfreezes_gradually(transfer, spec):
-        wishes = _gradually(wishes[-1], len(kept), with_head=not first)
-    return (_head(first, len(kept)), *wishes) if first else wishes
+        requested = _gradually(requested[-1], len(kept), with_head=not first)
+    return (_head(first, len(kept)), *requested) if first else requested
 
 
-def _configured(phase: PhaseConfig, number: int, kept: Sequence[str]) -> PhaseWish:
+def _configured(phase: PhaseConfig, number: int, kept: Sequence[str]) -> RequestedPhase:
     frozen = count_of(phase.freeze, kept, f"transfer.phases.{number - 1}.freeze")
-    return PhaseWish(phase.name or f"phase {number}", phase.epochs, frozen, phase)
+    return RequestedPhase(phase.name or f"phase {number}", phase.epochs, frozen, phase)
 
 
-def _single(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]) -> PhaseWish:
+def _single(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]) -> RequestedPhase:
     if transfer.freeze is not None:
         frozen = count_of(transfer.freeze, kept, "transfer.freeze")
     else:
         frozen = share_of(spec.freeze, len(kept))
     name = "head" if frozen == len(kept) else "fine-tune" if spec.pretrained else "train"
-    return PhaseWish(name, train.epochs or spec.epochs, frozen)
+    return RequestedPhase(name, train.epochs or spec.epochs, frozen)
 
 
-def _head(epochs: int, kept: int) -> PhaseWish:
-    return PhaseWish("head", epochs, kept, own_rate=True, augment="none")
+def _head(epochs: int, kept: int) -> RequestedPhase:
+    return RequestedPhase("head", epochs, kept, own_rate=True, augment="none")
 
 
-def _gradually(last: PhaseWish, kept: int, *, with_head: bool) -> tuple[PhaseWish, ...]:
+def _gradually(last: RequestedPhase, kept: int, *, with_head: bool) -> tuple[RequestedPhase, ...]:
     """The same number of epochs, the first ones with fewer stages that move; the groups are of equal size."""
     moving, single = kept - last.frozen, int(with_head)
     groups = min(_MOST_GROUPS, moving, last.epochs - single)
@@ -114,7 +114,9 @@ def _gradually(last: PhaseWish, kept: int, *, with_head: bool) -> tuple[PhaseWis
             f"transfer.gradual_unfreezing: {last.epochs} epoch(s) and {moving} stage(s) that move leave no phases",
             hint="train for more epochs, freeze fewer stages, or leave it out",
         )
-    phases = [PhaseWish(f"unfreeze {group}", 1, kept - round(moving * group / groups)) for group in range(1, groups)]
+    phases = [
+        RequestedPhase(f"unfreeze {group}", 1, kept - round(moving * group / groups)) for group in range(1, groups)
+    ]
     rest = replace(last, epochs=last.epochs - single - len(phases))
     return (*([_head(1, kept)] if with_head else []), *phases, rest)
 

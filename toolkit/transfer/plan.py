@@ -1,4 +1,4 @@
-"""From a preset and the user's wishes to a plan for one network: what is frozen, and who learns how fast."""
+"""From a preset and the user's requests to a plan for one network: what is frozen, and who learns how fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
 from toolkit.tasks import TaskName
-from toolkit.transfer.phases import PhaseWish, wished_phases
+from toolkit.transfer.phases import RequestedPhase, requested_phases
 from toolkit.transfer.presets import PresetSpec, dense_lr, spec_of
 from toolkit.transfer.remarks import plan_notes
 from toolkit.transfer.stages import count_of, indices_of, share_of
@@ -112,7 +112,7 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     """Number of stages that are kept.
 
     Args:
-        transfer: The user's wishes; ``cut`` goes before the preset's.
+        transfer: The user's requests; ``cut`` goes before the preset's.
         stages: All stages of the uncut network, in forward order.
 
     Returns:
@@ -164,19 +164,19 @@ def resolve_plan(
         The plan.
 
     Raises:
-        ConfigError: An unknown stage, or wishes that contradict each other.
+        ConfigError: An unknown stage, or requests that contradict each other.
     """
     spec = spec_of(transfer) if pretrained else replace(spec_of(transfer), head_first=0, batch_norm="train")
     cut = resolve_cut(transfer, stages)
     kept = [stage.name for stage in stages[:cut]]
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
-    wishes = wished_phases(transfer, train, spec, kept)
-    head_alone = all(wish.frozen == len(kept) for wish in wishes)
+    requested = requested_phases(transfer, train, spec, kept)
+    head_alone = all(request.frozen == len(kept) for request in requested)
     optimizer = train.optimizer or ("momentum" if head_alone and task != "regression" else "adamw")
-    defaults = _default_rates(wishes, optimizer, spec, len(kept), task, head)
+    defaults = _default_rates(requested, optimizer, spec, len(kept), task, head)
     phases = tuple(
-        _resolve_phase(wish, rate, spec, transfer, train, wanted, len(kept))
-        for wish, rate in zip(wishes, defaults, strict=True)
+        _resolve_phase(request, rate, spec, transfer, train, wanted, len(kept))
+        for request, rate in zip(requested, defaults, strict=True)
     )
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
@@ -231,21 +231,26 @@ def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: S
 
 
 def _default_rates(
-    wishes: Sequence[PhaseWish], optimizer: str, spec: PresetSpec, kept: int, task: TaskName, head: DenseHead | None
+    requested: Sequence[RequestedPhase],
+    optimizer: str,
+    spec: PresetSpec,
+    kept: int,
+    task: TaskName,
+    head: DenseHead | None,
 ) -> list[float]:
     """The head's rate in each phase, as long as nobody gives one."""
     rates, fresh = [], True
-    for wish in wishes:
-        fresh = fresh and wish.frozen == kept
+    for request in requested:
+        fresh = fresh and request.frozen == kept
         if fresh and head is not None:
             rates.append(dense_lr(optimizer, task, head.features, head.outputs))
         else:
-            rates.append((spec.head_lr if wish.frozen == kept else spec.tuning_lr).of(optimizer))
+            rates.append((spec.head_lr if request.frozen == kept else spec.tuning_lr).of(optimizer))
     return rates
 
 
 def _resolve_phase(
-    wish: PhaseWish,
+    request: RequestedPhase,
     default_lr: float,
     spec: PresetSpec,
     transfer: TransferConfig,
@@ -253,14 +258,16 @@ def _resolve_phase(
     wanted: dict[int, float],
     kept: int,
 ) -> PhasePlan:
-    phase, given = wish.config, None if wish.own_rate or train.lr == "auto" else train.lr
+    phase, given = request.config, None if request.own_rate or train.lr == "auto" else train.lr
     top_rate = _first(phase.backbone_lr if phase else None, transfer.backbone_lr, spec.backbone_lr)
     decay = _first(phase.lr_decay if phase else None, transfer.lr_decay, spec.lr_decay)
     by_depth = [top_rate * decay ** (kept - 1 - i) for i in range(kept)]
-    multipliers = tuple(0.0 if i < wish.frozen else wanted.get(i, by_depth[i]) for i in range(kept))
+    multipliers = tuple(0.0 if i < request.frozen else wanted.get(i, by_depth[i]) for i in range(kept))
     lr = _first(phase.lr if phase else None, given, default_lr)
-    search = train.lr == "auto" and not wish.own_rate and (phase is None or phase.lr is None)
-    return PhasePlan(wish.name, wish.epochs, wish.frozen, lr, multipliers, augment=wish.augment, search=search)
+    search = train.lr == "auto" and not request.own_rate and (phase is None or phase.lr is None)
+    return PhasePlan(
+        request.name, request.epochs, request.frozen, lr, multipliers, augment=request.augment, search=search
+    )
 
 
 def _first(*values: float | None) -> float:

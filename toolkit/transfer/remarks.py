@@ -22,7 +22,7 @@ def plan_notes(
     """Lines for people.
 
     Args:
-        transfer: The user's wishes.
+        transfer: The user's requests.
         train: The same.
         spec: The preset.
         optimizer: Of the plan.

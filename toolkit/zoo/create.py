@@ -30,7 +30,7 @@ from toolkit.zoo.upstream import build_original, known_keys
 
 
 @dataclass(frozen=True)
-class _Wish:
+class _Request:
     """What ``create_network`` was asked for, besides the network."""
 
     num_classes: int | None
@@ -89,8 +89,8 @@ def create_network(
         check_image_size(spec, image_size)
     new_top = cut is not None or head is not None or pooling != "avg" or task == "regression"
     _check_classes(name, num_classes, new_top=new_top)
-    wish = _Wish(num_classes, head or HeadConfig(), cut, image_size, in_channels, pooling, task)
-    network = _assemble(spec, wish)
+    request = _Request(num_classes, head or HeadConfig(), cut, image_size, in_channels, pooling, task)
+    network = _assemble(spec, request)
     weights = resolve_weights(spec, pretrained)
     if weights is not None:
         load_weights(network, weights, with_head=num_classes is None)
@@ -106,26 +106,26 @@ def _check_classes(name: str, num_classes: int | None, *, new_top: bool) -> None
         raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
 
 
-def _assemble(spec: NetworkSpec, wish: _Wish) -> StagedNetwork:
+def _assemble(spec: NetworkSpec, request: _Request) -> StagedNetwork:
     original = build_original(spec)
     keys = known_keys(original)
     rows = expand_stages(original, spec.stages)
     channels, input_weight = spec.in_channels, None
-    if wish.in_channels is not None:
-        channels = wish.in_channels
+    if request.in_channels is not None:
+        channels = request.in_channels
         rows, input_weight = adapt_input(original, spec, rows, channels)
-    stages = [bind_stage(original, row.name, row.steps) for row in _kept(spec, rows, wish.cut)]
-    size = wish.image_size or spec.input_size
-    pooling = _pooling(original, spec, stages, channels, wish, whole=len(stages) == len(rows))
+    stages = [bind_stage(original, row.name, row.steps) for row in _kept(spec, rows, request.cut)]
+    size = request.image_size or spec.input_size
+    pooling = _pooling(original, spec, stages, channels, request, whole=len(stages) == len(rows))
     return StagedNetwork(
         spec,
         stages,
-        _top(original, spec, pooling, wish),
-        wish.num_classes or spec.classes,
+        _top(original, spec, pooling, request),
+        request.num_classes or spec.classes,
         pooling,
         in_channels=channels,
         input_weight=input_weight,
-        auxiliary=bind_auxiliary(original, spec, [s.name for s in stages], size, wish.num_classes, wish.task),
+        auxiliary=bind_auxiliary(original, spec, [s.name for s in stages], size, request.num_classes, request.task),
         original_keys=keys,
     )
 
@@ -138,24 +138,30 @@ def _kept(spec: NetworkSpec, rows: Sequence[Stage], cut: int | str | None) -> Se
 
 
 def _pooling(
-    original: nn.Layer, spec: NetworkSpec, stages: Sequence[BoundStage], channels: int, wish: _Wish, *, whole: bool
+    original: nn.Layer,
+    spec: NetworkSpec,
+    stages: Sequence[BoundStage],
+    channels: int,
+    request: _Request,
+    *,
+    whole: bool,
 ) -> Pooling:
     features = bind_stage(original, "features", spec.features)
-    if wish.pooling == "avg" and whole:  # known without running anything
+    if request.pooling == "avg" and whole:  # known without running anything
         return build_pooling("avg", (spec.width,), spec.input_size).behind(features.steps)
-    size = wish.image_size or (spec.input_size if wish.pooling == "none" else spec.min_size)
+    size = request.image_size or (spec.input_size if request.pooling == "none" else spec.min_size)
     shape = output_shape([*stages, features], channels, size)
-    if len(shape) != 3 and wish.pooling != "avg":
-        info(f"{spec.name}: {stages[-1].name} gives no map, so that pooling {wish.pooling} has nothing to pool")
-    elif wish.pooling == "none" and wish.image_size is None:
+    if len(shape) != 3 and request.pooling != "avg":
+        info(f"{spec.name}: {stages[-1].name} gives no map, so that pooling {request.pooling} has nothing to pool")
+    elif request.pooling == "none" and request.image_size is None:
         raise NetworkError(f"{spec.name}: pooling none needs the size of the images", hint="give image_size")
-    return build_pooling(wish.pooling, shape, size).behind(features.steps)
+    return build_pooling(request.pooling, shape, size).behind(features.steps)
 
 
-def _top(original: nn.Layer, spec: NetworkSpec, pooling: Pooling, wish: _Wish) -> BoundStage:
-    if wish.num_classes is None:
+def _top(original: nn.Layer, spec: NetworkSpec, pooling: Pooling, request: _Request) -> BoundStage:
+    if request.num_classes is None:
         return bind_stage(original, "head", spec.top)
-    head = build_head(wish.head, pooling.width, wish.num_classes, wish.task)
+    head = build_head(request.head, pooling.width, request.num_classes, request.task)
     if pooling.layer is not None:
         head.add_sublayer("pooling", pooling.layer)  # its weights are kept, and made anew, with the head's
     top = bind_stage(original, "head", (*spec.features, spec.head), {spec.head: head})

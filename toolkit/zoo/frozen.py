@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from paddle import Tensor, nn
 
 from toolkit.zoo.forward_steps import BoundStage
-from toolkit.zoo.manual_changes import HandChanges, Known, rebind
+from toolkit.zoo.manual_changes import Known, ManualChanges, rebind
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Moving(nn.Layer):
         self._keeps_statistics = False
         self._modes: list[tuple[nn.Layer, bool]] | None = None
         self._all_parameters: list[Tensor] = []
-        self.by_hand = HandChanges()
+        self.by_hand = ManualChanges()
 
     def levels(self) -> Iterator[tuple[BoundStage, int]]:
         """Stages, auxiliary classifiers and the head, each with the number of stages that freezes it.

@@ -23,7 +23,7 @@ _PASSING = ("training", "_built", "_full_name", "_cast_to_low_precision")
 
 
 @dataclass
-class HandChanges:
+class ManualChanges:
     """What was changed by hand since the network was made.
 
     Attributes:

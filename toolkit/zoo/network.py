@@ -80,8 +80,8 @@ class StagedNetwork(Moving):
         self.known = remember(self)
 
     @property
-    def entry(self) -> int:
-        """Number of stages that ``forward`` leaves out for now (``entering_at``)."""
+    def start_stage(self) -> int:
+        """Number of stages that ``forward`` leaves out for now (``starting_at``)."""
         return self._start
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -155,7 +155,7 @@ class StagedNetwork(Moving):
         return k == len(self._stages) and self.pool_is_fixed
 
     @contextmanager
-    def entering_at(self, k: int) -> Iterator[None]:
+    def starting_at(self, k: int) -> Iterator[None]:
         """For a while ``forward`` starts above the first ``k`` stages, on their cached output.
 
         For all of them that may be the pooled output (``pool``), which further pooling leaves as it is; this holds

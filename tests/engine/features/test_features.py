@@ -26,9 +26,9 @@ from toolkit.engine import Job, Trainer, build_job, predict_outputs
 from toolkit.engine.features.cache import FeatureCache, Request
 from toolkit.engine.features.extract import FeatureRows, ImageRows, extract
 from toolkit.engine.features.policy import decide
-from toolkit.engine.features.runners import Part, choose_engine, traced
+from toolkit.engine.features.runners import StageSlice, choose_engine, traced
 from toolkit.engine.features.source import evaluation_batches
-from toolkit.inference import Program, onnx_is_installed
+from toolkit.inference import TracedProgram, onnx_is_installed
 
 Make = Callable[..., Config]
 TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
@@ -40,9 +40,9 @@ ENGINES = [
 ]
 
 
-def computed(part: Part, source: Any, rows: range, engine: Any) -> list[np.ndarray]:
-    with traced(part, (3, 32, 32), engine) as program:
-        return list(extract(part, program, source, rows))
+def computed(stage_slice: StageSlice, source: Any, rows: range, engine: Any) -> list[np.ndarray]:
+    with traced(stage_slice, (3, 32, 32), engine) as program:
+        return list(extract(stage_slice, program, source, rows))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -52,10 +52,10 @@ def test_engines_agree(make: Make, engine: Any) -> None:
     images = next(iter(loader)).inputs
     job.network.eval()
     for stages in (3, 9):
-        part = Part(job.network, 0, stages)
-        found = np.concatenate(computed(part, ImageRows(loader), range(len(images)), engine))
+        stage_slice = StageSlice(job.network, 0, stages)
+        found = np.concatenate(computed(stage_slice, ImageRows(loader), range(len(images)), engine))
         with paddle.no_grad():
-            expected = part(paddle.to_tensor(images)).numpy()
+            expected = stage_slice(paddle.to_tensor(images)).numpy()
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
@@ -64,10 +64,10 @@ def test_engines_agree(make: Make, engine: Any) -> None:
 def test_rows_are_computed_in_order_from_where_it_was_left(make: Make, engine: Any) -> None:
     job = build_job(make())
     loader = job.loader(job.data.val, training=False)
-    part = Part(job.network, 0, 9)
-    part.eval()
-    whole = np.concatenate(computed(part, ImageRows(loader), range(54), engine))
-    rest = np.concatenate(computed(part, ImageRows(loader), range(40, 54), engine))
+    stage_slice = StageSlice(job.network, 0, 9)
+    stage_slice.eval()
+    whole = np.concatenate(computed(stage_slice, ImageRows(loader), range(54), engine))
+    rest = np.concatenate(computed(stage_slice, ImageRows(loader), range(40, 54), engine))
     np.testing.assert_allclose(rest, whole[40:], rtol=1e-4, atol=1e-5)
 
 
@@ -94,7 +94,7 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     monkeypatch.setattr("toolkit.engine.features.runners.save_program", refuse)
     job = build_job(make())
     source = ImageRows(job.loader(job.data.val, training=False))
-    blocks = computed(Part(job.network, 0, 9), source, range(8), "paddle")
+    blocks = computed(StageSlice(job.network, 0, 9), source, range(8), "paddle")
     assert blocks[0].shape == (8, 512)
     assert "in dygraph, which is slower: no program" in capsys.readouterr().err
 
@@ -109,13 +109,13 @@ def test_features_never_come_from_an_engine_that_differs(
     sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}}
     config = make(**sections, cache={"engine": "paddle", "dtype": "float32", "enabled": True})
     Trainer.from_config(config).fit()
-    load, outputs = Program.load, toolkit.inference.trust._outputs
+    load, outputs = TracedProgram.load, toolkit.inference.trust._outputs
 
-    def disturbed(self: Program, threads: int) -> Any:
+    def disturbed(self: TracedProgram, threads: int) -> Any:
         run = load(self, threads)
         return (lambda x: run(x) * 1.5) if self.engine in wrong else run
 
-    monkeypatch.setattr(Program, "load", disturbed)
+    monkeypatch.setattr(TracedProgram, "load", disturbed)
     monkeypatch.setattr(toolkit.inference.trust, "_outputs", lambda *args, apart: outputs(*args, apart=False))
     monkeypatch.setattr(toolkit.inference.verdicts, "_FILE", str(tmp_path / "engines.json"))
     capsys.readouterr()
@@ -134,9 +134,9 @@ def test_features_never_come_from_an_engine_that_differs(
 def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     sources: list[str] = []
 
-    def spy(part: Any, program: Any, source: Any, rows: Any) -> Any:
+    def spy(stage_slice: Any, program: Any, source: Any, rows: Any) -> Any:
         sources.append(type(source).__name__)
-        return extract(part, program, source, rows)
+        return extract(stage_slice, program, source, rows)
 
     monkeypatch.setattr(toolkit.engine.features.cache, "extract", spy)
     config = make(transfer={"preset": "custom", "phases": TWO_PHASES}, data={"augment": "none"})
@@ -351,10 +351,10 @@ def test_processes_compute_the_same_rows_in_order(make: Make, monkeypatch: pytes
     source = ImageRows(job.loader(job.data.train, training=False))
     rows = range(len(job.data.train))
     assert len(rows) > 300
-    part = Part(job.network, 0, 9)
-    part.eval()
-    found = np.concatenate(computed(part, source, rows, "paddle"))
-    expected = np.concatenate(computed(part, source, rows, "dygraph"))
+    stage_slice = StageSlice(job.network, 0, 9)
+    stage_slice.eval()
+    found = np.concatenate(computed(stage_slice, source, rows, "paddle"))
+    expected = np.concatenate(computed(stage_slice, source, rows, "dygraph"))
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
@@ -373,6 +373,6 @@ class DiesSoon:
 def test_a_killed_process_is_an_error_and_not_a_hang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.features.extract._WORTH_PROCESSES", 0.0)
     monkeypatch.setattr("toolkit.engine.features.extract.workers", lambda: 2)
-    part = Part(build_job(make()).network, 0, 9)
+    stage_slice = StageSlice(build_job(make()).network, 0, 9)
     with pytest.raises(ToolkitError, match="a process that computes features died"):
-        computed(part, DiesSoon(), range(320), "paddle")
+        computed(stage_slice, DiesSoon(), range(320), "paddle")

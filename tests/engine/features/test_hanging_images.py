@@ -18,7 +18,7 @@ import pytest
 from toolkit.core.errors import DataError
 from toolkit.data import BatchLoader, FileImages, Preprocessing
 from toolkit.engine.features.extract import ImageRows, extract
-from toolkit.engine.features.runners import Part, traced
+from toolkit.engine.features.runners import StageSlice, traced
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network
 
@@ -51,10 +51,10 @@ def two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.features.extract.workers", lambda: 2)
 
 
-def part() -> Part:
+def stage_slice() -> StageSlice:
     network = create_network("mobilenet_v1", 5, pretrained=False)
     network.eval()
-    return Part(network, 0, 2)
+    return StageSlice(network, 0, 2)
 
 
 def rows_of(files: list[Path], **options: Any) -> ImageRows:
@@ -65,8 +65,8 @@ def ends(files: list[Path], engine: Any) -> None:
     """Blocks before the image come, then the error."""
     blocks = 0
     message = r"no image could be read for 3 s; in work: .*070\.png.* — .*data\.timeout"
-    with traced(part(), (3, 32, 32), engine) as program, pytest.raises(DataError, match=message):
-        for _ in extract(part(), program, rows_of(files, timeout=3.0), range(len(files))):
+    with traced(stage_slice(), (3, 32, 32), engine) as program, pytest.raises(DataError, match=message):
+        for _ in extract(stage_slice(), program, rows_of(files, timeout=3.0), range(len(files))):
             blocks += 1
     assert blocks == HANGS // 32
     assert not [thread for thread in threading.enumerate() if not thread.daemon and "features" in thread.name]
@@ -95,8 +95,8 @@ def test_an_image_that_hangs_in_another_process_ends_in_the_same_error(
 @pytest.mark.usefixtures("two_workers")
 def test_ctrl_c_does_not_wait_for_the_image(files: list[Path], engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.data.pool._PATIENCE", 0.2)
-    with traced(part(), (3, 32, 32), engine) as program:
-        blocks = extract(part(), program, rows_of(files, timeout=300.0), range(32, len(files)))
+    with traced(stage_slice(), (3, 32, 32), engine) as program:
+        blocks = extract(stage_slice(), program, rows_of(files, timeout=300.0), range(32, len(files)))
         assert len(next(blocks)) == 32
         threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
@@ -121,7 +121,7 @@ def test_in_dygraph_the_threads_of_the_loader_read(
     expected = list(map(source, np.split(np.arange(64), 2)))
     monkeypatch.setattr(BatchLoader, "_fill", spy)
     seen: list[np.ndarray] = []
-    network = part()
+    network = stage_slice()
     monkeypatch.setattr(network, "forward", lambda x: (seen.append(x.numpy()), x)[1])
     assert [len(block) for block in extract(network, None, source, range(64))] == [32, 32]
     assert np.array_equal(np.concatenate(seen), np.concatenate(expected))

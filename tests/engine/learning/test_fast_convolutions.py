@@ -82,7 +82,7 @@ def test_training_is_the_same_but_for_rounding(make: Make, weights: Path, capsys
 def test_auto_leaves_networks_with_few_layers_alone(mobile: StagedNetwork) -> None:
     wanted, auto = TrainConfig(fast_convolutions=True), TrainConfig()
     assert len(fast_layers(mobile, auto)) == 17
-    with mobile.entering_at(len(mobile.stage_names) - 3):
+    with mobile.starting_at(len(mobile.stage_names) - 3):
         assert 0 < len(fast_layers(mobile, wanted)) < 4
         assert fast_layers(mobile, auto) == []
     assert fast_layers(mobile, TrainConfig(fast_convolutions=False)) == []

@@ -12,7 +12,7 @@ from toolkit.config import TrainConfig
 from toolkit.core.errors import TrainingError
 from toolkit.data import Batch
 from toolkit.engine.learning.objective import make_objective
-from toolkit.engine.learning.step import Stepper
+from toolkit.engine.learning.step import TrainingStep
 from toolkit.zoo import StagedNetwork, create_network
 
 
@@ -30,7 +30,7 @@ def stepped(train: TrainConfig, weights: np.ndarray | None = None) -> tuple[dict
     network.train = lambda mode=True: network  # type: ignore[method-assign]
     optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
     objective = make_objective("classification", image_weights=weights)
-    found, count, asked = Stepper(network, objective, optimizer, train).step(batch)
+    found, count, asked = TrainingStep(network, objective, optimizer, train).step(batch)
     assert (count, asked) == (6, False)
     return found, {key: value.numpy() for key, value in network.state_dict().items()}
 
@@ -48,7 +48,7 @@ def test_parts_give_the_update_of_the_whole(parts: int, weights: np.ndarray | No
 def test_out_of_memory_makes_more_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     network, batch = network_and_batch()
     optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
-    stepper = Stepper(network, make_objective("classification"), optimizer, TrainConfig())
+    training_step = TrainingStep(network, make_objective("classification"), optimizer, TrainConfig())
     real, sizes = network.forward, []
 
     def small_device(x: paddle.Tensor) -> Any:
@@ -59,8 +59,8 @@ def test_out_of_memory_makes_more_parts(monkeypatch: pytest.MonkeyPatch, capsys:
 
     monkeypatch.setattr(network, "forward", small_device)
     monkeypatch.setattr(paddle.device.cuda, "empty_cache", lambda: None)
-    stepper.step(batch)
-    stepper.step(batch)
+    training_step.step(batch)
+    training_step.step(batch)
     assert sizes == [6, 3, 2, 2, 1, 1, 2, 2, 1, 1]
     assert "in 4 parts" in capsys.readouterr().err
 
@@ -68,7 +68,7 @@ def test_out_of_memory_makes_more_parts(monkeypatch: pytest.MonkeyPatch, capsys:
 def test_a_device_too_small_for_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
     network, batch = network_and_batch()
     optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
-    stepper = Stepper(network, make_objective("classification"), optimizer, TrainConfig())
+    training_step = TrainingStep(network, make_objective("classification"), optimizer, TrainConfig())
 
     def no_memory(x: paddle.Tensor) -> None:
         raise RuntimeError("Out of memory")
@@ -76,7 +76,7 @@ def test_a_device_too_small_for_one_image(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(network, "forward", no_memory)
     monkeypatch.setattr(paddle.device.cuda, "empty_cache", lambda: None)
     with pytest.raises(TrainingError, match="too little memory for 1 image"):
-        stepper.step(batch)
+        training_step.step(batch)
 
 
 def test_a_batch_without_weight_is_refused() -> None:

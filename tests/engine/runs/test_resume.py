@@ -17,7 +17,7 @@ from tests.engine.run_helpers import lines_of, weights_of
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, DivergedError, Interrupted, TrainingError
 from toolkit.engine import RunFolder, RunResult, Trainer, build_job
-from toolkit.engine.runs.checkpoints import CheckpointKeeper, load_newest
+from toolkit.engine.runs.checkpoints import CheckpointManager, load_newest
 from toolkit.engine.runs.state import TrainingState
 
 Make = Callable[..., Config]
@@ -140,8 +140,8 @@ def test_two_whole_checkpoints_stay_while_another_is_written(
         Trainer(build_job(config), [Stops(5)]).fit()
     folder = RunFolder(config.output_dir / "job")
     before = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
-    keeper, left = CheckpointKeeper(folder, {}), {"link": 1, "fsync": 1, "replace": 2}[operation]
-    keeper.keep(TrainingState.load(folder.last))
+    checkpoints, left = CheckpointManager(folder, {}), {"link": 1, "fsync": 1, "replace": 2}[operation]
+    checkpoints.snapshot(TrainingState.load(folder.last))
     real = getattr(os, operation)
 
     def dies(*arguments: Any, **words: Any) -> Any:
@@ -153,7 +153,7 @@ def test_two_whole_checkpoints_stay_while_another_is_written(
 
     monkeypatch.setattr(os, operation, dies)
     with pytest.raises(SystemExit):
-        keeper.write()
+        checkpoints.write()
     stayed = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
     assert stayed == (before if operation != "replace" else [before[1], before[1]])
 

@@ -29,9 +29,9 @@ from toolkit.core.errors import ToolkitError
 from toolkit.core.files import clear_os_errors
 from toolkit.data import Batch, BatchLoader, Preprocessing
 from toolkit.engine.features.extract import FeatureRows, ImageRows, Rows, extract, few_rows
-from toolkit.engine.features.runners import Part, Tracing, choose_engine
+from toolkit.engine.features.runners import StageSlice, Tracing, choose_engine
 from toolkit.engine.learning.mixup import MixingLoader
-from toolkit.inference import Engine, Program
+from toolkit.inference import Engine, TracedProgram
 from toolkit.zoo import StagedNetwork
 
 
@@ -166,8 +166,8 @@ class FeatureCache:
         ):
             task = bar.add_task(f"features of {name}", total=sum(map(len, writer.missing)))
             for span in writer.missing:
-                part, program = self._part(start, stop, inputs, key.engine)
-                with closing(extract(part, program, source, span)) as blocks:  # type: ignore[type-var]
+                stage_slice, program = self._slice(start, stop, inputs, key.engine)
+                with closing(extract(stage_slice, program, source, span)) as blocks:  # type: ignore[type-var]
                     for block in blocks:
                         writer.append(block)
                         bar.advance(task, len(block))
@@ -177,19 +177,21 @@ class FeatureCache:
             info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
         return features
 
-    def _part(self, start: int, stop: int, shape: tuple[int, ...], engine: str) -> tuple[Part, Program | None]:
+    def _slice(
+        self, start: int, stop: int, shape: tuple[int, ...], engine: str
+    ) -> tuple[StageSlice, TracedProgram | None]:
         """Stages to compute, traced once for all images."""
 
-        def trace() -> tuple[Part, Program | None]:
+        def trace() -> tuple[StageSlice, TracedProgram | None]:
             tracing = self._tracing(start, stop, shape)
-            tracing.part.eval()
-            return tracing.part, tracing.program_or_none(engine)  # type: ignore[arg-type]
+            tracing.stage_slice.eval()
+            return tracing.stage_slice, tracing.program_or_none(engine)  # type: ignore[arg-type]
 
         return self._once(("part", start, stop, engine), trace)
 
     def _tracing(self, start: int, stop: int, shape: Sequence[int]) -> Tracing:
-        part = Part(self._network, start, stop)
-        return self._once(("tracing", start, stop), lambda: self._programs.enter_context(Tracing(part, shape)))
+        stage_slice = StageSlice(self._network, start, stop)
+        return self._once(("tracing", start, stop), lambda: self._programs.enter_context(Tracing(stage_slice, shape)))
 
     def _engine(self, request: Request, start: int, stop: int) -> Engine:
         """What computes some stages: the engine that the config asks for, where it agrees with dygraph."""
@@ -254,11 +256,11 @@ class FeatureCache:
         return self._once(("shape", stages), lambda: self._run_once(request, stages))
 
     def _run_once(self, request: Request, stages: int) -> tuple[int, ...]:
-        part = Part(self._network, 0, stages)
+        stage_slice = StageSlice(self._network, 0, stages)
         training = self._network.training
-        part.eval()
+        stage_slice.eval()
         with paddle.no_grad():
-            shape = tuple(part(paddle.zeros([1, *image_shape(request.loader.preprocessing)])).shape[1:])
+            shape = tuple(stage_slice(paddle.zeros([1, *image_shape(request.loader.preprocessing)])).shape[1:])
         if training:
             self._network.train()
         return shape

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from toolkit.core.errors import ToolkitError
 from toolkit.data import BatchLoader
 from toolkit.data.pool import ReaderPool
-from toolkit.engine.features.runners import BATCH, Part, workers
-from toolkit.inference import Floats, Program, evaluating
+from toolkit.engine.features.runners import BATCH, StageSlice, workers
+from toolkit.inference import Floats, TracedProgram, evaluating
 from toolkit.zoo import StagedNetwork
 
 _CHUNK = 32
@@ -132,14 +132,14 @@ class _Worker:
 
     def __call__(self, rows: NDArray[np.int64]) -> Floats:
         parts = [rows[start : start + self.batch] for start in range(0, len(rows), self.batch)]
-        return np.concatenate([self.run(self.source(part)) for part in parts])
+        return np.concatenate([self.run(self.source(stage_slice)) for stage_slice in parts])
 
 
-def extract(part: Part, program: Program | None, source: Rows, rows: range) -> Iterator[Floats]:
+def extract(stage_slice: StageSlice, program: TracedProgram | None, source: Rows, rows: range) -> Iterator[Floats]:
     """Features of some rows, block by block in order.
 
     Args:
-        part: What to compute.
+        stage_slice: What to compute.
         program: The part, traced; None to run it in dygraph.
         source: Where inputs come from.
         rows: Which ones.
@@ -152,7 +152,7 @@ def extract(part: Part, program: Program | None, source: Rows, rows: range) -> I
     """
     chunks = [np.arange(start, min(start + _CHUNK, rows.stop)) for start in range(rows.start, rows.stop, _CHUNK)]
     if program is None:
-        yield from _in_dygraph(part, source, chunks)
+        yield from _in_dygraph(stage_slice, source, chunks)
     elif program.engine == "onnx":
         yield from _in_threads(program, source, chunks)
     else:
@@ -169,20 +169,20 @@ def _watched(source: Rows, threads: int) -> Iterator[Rows]:
         yield replace(source, pool=pool)
 
 
-def _in_dygraph(part: Part, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
+def _in_dygraph(stage_slice: StageSlice, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     """In this thread, which is a GPU's; meanwhile others read."""
-    part.network.eval()
+    stage_slice.network.eval()
     size = BATCH["dygraph"]
     read = source.ahead(chunks) if isinstance(source, ImageRows) else (source(rows) for rows in chunks)
     with closing(read):
         for inputs in read:
             with paddle.no_grad():
                 pieces = [inputs[start : start + size] for start in range(0, len(inputs), size)]
-                block = np.concatenate([part(paddle.to_tensor(piece)).numpy() for piece in pieces])
+                block = np.concatenate([stage_slice(paddle.to_tensor(piece)).numpy() for piece in pieces])
             yield block
 
 
-def _in_threads(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
+def _in_threads(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     count = min(workers(), len(chunks))
     free: deque[_Worker] = deque()
 
@@ -199,7 +199,7 @@ def _in_threads(program: Program, source: Rows, chunks: Sequence[NDArray[np.int6
         yield from _ordered(pool, work, chunks, count)
 
 
-def _in_processes(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
+def _in_processes(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     """Alone first; where the rest would take long, with a process a core."""
     with _watched(source, 1) as watched:
         worker = _Worker(watched, program.load(workers()), BATCH[program.engine])
@@ -215,7 +215,7 @@ def _in_processes(program: Program, source: Rows, chunks: Sequence[NDArray[np.in
     yield from _by_pool(program, source, chunks[done:])
 
 
-def _by_pool(program: Program, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
+def _by_pool(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
     # loky's workers do not import the user's script, so that it needs no `if __name__ == "__main__"`.
     from joblib.externals.loky import ProcessPoolExecutor  # type: ignore[import-untyped]
 
@@ -237,7 +237,7 @@ _worker: _Worker | None = None
 """The worker of a process of ``_by_pool``."""
 
 
-def _start_worker(program: Program, source: Rows) -> None:
+def _start_worker(program: TracedProgram, source: Rows) -> None:
     global _worker
     if isinstance(source, ImageRows):
         source = replace(source, pool=ReaderPool(1, source.loader.timeout))  # for as long as the process lives

@@ -27,7 +27,7 @@ from toolkit.inference import (
     Comparison,
     Engine,
     Floats,
-    Program,
+    TracedProgram,
     convert_program,
     onnx_is_installed,
     save_program,
@@ -48,7 +48,7 @@ def workers() -> int:
     return min(_MOST_WORKERS, available_cores())
 
 
-class Part(nn.Layer):
+class StageSlice(nn.Layer):
     """Some consecutive stages of a network as a layer, with the pooling behind them where features are kept pooled.
 
     Args:
@@ -109,12 +109,12 @@ class Tracing:
     """A part as programs for engines, each made when it is first asked for; they are gone when the context ends.
 
     Args:
-        part: What to trace.
+        stage_slice: What to trace.
         shape: Of one input, without the batch axis.
     """
 
-    def __init__(self, part: Part, shape: Sequence[int]) -> None:
-        self.part = part
+    def __init__(self, stage_slice: StageSlice, shape: Sequence[int]) -> None:
+        self.stage_slice = stage_slice
         self._shape = tuple(shape)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._made: dict[bool, tuple[Path, ...]] = {}
@@ -135,14 +135,17 @@ class Tracing:
             wanted: What should compute it.
             rows: A few real inputs.
         """
-        part, network = self.part, self.part.network
-        title = f"{network.spec.name} up to {network.stage_names[part.stop - 1]}"
-        structure = [self._shape, part.facts(), structure_of(part, f"network.{network.spec.head}")]
+        stage_slice, network = self.stage_slice, self.stage_slice.network
+        title = f"{network.spec.name} up to {network.stage_names[stage_slice.stop - 1]}"
+        structure = [self._shape, stage_slice.facts(), structure_of(stage_slice, f"network.{network.spec.head}")]
         return trusted_engine(
-            wanted, Comparison(title, part, structure, part.digest, rows, self.program, pieces=part.pieces)
+            wanted,
+            Comparison(
+                title, stage_slice, structure, stage_slice.digest, rows, self.program, pieces=stage_slice.pieces
+            ),
         )
 
-    def program(self, engine: Engine) -> Program:
+    def program(self, engine: Engine) -> TracedProgram:
         """The part for an engine other than dygraph.
 
         Raises:
@@ -152,13 +155,13 @@ class Tracing:
             self._folder = tempfile.TemporaryDirectory(prefix="toolkit-")
         folder, onnx = Path(self._folder.name), engine == "onnx"
         if False not in self._made:
-            self._made[False] = save_program(self.part, folder, self._shape)
+            self._made[False] = save_program(self.stage_slice, folder, self._shape)
         if onnx and True not in self._made:
             model, params = self._made[False]
             self._made[True] = (convert_program(model, params, folder / "part.onnx"),)
-        return Program(engine, self._made[onnx])
+        return TracedProgram(engine, self._made[onnx])
 
-    def program_or_none(self, engine: Engine) -> Program | None:
+    def program_or_none(self, engine: Engine) -> TracedProgram | None:
         """The same; None for dygraph, and where no program can be made, of which one line tells."""
         if engine == "dygraph":
             return None
@@ -171,12 +174,12 @@ class Tracing:
 
 @contextmanager
 def traced(
-    part: Part, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]] | None = None
-) -> Iterator[Program | None]:
+    stage_slice: StageSlice, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]] | None = None
+) -> Iterator[TracedProgram | None]:
     """A part as a program, for as long as the context lasts.
 
     Args:
-        part: What to trace.
+        stage_slice: What to trace.
         shape: Of one input, without the batch axis.
         engine: What shall run it.
         rows: A few real inputs, on which the engine is compared with dygraph first; None: it is taken as it is.
@@ -185,17 +188,17 @@ def traced(
         The program. None for dygraph, also in place of an engine that cannot be trusted or has no program, of which
         one line tells.
     """
-    with Tracing(part, shape) as tracing:
+    with Tracing(stage_slice, shape) as tracing:
         yield tracing.program_or_none(engine if rows is None else tracing.trusted(engine, rows))
 
 
 def load_runner(
-    part: Part, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]]
+    stage_slice: StageSlice, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]]
 ) -> Callable[[NDArray[np.float32]], Floats] | None:
     """A function from one batch to its features, on all cores, for batches that come one after the other.
 
     Args:
-        part: What to compute.
+        stage_slice: What to compute.
         shape: Of one input, without the batch axis.
         engine: What shall compute it.
         rows: As for ``traced``.
@@ -203,7 +206,7 @@ def load_runner(
     Returns:
         The function; None where dygraph computes it.
     """
-    with traced(part, shape, engine, rows) as program:
+    with traced(stage_slice, shape, engine, rows) as program:
         if program is None:
             return None
         size = BATCH[program.engine]

@@ -12,7 +12,7 @@ from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine.features.cache import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.features.extract import few_rows
 from toolkit.engine.features.policy import decide
-from toolkit.engine.features.runners import Part, choose_engine, load_runner
+from toolkit.engine.features.runners import StageSlice, choose_engine, load_runner
 from toolkit.engine.job import Job
 from toolkit.engine.learning.mixup import MixingLoader
 from toolkit.transfer import PhasePlan
@@ -27,12 +27,12 @@ class PhaseInputs:
     Attributes:
         training: Shuffled, and augmented where the plan wants it.
         validation: In order, cropped in the centre.
-        entry: Number of stages that they have behind them; there they enter the network.
+        start_stage: Index of the first stage that they still go through.
     """
 
     training: Batches
     validation: Batches
-    entry: int
+    start_stage: int
 
 
 def prepare_inputs(
@@ -62,8 +62,8 @@ def prepare_inputs(
         cache = FeatureCache(job.network, job.config.cache, job.device, after_block)
         trained, validated = cache.fill(requests, decision.boundaries)
         return PhaseInputs(FeatureLoader(trained, training), FeatureLoader(validated, validation), phase.frozen)
-    part, rows = Part(job.network, 0, phase.frozen), few_rows(training)
-    run = load_runner(part, image_shape(job.preprocessing), decision.engine, rows)
+    stage_slice, rows = StageSlice(job.network, 0, phase.frozen), few_rows(training)
+    run = load_runner(stage_slice, image_shape(job.preprocessing), decision.engine, rows)
     mixed = job.mixed(training)
     if run is None:
         return PhaseInputs(mixed, validation, 0)
@@ -87,8 +87,8 @@ def evaluation_batches(job: Job, images: ImageSet) -> Iterator[Batches]:
     Yields:
         All batches, also where several processes train together.
     """
-    batches, entry = _evaluated(job, images)
-    with job.network.entering_at(entry):
+    batches, start_stage = _evaluated(job, images)
+    with job.network.starting_at(start_stage):
         yield batches
 
 
@@ -103,7 +103,9 @@ def _evaluated(job: Job, images: ImageSet) -> tuple[Batches, int]:
         if kept is not None:
             return FeatureLoader([kept], loader), phase.frozen
     engine = choose_engine(cache.engine, job.device, len(images))
-    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader))
+    run = load_runner(
+        StageSlice(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader)
+    )
     return (loader, 0) if run is None else (EngineLoader(loader, run), phase.frozen)
 
 

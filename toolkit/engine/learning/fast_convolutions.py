@@ -64,9 +64,9 @@ def fast_layers(network: StagedNetwork, train: TrainConfig) -> list[nn.Conv2D]:
 
 
 def running_layers(network: StagedNetwork) -> list[nn.Layer]:
-    """The sublayers with weights in stages that run now (``StagedNetwork.entering_at`` says which)."""
+    """The sublayers with weights in stages that run now (``StagedNetwork.starting_at`` says which)."""
     running = {
-        key for index in range(network.entry, len(network.stage_names)) for key in network.stage_parameters(index)
+        key for index in range(network.start_stage, len(network.stage_names)) for key in network.stage_parameters(index)
     }
     return [layer for path, layer in network.named_sublayers() if f"{path}.weight" in running]
 

@@ -24,7 +24,7 @@ from toolkit.kernels import fast_convolutions
 from toolkit.zoo import StagedNetwork
 
 
-class Stepper:
+class TrainingStep:
     """Makes steps with one optimizer.
 
     The loss of a batch is the weighted mean over the samples of all processes. Parts of a batch and processes each

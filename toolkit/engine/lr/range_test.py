@@ -85,8 +85,8 @@ def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> Ran
 def _test_network(job: Job, phase: PhasePlan, steps: int) -> RangeCurve:
     """The rate of everything, each stage with its part of it."""
     job.network.set_frozen(phase.frozen)
-    batches, entry = phase_batches(job, phase, _some(job, steps), training=True)
-    training, stream = ShortTraining(job, phase, entry), endless(batches)
+    batches, start_stage = phase_batches(job, phase, _some(job, steps), training=True)
+    training, stream = ShortTraining(job, phase, start_stage), endless(batches)
     return _rising("network", phase.lr, steps, lambda rate: training.step(next(stream), rate))
 
 
@@ -97,16 +97,16 @@ def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
     lr = first.lr if first.frozen == stages else spec_of(job.config.transfer).head_lr.of(job.plan.optimizer)
     phase = PhasePlan("head", steps, stages, lr, (0.0,) * stages, augment="none")
     job.network.set_frozen(stages)
-    batches, entry = phase_batches(job, phase, _some(job, steps), training=True)
-    standardise_as_planned(job, phase, batches, entry)
+    batches, start_stage = phase_batches(job, phase, _some(job, steps), training=True)
+    standardise_as_planned(job, phase, batches, start_stage)
     fresh = {key: value.numpy().copy() for key, value in job.network.state_dict().items()}
-    training = ShortTraining(job, phase, entry)
+    training = ShortTraining(job, phase, start_stage)
     stream = endless(batches)
     curve = _rising("head", lr, steps, lambda rate: training.step(next(stream), rate))
 
     def go_on() -> None:
         job.network.set_state_dict(fresh)
-        again = ShortTraining(job, phase, entry)
+        again = ShortTraining(job, phase, start_stage)
         for step, batch in enumerate(islice(endless(batches), steps)):
             again.step(batch, curve.suggestion * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
@@ -118,8 +118,8 @@ def _test_backbone(job: Job, last: PhasePlan, head_lr: float, steps: int) -> Ran
     job.network.set_frozen(last.frozen)
     top = last.multipliers[-1]
     shares = [multiplier / top for multiplier in last.multipliers]
-    batches, entry = phase_batches(job, last, _some(job, steps), training=True)
-    training = ShortTraining(job, replace(last, lr=head_lr), entry)
+    batches, start_stage = phase_batches(job, last, _some(job, steps), training=True)
+    training = ShortTraining(job, replace(last, lr=head_lr), start_stage)
     stream = endless(batches)
 
     def step(rate: float) -> float:

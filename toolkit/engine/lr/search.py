@@ -208,17 +208,17 @@ def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
     if not heads or phase.frozen == len(job.stages):
         return
     job.network.set_frozen(heads[0].frozen)
-    batches, entry = phase_batches(job, heads[0], fit, training=True, used=len(job.data.train))
-    standardise_as_planned(job, heads[0], batches, entry)
+    batches, start_stage = phase_batches(job, heads[0], fit, training=True, used=len(job.data.train))
+    standardise_as_planned(job, heads[0], batches, start_stage)
     steps = min(_HEAD_STEPS, sum(each.epochs for each in heads) * len(batches))
-    _train(ShortTraining(job, heads[0], entry), batches, steps, heads[0].lr)
+    _train(ShortTraining(job, heads[0], start_stage), batches, steps, heads[0].lr)
 
 
 def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) -> tuple[RateTrial, ...]:
     network, used = job.network, len(job.data.train)
     network.set_frozen(phase.frozen)
-    batches, entry = phase_batches(job, phase, fit, training=True, used=used)
-    standardise_as_planned(job, phase, batches, entry)
+    batches, start_stage = phase_batches(job, phase, fit, training=True, used=used)
+    standardise_as_planned(job, phase, batches, start_stage)
     start = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     measured, measured_entry = phase_batches(job, phase, held, training=False, used=used)
 
@@ -226,7 +226,7 @@ def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) 
 
     def attempt(factor: float) -> RateTrial:
         network.set_state_dict(start)
-        training = ShortTraining(job, phase, entry)
+        training = ShortTraining(job, phase, start_stage)
         _train(training, batches, steps, factor * phase.lr)
         outputs, labels = training.outputs(measured, measured_entry)
         losses = job.objective.sample_losses(paddle.to_tensor(outputs), paddle.to_tensor(labels)).numpy().reshape(-1)

@@ -17,11 +17,11 @@ from toolkit.engine.evaluate import predict_outputs
 from toolkit.engine.features.cache import EngineLoader, FeatureCache, FeatureLoader, Request, image_shape
 from toolkit.engine.features.extract import few_rows
 from toolkit.engine.features.policy import decide
-from toolkit.engine.features.runners import Part, choose_engine, load_runner
+from toolkit.engine.features.runners import StageSlice, choose_engine, load_runner
 from toolkit.engine.features.source import Batches
 from toolkit.engine.job import Job
 from toolkit.engine.learning.optimizer import make_optimizer
-from toolkit.engine.learning.step import Stepper
+from toolkit.engine.learning.step import TrainingStep
 from toolkit.transfer import PhasePlan, set_multipliers
 
 _SHORT = 7
@@ -88,7 +88,9 @@ def phase_batches(
     if phase.frozen == 0 or job.config.cache.enabled is False:
         return mixed, 0
     engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(rows))
-    run = load_runner(Part(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader))
+    run = load_runner(
+        StageSlice(job.network, 0, phase.frozen), image_shape(job.preprocessing), engine, few_rows(loader)
+    )
     return (mixed, 0) if run is None else (EngineLoader(mixed, run), phase.frozen)
 
 
@@ -107,17 +109,17 @@ class ShortTraining:
     Args:
         job: The job.
         phase: What is frozen, and how fast the rest learns.
-        entry: Number of stages that the batches have behind them.
+        start_stage: Index of the first stage that the batches still go through.
     """
 
-    def __init__(self, job: Job, phase: PhasePlan, entry: int) -> None:
-        self._job, self._entry = job, entry
+    def __init__(self, job: Job, phase: PhasePlan, start_stage: int) -> None:
+        self._job, self._start_stage = job, start_stage
         job.network.set_frozen(phase.frozen)
         self.set_multipliers(phase.multipliers)
         train = job.config.train
         self._optimizer = make_optimizer(job.plan.optimizer, train, job.network, phase.lr)
         pull = None if job.l2_sp is None else job.l2_sp.add_gradient
-        self._stepper = Stepper(job.network, job.objective, self._optimizer, train, pull)
+        self._stepper = TrainingStep(job.network, job.objective, self._optimizer, train, pull)
         self._done = 0
 
     def set_multipliers(self, multipliers: Sequence[float]) -> None:
@@ -140,16 +142,16 @@ class ShortTraining:
         seed_everything(int(seed))
         self._optimizer.set_lr(lr)
         self._done += 1
-        with self._job.network.entering_at(self._entry):
+        with self._job.network.starting_at(self._start_stage):
             found, _, _ = self._stepper.step(batch)
         return found["loss"]
 
-    def outputs(self, batches: Batches, entry: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def outputs(self, batches: Batches, start_stage: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """The network's outputs ``[N, C]`` and the labels of all batches, in their order; in evaluation mode.
 
         Args:
             batches: What to predict.
-            entry: Number of stages that they have behind them.
+            start_stage: Index of the first stage that they still go through.
         """
-        with self._job.network.entering_at(entry):
+        with self._job.network.starting_at(start_stage):
             return predict_outputs(self._job.network, batches, self._job.config.train)

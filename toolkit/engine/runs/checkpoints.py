@@ -28,7 +28,7 @@ _LONGEST = 60.0
 """Seconds of an epoch after which its steps so far are written, too."""
 
 
-class CheckpointKeeper:
+class CheckpointManager:
     """Keeps the last state in memory, and writes it when that is due.
 
     Args:
@@ -43,15 +43,15 @@ class CheckpointKeeper:
             _sweep(folder)
         self._best: dict[str, NDArray[Any]] = {}
         self._next_write = 0.0
-        self.kept = TrainingState()
+        self.latest = TrainingState()
 
-    def keep(self, state: TrainingState) -> None:
+    def snapshot(self, state: TrainingState) -> None:
         """Take over a state, whose arrays nobody changes any more."""
-        self.kept = _copied(state)
+        self.latest = _copied(state)
 
-    def back(self) -> TrainingState:
+    def restore(self) -> TrainingState:
         """The state that is kept, to go on from."""
-        return _copied(self.kept)
+        return _copied(self.latest)
 
     def keep_best(self, weights: dict[str, NDArray[Any]]) -> None:
         """Take over the best epoch's weights; they are written with the next state."""
@@ -78,7 +78,7 @@ class CheckpointKeeper:
             if self._best:
                 _write_best(self._folder, self._best, self._model)
                 self._best = {}
-            self.kept.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
+            self.latest.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
         now = time.monotonic()
         self._next_write = now + _WRITING_SHARE * (now - began)
 

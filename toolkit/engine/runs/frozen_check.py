@@ -40,7 +40,7 @@ def check_numbers(network: StagedNetwork, epoch: int) -> None:
             )
 
 
-class PhaseProof:
+class FrozenCheck:
     """What of a network moves in a phase, from its beginning to its end.
 
     Args:
