@@ -40,9 +40,7 @@ LIGHT_PARTS = {"toolkit", "toolkit.commands.app", "toolkit.commands.launch"}
 HEAVY = {"cv2", "paddle", "matplotlib", "onnxruntime", "scipy", "sklearn", "visualdl"}
 """Not imported at the top of light modules, so that ``--help`` and bad configs are answered at once."""
 NEVER_AT_THE_TOP = {"paddleclas", "paddle2onnx"}
-DEFERRED_CYCLES = {
-    ("toolkit.engine.job", "toolkit.engine.trainer"): "the source run that weights come from is a run like any other",
-}
+DEFERRED_CYCLES = {}
 """(module, what it imports inside a function) -> why that cycle is wanted."""
 MOST_LINES = 350
 MOST_TOOL_LINES = 30

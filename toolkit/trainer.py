@@ -15,8 +15,9 @@ from toolkit.core.console import command, info, warn
 from toolkit.core.runtime import cpu_settings, is_main_process, select_device, world_size
 from toolkit.deploy import Predictor, export_job, show_examples
 from toolkit.deploy.manifest import MANIFEST_NAME
-from toolkit.engine import Job, RunFolder, RunResult, build_job, predict_outputs
-from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine import Job, RunFolder, RunResult, prepare_job
+from toolkit.engine.evaluate import loader_outputs
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.learning.precision import check_device
 from toolkit.engine.runs.record import now
 from toolkit.engine.signals import resumable
@@ -60,7 +61,7 @@ class Trainer(engine.Trainer):
         if config.train.processes > 1 and world_size() == 1:
             warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python one process trains")
         config, advice = settle_preset(config, resume)
-        return cls(replace(build_job(config), advice=advice))
+        return cls(replace(prepare_job(config), advice=advice))
 
     def fit(self, resume: Path | str | None = None) -> RunResult:
         """Train, then compare presets, export, predict examples and write the report, as the config says.
@@ -147,6 +148,5 @@ def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
 
     images, outputs = job.data.evaluation[1], result.test_outputs
     if outputs is None:
-        with evaluation_batches(job, images) as batches:
-            outputs, _ = predict_outputs(job.network, batches, job.config.train)
+        outputs, _ = loader_outputs(job.network, FeatureSource(job).for_evaluation(images), job.config.train)
     return write_report(job, result.folder, outputs, images.labels, rows)

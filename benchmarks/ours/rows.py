@@ -17,7 +17,7 @@ import paddle
 
 from toolkit.cache import FeatureStore
 from toolkit.data import BatchLoader, FileImages, Preprocessing
-from toolkit.engine.features.cache import FeatureLoader
+from toolkit.engine.features.loaders import FeatureLoader
 
 WIDTH, CLASSES, BLOCK = 1280, 5, 500
 
@@ -38,7 +38,7 @@ def main() -> None:
             writer.append(centres[some] + 3 * random.standard_normal((len(some), WIDTH), dtype=np.float32))
     images = FileImages([f"{number}.jpg" for number in range(args.rows)], labels)
     loader = BatchLoader(images, Preprocessing(224), batch_size=32, shuffle=True, workers=0)
-    print(json.dumps({"accuracy": train(FeatureLoader([entry.open()], loader))}))
+    print(json.dumps({"accuracy": train(FeatureLoader([entry.open()], loader, 1))}))
 
 
 def train(batches: FeatureLoader) -> float:

@@ -376,7 +376,7 @@ def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monk
     give_advice(config, [str(root)], "vgg11", "own.pdparams")
     assert (seen[1].network, seen[1].pretrained) == ("vgg11", "own.pdparams")
     run = SimpleNamespace(best=tmp_path / "best.pdparams")
-    monkeypatch.setattr("toolkit.advise.request.source_run", lambda config, wanted: run)
+    monkeypatch.setattr("toolkit.advise.request.train_source", lambda config, wanted: run)
     give_advice(make(model={"pretrained": {"config": "source.yaml"}}), [str(root)])
     assert seen[2].pretrained == run.best
     with pytest.raises(ConfigError, match=r"model\.pretrained is false"):

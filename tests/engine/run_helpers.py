@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 from toolkit.config import make_config
 from toolkit.engine import Job, RunFolder, Trainer, TrainingState
-from toolkit.engine.features.cache import FeatureLoader
-from toolkit.engine.features.source import prepare_inputs
+from toolkit.engine.features.loaders import FeatureLoader
+from toolkit.engine.features.source import FeatureSource
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
 
 def features_of(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What the head of a job reads of its training images, their labels, and the same of its validation images."""
-    inputs = prepare_inputs(job, job.plan.phases[0], (), lambda: None)
+    inputs = FeatureSource(job).for_phase(job.plan.phases[0])
     found: list[np.ndarray] = []
     for part in (inputs.training, inputs.validation):
         assert isinstance(part, FeatureLoader)

@@ -10,8 +10,8 @@ import pytest
 
 from toolkit.bakeoff import compare_presets
 from toolkit.config import Config, dump_config
-from toolkit.core.errors import NetworkError
-from toolkit.engine import Trainer, build_job
+from toolkit.core.errors import ConfigError, NetworkError
+from toolkit.engine import Trainer, build_job, prepare_job
 from toolkit.zoo import read_weights
 
 Make = Callable[..., Config]
@@ -32,14 +32,14 @@ def write_source(make: Make, path: Path, **sections: object) -> Path:
 
 def test_the_source_is_trained_once_and_its_backbone_is_taken(make: Make, tmp_path: Path) -> None:
     config = make(model={"pretrained": {"config": str(write_source(make, tmp_path / "source.yaml"))}})
-    job = build_job(config)
+    job = prepare_job(config)
     best = tmp_path / "runs" / "source" / "checkpoints" / "best.pdparams"
     trained = read_weights(best)
     state = job.network.state_dict()
     assert all(np.array_equal(trained[key], state[key].numpy()) for key in trained if not key.startswith("fc."))
     assert tuple(state["fc.weight"].shape) == (512, 3)
     before = best.stat().st_mtime_ns
-    build_job(config)
+    prepare_job(config)
     assert best.stat().st_mtime_ns == before
     assert not (tmp_path / "runs" / "source-2").exists()
 
@@ -47,9 +47,9 @@ def test_the_source_is_trained_once_and_its_backbone_is_taken(make: Make, tmp_pa
 def test_a_source_with_another_config_is_another_run(make: Make, tmp_path: Path) -> None:
     path = write_source(make, tmp_path / "source.yaml")
     config = make(model={"pretrained": {"config": str(path)}})
-    build_job(config)
+    prepare_job(config)
     write_source(make, path, seed=5)
-    job = build_job(config)
+    job = prepare_job(config)
     assert "source-2" in job.weights
 
 
@@ -57,7 +57,7 @@ def test_a_source_of_another_network_is_refused(make: Make, tmp_path: Path) -> N
     path = write_source(make, tmp_path / "source.yaml")
     config = make(model={"name": "mobilenet_v2", "pretrained": {"config": str(path)}})
     with pytest.raises(NetworkError, match="trains resnet18"):
-        build_job(config)
+        prepare_job(config)
 
 
 def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
         transfer={"preset": "linear_probe", "compare": ["scratch"], "compare_seeds": 2},
         train={"epochs": 1},
     )
-    result = Trainer.from_config(config).fit()
+    result = Trainer(prepare_job(config)).fit()
     rows = compare_presets(config, result)
     assert [row.preset for row in rows] == ["linear_probe", "scratch"]
     assert all(len(row.scores) == 2 for row in rows)
@@ -80,7 +80,7 @@ def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
 def test_the_record_names_the_whole_ancestry(make: Make, tmp_path: Path) -> None:
     first = write_source(make, tmp_path / "source.yaml")
     second = make(name="second", model={"pretrained": {"config": str(first)}}, data={"classes": ["2", "3"]})
-    middle = Trainer.from_config(second).fit()
+    middle = Trainer(prepare_job(second)).fit()
     last = Trainer.from_config(make(name="last", model={"pretrained": str(middle.folder.best)})).fit()
     ancestry = last.folder.read_record()["ancestry"]
     assert [entry["name"] for entry in ancestry] == ["source", "second"]
@@ -91,4 +91,11 @@ def test_the_record_names_the_whole_ancestry(make: Make, tmp_path: Path) -> None
 
 
 def test_weights_that_no_run_left_have_no_ancestry(make: Make) -> None:
-    assert build_job(make()).ancestry == ()
+    assert prepare_job(make()).ancestry == ()
+
+
+def test_a_job_is_not_built_before_its_source_is_trained(make: Make, tmp_path: Path) -> None:
+    config = make(model={"pretrained": {"config": str(write_source(make, tmp_path / "source.yaml"))}})
+    with pytest.raises(ConfigError, match=r"source task of .* is not trained yet"):
+        build_job(config)
+    assert not (tmp_path / "runs").exists()

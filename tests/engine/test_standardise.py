@@ -13,8 +13,8 @@ from toolkit.config import Config
 from toolkit.core.errors import TrainingError
 from toolkit.engine import Job, build_job
 from toolkit.engine import standardise as module
-from toolkit.engine.features.cache import EngineLoader, FeatureLoader
-from toolkit.engine.features.source import PhaseInputs, prepare_inputs
+from toolkit.engine.features.loaders import EngineLoader, FeatureLoader
+from toolkit.engine.features.source import FeatureSource, PhaseInputs
 from toolkit.engine.standardise import feature_statistics, standardise
 from toolkit.transfer import dense_lr
 
@@ -25,7 +25,7 @@ def begun(config: Config) -> tuple[Job, PhaseInputs]:
     job = build_job(config)
     phase = job.plan.phases[0]
     job.network.freeze(phase.frozen)
-    return job, prepare_inputs(job, phase, (), lambda: None)
+    return job, FeatureSource(job).for_phase(phase)
 
 
 def rows_of(job: Job, inputs: PhaseInputs) -> np.ndarray:
@@ -63,21 +63,21 @@ WISHES = pytest.mark.parametrize(
 def test_the_mean_squared_norm_becomes_the_number_of_features(make: Make, kind: type, sections: dict[str, Any]) -> None:
     job, inputs = begun(make(**sections))
     assert isinstance(inputs.training, kind)
-    standardise(job, job.plan.phases[0], inputs)
+    standardise(job, job.plan.phases[0], inputs.training)
     mean, scale = statistics_of(job)
     rows = rows_of(job, inputs)
     np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-3, atol=1e-4 * scale)
     standardised = (rows - mean) / scale
     assert (standardised**2).sum(axis=1).mean() == pytest.approx(job.network.feature_width, rel=1e-3)
-    standardise(job, job.plan.phases[0], inputs)  # once more: the same
+    standardise(job, job.plan.phases[0], inputs.training)  # once more: the same
     assert statistics_of(job)[1] == scale
 
 
 def test_only_a_sample_of_images_is_looked_at(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     job, inputs = begun(make(cache={"enabled": False}))
-    whole = feature_statistics(job.network, inputs.training, inputs.start_stage)[0]
+    whole = feature_statistics(job.network, inputs.training)[0]
     monkeypatch.setattr(module, "_SAMPLE", 6)
-    mean, scale = feature_statistics(job.network, inputs.training, inputs.start_stage)
+    mean, scale = feature_statistics(job.network, inputs.training)
     np.testing.assert_allclose(mean, rows_of(job, inputs)[:10].mean(axis=0), rtol=1e-5, atol=1e-6)  # two batches of 5
     assert (mean != whole).any()
     assert scale > 0
@@ -88,7 +88,7 @@ def test_several_processes_look_at_as_many_images_as_one(make: Make, monkeypatch
     job, inputs = begun(make(cache={"enabled": False}))
     monkeypatch.setattr(module, "_SAMPLE", 6)
     monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
-    mean, _ = feature_statistics(job.network, inputs.training, inputs.start_stage)
+    mean, _ = feature_statistics(job.network, inputs.training)
     np.testing.assert_allclose(mean, rows_of(job, inputs)[:5].mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
@@ -97,7 +97,7 @@ def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch
     found = []
     for cache in ({"engine": "dygraph"}, {"enabled": False}):
         job, inputs = begun(make(cache=cache))
-        found.append(feature_statistics(job.network, inputs.training, inputs.start_stage))
+        found.append(feature_statistics(job.network, inputs.training))
     np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
     assert found[0][1] == pytest.approx(found[1][1], rel=1e-5)
 
@@ -114,7 +114,7 @@ def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch
 def test_who_needs_none_gets_none(make: Make, sections: dict[str, Any]) -> None:
     job, inputs = begun(make(**sections))
     before = {key: value.numpy().copy() for key, value in job.network.state_dict().items()}
-    standardise(job, job.plan.phases[0], inputs)
+    standardise(job, job.plan.phases[0], inputs.training)
     for key, value in job.network.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key])
 
@@ -122,7 +122,7 @@ def test_who_needs_none_gets_none(make: Make, sections: dict[str, Any]) -> None:
 def test_a_head_that_has_learned_keeps_what_it_has(make: Make) -> None:
     job, inputs = begun(make())
     job.network.standardising_head.bias.set_value(np.full(3, 0.1, np.float32))
-    standardise(job, job.plan.phases[0], inputs)
+    standardise(job, job.plan.phases[0], inputs.training)
     assert statistics_of(job)[1] == 1
 
 
@@ -130,7 +130,7 @@ def test_constant_features_are_centred_only(make: Make) -> None:
     job, inputs = begun(make())
     features = np.full((len(job.data.train), 512), 0.1, np.float32)
     mean, scale = feature_statistics(
-        job.network, FeatureLoader([features], inputs.training._loader), inputs.start_stage
+        job.network, FeatureLoader([features], inputs.training._loader, inputs.start_stage)
     )
     assert scale == 1
     np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
@@ -139,19 +139,19 @@ def test_constant_features_are_centred_only(make: Make) -> None:
 def test_features_that_are_no_numbers_are_an_error(make: Make) -> None:
     job, inputs = begun(make())
     loader, stages = inputs.training._loader, len(job.stages)
-    kept = FeatureLoader([np.full((len(job.data.train), 512), np.inf, np.float32)], loader)
-    computed = EngineLoader(loader, lambda images: np.full((len(images), 512), np.nan, np.float32))
+    kept = FeatureLoader([np.full((len(job.data.train), 512), np.inf, np.float32)], loader, stages)
+    computed = EngineLoader(loader, lambda images: np.full((len(images), 512), np.nan, np.float32), stages)
     for batches in (kept, computed):
         with pytest.raises(TrainingError, match="NaN or infinite"):
-            feature_statistics(job.network, batches, stages)
+            feature_statistics(job.network, batches)
 
 
 def test_all_processes_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes with the same images: sums double, and the statistics stay."""
     job, inputs = begun(make(cache={"enabled": False}))
-    alone = feature_statistics(job.network, inputs.training, inputs.start_stage)
+    alone = feature_statistics(job.network, inputs.training)
     monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
-    both = feature_statistics(job.network, inputs.training, inputs.start_stage)
+    both = feature_statistics(job.network, inputs.training)
     np.testing.assert_allclose(both[0], alone[0], rtol=1e-12)
     assert both[1] == pytest.approx(alone[1], rel=1e-9)
 

@@ -18,7 +18,7 @@ from toolkit.data.bit_depth import Decoding
 from toolkit.data.checks import drop_or_refuse_bad_files
 from toolkit.data.formats.registry import FORMATS
 from toolkit.data.summary import data_table
-from toolkit.engine.job import source_run
+from toolkit.engine.source import train_source
 from toolkit.tasks import TaskName
 from toolkit.zoo import get_spec
 
@@ -101,7 +101,7 @@ def weights_of(config: Config) -> bool | str | Path:
             hint="set model.pretrained, or train with transfer.preset: scratch",
         )
     wanted = config.model.pretrained
-    return source_run(config, wanted).best if isinstance(wanted, SourceConfig) else wanted
+    return train_source(config, wanted).best if isinstance(wanted, SourceConfig) else wanted
 
 
 def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tuple[str, ...], float, str | None]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from toolkit.config import Config, SourceConfig, make_config
 from toolkit.core.errors import ConfigError
-from toolkit.engine.job import Job, build_job, source_run
+from toolkit.engine.job import Job
+from toolkit.engine.source import prepare_job, train_source
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan
 from toolkit.zoo import get_spec
 
@@ -150,7 +151,7 @@ def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[l
     for network in dict.fromkeys(candidate.network for candidate in candidates):
         mine = [candidate for candidate in candidates if candidate.network == network]
         plain = replace(mine[0], transfer={"preset": "linear_probe"}, train={"device": config.train.device})
-        built = build_job(plain.config(config, 0, config.output_dir))
+        built = prepare_job(plain.config(config, 0, config.output_dir))
         job = job or built
         found = {each.name: _resolved(each, config, built) for each in mine if each.name != USUAL_RECIPE}
         for usual in (each for each in mine if each.name == USUAL_RECIPE):
@@ -184,7 +185,7 @@ def _full_name(name: str) -> str:
 def _networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool | str]]:
     own, wanted = config.model.pretrained, config.model.pretrained
     if isinstance(wanted, SourceConfig):
-        own = str(source_run(config, wanted).best)
+        own = str(train_source(config, wanted).best)
     found: dict[str, bool | str] = {}
     for text in networks or (config.model.name,):
         name, equals, weights = text.partition("=")

@@ -20,7 +20,7 @@ from toolkit.core.console import quietly
 from toolkit.core.errors import Interrupted, ToolkitError
 from toolkit.core.files import write_json
 from toolkit.deploy import export_job
-from toolkit.engine import Trainer, build_job
+from toolkit.engine import Trainer, prepare_job
 from toolkit.engine.runs.checkpoints import load_newest
 
 _GRACE = 60.0
@@ -93,7 +93,7 @@ def train_here(request: TrialRequest, *, apart: bool = False) -> TrialResult:
     """
     monitor = None
     try:
-        job = build_job(request.config)
+        job = prepare_job(request.config)
         monitor = TrialMonitor(f"val/{job.objective.task.main.name}", request.rungs, request.seconds)
         trainer = Trainer(job, callbacks=[monitor])
         result = trainer.fit(resume=request.resume)

@@ -11,7 +11,7 @@ from toolkit.config import Config, with_overrides
 from toolkit.core.console import new_table
 from toolkit.core.errors import ConfigError
 from toolkit.core.files import clear_os_errors, write_json
-from toolkit.engine import build_job
+from toolkit.engine import prepare_job
 from toolkit.engine.lr.range_test import RangeTest, range_test
 
 
@@ -34,7 +34,7 @@ def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -
     if steps is not None and steps < 20:
         raise ConfigError(f"--steps is {steps}; expected 20 or more", hint="leave it out for 100 (head), 60 (backbone)")
     folder = out or config.output_dir.expanduser() / f"{config.name}-find_lr"
-    job = build_job(with_overrides(config, train={"lr": None}))
+    job = prepare_job(with_overrides(config, train={"lr": None}))
     found = range_test(job, steps or 100, steps or 60)
     with clear_os_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,9 @@ from toolkit.data.labelled import match_classes, read_labelled
 from toolkit.data.signature import part_signatures
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import export_run
-from toolkit.engine import RunFolder, build_job, predict_outputs
-from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine import RunFolder, build_job
+from toolkit.engine.evaluate import loader_outputs
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.runs.folder import flat
 from toolkit.engine.runs.model_facts import ModelFacts
 from toolkit.engine.runs.resume import check_same_data, seen_as_before
@@ -153,8 +154,8 @@ def report(given: GivenRun) -> Outcome:
         ) from None
     check_same_data(folder, job)
     job = seen_as_before(job, folder)
-    with evaluation_batches(job, job.data.evaluation[1]) as batches:
-        outputs, labels = predict_outputs(job.network, batches, job.config.train)
+    batches = FeatureSource(job).for_evaluation(job.data.evaluation[1])
+    outputs, labels = loader_outputs(job.network, batches, job.config.train)
     page = write_report(job, folder, outputs, labels, result=_result(folder))
     return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}"])
 

@@ -93,6 +93,8 @@ class BatchLoader:
         DataError: The set leaves no batch, or too few pictures for the processes.
     """
 
+    start_stage = 0
+
     def __init__(
         self,
         images: ImageSet,
@@ -143,6 +145,11 @@ class BatchLoader:
                 f"{total} training images leave no batch of {batch_size} on {world_size} process(es)",
                 hint="use a smaller data.batch_size, fewer processes, or more images",
             )
+
+    @property
+    def labels(self) -> Labels:
+        """Labels of all images, a row each, in the order of the image set."""
+        return self.images.labels
 
     def __len__(self) -> int:
         """Number of batches on this rank."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from toolkit.config import TrainConfig
 from toolkit.data import Batch, Preprocessing
 from toolkit.data.augmentation import Flip
+from toolkit.data.loading import Loader
 from toolkit.data.views import views_of
 from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import all_rows
@@ -48,6 +49,20 @@ def predict_outputs(
     found = [all_rows(np.concatenate(each)) for each in (outputs, labels, positions)]
     _, order = np.unique(found[2], return_index=True)
     return found[0][order], found[1][order]
+
+
+def loader_outputs(
+    network: StagedNetwork, loader: Loader, train: TrainConfig
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """The network's outputs ``[N, C]`` and the labels of all batches, which enter it at the stage that they are for.
+
+    Args:
+        network: Is in evaluation mode afterwards.
+        loader: Images or features.
+        train: Says the precision.
+    """
+    with network.starting_at(loader.start_stage):
+        return predict_outputs(network, loader, train)
 
 
 def evaluate(

@@ -1,45 +1,22 @@
-"""From a config to everything that a run needs: data, network, plan."""
+"""What a run works with: config, data, network and plan."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
-from toolkit.config import Config, SourceConfig, load_config, with_overrides
-from toolkit.core.console import info
-from toolkit.core.errors import ConfigError, Interrupted, NetworkError
-from toolkit.core.runtime import rank, seed_everything, select_device, world_size
+from toolkit.config import Config
+from toolkit.core.runtime import rank, world_size
 from toolkit.core.stages import StageInfo
-from toolkit.data import (
-    Augmentation,
-    BatchLoader,
-    DataBundle,
-    ImageCache,
-    ImageSet,
-    Preprocessing,
-    build_data,
-    normalisation,
-)
-from toolkit.data.bit_depth import Decoding
+from toolkit.data import Augmentation, BatchLoader, DataBundle, ImageCache, ImageSet, Preprocessing
 from toolkit.data.sampling import Sampler, make_sampler
-from toolkit.engine.learning.class_weights import class_weights
 from toolkit.engine.learning.l2_sp import L2SP
 from toolkit.engine.learning.mixup import Mixing, MixingLoader
-from toolkit.engine.learning.objective import Objective, make_objective
-from toolkit.engine.runs.folder import RunFolder
-from toolkit.engine.runs.lineage import ancestry_of
-from toolkit.transfer import DenseHead, PhasePlan, Plan, resolve_plan
-from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights
-from toolkit.zoo.head import LinearHead
-
-_RGB = 3
-_FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best
-_EFFECTIVE_BETA = 0.999  # in the middle of what Cui et al. (arXiv 1901.05555) tried
+from toolkit.engine.learning.objective import Objective
+from toolkit.transfer import PhasePlan, Plan
+from toolkit.zoo import StagedNetwork
 
 
 @dataclass(frozen=True)
@@ -145,155 +122,3 @@ class Job:
         if self.mixing is None:
             return batches
         return MixingLoader(batches, self.mixing, self.objective.weights if self.objective.is_weighted else None)
-
-
-def build_job(config: Config, weights: Path | None = None) -> Job:
-    """Read the data, build the network, resolve the plan; nothing is written.
-
-    Args:
-        config: What is asked for.
-        weights: A trained network's weights, head included, to use in place of ``model.pretrained``.
-
-    Raises:
-        ToolkitError: Anything in the config that does not fit the data, the network or the machine.
-    """
-    device = select_device(config.train.device)
-    spec = get_spec(config.model.name)
-    data, preprocessing = _read_data(config, spec)
-    new = partial(
-        create_network,
-        spec.name,
-        len(data.classes),
-        image_size=preprocessing.image_size,
-        in_channels=config.model.in_channels,
-        pooling=config.model.pooling,
-        task=config.task,
-    )
-    stages = tuple(new().describe(preprocessing.image_size))
-    plan = plan_of(config, stages)  # whatever is wrong with it is said before weights are read
-    pretrained = _pretrained(config) if plan.pretrained and weights is None else False
-    if weights is None:
-        _check_start(plan, pretrained)
-    seed_everything(config.seed)
-    network = new(pretrained=pretrained, head=config.model.head, cut=plan.cut)
-    plan = plan_of(config, stages, dense_head(network))
-    network.keep_statistics(plan.batch_norm == "frozen")
-    objective = _objective(config, data, network)
-    if weights is not None:
-        load_weights(network, weights)
-    network.set_frozen(plan.phases[0].frozen)  # so that what is frozen or not by hand from here on can be seen
-    return Job(
-        config,
-        data,
-        network,
-        plan,
-        stages[: plan.cut],
-        preprocessing,
-        device,
-        _origin(weights or pretrained),
-        objective,
-        ancestry_of(weights or pretrained),
-        ImageCache() if config.data.cache_images == "memory" else None,
-        _mixing(config, data),
-        L2SP(network, config.train.l2_sp) if config.train.l2_sp and weights is None else None,
-        all_stages=stages,
-        own_plan=plan,
-    )
-
-
-def plan_of(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
-    """The plan that a config asks for; arguments as for ``resolve_plan``."""
-    random = config.model.pretrained is False
-    plan = resolve_plan(config.transfer, config.train, stages, config.task, head, pretrained=not random)
-    return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
-
-
-def dense_head(network: StagedNetwork) -> DenseHead | None:
-    """The head, where it is one dense layer that standardises its features."""
-    dense = isinstance(network.standardising_head, LinearHead)
-    return DenseHead(network.feature_width, network.num_classes) if dense else None
-
-
-def _read_data(config: Config, spec: NetworkSpec) -> tuple[DataBundle, Preprocessing]:
-    channels = config.model.in_channels or _RGB
-    data = build_data(config.data, config.task, channels, config.cache.dir.expanduser() / "checked")
-    mean, std = normalisation(config.data, spec.mean, spec.std, channels)
-    size = config.data.image_size or spec.input_size
-    crop = config.data.crop_ratio or data.crop_ratio
-    return data, Preprocessing(size, crop, mean, std, Decoding.of(config.data))
-
-
-def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
-    if pretrained is False and any(phase.frozen for phase in plan.phases):
-        raise ConfigError(
-            f"preset {plan.title} freezes stages, but model.pretrained is false: they would stay random",
-            hint="set model.pretrained, or use transfer.preset: scratch",
-        )
-
-
-def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Objective:
-    """The task's objective; a regression's network is told the units of its targets."""
-    scale = None
-    if config.task == "regression":
-        mean, scale = data.target_statistics()
-        network.set_target_statistics(mean, scale)
-    train = config.train
-    gamma = _FOCAL_GAMMA if train.focal_gamma is None else train.focal_gamma
-    beta = _EFFECTIVE_BETA if train.effective_beta is None else train.effective_beta
-    return make_objective(
-        config.task,
-        label_smoothing=train.label_smoothing,
-        focal_gamma=gamma if train.loss == "focal" else 0.0,
-        class_weights=class_weights(train.class_weights, beta, data),
-        image_weights=None if config.data.sampling == "weighted" else data.train.weights,
-        scale=scale,
-        auxiliary_weights=lambda: network.auxiliary_weights,
-    )
-
-
-def _mixing(config: Config, data: DataBundle) -> Mixing | None:
-    if not config.train.mixing:
-        return None
-    classes = len(data.classes) if config.task == "classification" else None
-    return Mixing(config.train.mixup, config.train.cutmix, classes, config.seed)
-
-
-def _origin(pretrained: bool | str | Path) -> str:
-    return "random" if pretrained is False else "paddle" if pretrained is True else str(pretrained)
-
-
-def _pretrained(config: Config) -> bool | str | Path:
-    """The weights to start from; a source task is trained first when its run is not there."""
-    wanted = config.model.pretrained
-    if not isinstance(wanted, SourceConfig):
-        return wanted
-    return source_run(config, wanted).best
-
-
-def source_run(config: Config, wanted: SourceConfig) -> RunFolder:
-    """The finished run of a source config in the same ``output_dir``; trained now when it is not there.
-
-    Raises:
-        ToolkitError: The source uses another network, or cannot be trained.
-    """
-    source = with_overrides(load_config(wanted.config), output_dir=config.output_dir)
-    if source.model.name != config.model.name:
-        raise NetworkError(
-            f"{wanted.config} trains {source.model.name}, but model.name is {config.model.name}",
-            hint="use the same network in both configs",
-        )
-    for path in sorted(config.output_dir.expanduser().glob(f"{glob.escape(source.name)}*/config.yaml")):
-        folder = RunFolder(path.parent)
-        with folder.passed_over():
-            if folder.read_record().get("finished") and not folder.differences(source):
-                info(f"source task {source.name}: {folder.path} is there")
-                return folder
-    from toolkit.engine.trainer import Trainer  # the source is a job like any other
-
-    info(f"source task {source.name}: not trained yet, training it first ({wanted.config.name})")
-    try:
-        return Trainer.from_config(source).fit().folder
-    except Interrupted as stop:
-        raise Interrupted(
-            f"source task {source.name}: {stop.message}", hint=f"{stop.hint}; then run this job again"
-        ) from None

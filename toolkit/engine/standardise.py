@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.core.errors import TrainingError
 from toolkit.data import Batch
-from toolkit.engine.features.source import Batches, PhaseInputs
+from toolkit.data.loading import Loader
 from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import sums
 from toolkit.transfer import PhasePlan
@@ -24,7 +24,7 @@ _CONSTANT = 1e-10
 """A variance below this share of the mean square is rounding."""
 
 
-def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
+def standardise(job: Job, phase: PhasePlan, batches: Loader) -> None:
     """Tell a new head the statistics of its features, where it is trained alone and by gradients.
 
     The features' scale differs by orders of magnitude between networks; standardised, one learning rate suits them all.
@@ -33,7 +33,7 @@ def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
     Args:
         job: The job.
         phase: The phase that begins.
-        inputs: What it trains on; the first images of epoch 0 are looked at.
+        batches: What it trains on; the first images of epoch 0 are looked at.
 
     Raises:
         TrainingError: Features are not finite.
@@ -41,29 +41,27 @@ def standardise(job: Job, phase: PhasePlan, inputs: PhaseInputs) -> None:
     head = job.network.standardising_head
     alone = phase.frozen == len(job.stages) and phase.solver == "sgd"
     if head is not None and alone and head.is_fresh:
-        head.set_feature_statistics(*feature_statistics(job.network, inputs.training, inputs.start_stage))
+        head.set_feature_statistics(*feature_statistics(job.network, batches))
 
 
-def standardise_as_planned(job: Job, phase: PhasePlan, batches: Batches, start_stage: int) -> None:
+def standardise_as_planned(job: Job, phase: PhasePlan, batches: Loader) -> None:
     """The same for a training beside the run: where the plan begins with a head alone, so that its features are such.
 
     Args:
         job: The job.
         phase: What is tried.
         batches: What it learns from.
-        start_stage: Index of the first stage that they still go through.
     """
     if job.plan.phases[0].frozen == len(job.stages):
-        standardise(job, phase, PhaseInputs(batches, batches, start_stage))
+        standardise(job, phase, batches)
 
 
-def feature_statistics(network: StagedNetwork, batches: Batches, start_stage: int) -> tuple[NDArray[np.float64], float]:
+def feature_statistics(network: StagedNetwork, batches: Loader) -> tuple[NDArray[np.float64], float]:
     """Mean of each feature that the head reads, and one scale for all: the root of the mean variance of a feature.
 
     Args:
         network: The network.
         batches: The first ones of epoch 0 count, of all processes.
-        start_stage: Index of the first stage that the batches still go through.
 
     Returns:
         ``[D]``, and a number above 0: 1 where all features are constant. The same on all processes.
@@ -72,7 +70,7 @@ def feature_statistics(network: StagedNetwork, batches: Batches, start_stage: in
         TrainingError: Features are not finite.
     """
     count, squares, total = 0, 0.0, np.zeros(network.feature_width)
-    with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches, start_stage)) as blocks:
+    with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches)) as blocks:
         for block in blocks:
             rows = block.astype(np.float64)
             count, squares, total = count + len(rows), squares + float((rows * rows).sum()), total + rows.sum(axis=0)
@@ -88,14 +86,14 @@ def feature_statistics(network: StagedNetwork, batches: Batches, start_stage: in
     return mean, 1.0 if constant else float(np.sqrt(variance))
 
 
-def _blocks(network: StagedNetwork, batches: Batches, start_stage: int) -> Generator[NDArray[np.float32], None, None]:
+def _blocks(network: StagedNetwork, batches: Loader) -> Generator[NDArray[np.float32], None, None]:
     """What the head reads, ``[N, D]``, a block at a time."""
     stages = len(network.stage_names)
     for block in _first(batches):
-        yield network.pool(network.features(paddle.to_tensor(block), stages, start_stage)).numpy()
+        yield network.pool(network.features(paddle.to_tensor(block), stages, batches.start_stage)).numpy()
 
 
-def _first(batches: Batches) -> Iterator[NDArray[np.float32]]:
+def _first(batches: Loader) -> Iterator[NDArray[np.float32]]:
     """The same images on any number of processes, each of which has its share of them."""
     seen = 0
     batches.set_epoch(0)

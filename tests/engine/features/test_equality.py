@@ -23,7 +23,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tests.engine.run_helpers import Run, train_and_predict
-from toolkit.engine.features.cache import FeatureLoader
+from toolkit.engine.features.loaders import FeatureLoader
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network, write_weights
 

@@ -23,11 +23,12 @@ from toolkit.config import Config
 from toolkit.core.errors import ToolkitError
 from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine import Job, Trainer, build_job, predict_outputs
+from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.cache import FeatureCache, Request
 from toolkit.engine.features.extract import FeatureRows, ImageRows, extract
 from toolkit.engine.features.policy import decide
 from toolkit.engine.features.runners import StageSlice, choose_engine, traced
-from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine.features.source import FeatureSource
 from toolkit.inference import TracedProgram, onnx_is_installed
 
 Make = Callable[..., Config]
@@ -278,8 +279,7 @@ def test_beside_augmented_images_those_for_validation_are_computed_once(
 
 
 def evaluated(job: Job, images: ImageSet) -> np.ndarray:
-    with evaluation_batches(job, images) as batches:
-        return predict_outputs(job.network, batches)[0]
+    return loader_outputs(job.network, FeatureSource(job).for_evaluation(images), job.config.train)[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from toolkit.config import Config
 from toolkit.data import ArrayImages, Batch, BatchLoader, Preprocessing
 from toolkit.engine import Trainer, build_job
 from toolkit.engine.features.policy import decide
-from toolkit.engine.features.source import prepare_inputs
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.learning.mixup import Mixing, MixingLoader, blend, cut_and_paste
 from toolkit.engine.learning.objective import make_objective
 
@@ -143,7 +143,7 @@ def test_mixing_keeps_features_from_being_kept(make: Make) -> None:
     assert not decision.cached
     assert "mixup and cutmix make new images" in decision.reason
     assert "cache.views" not in decision.reason
-    inputs = prepare_inputs(job, job.plan.phases[0], (), lambda: None)
+    inputs = FeatureSource(job).for_phase(job.plan.phases[0])
     inputs.training.set_epoch(0)
     batches = list(inputs.training)
     assert all(batch.labels.shape == (len(batch), 3) for batch in batches)

@@ -12,9 +12,10 @@ from toolkit.config import Config
 from toolkit.core.digest import fingerprint
 from toolkit.core.errors import TrainingError
 from toolkit.engine import build_job
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
 from toolkit.engine.lr.range_test import range_test
-from toolkit.engine.lr.trial import borrowed, phase_batches
+from toolkit.engine.lr.trial import borrowed
 
 TASKS: dict[str, dict[str, Any]] = {
     "classification": {},
@@ -83,10 +84,10 @@ def test_batches_of_some_images_name_them_by_their_place_in_the_whole_set(
     rows = np.array([1, 4, 5, 9, 10, 11, 3], np.int64)
     (phase,) = job.plan.phases
     for training in (True, False):
-        batches, entry = phase_batches(job, phase, rows, training=training)
+        batches = FeatureSource(job).for_rows(phase, rows, training=training)
         seen = list(batches)
         indices = np.concatenate([batch.indices for batch in seen])
-        assert entry == (len(job.stages) if cache else 0)
+        assert batches.start_stage == (len(job.stages) if cache else 0)
         assert sorted(indices) == sorted(rows)
         assert training or list(indices) == list(rows)
         np.testing.assert_array_equal(np.concatenate([batch.labels for batch in seen]), job.data.train.labels[indices])

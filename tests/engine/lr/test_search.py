@@ -13,10 +13,9 @@ import pytest
 
 from toolkit.config import Config, load_config
 from toolkit.core.digest import fingerprint
-from toolkit.core.errors import ConfigError
 from toolkit.engine import Trainer, build_job
 from toolkit.engine.lr import search as module
-from toolkit.engine.lr.search import RateTrial, find_rates, search_rates, settle_rates
+from toolkit.engine.lr.search import RateTrial, find_rates, settle_rates
 
 AUTO = {"lr": "auto", "epochs": 2, "device": "cpu"}
 MORE = {"samples_per_class": 20}
@@ -125,11 +124,3 @@ def test_search_of_a_plan_that_moves_stages_after_its_head(make: Callable[..., C
     assert job.lr_search is not None
     assert tuned.lr == pytest.approx(usual[1].lr * job.lr_search["factor"])
     assert len(job.lr_search["trials"]) == 3
-
-
-def test_from_python(make: Callable[..., Config]) -> None:
-    lr, table = search_rates(make(data=MORE))
-    assert lr > 0
-    assert table.row_count in (3, 4)
-    with pytest.raises(ConfigError, match="needs no learning rate"):
-        search_rates(make(data=MORE, train={"solver": "exact"}))

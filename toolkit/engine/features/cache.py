@@ -15,9 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
-import numpy as np
 import paddle
-from numpy.typing import NDArray
 from rich.filesize import decimal
 
 from toolkit.cache import CacheKey, DtypeOverflowError, Features, FeatureStore, feature_bytes
@@ -27,10 +25,9 @@ from toolkit.core.console import info, progress
 from toolkit.core.digest import fingerprint
 from toolkit.core.errors import ToolkitError
 from toolkit.core.files import clear_os_errors
-from toolkit.data import Batch, BatchLoader, Preprocessing
+from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine.features.extract import FeatureRows, ImageRows, Rows, extract, few_rows
 from toolkit.engine.features.runners import StageSlice, Tracing, choose_engine
-from toolkit.engine.learning.mixup import MixingLoader
 from toolkit.inference import Engine, TracedProgram
 from toolkit.zoo import StagedNetwork
 
@@ -288,64 +285,3 @@ def _facts(loader: BatchLoader) -> Mapping[str, Any]:
         "seed": loader.seed,
         "fast_decoding": loader.fast_decoding,
     }
-
-
-class _InOrderOf:
-    """Batches in the order of a ``BatchLoader``."""
-
-    def __init__(self, loader: BatchLoader | MixingLoader) -> None:
-        self._loader = loader
-
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch (0-based) whose order comes next, and its first batch."""
-        self._loader.set_epoch(epoch, start)
-
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self._loader)
-
-
-class FeatureLoader(_InOrderOf):
-    """Batches of cached features: the same samples in the same order as a ``BatchLoader`` gives the images.
-
-    Args:
-        views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
-        loader: Whose batches these are.
-    """
-
-    def __init__(self, views: Sequence[Features], loader: BatchLoader) -> None:
-        super().__init__(loader)
-        self.views = tuple(views)
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Labels of all images, a row each, in the order of the features."""
-        return self._loader.images.labels
-
-    def __iter__(self) -> Iterator[Batch]:
-        labels = self.labels
-        features = self.views[self._loader.epoch % len(self.views)]
-        for rows in self._loader.index_batches()[self._loader.start :]:
-            yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
-
-
-class EngineLoader(_InOrderOf):
-    """Batches of features that are computed as they are needed, by an engine that is faster than dygraph.
-
-    For what is not kept: augmented images, each of which is seen once only, features that are too large to keep, and
-    images that only a result is measured on.
-
-    Args:
-        loader: Reads the images.
-        run: From a batch of images to its features.
-    """
-
-    def __init__(
-        self, loader: BatchLoader | MixingLoader, run: Callable[[NDArray[np.float32]], NDArray[np.floating[Any]]]
-    ) -> None:
-        super().__init__(loader)
-        self._run = run
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._loader:
-            yield replace(batch, inputs=np.asarray(self._run(batch.inputs), np.float32))

@@ -133,6 +133,8 @@ class MixingLoader:
         weigh: See ``Mixing``.
     """
 
+    start_stage = 0
+
     def __init__(self, loader: BatchLoader, mixing: Mixing, weigh: Weigh | None = None) -> None:
         self._loader = loader
         self._mixing = mixing
@@ -142,6 +144,11 @@ class MixingLoader:
     def images(self) -> ImageSet:
         """The images that are read."""
         return self._loader.images
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Labels of all images, a row each, as they are before mixing."""
+        return self._loader.labels
 
     @property
     def epoch(self) -> int:

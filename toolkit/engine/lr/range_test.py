@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 
 from toolkit.core.console import info, progress
 from toolkit.core.errors import TrainingError
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
 from toolkit.engine.lr.curve import RangeCurve, diverged, read_curve, rising_rates
-from toolkit.engine.lr.trial import ShortTraining, borrowed, endless, phase_batches
+from toolkit.engine.lr.trial import ShortTraining, borrowed
 from toolkit.engine.standardise import standardise_as_planned
 from toolkit.transfer import PhasePlan, spec_of
 
@@ -85,9 +85,8 @@ def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> Ran
 def _test_network(job: Job, phase: PhasePlan, steps: int) -> RangeCurve:
     """The rate of everything, each stage with its part of it."""
     job.network.set_frozen(phase.frozen)
-    batches, start_stage = phase_batches(job, phase, _some(job, steps), training=True)
-    training, stream = ShortTraining(job, phase, start_stage), endless(batches)
-    return _rising("network", phase.lr, steps, lambda rate: training.step(next(stream), rate))
+    batches = FeatureSource(job).for_rows(phase, _some(job, steps), training=True)
+    return _rising("network", phase.lr, steps, ShortTraining(job, phase, batches).step)
 
 
 def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
@@ -97,18 +96,16 @@ def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
     lr = first.lr if first.frozen == stages else spec_of(job.config.transfer).head_lr.of(job.plan.optimizer)
     phase = PhasePlan("head", steps, stages, lr, (0.0,) * stages, augment="none")
     job.network.set_frozen(stages)
-    batches, start_stage = phase_batches(job, phase, _some(job, steps), training=True)
-    standardise_as_planned(job, phase, batches, start_stage)
+    batches = FeatureSource(job).for_rows(phase, _some(job, steps), training=True)
+    standardise_as_planned(job, phase, batches)
     fresh = {key: value.numpy().copy() for key, value in job.network.state_dict().items()}
-    training = ShortTraining(job, phase, start_stage)
-    stream = endless(batches)
-    curve = _rising("head", lr, steps, lambda rate: training.step(next(stream), rate))
+    curve = _rising("head", lr, steps, ShortTraining(job, phase, batches).step)
 
     def go_on() -> None:
         job.network.set_state_dict(fresh)
-        again = ShortTraining(job, phase, start_stage)
-        for step, batch in enumerate(islice(endless(batches), steps)):
-            again.step(batch, curve.suggestion * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        again = ShortTraining(job, phase, batches)
+        for step in range(steps):
+            again.step(curve.suggestion * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
     return curve, go_on
 
@@ -118,13 +115,12 @@ def _test_backbone(job: Job, last: PhasePlan, head_lr: float, steps: int) -> Ran
     job.network.set_frozen(last.frozen)
     top = last.multipliers[-1]
     shares = [multiplier / top for multiplier in last.multipliers]
-    batches, start_stage = phase_batches(job, last, _some(job, steps), training=True)
-    training = ShortTraining(job, replace(last, lr=head_lr), start_stage)
-    stream = endless(batches)
+    batches = FeatureSource(job).for_rows(last, _some(job, steps), training=True)
+    training = ShortTraining(job, replace(last, lr=head_lr), batches)
 
     def step(rate: float) -> float:
         training.set_multipliers([share * rate / head_lr for share in shares])
-        return training.step(next(stream), head_lr)
+        return training.step(head_lr)
 
     return _rising("backbone", last.lr * top, steps, step)
 

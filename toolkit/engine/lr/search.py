@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from rich.table import Table
 
 from toolkit.config import Config
 from toolkit.core.console import info, new_table, show
-from toolkit.core.errors import ConfigError
-from toolkit.engine.features.source import Batches
-from toolkit.engine.job import Job, build_job
-from toolkit.engine.lr.trial import ShortTraining, borrowed, endless, phase_batches
+from toolkit.engine.evaluate import loader_outputs
+from toolkit.engine.features.source import FeatureSource
+from toolkit.engine.job import Job
+from toolkit.engine.lr.trial import ShortTraining, borrowed
 from toolkit.engine.runs.folder import RunFolder
 from toolkit.engine.runs.resume import unfinished_run
 from toolkit.engine.standardise import standardise_as_planned
@@ -114,27 +113,6 @@ class RateSearch:
         return table
 
 
-def search_rates(config: Config) -> tuple[float, Table]:
-    """Find the learning rate of a config as ``train.lr: auto`` does; nothing is written but features.
-
-    Args:
-        config: The job; the rate that it says, if any, is where the search begins.
-
-    Returns:
-        The rate for ``train.lr``, and what was tried.
-
-    Raises:
-        ConfigError: There is no rate to find.
-        ToolkitError: The job cannot be built.
-    """
-    job = build_job(config)
-    phases = tuple(replace(each, search=each.augment is None and each.solver == "sgd") for each in job.plan.phases)
-    if not any(phase.search for phase in phases):
-        raise ConfigError("train.solver: exact needs no learning rate", hint="leave it out to search one")
-    found = find_rates(replace(job, plan=replace(job.plan, phases=phases)))
-    return found.lr, found.table()
-
-
 def settle_rates(job: Job, resume: Path | str | None) -> Job:
     """The job with the rates that ``train.lr: auto`` finds, said in a table; the same where nothing is to be found.
 
@@ -208,27 +186,26 @@ def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
     if not heads or phase.frozen == len(job.stages):
         return
     job.network.set_frozen(heads[0].frozen)
-    batches, start_stage = phase_batches(job, heads[0], fit, training=True, used=len(job.data.train))
-    standardise_as_planned(job, heads[0], batches, start_stage)
+    batches = FeatureSource(job).for_rows(heads[0], fit, training=True, used=len(job.data.train))
+    standardise_as_planned(job, heads[0], batches)
     steps = min(_HEAD_STEPS, sum(each.epochs for each in heads) * len(batches))
-    _train(ShortTraining(job, heads[0], start_stage), batches, steps, heads[0].lr)
+    _train(ShortTraining(job, heads[0], batches), steps, heads[0].lr)
 
 
 def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) -> tuple[RateTrial, ...]:
     network, used = job.network, len(job.data.train)
     network.set_frozen(phase.frozen)
-    batches, start_stage = phase_batches(job, phase, fit, training=True, used=used)
-    standardise_as_planned(job, phase, batches, start_stage)
+    source = FeatureSource(job)
+    batches = source.for_rows(phase, fit, training=True, used=used)
+    standardise_as_planned(job, phase, batches)
     start = {key: value.numpy().copy() for key, value in network.state_dict().items()}
-    measured, measured_entry = phase_batches(job, phase, held, training=False, used=used)
-
+    measured = source.for_rows(phase, held, training=False, used=used)
     own: list[NDArray[np.float64]] = []
 
     def attempt(factor: float) -> RateTrial:
         network.set_state_dict(start)
-        training = ShortTraining(job, phase, start_stage)
-        _train(training, batches, steps, factor * phase.lr)
-        outputs, labels = training.outputs(measured, measured_entry)
+        _train(ShortTraining(job, phase, batches), steps, factor * phase.lr)
+        outputs, labels = loader_outputs(network, measured, job.config.train)
         losses = job.objective.sample_losses(paddle.to_tensor(outputs), paddle.to_tensor(labels)).numpy().reshape(-1)
         own.append(losses.astype(np.float64))  # of the first attempt, the plan's own rate
         return _measured(job, outputs, labels, factor * phase.lr, factor, own[0] - own[-1])
@@ -259,7 +236,7 @@ def _best(trials: Sequence[RateTrial]) -> RateTrial:
     return min((trial for trial in trials if trial.factor == 1.0 or trial.surely_better), key=lambda trial: trial.loss)
 
 
-def _train(training: ShortTraining, batches: Batches, steps: int, lr: float) -> None:
+def _train(training: ShortTraining, steps: int, lr: float) -> None:
     """With a rate that falls to 0 (cosine)."""
-    for step, batch in enumerate(islice(endless(batches), steps)):
-        training.step(batch, lr * 0.5 * (1 + math.cos(math.pi * step / steps)))
+    for step in range(steps):
+        training.step(lr * 0.5 * (1 + math.cos(math.pi * step / steps)))

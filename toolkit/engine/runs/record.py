@@ -18,8 +18,8 @@ from toolkit.core.errors import TrainingError
 from toolkit.core.runtime import versions
 from toolkit.data import FileImages
 from toolkit.data.signature import part_signatures
-from toolkit.engine.evaluate import predict_outputs
-from toolkit.engine.features.source import evaluation_batches
+from toolkit.engine.evaluate import loader_outputs
+from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
 from toolkit.engine.learning.uncertainty import certainty_of
 from toolkit.engine.runs.checkpoints import best_is_intact
@@ -110,8 +110,8 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState, checkpoint: C
     job.network.set_state_dict(read_weights(folder.best))
     test = outputs = None
     if job.data.test:
-        with evaluation_batches(job, job.data.test) as batches:
-            outputs, labels = predict_outputs(job.network, batches, job.config.train)
+        batches = FeatureSource(job).for_evaluation(job.data.test)
+        outputs, labels = loader_outputs(job.network, batches, job.config.train)
         test = job.objective.metrics(outputs, labels)
     return RunResult(
         folder=folder,

@@ -12,7 +12,7 @@ import numpy as np
 from toolkit.config import Config, ScheduleConfig, TrainConfig
 from toolkit.core.console import info, show
 from toolkit.core.errors import ConfigError, ToolkitError, TrainingError
-from toolkit.engine.features.cache import FeatureLoader
+from toolkit.engine.features.loaders import FeatureLoader
 from toolkit.engine.features.policy import decide
 from toolkit.engine.job import Job
 from toolkit.engine.lr.search import run_to_go_on_with
