@@ -78,7 +78,7 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
         ({"format": 99}, "has format 99"),
         ({"files": {"model": {"name": "../../etc/passwd", "bytes": 1, "sha256": ""}}}, "must be a plain file name"),
         ({"files": {}}, r"files\.model\.name is missing"),
-        ({"task": "multi-label"}, r"task is 'multi-label' \(did you mean multilabel\?\)"),
+        ({"task": "multi-label"}, r"task is 'multi-label'; did you mean multilabel\?"),
         ({"task": 7}, "task is 7; known are classification, multilabel, regression"),
         ({"task": []}, r"task is \[\]"),
         ({"task": "regression"}, "task is regression, but output.is says 'softmax'"),

@@ -11,8 +11,8 @@ from paddle import nn
 from paddle.base import core
 
 from toolkit.core.errors import NetworkError
+from toolkit.core.evaluation import evaluating
 from toolkit.zoo import StagedNetwork, create_network, get_spec, list_networks, profile_network
-from toolkit.zoo.execution import evaluating
 from toolkit.zoo.forward_steps import BoundStage
 from toolkit.zoo.graph import Graph, trace
 from toolkit.zoo.measurements import Measured, measured_networks

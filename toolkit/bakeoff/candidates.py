@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from toolkit.config import Config, SourceConfig, make_config
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 from toolkit.engine.job import Job
 from toolkit.engine.source import prepare_job, train_source
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan
@@ -174,10 +174,8 @@ def _full_name(name: str) -> str:
     titles = [spec.title for spec in PRESETS if name in (spec.name, spec.title)]
     if not titles and name != USUAL_RECIPE:
         known = (*candidate_names(), "small_different")
-        near = difflib.get_close_matches(name, known, n=1)
         raise ConfigError(
-            f"unknown preset {name!r}; known are {', '.join(candidate_names())}",
-            hint=f"did you mean {near[0]}?" if near else None,
+            f"unknown preset {name!r}; known are {', '.join(candidate_names())}", hint=did_you_mean(name, known)
         )
     return titles[0] if titles else name
 

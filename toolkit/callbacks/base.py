@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ import numpy as np
 from paddle.callbacks import Callback
 
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 from toolkit.tasks import TASKS, monitor_name
 
 _BETTER = {metric.name: metric.better for task in TASKS.values() for metric in task.metrics}
@@ -141,10 +141,9 @@ class MonitorCallback(Callback, ABC):
 
     def _check_monitor(self) -> None:
         if self.monitor not in self.known_monitors:
-            near = difflib.get_close_matches(self.monitor, self.known_monitors, n=1)
             raise ConfigError(
                 f"{type(self).__name__}: unknown monitor {self.monitor!r}; known are {', '.join(self.known_monitors)}",
-                hint=f"did you mean {near[0]}?" if near else None,
+                hint=did_you_mean(self.monitor, self.known_monitors),
             )
         part, _, name = self.monitor.partition("/")
         measured = self.params.get("metrics") if isinstance(self.params, Mapping) else None

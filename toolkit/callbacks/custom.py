@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from paddle.callbacks import Callback
 
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 
 
 def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:
@@ -79,10 +79,7 @@ def _module(name: str, where: str) -> Any:
 
 def _attribute(module: Any, name: str, where: str) -> Any:
     if not hasattr(module, name):
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        raise ConfigError(
-            f"{where}: module {module.__name__} has no {name}", hint=f"did you mean {near[0]}?" if near else None
-        )
+        raise ConfigError(f"{where}: module {module.__name__} has no {name}", hint=did_you_mean(name, dir(module)))
     return getattr(module, name)
 
 

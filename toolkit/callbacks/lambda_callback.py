@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from paddle.callbacks import Callback
 
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 
 _HOOKS = tuple(sorted(name for name in dir(Callback) if name.startswith("on_")))
 
@@ -34,10 +34,9 @@ class LambdaCallback(Callback):
         super().__init__()
         for hook, given in functions.items():
             if hook not in _HOOKS:
-                near = difflib.get_close_matches(hook, _HOOKS, n=1)
                 raise ConfigError(
                     f"LambdaCallback: there is no hook {hook}; known are {', '.join(_HOOKS)}",
-                    hint=f"did you mean {near[0]}?" if near else None,
+                    hint=did_you_mean(hook, _HOOKS),
                 )
             each = tuple(given) if isinstance(given, Sequence) else (given,)
             for function in each:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -11,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from toolkit.config.file_pattern import check_place, fields_of, model_pattern
 from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig
 from toolkit.config.section import Fraction, Section, spelled_as
+from toolkit.core.names import did_you_mean, listed
 from toolkit.tasks import monitor_name
 
 
@@ -36,10 +36,7 @@ def _hooks(value: Any) -> Any:
         raise ValueError("expected `hook: package.module.function` lines")
     for hook in value:
         if hook not in HOOKS:
-            near = get_close_matches(str(hook), HOOKS, n=1)
-            raise ValueError(
-                f"unknown hook {hook}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(HOOKS)}")
-            )
+            raise ValueError(f"unknown hook {hook}; {did_you_mean(str(hook), HOOKS) or f'known: {listed(HOOKS, 20)}'}")
     found = {hook: _several(paths) for hook, paths in value.items()}
     for hook, paths in found.items():
         for path in paths if isinstance(paths, (list, tuple)) else (paths,):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 
 from toolkit.config.schema import Config
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 
 _ZOO = Path(__file__).resolve().parents[1] / "zoo"
 _NEEDS_FOLDER = ("folder", "cub200")
@@ -32,10 +32,7 @@ def check_early(config: Config) -> None:
     if data.format not in _OF_FILES or root.exists():
         return
     siblings = [entry.name for entry in root.parent.iterdir() if entry.is_dir()] if root.parent.is_dir() else []
-    near = difflib.get_close_matches(root.name, siblings, n=1)
-    raise ConfigError(
-        f"data.root {root} does not exist", hint=f"did you mean {root.parent / near[0]}?" if near else "check data.root"
-    )
+    raise ConfigError(f"data.root {root} does not exist", hint=did_you_mean(root.name, siblings) or "check data.root")
 
 
 def check_network_name(name: str) -> None:
@@ -47,12 +44,11 @@ def check_network_name(name: str) -> None:
     known = _network_names()
     if name in known or f'"{name.removeprefix("clas/")}"' in _rows():  # a row that was added and not measured yet
         return
-    near = difflib.get_close_matches(name, known, n=3)
-    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    guess = did_you_mean(name, known, 3)
     own = ", ".join(other for other in known if "/" not in other)
     more = sum("/" in other for other in known)
     raise ConfigError(
-        f"unknown network {name!r}{meant}",
+        f"unknown network {name!r}{f'; {guess}' if guess else ''}",
         hint=f"known: {own}, and {more} of PaddleClas (clas/...); python tools/models.py lists all",
     )
 

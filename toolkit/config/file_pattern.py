@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from string import Formatter
+
+from toolkit.core.names import did_you_mean
 
 _COUNTS = ("epoch", "step")
 _MODEL_ENDINGS = (".pdparams", ".safetensors")
@@ -34,8 +35,7 @@ def fields_of(pattern: str, known: Collection[str]) -> tuple[str, ...]:
         if name is None:
             continue
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            cure = f"did you mean {{{near[0]}}}?" if near else f"known are {', '.join(known)}"
+            cure = did_you_mean(f"{{{name}}}", [f"{{{each}}}" for each in known]) or f"known are {', '.join(known)}"
             raise ValueError(f"{pattern!r}: unknown name {{{name}}}; {cure}")
         if conversion or not (form or "").isascii() or any(mark in (form or "") for mark in "{}/\\"):
             raise ValueError(f"{pattern!r}: {{{name}}} has a format that is not for numbers")

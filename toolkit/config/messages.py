@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from toolkit.config.schema import Config
+from toolkit.core.names import did_you_mean
 
 _WORDS = {
     "Input should be a valid integer, unable to parse string as an integer": "expected a whole number",
@@ -60,8 +60,7 @@ def _key_path(loc: tuple[int | str, ...], data: Any) -> list[str]:
 def _message(item: dict[str, Any], path: list[str]) -> str:
     if item["type"] == "extra_forbidden":
         names = _field_names(path[:-1])
-        near = difflib.get_close_matches(path[-1], names, n=1)
-        return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known are {', '.join(sorted(names))}"
+        return f"unknown key; {did_you_mean(path[-1], names) or 'known are ' + ', '.join(sorted(names))}"
     if item["type"] == "missing":
         return "is missing"
     if item["type"] in ("model_type", "model_attributes_type"):
@@ -74,8 +73,8 @@ def _message(item: dict[str, Any], path: list[str]) -> str:
     value = item["input"]
     if item["type"] == "literal_error" and isinstance(value, str):
         known = [word for word in item["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ") if word]
-        near = difflib.get_close_matches(value, known, n=1)
-        message += f"; did you mean {near[0]}?" if near else ""
+        guess = did_you_mean(value, known)
+        message += f"; {guess}" if guess else ""
     return f"{message} (found {value!r})" if isinstance(value, (str, int, float, bool)) else message
 
 

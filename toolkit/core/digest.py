@@ -1,12 +1,28 @@
-"""Digests of arrays, and which arrays changed between two of them."""
+"""Digests: of files, and of arrays, to see which of them changed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_BLOCK = 2**20
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def fingerprint(state: Mapping[str, Any]) -> dict[str, str]:

@@ -13,12 +13,26 @@ _INVISIBLE = re.compile("[\\u00ad\\u200b\\u2060\\ufeff]")
 """Soft hyphen, zero-width space, word joiner and byte order mark."""
 
 
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str | None:
+    """A hint that names the nearest known names, in any case of letters; None where none is near.
+
+    Args:
+        name: What was written.
+        known: What there is.
+        most: Names to suggest at most.
+
+    Example:
+        >>> did_you_mean("resnet5", ["resnet18", "resnet50", "vgg16"], 2)
+        'did you mean resnet50 or resnet18?'
+    """
+    spelled = {each.lower(): each for each in known}
+    near = [spelled[each] for each in get_close_matches(name.lower(), list(spelled), n=most)]
+    return f"did you mean {' or '.join(near)}?" if near else None
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known names, or the first of them."""
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"known: {listed(known, 10)}"
+    """A hint that names the nearest known names, or the first of all."""
+    return did_you_mean(name, known, 3) or f"known: {listed(known, 10)}"
 
 
 def listed(items: Sequence[str], shown: int = _SHOWN) -> str:

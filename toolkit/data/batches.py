@@ -12,7 +12,6 @@ Evaluation decodes in full, as prediction does. Random crops may come from a JPE
 from __future__ import annotations
 
 import copy
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from concurrent.futures import Future
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.core.errors import DataError
+from toolkit.core.runtime import available_cores
 from toolkit.data.augmentation import Augmentation
 from toolkit.data.channels import Pixels
 from toolkit.data.crop import whole
@@ -126,7 +126,7 @@ class BatchLoader:
         self.seed = seed
         self.epoch = 0
         self.start = 0
-        self.workers = _default_workers() if workers is None else workers
+        self.workers = min(_MAX_WORKERS, available_cores()) if workers is None else workers
         self.timeout = timeout
         self.fast_decoding = fast_decoding
         self.cache = None if isinstance(images, ArrayImages) else cache
@@ -299,11 +299,6 @@ class BatchLoader:
     def _for_every_crop(self, index: int) -> Pixels:
         assert self.augmentation is not None
         return self.images.read_part(index, whole, self.augmentation.least_side)
-
-
-def _default_workers() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return min(_MAX_WORKERS, len(affinity(0)) if affinity else (os.cpu_count() or 1))
 
 
 def _finished(pool: ReaderPool, batch: Batch, parts: list[Future[None]]) -> Batch:

@@ -16,13 +16,14 @@ from paddle.nn import Layer
 
 import toolkit
 from toolkit.core.errors import DeployError
+from toolkit.core.evaluation import evaluating
 from toolkit.core.files import atomic_folder, clear_os_errors
 from toolkit.data.augmentation import Flip
 from toolkit.deploy.activated import Activated
 from toolkit.deploy.exported_engine import choose_exported, exported_program, noise
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
-from toolkit.inference import Engine, InferenceSession, evaluating, unwrapped
+from toolkit.inference import Engine, InferenceSession, unwrapped
 from toolkit.tasks import TASKS, TaskName
 
 _OWN = "inference."

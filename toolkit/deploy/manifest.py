@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
@@ -12,7 +10,9 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import yaml
 
+from toolkit.core.digest import file_digest
 from toolkit.core.errors import DeployError
+from toolkit.core.names import did_you_mean
 from toolkit.core.yaml_text import parse_yaml
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
@@ -45,7 +45,7 @@ class ModelFile:
     @classmethod
     def of(cls, path: Path) -> ModelFile:
         """Measure a file."""
-        return cls(name=path.name, bytes=path.stat().st_size, sha256=_digest(path))
+        return cls(name=path.name, bytes=path.stat().st_size, sha256=file_digest(path))
 
     def check(self, folder: Path) -> Path:
         """Make sure that the file in ``folder`` is the one that was exported.
@@ -64,7 +64,7 @@ class ModelFile:
         size = path.stat().st_size
         if size != self.bytes:
             raise DeployError(f"{path} has {size} bytes instead of {self.bytes}: damaged or replaced", hint=_AGAIN)
-        if _digest(path) != self.sha256:
+        if file_digest(path) != self.sha256:
             raise DeployError(f"{path} is not the file that was exported: damaged or replaced", hint=_AGAIN)
         return path
 
@@ -219,9 +219,8 @@ def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
     name = values.get("task", "classification")
     known = [task for task in TASKS if task == name]
     if not known:
-        near = difflib.get_close_matches(str(name), list(TASKS), n=1)
-        guess = f" (did you mean {near[0]}?)" if near else f"; known are {', '.join(TASKS)}"
-        raise DeployError(f"{path}: task is {name!r}{guess}", hint=_AGAIN)
+        guess = did_you_mean(str(name), TASKS) or f"known are {', '.join(TASKS)}"
+        raise DeployError(f"{path}: task is {name!r}; {guess}", hint=_AGAIN)
     output = _get(path, values, "output", dict).get("is", TASKS[known[0]].activation)
     if output != TASKS[known[0]].activation:
         raise DeployError(f"{path}: task is {name}, but output.is says {output!r}", hint=_AGAIN)
@@ -259,15 +258,6 @@ def _check_shapes(path: Path, values: Mapping[str, Any]) -> None:
         raise DeployError(
             f"{path}: the input has shape {shape}, but preprocessing.mean has {len(mean)} channels", hint=_AGAIN
         )
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        read: Callable[[], bytes] = lambda: file.read(_BLOCK)  # noqa: E731
-        for block in iter(read, b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _load(folder: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from paddle import Tensor, nn
 from toolkit.config import with_overrides
 from toolkit.core.console import info
 from toolkit.core.errors import ConfigError, NetworkError, ToolkitError, TrainingError
+from toolkit.core.evaluation import evaluating
 from toolkit.engine.build import dense_head, plan_of
 from toolkit.engine.job import Job
 from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.execution import evaluating
 from toolkit.zoo.manual_changes import rebind
 
 _MOST_NAMED = 3

@@ -10,13 +10,13 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.core.errors import TrainingError
+from toolkit.core.evaluation import evaluating
 from toolkit.data import Batch
 from toolkit.data.loading import Loader
 from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import sums
 from toolkit.transfer import PhasePlan
 from toolkit.zoo import StagedNetwork
-from toolkit.zoo.execution import evaluating
 
 _SAMPLE = 512
 """Images that are enough. The same ones count whether features are kept or not, so that both train the same head."""

@@ -2,7 +2,7 @@
 
 from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, TracedProgram
 from toolkit.inference.onnx import OnnxSession, convert_program, onnx_is_installed
-from toolkit.inference.program import evaluating, save_program, unwrapped
+from toolkit.inference.program import save_program, unwrapped
 from toolkit.inference.session import InferenceSession
 from toolkit.inference.trust import TOLERANCE, Comparison, failure_of, relative_difference, trusted_engine
 from toolkit.inference.verdicts import structure_of
@@ -18,7 +18,6 @@ __all__ = [
     "OnnxSession",
     "TracedProgram",
     "convert_program",
-    "evaluating",
     "failure_of",
     "onnx_is_installed",
     "relative_difference",

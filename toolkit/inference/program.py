@@ -12,6 +12,7 @@ from paddle.nn import Layer
 from paddle.static import InputSpec
 
 from toolkit.core.errors import DeployError
+from toolkit.core.evaluation import evaluating
 from toolkit.inference.session import PADDLE_ERRORS, paddle_says
 
 INPUT_NAME = "image"
@@ -23,19 +24,6 @@ _NOTHING = object()
 def unwrapped(network: Layer) -> Layer:
     """The network itself, where data parallelism has wrapped it."""
     return network._layers if isinstance(network, paddle.DataParallel) else network
-
-
-@contextmanager
-def evaluating(network: Layer) -> Iterator[None]:
-    """Eval mode, without gradients; afterwards every sublayer has the mode it had, frozen ones included."""
-    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
-    network.eval()
-    try:
-        with paddle.no_grad():
-            yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from paddle import nn
 
 from toolkit.core.console import info
 from toolkit.core.errors import DeployError
+from toolkit.core.evaluation import evaluating
 from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, TracedProgram
-from toolkit.inference.program import evaluating
 from toolkit.inference.trial import Trial, TrialError, outputs_of
 from toolkit.inference.verdicts import Known, Verdicts, key_of
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 
 from toolkit.config import PhaseConfig, TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
-from toolkit.transfer.presets import PresetSpec
-from toolkit.transfer.stages import count_of, share_of
+from toolkit.core.stages import stage_count
+from toolkit.transfer.presets import PresetSpec, share_of
 
 _MOST_GROUPS = 4
 """Groups of stages that gradual unfreezing tells apart; Howard & Ruder's network has four layers."""
@@ -88,13 +88,13 @@ def requested_phases(
 
 
 def _configured(phase: PhaseConfig, number: int, kept: Sequence[str]) -> RequestedPhase:
-    frozen = count_of(phase.freeze, kept, f"transfer.phases.{number - 1}.freeze")
+    frozen = stage_count(phase.freeze, kept, f"transfer.phases.{number - 1}.freeze")
     return RequestedPhase(phase.name or f"phase {number}", phase.epochs, frozen, phase)
 
 
 def _single(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]) -> RequestedPhase:
     if transfer.freeze is not None:
-        frozen = count_of(transfer.freeze, kept, "transfer.freeze")
+        frozen = stage_count(transfer.freeze, kept, "transfer.freeze")
     else:
         frozen = share_of(spec.freeze, len(kept))
     name = "head" if frozen == len(kept) else "fine-tune" if spec.pretrained else "train"

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
-from toolkit.core.stages import StageInfo
+from toolkit.core.stages import StageInfo, stage_count, stage_indices
 from toolkit.tasks import TaskName
 from toolkit.transfer.phases import RequestedPhase, requested_phases
-from toolkit.transfer.presets import PresetSpec, dense_lr, spec_of
+from toolkit.transfer.presets import PresetSpec, dense_lr, share_of, spec_of
 from toolkit.transfer.remarks import plan_notes
-from toolkit.transfer.stages import count_of, indices_of, share_of
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     elif transfer.cut == "none":
         kept = len(stages)
     else:
-        kept = count_of(transfer.cut, [stage.name for stage in stages], "transfer.cut")
+        kept = stage_count(transfer.cut, [stage.name for stage in stages], "transfer.cut")
     if kept == 0:
         raise ConfigError("transfer.cut: no stage would be left", hint="keep at least one, or leave cut out")
     return None if kept == len(stages) else kept
@@ -223,7 +222,7 @@ def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: S
     wanted: dict[int, float] = {}
     for name, multiplier in sorted(transfer.lr_multipliers.items(), key=lambda item: len(item[0])):
         key = f"transfer.lr_multipliers.{name}"
-        found = [i for i in indices_of(name, [*kept, *dropped], key) if i < len(kept)]
+        found = [i for i in stage_indices(name, [*kept, *dropped], key) if i < len(kept)]
         if not found:
             raise ConfigError(f"{key}: the stage is above the cut at {kept[-1]}", hint="leave it out, or cut higher")
         wanted.update(dict.fromkeys(found, multiplier))

@@ -5,7 +5,6 @@ Fractions count stages from the bottom of the network. Learning rates are the he
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from types import MappingProxyType
 
 from toolkit.config import TransferConfig
 from toolkit.core.errors import ConfigError
+from toolkit.core.names import did_you_mean
 from toolkit.tasks import TaskName
 
 
@@ -248,10 +248,9 @@ def get_preset(name: str, variant: str | None = None) -> PresetSpec:
     rows = [row for row in (*PRESETS, *SIZES) if row.name == name]
     if not rows:
         known = sorted({row.name for row in PRESETS})
-        near = difflib.get_close_matches(name, known, n=1)
         raise ConfigError(
             f"transfer.preset: unknown preset {name!r}; known are {', '.join(known)}",
-            hint=f"did you mean {near[0]}?" if near else None,
+            hint=did_you_mean(name, known),
         )
     found = next((row for row in rows if variant in (None, row.variant)), None)
     if found is None:
@@ -261,3 +260,18 @@ def get_preset(name: str, variant: str | None = None) -> PresetSpec:
             hint=f"known are {', '.join(known)}" if known else "leave variant out",
         )
     return found
+
+
+def share_of(fraction: float, total: int) -> int:
+    """Number of stages that a preset's fraction means.
+
+    Args:
+        fraction: In [0, 1].
+        total: Number of stages, at least 1.
+
+    Returns:
+        The fraction rounded to whole stages, halves up; less than all of them while the fraction is less than 1.
+    """
+    if fraction >= 1:
+        return total
+    return min(int(fraction * total + 0.5), total - 1)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from toolkit.core.errors import NetworkError
-from toolkit.zoo.lookup import nearest
+from toolkit.core.names import did_you_mean
 from toolkit.zoo.measurements import measured_networks
 from toolkit.zoo.registry import get_spec, list_networks
 
@@ -67,7 +67,8 @@ def find_networks(text: str = "", *, pretrained: bool = False) -> list[ListedNet
         return found
     if names:
         raise NetworkError(f"none of the networks that match {text!r} has weights to download: {', '.join(names)}")
-    raise NetworkError(f"no network matches {text!r}{nearest(text, list_networks())}", hint="leave out the filter")
+    guess = did_you_mean(text, list_networks(), 3)
+    raise NetworkError(f"no network matches {text!r}", hint=guess or "leave out the filter")
 
 
 def _listed(name: str) -> ListedNetwork:

@@ -12,6 +12,7 @@ from paddle import nn
 from toolkit.config import HeadConfig
 from toolkit.core.console import info
 from toolkit.core.errors import NetworkError
+from toolkit.core.stages import stage_count
 from toolkit.tasks import TaskName
 from toolkit.zoo.auxiliary import bind_auxiliary
 from toolkit.zoo.execution import output_shape
@@ -19,7 +20,6 @@ from toolkit.zoo.forward_steps import BoundStage, bind_stage, expand_stages
 from toolkit.zoo.head import build_head
 from toolkit.zoo.input_layer import adapt_input
 from toolkit.zoo.load import load_weights
-from toolkit.zoo.naming import resolve_stage
 from toolkit.zoo.network import StagedNetwork
 from toolkit.zoo.pooling import Pooling, build_pooling
 from toolkit.zoo.registry import get_spec
@@ -131,7 +131,7 @@ def _assemble(spec: NetworkSpec, request: _Request) -> StagedNetwork:
 
 
 def _kept(spec: NetworkSpec, rows: Sequence[Stage], cut: int | str | None) -> Sequence[Stage]:
-    kept = len(rows) if cut is None else resolve_stage(spec.name, [row.name for row in rows], cut)
+    kept = len(rows) if cut is None else stage_count(cut, [row.name for row in rows], spec.name, NetworkError)
     if kept == 0:
         raise NetworkError(f"{spec.name}: a cut must keep one stage at least, not {cut!r}")
     return rows[:kept]

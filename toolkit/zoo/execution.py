@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import paddle
 from paddle import Tensor, nn
 
+from toolkit.core.evaluation import evaluating
 from toolkit.zoo.forward_steps import BoundStage
 
 
@@ -17,19 +17,6 @@ def run(parts: Iterable[BoundStage], x: Tensor) -> Tensor:
         for step in part.steps:
             x = step(x)
     return x
-
-
-@contextmanager
-def evaluating(network: nn.Layer) -> Iterator[None]:
-    """Evaluation mode for a while; afterwards every layer is in the mode it was in."""
-    modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]
-    try:
-        for layer, _ in modes:
-            layer.training = False
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
 
 
 def output_shape(stages: Sequence[BoundStage], channels: int, size: int) -> tuple[int, ...]:

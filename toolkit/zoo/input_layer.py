@@ -12,7 +12,8 @@ from paddle import Tensor, nn
 from paddle.nn.initializer import Assign
 
 from toolkit.core.errors import NetworkError
-from toolkit.zoo.execution import evaluating, run
+from toolkit.core.evaluation import evaluating
+from toolkit.zoo.execution import run
 from toolkit.zoo.forward_steps import bind_stage
 from toolkit.zoo.spec import NetworkSpec, Stage
 

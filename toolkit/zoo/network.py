@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 from paddle import Tensor, nn
 
 from toolkit.core.errors import NetworkError
-from toolkit.core.stages import StageInfo
+from toolkit.core.evaluation import evaluating
+from toolkit.core.stages import StageInfo, stage_count
 from toolkit.zoo.auxiliary import BoundAuxiliary
-from toolkit.zoo.execution import evaluating, run
+from toolkit.zoo.execution import run
 from toolkit.zoo.forward_steps import BoundStage, Thing, place_at, swapped
 from toolkit.zoo.frozen import Moving
 from toolkit.zoo.head import LinearHead
 from toolkit.zoo.manual_changes import remember
-from toolkit.zoo.naming import resolve_stage
 from toolkit.zoo.pooling import Pooling
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec
@@ -211,12 +211,12 @@ class StagedNetwork(Moving):
         return synchronise(self)
 
     def resolve(self, stage: int | str) -> int:
-        """Number of stages up to and with the one meant; see ``resolve_stage``.
+        """Number of stages up to and with the one meant; see ``stage_count``.
 
         Raises:
             NetworkError: There is no such stage.
         """
-        return resolve_stage(self.spec.name, self.stage_names, stage)
+        return stage_count(stage, self.stage_names, self.spec.name, NetworkError)
 
     def describe(self, image_size: int | None = None) -> list[StageInfo]:
         """Output shape and number of weights of every stage, from one forward pass with one blank image.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from toolkit.core.errors import NetworkError
-from toolkit.zoo.lookup import nearest
+from toolkit.core.names import did_you_mean
 from toolkit.zoo.rows_clas_large import CLAS_LARGES
 from toolkit.zoo.rows_clas_mobile import CLAS_MOBILES
 from toolkit.zoo.rows_clas_resnet import CLAS_RESNETS
@@ -38,5 +38,6 @@ def get_spec(name: str) -> NetworkSpec:
     if name not in _TABLE:
         own = ", ".join(sorted(row.name for row in _OF_PADDLE))
         known = f"known: {own}, and {len(_OF_CLAS)} of PaddleClas (clas/...); python tools/models.py lists all"
-        raise NetworkError(f"unknown network {name!r}{nearest(name, _TABLE)}", hint=known)
+        guess = did_you_mean(name, _TABLE, 3)
+        raise NetworkError(f"unknown network {name!r}{f'; {guess}' if guess else ''}", hint=known)
     return _TABLE[name]

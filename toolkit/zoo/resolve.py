@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from toolkit.core.errors import WeightsError
+from toolkit.core.names import did_you_mean
 from toolkit.zoo.download import fetch, mirrored, weights_folder
-from toolkit.zoo.lookup import nearest
 from toolkit.zoo.registry import get_spec, list_networks
 from toolkit.zoo.spec import NetworkSpec
 from toolkit.zoo.weights import read_weights
@@ -40,10 +40,11 @@ def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | 
 
 def _published(spec: NetworkSpec) -> Path:
     if spec.weights is None:
-        having = [name for name in list_networks() if get_spec(name).pretrained]
+        guess = did_you_mean(spec.name, [name for name in list_networks() if get_spec(name).pretrained], 3)
         raise WeightsError(
-            f"Paddle has no weights for {spec.name}{nearest(spec.name, having)}",
-            hint="set model.pretrained to false, to a local file or to a URL, or take a network that has weights",
+            f"Paddle has no weights for {spec.name}",
+            hint="set model.pretrained to false, to a local file or to a URL, or take a network that has weights"
+            + (f": {guess}" if guess else ""),
         )
     name = _file_name(spec.weights.url)
     check = read_weights if spec.weights.md5 is None else None

@@ -20,10 +20,11 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.core.errors import ToolkitError
+from toolkit.core.evaluation import evaluating
 from toolkit.data import BatchLoader
 from toolkit.data.pool import ReaderPool
 from toolkit.engine.features.runners import BATCH, StageSlice, workers
-from toolkit.inference import Floats, TracedProgram, evaluating
+from toolkit.inference import Floats, TracedProgram
 from toolkit.zoo import StagedNetwork
 
 _CHUNK = 32

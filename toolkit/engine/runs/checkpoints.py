@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from toolkit.core.console import warn
+from toolkit.core.digest import file_digest
 from toolkit.core.errors import TrainingError
 from toolkit.core.files import clear_os_errors, write_json
 from toolkit.core.runtime import is_main_process
@@ -123,21 +122,9 @@ def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]], model: M
         folder.best.parent.mkdir(parents=True, exist_ok=True)
         staged = folder.best.with_name(f".new-{folder.best.name}")
         write_weights(weights, staged)
-        digests = [_file_digest(staged), *([_file_digest(folder.best)] if folder.best.is_file() else [])]
+        digests = [file_digest(staged), *([file_digest(folder.best)] if folder.best.is_file() else [])]
         write_json(folder.best_digest, {"sha256": digests, "model": dict(model)})
         os.replace(staged, folder.best)
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(2**20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def load_newest(folder: RunFolder) -> TrainingState:
@@ -169,4 +156,4 @@ def best_is_intact(folder: RunFolder) -> bool:
         known = json.loads(folder.best_digest.read_text(encoding="utf-8"))["sha256"]
     except (KeyError, RecursionError, TypeError, ValueError):
         return False
-    return _file_digest(folder.best) in known
+    return file_digest(folder.best) in known
