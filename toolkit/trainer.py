@@ -60,8 +60,9 @@ class Trainer(engine.Trainer):
         check_device(config.train)
         if config.train.processes > 1 and world_size() == 1:
             warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python one process trains")
+        asked = config.transfer.preset == "auto"
         config, advice = settle_preset(config, resume)
-        return cls(replace(prepare_job(config), advice=advice))
+        return cls(replace(prepare_job(config, read_before=asked), advice=advice))
 
     def fit(self, resume: Path | str | None = None) -> RunResult:
         """Train, then compare presets, export, predict examples and write the report, as the config says.

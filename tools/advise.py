@@ -4,13 +4,10 @@ Example:
     python tools/advise.py -c configs/folder.yaml -o data.root=my_images --out recommended.yaml --html advice.html
 """
 
-import argparse
-from pathlib import Path
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Advise."""
     from toolkit.commands.advise import give_advice
 
@@ -24,7 +21,7 @@ if __name__ == "__main__":
     parser.add_argument("--network", metavar="NAME", help="with --images: the network to start from")
     parser.add_argument("--weights", metavar="FILE", help="with --images: its weights, a file or URL")
     parser.add_argument("--sample", type=int, metavar="N", help="look at so many images at most (default 2000)")
-    parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    parser.add_argument("--out", type=app.Path, metavar="YAML", help="write the recommended configuration")
+    parser.add_argument("--html", type=app.Path, metavar="FILE", help="write a page with pictures")
     parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
     app.run(parser, main, others=app.check)

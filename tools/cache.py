@@ -6,13 +6,10 @@ Example:
     python tools/cache.py verify --fix
 """
 
-import argparse
-from pathlib import Path
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """List, prune or verify."""
     from toolkit.commands import cache
 
@@ -22,7 +19,7 @@ def main(args: argparse.Namespace) -> app.Outcome:
 if __name__ == "__main__":
     parser = app.make_parser(__doc__)
     parser.add_argument("action", choices=("list", "prune", "verify"))
-    parser.add_argument("--dir", type=Path, metavar="FOLDER", help="by default the configuration's cache.dir")
+    parser.add_argument("--dir", type=app.Path, metavar="FOLDER", help="by default the configuration's cache.dir")
     parser.add_argument("--max-size", metavar="SIZE", help="prune: keep the last used ones up to this size (5GB)")
     parser.add_argument("--older-than", metavar="AGE", help="prune: remove what was not used for so long (30d)")
     parser.add_argument("--all", action="store_true", help="prune: remove all that no running process uses")

@@ -6,12 +6,10 @@ Example:
     python tools/compare.py -c configs/small_similar.yaml --presets large_similar,finetune --seeds 3 --budget 20m
 """
 
-import argparse
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Run the bake-off; called again after an interruption it goes on."""
     config = app.read_config(args)
     from toolkit.commands.compare import compare

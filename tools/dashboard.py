@@ -4,12 +4,10 @@ Example:
     python tools/dashboard.py runs/
 """
 
-import argparse
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Serve until Ctrl-C."""
     from toolkit.deploy import serve
 

@@ -5,13 +5,10 @@ Example:
     python tools/eval.py runs/cub200 --data new_photos --tta 10
 """
 
-import argparse
-from pathlib import Path
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Evaluate the best epoch."""
     from toolkit.commands import runs
 
@@ -20,7 +17,7 @@ def main(args: argparse.Namespace) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
-    parser.add_argument("--data", type=Path, metavar="PATH", help="all labelled images of a folder, list or table")
+    parser.add_argument("run", nargs="?", type=app.Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
+    parser.add_argument("--data", type=app.Path, metavar="PATH", help="all labelled images of a folder, list or table")
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (train.tta)")
     app.run(parser, main)

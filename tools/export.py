@@ -4,13 +4,10 @@ Example:
     python tools/export.py runs/cub200 --output my_classifier
 """
 
-import argparse
-from pathlib import Path
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Export the best epoch, and check the export."""
     from toolkit.commands import runs
 
@@ -19,6 +16,6 @@ def main(args: argparse.Namespace) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="by default inference/ in the run's folder")
+    parser.add_argument("run", nargs="?", type=app.Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
+    parser.add_argument("--output", type=app.Path, metavar="FOLDER", help="by default inference/ in the run's folder")
     app.run(parser, main)

@@ -5,12 +5,10 @@ Example:
     python tools/models.py resnet50 --image-size 160 --cut layer3
 """
 
-import argparse
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Read the zoo."""
     from toolkit.commands.models import models
 
@@ -26,4 +24,4 @@ if __name__ == "__main__":
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the image, in place of its own")
     parser.add_argument("--cut", metavar="STAGE", help="leave out the stages above this one: a name or a number")
     parser.add_argument("--in-channels", type=int, metavar="N", help="channels of the image, in place of its own")
-    app.run(parser, main)
+    app.run(parser, main, others=app.check)

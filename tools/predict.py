@@ -3,12 +3,10 @@
 python tools/predict.py runs/cub200 photo.jpg photos/ 'more/*.png' --topk 3   (or: --network mobilenet_v2)
 """
 
-import argparse
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Predict labels with confidence, best first."""
     from toolkit.commands import train
 
@@ -27,4 +25,4 @@ if __name__ == "__main__":
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (as exported, or 1)")
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu or gpu:k")
     parser.add_argument("--csv", dest="as_csv", action="store_true", help="print CSV")
-    app.run(parser, main)
+    app.run(parser, main, others=app.check)

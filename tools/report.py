@@ -5,13 +5,10 @@ Example:
     python tools/report.py runs/cub200 -o data.root=/where/the/images/are/now
 """
 
-import argparse
-from pathlib import Path
-
 from toolkit.commands import app
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Write report.html into the run's folder."""
     from toolkit.commands import runs
 
@@ -20,5 +17,5 @@ def main(args: argparse.Namespace) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
-    parser.add_argument("run", nargs="?", type=Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
+    parser.add_argument("run", nargs="?", type=app.Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
     app.run(parser, main)

@@ -6,12 +6,10 @@ Example:
     python tools/train.py --resume runs/cub200
 """
 
-import argparse
-
 from toolkit.commands import app, launch
 
 
-def main(args: argparse.Namespace) -> app.Outcome:
+def main(args: app.Arguments) -> app.Outcome:
     """Train and export."""
     config = app.read_config(args, resume=args.resume)
     from toolkit.commands import train

@@ -23,6 +23,34 @@ def test_it_saves_only_when_better(run: Any) -> None:
     assert (callback.best, callback.best_epoch) == (0.6, 3)
 
 
+def test_it_says_beforehand_what_will_be_best() -> None:
+    saved: list[int] = []
+    callback = Checkpoint(lambda: saved.append(callback.epoch), preliminary=(0,), error=lambda: 0.02)
+    assert not callback.would_be_best({"top1": 1.0, "loss": 0.1})  # no training
+    callback.set_params({})
+    callback.on_train_begin()
+    lines = [
+        (0, 0.5, 1.0),
+        (0, 0.5, 0.9),
+        (0, 0.5, 0.9),
+        (0, math.nan, 0.1),
+        (1, 0.49, 2.0),
+        (1, 0.48, 0.1),
+        (1, 0.6, 1),
+    ]
+    foreseen = []
+    for epoch, (phase, top1, loss) in enumerate(lines):
+        callback.place_phase(phase, 0, 0)
+        callback.on_epoch_begin(epoch)
+        callback.on_epoch_end(epoch, {"loss": 9.0})
+        logs = {"top1": top1, "loss": loss}
+        before = callback.state_dict()
+        foreseen += [epoch] if callback.would_be_best(logs) else []
+        assert callback.state_dict() == before
+        callback.on_eval_end(logs)
+    assert foreseen == saved == [0, 1, 4, 6]
+
+
 def test_the_best_is_known_while_it_is_saved(run: Any) -> None:
     seen: list[tuple[float | None, int | None]] = []
     callback = Checkpoint(lambda: seen.append((callback.best, callback.best_epoch)))

@@ -323,3 +323,12 @@ def test_a_wrong_function_leaves_no_folder(make: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"callbacks\.functions\.on_epoch_end: .* has no nothing"):
         trainer.fit()
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_lines_of_epochs_mark_the_best_so_far(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    best = Trainer.from_config(make(train={"epochs": 6, "lr": 0.05})).fit().best
+    lines = [line[:8] for line in capsys.readouterr().err.splitlines() if "/6" in line[:8]]
+    marked = [line.endswith("*") for line in lines]
+    assert len(lines) == 6
+    assert marked[0]
+    assert max(epoch for epoch, mark in enumerate(marked, 1) if mark) == best["epoch"]

@@ -158,8 +158,17 @@ def test_epoch_lines_fit_the_terminal(
     monkeypatch.setattr(console, "_width", width)
     monkeypatch.setattr(console, "_height", 20)
     task = TASKS["classification"]
-    reporter = Reporter(20, 100, task, TimeLeft(plan((20, 0)), 8), classes)
-    reporter._train = {"loss": 1.2345, "top1": 0.5, "lr": 0.001}
+    reporter = Reporter(200, 100, task, TimeLeft(plan((200, 0)), 8), classes, lambda logs: True)
+    reporter.set_params({"steps": 4})
+    reporter.place_phase(0, 0, 0)
+    reporter.on_epoch_begin(99)
+    metrics = dict.fromkeys(("loss", "top1", "top5", "macro_f1"), 0.5)
+    reporter.on_epoch_end(99, {**metrics, "lr": 0.001})
+    reporter.on_eval_end(metrics)
+    header, line = [line for line in capsys.readouterr().err.splitlines() if "|" in line]
+    assert line.startswith("100/200*")
+    assert header.index("|") == line.index("|")
+    assert len(line) <= width
     shown = reporter._fitting()
     assert len(reporter._header()) <= width
     assert ("top-5" in shown) == (classes > 5 and width >= 80)

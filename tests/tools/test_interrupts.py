@@ -29,7 +29,7 @@ _SLOW = "import os, time\nos.write(2, b'importing\\n')\ntime.sleep(30)\n"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("module", ["numpy", "paddle", "cv2"])
+@pytest.mark.parametrize("module", ["argparse", "numpy", "paddle", "cv2"])
 def test_a_signal_during_imports_is_one_quiet_line(
     module: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

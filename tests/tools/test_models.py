@@ -75,7 +75,8 @@ def test_one_network() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("resnet51",), 1, "unknown network 'resnet51', did you mean resnet50"),
+        (("resnet51",), 2, "unknown network 'resnet51'; did you mean resnet50"),
+        (("ResNet50",), 2, "unknown network 'ResNet50'; did you mean clas/ResNet50 or resnet50"),
         (("lenet", "--image-size", 8), 1, "at least 28"),
         (("lenet", "--cut", "conv7"), 1, "did you mean conv2, conv1?"),
         (("--filter", "resmet"), 1, "did you mean"),

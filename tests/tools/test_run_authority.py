@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.table import Table
 
 from tests.jobs import untrained_weights
 from toolkit.commands.runs import evaluate, export, find_run, report
 from toolkit.config import load_config
-from toolkit.core.errors import ConfigError, DataError, TrainingError
+from toolkit.core.errors import ConfigError, DataError, TrainingError, WeightsError
 from toolkit.deploy import Manifest, Predictor
-from toolkit.engine import RunFolder, Trainer
+from toolkit.engine import RunFolder, Trainer, build_job
 from toolkit.engine.runs.model_facts import stored_facts
 from toolkit.engine.runs.trained import load_trained
+from toolkit.tasks import TASKS
+from toolkit.zoo import read_weights
 
 COLOURS = {"blue": 2, "green": 1, "red": 0}
 CONFIG = """
@@ -248,6 +251,20 @@ def test_damaged_weights_are_not_taken(place: Path) -> None:
             work(find_run(place, None))
 
 
+def test_damaged_weights_are_no_start_of_another_run(place: Path) -> None:
+    best = RunFolder(place).best
+    config = load_config("job.yaml", ["name=next", f"model.pretrained={best}"])
+    assert build_job(config).weights == str(best)
+    content = best.read_bytes()
+    weight = max(read_weights(best).values(), key=lambda array: array.nbytes).tobytes()
+    where = content.index(weight)
+    best.write_bytes(content[:where] + bytes(len(weight)) + content[where + len(weight) :])  # zeros in place of numbers
+    with pytest.raises(WeightsError, match="is damaged: it is not the file that the training wrote"):
+        build_job(config)
+    RunFolder(place).best_digest.write_text('{"of": "somebody else"}')
+    assert read_weights(best).keys() == read_weights(shutil.copy(best, "copy.pdparams")).keys()
+
+
 def test_facts_outlive_the_record(place: Path) -> None:
     folder = RunFolder(place)
     facts = stored_facts(folder)
@@ -300,3 +317,24 @@ def test_any_run_with_a_best_epoch_gets_a_report(
     (run / "checkpoints" / "best.pdparams").unlink()
     with pytest.raises(TrainingError, match=r"has no checkpoints/best.pdparams"):
         report(find_run(run, None))
+
+
+def test_top5_is_not_shown_of_three_classes(place: Path) -> None:
+    found = evaluate(find_run(place, None))
+    assert "top5" in found.json
+    (table,) = found.text
+    assert isinstance(table, Table)
+    assert list(table.columns[0].cells) == ["top-1", "macro-F1", "loss"]
+    assert [metric.name for metric in TASKS["classification"].shown(6)] == ["top1", "top5", "macro_f1", "loss"]
+
+
+def test_what_is_recognised_in_a_table_is_said_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("tables").mkdir()
+    table = Path("tables/new.csv")
+    table.write_text("".join(f"val/{name}/0.png,{name}\n" for name in sorted(COLOURS)))
+    assert top1(place, data=str(table)) == (1.0, 3)  # the images lie below the run's data.root
+    assert capsys.readouterr().err.count("has no header") == 1
+    table.write_text("val/red/nothing.png,red\nval/red/none.png,red\n")
+    with pytest.raises(DataError, match="none of its"):
+        top1(place, data=str(table))
+    assert capsys.readouterr().err.count("has no header") == 1

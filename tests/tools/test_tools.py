@@ -123,6 +123,14 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    "words", [("advise",), ("compare",), ("find_lr",), ("eval",), ("train",), ("train", "--resume")]
+)
+def test_a_run_brings_its_config(trained: tuple[Path, dict[str, Any]], words: tuple[str, ...]) -> None:
+    found = call_json(*words, "runs/数字", "--print-config", cwd=trained[0])
+    assert (found["name"], found["train"]["epochs"], found["data"]["samples_per_class"]) == ("数字", 5, 60)
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (("train", "-c", "none.yaml"), 2, "cannot read the config none.yaml"),
@@ -144,6 +152,11 @@ def test_print_config_shows_the_resolved_one(trained: tuple[Path, dict[str, Any]
         (("predict", "runs/数字/config.yaml", "x.png"), 1, "x.png"),
         (("train", "runs/none"), 2, "runs/none: no run here"),
         (("eval", "-c", "runs"), 2, "runs: no run here"),
+        (("eval", "job.yaml"), 2, "-c job.yaml"),
+        (("advise", "job.yaml"), 2, "-c job.yaml"),
+        (("compare", "runs"), 2, "runs: no run here"),
+        (("find_lr", "runs/数字", "-c", "job.yaml"), 2, "both a run (runs/数字) and a config (job.yaml)"),
+        (("train", "runs/数字", "--resume", "runs/none"), 2, "two runs were given: runs/数字 and runs/none"),
         (("predict", "--model", "runs/数字", "--device", "tpu", "x.png"), 2, "expected auto, cpu, gpu"),
     ],
 )
@@ -158,6 +171,13 @@ def test_bad_input_is_one_clear_line(
     assert "Traceback" not in done.stderr
     assert not done.stdout
     assert sorted(folder.glob("runs/*")) == before
+
+
+def test_a_finished_run_named_to_train_is_resumed(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, result = trained
+    for words in (["runs/数字"], ["runs/数字/config.yaml"], ["runs/数字", "--resume", "auto"]):
+        assert call_json("train", *words, cwd=folder)["best"] == result["best"]
+    assert [path.name for path in (folder / "runs").iterdir()] == ["数字"]
 
 
 def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) -> None:
@@ -211,3 +231,24 @@ def test_help_does_not_import_paddle(tool: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "--network", "resnet51", "x.png"),
+        ("advise", "--images", ".", "--network", "resnet51"),
+        ("compare", "-c", "job.yaml", "--networks", "resnet18, resnet51=true"),
+        ("find_lr", "-c", "job.yaml", "-o", "model.name=resnet51"),
+        ("models", "resnet51"),
+    ],
+)
+def test_an_unknown_network_is_refused_before_paddle_is_imported(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "paddle.py").write_text("raise SystemExit('paddle was imported')\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    (tmp_path / "job.yaml").write_text(JOB)
+    done = call(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: unknown network 'resnet51'; did you mean resnet50")

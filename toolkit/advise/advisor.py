@@ -27,12 +27,13 @@ from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 _SHALLOW = "small_different/shallow_features"
 
 
-def advise(config: Config, *, sample: int = MOST_IMAGES) -> Advice:
+def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> Advice:
     """Measure a config's training images with its network, and recommend a preset.
 
     Args:
         config: The job; its ``transfer.preset`` does not count, and what else it says of the plan is kept.
         sample: Images to look at, at most.
+        table: Show how many images each class has.
 
     Returns:
         The advice; ``Advice.config`` is the same job with the recommended plan.
@@ -45,7 +46,7 @@ def advise(config: Config, *, sample: int = MOST_IMAGES) -> Advice:
         >>> Trainer.from_config(advice.config).fit()  # doctest: +SKIP
     """
     device = select_device(config.train.device)
-    subject = subject_of(config)
+    subject = subject_of(config, table=table)
     measured = measure(
         subject, sample=sample, seed=config.seed, cache=config.cache, device=device, workers=config.data.workers
     )

@@ -59,10 +59,14 @@ class Subject:
         return self.images.labels if self.labelled else None
 
 
-def subject_of(config: Config) -> Subject:
+def subject_of(config: Config, *, table: bool = True) -> Subject:
     """What a config is about: its training images.
 
     Images that cannot be trained on, as there are too few of them or of one class only, can still be looked at.
+
+    Args:
+        config: The job.
+        table: Show how many images each class has.
 
     Raises:
         ConfigError: The config starts from random weights.
@@ -71,7 +75,7 @@ def subject_of(config: Config) -> Subject:
     weights = weights_of(config)
     spec = get_spec(config.model.name)
     channels = config.model.in_channels or _RGB
-    images, classes, crop, obstacle = _read(config.data, config.task, channels)
+    images, classes, crop, obstacle = _read(config, channels, table=table)
     mean, std = normalisation(config.data, spec.mean, spec.std, channels)
     size = config.data.image_size or spec.input_size
     return Subject(
@@ -104,10 +108,11 @@ def weights_of(config: Config) -> bool | str | Path:
     return train_source(config, wanted).best if isinstance(wanted, SourceConfig) else wanted
 
 
-def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tuple[str, ...], float, str | None]:
+def _read(config: Config, channels: int, *, table: bool) -> tuple[ImageSet, tuple[str, ...], float, str | None]:
     """Training images, classes, crop, and why they cannot be trained on."""
+    data, task = config.data, config.task
     try:
-        bundle = build_data(data, task, channels)
+        bundle = build_data(data, task, channels, config.cache.dir.expanduser() / "checked")
     except DataError as error:
         facts = FORMATS[data.format]
         source = facts.readers[task](data)
@@ -120,7 +125,8 @@ def _read(data: DataConfig, task: TaskName, channels: int) -> tuple[ImageSet, tu
         if not len(parts["train"]):
             raise
         return parts["train"], source.classes, data.crop_ratio or facts.crop_ratio, error.message
-    show(data_table(bundle))
+    if table:
+        show(data_table(bundle))
     return bundle.train, bundle.classes, bundle.crop_ratio, None
 
 

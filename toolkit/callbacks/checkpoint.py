@@ -81,9 +81,19 @@ class Checkpoint(MonitorCallback):
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Compare, and decide."""
-        name = "avg_loss" if self.monitor.startswith("val/avg_") else "loss"
-        self._loss = as_float(logs[name]) if logs and name in logs else None
+        self._note_loss(logs or {})
         super().on_eval_end(logs)
+
+    def would_be_best(self, logs: Mapping[str, Any]) -> bool:
+        """Whether ``on_eval_end`` with these logs will find the best epoch so far; nothing is decided yet."""
+        if not self._training or self._is_average_to_come(logs):
+            return False
+        self._note_loss(logs)
+        return self.is_better(self.value(logs))
+
+    def _note_loss(self, logs: Mapping[str, Any]) -> None:
+        name = "avg_loss" if self.monitor.startswith("val/avg_") else "loss"
+        self._loss = as_float(logs[name]) if name in logs else None
 
     def is_better(self, value: float) -> bool:
         """Whether this epoch takes the best one's place; see the class."""

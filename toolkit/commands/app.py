@@ -10,12 +10,13 @@ import argparse
 import errno
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from toolkit.config import Config
 
 
+Arguments: TypeAlias = argparse.Namespace
+"""What a parser found. A tool takes this and ``Path`` from here: what it imports itself comes before our handler."""
 _PAGE = 110
 """Columns of a table that goes to a file or a pipe: as wide as a page."""
 _LONGEST_WORD = 24
@@ -92,19 +95,20 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
     from toolkit.config import load_config
     from toolkit.core.errors import ConfigError
 
-    run = getattr(args, "run", None) or (resume if resume != "auto" else None)
+    run = getattr(args, "run", None)
+    if run is not None and resume not in (None, "auto", run):
+        raise ConfigError(f"two runs were given: {run} and {resume}", hint="leave one of them out")
+    if run is not None and args.config is not None and not hasattr(args, "resume"):
+        raise ConfigError(f"both a run ({run}) and a config ({args.config}) were given", hint="leave one of them out")
+    run = run or (resume if resume != "auto" else None)
     if run is not None:
-        default = run_folder(run) / "config.yaml"
+        default = run_config(run)
     path = args.config or default
-    if path is not None and path.is_dir():
-        path = default = path / "config.yaml"
     if path is None:
         raise ConfigError(
             "no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml"
         )
-    if path == default and not path.is_file():
-        raise ConfigError(f"{path.parent}: no run here (config.yaml is missing)", hint="give a folder under runs/")
-    return load_config(path, args.overrides)
+    return load_config(run_config(path) if path.is_dir() else path, args.overrides)
 
 
 def run_folder(path: Path | str) -> Path:
@@ -113,9 +117,26 @@ def run_folder(path: Path | str) -> Path:
     return path.parent if path.name == "config.yaml" and not path.is_dir() else path
 
 
+def run_config(path: Path | str) -> Path:
+    """The ``config.yaml`` of the run that is meant.
+
+    Raises:
+        ConfigError: There is no run.
+    """
+    from toolkit.core.errors import ConfigError
+
+    config = run_folder(path) / "config.yaml"
+    if config.is_file():
+        return config
+    path = Path(path)
+    is_yaml = path.suffix in (".yaml", ".yml") and path.is_file()
+    hint = f"a configuration is given with -c: -c {shlex.quote(str(path))}" if is_yaml else "give a folder under runs/"
+    raise ConfigError(f"{path}: no run here (config.yaml is missing)", hint=hint)
+
+
 def resumed(args: argparse.Namespace) -> str | None:
-    """The run to go on with, by ``--resume`` or as it is named everywhere; ``auto`` for the newest."""
-    wanted = args.resume or args.run
+    """The run to go on with, as it is named everywhere or by ``--resume``; ``auto`` for the newest."""
+    wanted = args.run or args.resume
     return wanted if wanted in (None, "auto") else str(run_folder(wanted))
 
 
@@ -133,9 +154,19 @@ def checked_config(args: argparse.Namespace) -> Config:
 
 
 def check(args: argparse.Namespace) -> None:
-    """For ``others`` of ``run``, where this process does the job: check its config, if there is one."""
-    if args.config or args.run:
+    """For ``others`` of ``run``, where this process does the job: check its config and networks, if there are some.
+
+    Raises:
+        ConfigError: See ``checked_config``; or a network that is named does not exist.
+    """
+    from toolkit.config.early import check_network_name
+
+    if getattr(args, "config", None) or getattr(args, "run", None):
         checked_config(args)
+    named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
+    for name in (text.partition("=")[0].strip() for text in named if text):
+        if name:
+            check_network_name(name)
 
 
 def run(
@@ -205,7 +236,7 @@ def _work(job: Callable[[argparse.Namespace], Outcome], args: argparse.Namespace
 def _print_config(args: argparse.Namespace) -> Outcome:
     from toolkit.config import dump_config
 
-    config = read_config(args)
+    config = read_config(args, resume=getattr(args, "resume", None))
     return Outcome(config.model_dump(mode="json"), [dump_config(config).rstrip()])
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolkit.commands.app import Outcome, run_folder
+from toolkit.commands.app import Outcome, run_config
 from toolkit.config import Config, DataConfig, load_config
 from toolkit.core.console import command, info, new_table, warn
 from toolkit.core.errors import ConfigError, DataError, TrainingError
@@ -67,13 +67,9 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         raise ConfigError(f"both a run ({run}) and a config ({config_path}) were given", hint="leave one of them out")
     path = config_path
     if run is not None:
-        path = run_folder(run) / "config.yaml"
-        if not path.is_file():
-            raise ConfigError(f"{run}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+        path = run_config(run)
     elif config_path is not None and config_path.is_dir():
-        path = config_path / "config.yaml"
-        if not path.is_file():
-            raise ConfigError(f"{config_path}: no run here (config.yaml is missing)", hint="give a folder under runs/")
+        path = run_config(config_path)
     assert path is not None
     config = load_config(path, overrides)
     folder = RunFolder(path.parent)
@@ -112,7 +108,7 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
     place = data if data is not None or split != "all images" else config.root
     where = split if place is None else f"{place} ({split})"
     table = new_table(f"{run.folder.path}: {where}, {len(images)} images{seen}", "metric", "value")
-    for metric in run.objective.task.metrics:
+    for metric in run.objective.task.shown(len(run.facts.classes)):
         table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     payload = {"run_dir": str(run.folder.path), **metrics, "split": split, "images": len(images)}
     payload.update({"views": views} if views > 1 else {}, **({} if place is None else {"data": str(place)}))

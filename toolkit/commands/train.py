@@ -33,9 +33,6 @@ from toolkit.engine import (
 from toolkit.tasks import Task
 from toolkit.trainer import Trainer
 
-_TOP5 = 5
-"""Of so many classes or fewer, top-5 says nothing."""
-
 
 def train(config: Config, resume: Path | str | None = None) -> Outcome:
     """Train; then compare presets, export, show examples and write the report where the config says so.
@@ -122,7 +119,7 @@ def _meant(images: Sequence[str], model: str | None, network: str | None) -> tup
 
 
 def _result_table(result: RunResult, task: Task, classes: int) -> Table:
-    shown = [metric for metric in task.metrics if metric.name != "top5" or classes > _TOP5]
+    shown = task.shown(classes)
     table = new_table(
         f"{result.folder.path}: {result.parameters['trainable']:,} of {result.parameters['total']:,} weights trained, "
         f"{result.seconds:.1f} s",

@@ -42,7 +42,9 @@ def check_network_name(name: str) -> None:
         ConfigError: There is none of this name.
     """
     known = _network_names()
-    if name in known or f'"{name.removeprefix("clas/")}"' in _rows():  # a row that was added and not measured yet
+    if name in known or f'"{name.removeprefix("clas/")}"' in _rows(
+        "clas/" in name
+    ):  # a row that was added and not measured yet
         return
     guess = did_you_mean(name, known, 3)
     own = ", ".join(other for other in known if "/" not in other)
@@ -60,5 +62,6 @@ def _network_names() -> tuple[str, ...]:
 
 
 @cache
-def _rows() -> str:
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(_ZOO.glob("rows_*.py")))
+def _rows(of_clas: bool) -> str:
+    paths = (path for path in sorted(_ZOO.glob("rows_*.py")) if path.name.startswith("rows_clas_") == of_clas)
+    return "".join(path.read_text(encoding="utf-8") for path in paths)

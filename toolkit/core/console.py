@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 
@@ -51,6 +51,18 @@ def quietly() -> Iterator[None]:
         yield
     finally:
         console.quiet = before
+
+
+@contextmanager
+def held_back() -> Iterator[Callable[[], None]]:
+    """Hold back what is said meanwhile; the function that is given says it, afterwards."""
+
+    def say() -> None:
+        console.file.write(captured.get())
+        console.file.flush()
+
+    with console.capture() as captured:
+        yield say
 
 
 def new_table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:

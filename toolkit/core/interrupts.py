@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 CODE = 130
@@ -22,7 +21,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def run_as_tool() -> bool:
     """Whether this process runs a script of ``tools/``; elsewhere signals are the business of who imports us."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    return script is not None and Path(script).resolve().parent == Path(__file__).resolve().parents[1] / "tools"
+    if script is None:
+        return False
+    root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120 (pathlib takes time to import)
+    return os.path.dirname(os.path.realpath(script)) == os.path.join(root, "tools")  # noqa: PTH118, PTH120
 
 
 def leave_at_once() -> None:

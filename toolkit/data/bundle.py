@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.core.errors import DataError
 from toolkit.data.augmentation import Augmentation, Content, Flip
 from toolkit.data.images import ImageSet
 from toolkit.data.preprocessing import Preprocessing
@@ -21,7 +22,7 @@ class DataBundle:
     """The image sets of one job and the facts about them.
 
     Attributes:
-        train: Training images.
+        train: Training images; those of weight 0 are left out, so that they are in no statistic.
         val: Validation images.
         test: Test images, where the data set or the config has some.
         classes: Names of the classes, labels or targets: one for each output of a network. A class number is a position
@@ -30,6 +31,9 @@ class DataBundle:
         flip: Mirroring in training, resolved: ``none``, ``horizontal`` or ``both``.
         content: What the pictures are, for augmentation: ``photo``, ``tiny`` or ``glyph``.
         task: ``classification``, ``multilabel`` or ``regression``.
+
+    Raises:
+        DataError: All training images have weight 0.
     """
 
     train: ImageSet
@@ -40,6 +44,17 @@ class DataBundle:
     flip: Flip = "horizontal"
     content: Content = "photo"
     task: TaskName = "classification"
+
+    def __post_init__(self) -> None:
+        weights = self.train.weights
+        if weights is None or weights.all():
+            return
+        counting = np.flatnonzero(weights)
+        if not len(counting):
+            raise DataError(
+                f"all {len(weights)} training images have weight 0", hint="give some of them a weight above 0"
+            )
+        object.__setattr__(self, "train", self.train.take(counting))
 
     @property
     def parts(self) -> dict[str, ImageSet]:

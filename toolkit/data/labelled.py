@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.config import DataConfig
-from toolkit.core.console import info, quietly
+from toolkit.core.console import held_back, info, quietly
 from toolkit.core.errors import DataError
 from toolkit.core.names import listed, nearest, normal
 from toolkit.data.bit_depth import DEFAULT, Decoding
@@ -93,18 +93,23 @@ def _evaluation_part(folder: Folder) -> Folder:
 def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
     """Read a list or table, whose image paths are relative to its own folder or else to the run's ``data.root``."""
     read = _read_table if path.suffix.lower() in _TABLES else _read_list
-    problem = None
-    for root in (path.parent, config.root):
+    problem: tuple[DataError, Callable[[], None]] | None = None
+    for root in dict.fromkeys((path.parent, config.root)):
         if root is None or not root.is_dir():
             continue
         label_file = config.label_file if config.label_file and (root / config.label_file).is_file() else None
         changes = {"root": root, "label_file": label_file, "val_list": None, "test_list": None, "classes": None}
         try:
-            return read(path, config.model_copy(update=changes), known, task)
+            with held_back() as say:  # what is recognised in the file is said once
+                source = read(path, config.model_copy(update=changes), known, task)
         except DataError as error:  # for instance: none of the images is there
-            problem = error if problem is None or "none of its" in problem.message else problem
+            problem = (error, say) if problem is None or "none of its" in problem[0].message else problem
+        else:
+            say()
+            return source
     assert problem is not None  # the file's own folder is one
-    raise problem
+    problem[1]()
+    raise problem[0]
 
 
 def _read_table(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:

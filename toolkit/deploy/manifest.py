@@ -24,7 +24,6 @@ MANIFEST_NAME = "inference.yml"
 _FORMAT = 1
 _COLORS = {1: "gray", 3: "RGB"}
 _AGAIN = "export the model again: python tools/export.py runs/<name>"
-_BLOCK = 1 << 20
 _T = TypeVar("_T")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from toolkit.config import Config, SourceConfig
+from toolkit.core.console import quietly
 from toolkit.core.errors import ConfigError
 from toolkit.core.runtime import seed_everything, select_device
 from toolkit.core.stages import StageInfo
@@ -28,19 +30,21 @@ _FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best
 _EFFECTIVE_BETA = 0.999  # in the middle of what Cui et al. (arXiv 1901.05555) tried
 
 
-def build_job(config: Config, weights: Path | None = None) -> Job:
+def build_job(config: Config, weights: Path | None = None, *, read_before: bool = False) -> Job:
     """Read the data, build the network, resolve the plan.
 
     Args:
         config: What is asked for. A source task that it starts from must be trained (``toolkit.engine.source``).
         weights: A trained network's weights, head included, to use in place of ``model.pretrained``.
+        read_before: The data were read a moment ago: what there is to say of them has been said.
 
     Raises:
         ToolkitError: Anything in the config that does not fit the data, the network or the machine.
     """
     device = select_device(config.train.device)
     spec = get_spec(config.model.name)
-    data, preprocessing = _read_data(config, spec)
+    with quietly() if read_before else nullcontext():
+        data, preprocessing = _read_data(config, spec)
     new = partial(
         create_network,
         spec.name,

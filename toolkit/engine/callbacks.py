@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import paddle
@@ -58,6 +59,14 @@ class Setting:
     error: Callable[[str], float | None]
     custom: Sequence[Callback]
 
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """What decides which epoch is best."""
+        wanted = self.job.config.callbacks.deciding.model_dump(include=set(MonitorConfig.model_fields))
+        monitor = wanted["monitor"] = wanted["monitor"] or _main_monitor(self)
+        preliminary = preliminary_phases(self.job.plan)
+        return Checkpoint(self.save_best, **wanted, preliminary=preliminary, error=lambda: self.error(monitor))
+
 
 def custom_callbacks(config: Config) -> list[Callback]:
     """The user's own callbacks and functions.
@@ -95,7 +104,8 @@ def _terminate_on_nan(setting: Setting) -> Iterable[Callback]:
 def _reporter(setting: Setting) -> Iterable[Callback]:
     job = setting.job
     left = TimeLeft(job.plan.phases, len(job.stages))
-    yield Reporter(job.plan.epochs, len(job.data.train), job.objective.task, left, len(job.data.classes))
+    task, classes, is_best = job.objective.task, len(job.data.classes), setting.checkpoint.would_be_best
+    yield Reporter(job.plan.epochs, len(job.data.train), task, left, classes, is_best)
 
 
 def _visualdl(setting: Setting) -> Iterable[Callback]:
@@ -165,10 +175,7 @@ def _main_monitor(setting: Setting) -> str:
 
 
 def _checkpoint(setting: Setting) -> Iterable[Callback]:
-    wanted = setting.job.config.callbacks.deciding.model_dump(include=set(MonitorConfig.model_fields))
-    wanted["monitor"] = wanted["monitor"] or _main_monitor(setting)
-    preliminary, monitor = preliminary_phases(setting.job.plan), wanted["monitor"]
-    yield Checkpoint(setting.save_best, **wanted, preliminary=preliminary, error=lambda: setting.error(monitor))
+    yield setting.checkpoint
 
 
 BUILDERS: tuple[Callable[[Setting], Iterable[Callback]], ...] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paddle.callbacks import Callback
@@ -13,7 +13,6 @@ from toolkit.core.console import console, info, progress
 from toolkit.engine.time_left import TimeLeft
 from toolkit.tasks import Metric, Task
 
-_TOP5 = 5
 _TAIL = {"lr": "        lr", "images/s": "   images/s", "time": "   time", "left": "  left"}
 _LEFT = 14
 """Columns that the time left may take."""
@@ -29,20 +28,26 @@ class Reporter(Callback):
         samples: Training images an epoch.
         task: Whose metrics are shown.
         left: Estimates the time that the run still takes.
-        classes: Number of classes; top-5 says nothing of five or fewer.
+        classes: Number of classes, labels or targets.
+        is_best: Whether an evaluation that has just ended, of which it gets the logs, is the best so far.
     """
 
-    def __init__(self, epochs: int, samples: int, task: Task, left: TimeLeft, classes: int = 1000) -> None:
+    def __init__(
+        self,
+        epochs: int,
+        samples: int,
+        task: Task,
+        left: TimeLeft,
+        classes: int = 1000,
+        is_best: Callable[[Mapping[str, Any]], bool] = lambda logs: False,
+    ) -> None:
         super().__init__()
         self._training = [task.metric("loss"), *(task.metric(name) for name in task.training)]
-        shown = [metric for metric in task.metrics if metric.name != "loss"]
-        self._validation = [
-            task.metric("loss"),
-            *(metric for metric in shown if metric.name != "top5" or classes > _TOP5),
-        ]
+        self._validation = sorted(task.shown(classes), key=lambda metric: metric.name != "loss")  # the loss first
         self._epochs = epochs
         self._samples = samples
         self._left = left
+        self._is_best = is_best
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._epoch = 0
@@ -84,7 +89,7 @@ class Reporter(Callback):
             self._bar.update(self._task, numbers="evaluating")
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Print the epoch's line."""
+        """Print the epoch's line; ``*`` marks the best epoch so far."""
         self.close()
         logs, train, now = logs or {}, self._train, time.monotonic()
         steps = self.params.get("steps") or 0
@@ -95,8 +100,9 @@ class Reporter(Callback):
         speed = self._samples / max(1e-9, self._trained - self._began)
         shown = self._fitting()
         tail = {"lr": f"{train['lr']:10.2g}", "images/s": f"{speed:11.0f}", "time": f"{now - self._began:6.1f}s"}
+        mark = "*" if self._is_best(logs) else " "
         info(
-            f"{self._epoch + 1:3d}/{self._epochs:<3d} {_numbers(self._training, train)}  |"
+            f"{self._epoch + 1:3d}/{self._epochs:<3d}{mark}{_numbers(self._training, train)}  |"
             f"{_numbers([metric for metric in self._validation if metric.title in shown], logs)}"
             f"{''.join(words for name, words in tail.items() if name in shown)}"
             f"{f'  {self._left.words()}' if 'left' in shown else ''}".rstrip()

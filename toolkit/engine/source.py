@@ -12,15 +12,19 @@ from toolkit.engine.runs.source import finished_source, source_config
 from toolkit.engine.trainer import Trainer
 
 
-def prepare_job(config: Config) -> Job:
+def prepare_job(config: Config, *, read_before: bool = False) -> Job:
     """``build_job``; a source task that the config starts from is trained first.
+
+    Args:
+        config: What is asked for.
+        read_before: See ``build_job``.
 
     Raises:
         ToolkitError: See ``build_job`` and ``train_source``.
     """
     if isinstance(config.model.pretrained, SourceConfig):
         train_source(config, config.model.pretrained)
-    return build_job(config)
+    return build_job(config, read_before=read_before)
 
 
 def train_source(config: Config, wanted: SourceConfig) -> RunFolder:

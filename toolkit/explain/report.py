@@ -74,6 +74,7 @@ def write_report(
         "images": len(images),
         "metrics": job.objective.metrics(outputs, labels),
         "metric": task.main,
+        "told": {metric.name for metric in task.shown(len(classes))},
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
         "lead": lead_statements(comparison, part, len(images)) if comparison else [],

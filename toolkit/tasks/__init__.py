@@ -46,6 +46,10 @@ class Task:
     activation: Activation
     outputs: str
 
+    def shown(self, outputs: int) -> tuple[Metric, ...]:
+        """The metrics that say something of a network with so many outputs: top-5 does not, up to five classes."""
+        return tuple(metric for metric in self.metrics if metric.name != "top5" or outputs > _TOP5)
+
     @property
     def main(self) -> Metric:
         """The metric that decides which epoch is best and how presets compare."""
@@ -60,6 +64,7 @@ class Task:
         return {metric.name: metric for metric in self.metrics}[name]
 
 
+_TOP5 = 5
 _LOSS = Metric("loss", "loss", "min")
 _MACRO_F1 = Metric("macro_f1", "macro-F1", "max")
 

@@ -17,6 +17,7 @@ from paddle import Tensor
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from toolkit.core.digest import file_digest
 from toolkit.core.errors import WeightsError
 from toolkit.core.files import atomic_file
 from toolkit.core.pickles import shortened
@@ -50,6 +51,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
             start = file.read(256)
     except OSError as error:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error
+    _refuse_other_than_written(path)
     if start.startswith(b"PK\x03\x04"):
         raise WeightsError(
             f"{path} is not a weights file but a zip archive, as torch.save and numpy.savez write them",
@@ -61,6 +63,22 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     content = read_pickle(path)
     refuse_optimizer(path, content)
     return _arrays(content, path)
+
+
+def _refuse_other_than_written(path: Path) -> None:
+    """Refuse the best weights of a run, ``best.pdparams``, where ``best.json`` beside them has other digests."""
+    beside = path.with_suffix(".json")
+    if path.name != "best.pdparams" or not beside.is_file():
+        return
+    try:
+        known = json.loads(beside.read_text(encoding="utf-8"))["sha256"]
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):
+        return  # not written by a training
+    if isinstance(known, list) and file_digest(path) not in known:
+        raise WeightsError(
+            f"{path} is damaged: it is not the file that the training wrote",
+            hint="restore it from a copy, or train again",
+        )
 
 
 def write_weights(state: Mapping[str, Any], path: str | Path) -> None:

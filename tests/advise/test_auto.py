@@ -1,0 +1,25 @@
+"""``transfer.preset: auto``: the advisor and the training read the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.advise.test_advisor import images_in
+from toolkit.config import Config
+from toolkit.trainer import Trainer
+
+
+def test_what_there_is_to_say_of_the_data_is_said_once(
+    make: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("training_set", "dev"):
+        images_in(tmp_path / "set" / part, {"red": 8, "blue": 8})  # the same images: a warning
+    data = {"format": "folder", "root": tmp_path / "set", "classes": None, "samples_per_class": None}
+    Trainer.from_config(make(data=data, train={"epochs": 1})).fit()
+    said = capsys.readouterr().err
+    assert "auto is" in said
+    for words in ("data: 2 classes", "parts of", "images: 32", "identical image"):
+        assert said.count(words) == 1, words
