@@ -1,12 +1,16 @@
 """List the promises of README and docs with the tests that hold them, and what is wrong with the list.
 
-python tests/promises.py    (exit code 1 where a promise is not held)
+python tests/promises.py    (exit code 1 where a promise is not held, or a sentence that looks like one is not listed)
+
+A sentence looks like a promise where it has one of ``MARKERS``. It is listed where an entry has some of its words.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +18,12 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".yaml")
+PAGES = ("README.md", "docs/training.md", "docs/advisor.md", "docs/networks.md")
+MARKERS = re.compile(
+    r"\b(never|always|refused|exit code|to the bit|(one|a) line|(is|are|in) an error|at most|nothing is|keeps?|kept"
+    r"|stays?|whatever|in any case|left out|is named|without a word)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -24,23 +34,32 @@ class Promise:
         page: Path of the page in the repository.
         text: As the page has it, but for line breaks.
         tests: A test's file, or ``file::function``.
+        no_promise: Why a text that sounds like a promise is none; it then has no tests.
     """
 
     page: str
     text: str
     tests: tuple[str, ...]
+    no_promise: str = ""
 
     def problems(self) -> list[str]:
         """Why it is not held: the page no longer says it, there is no test, or one of them is gone."""
         found = [] if _plain(self.text) in _plain(read(self.page)) else [f"{self.page} no longer says: {self.text}"]
-        found += [] if self.tests else [f"no test holds: {self.text}"]
+        found += [] if bool(self.tests) != bool(self.no_promise) else [f"no test holds: {self.text}"]
         return [*found, *(f"there is no test {test}" for test in self.tests if not _exists(test))]
 
 
 def promises() -> list[Promise]:
     """All of the list."""
     rows = yaml.safe_load(LIST.read_text(encoding="utf-8"))
-    return [Promise(row["page"], row["text"], tuple(row.get("tests") or ())) for row in rows]
+    return [Promise(row["page"], row["text"], tuple(row.get("tests") or ()), row.get("no_promise", "")) for row in rows]
+
+
+def unlisted(page: str, known: Sequence[Promise]) -> list[str]:
+    """Sentences of a page that look like promises, and of which no entry has any words."""
+    listed = [piece for each in known if each.page == page for piece in _sentences(each.text)]
+    found = [sentence for sentence in _sentences(read(page)) if MARKERS.search(sentence)]
+    return [sentence for sentence in found if not any(piece in sentence for piece in listed)]
 
 
 def read(page: str) -> str:
@@ -50,6 +69,13 @@ def read(page: str) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.split())
+
+
+def _sentences(text: str) -> list[str]:
+    """Of paragraphs, items of lists and rows of tables; not of code."""
+    text = re.sub(r"^```.*?^```|^!\[.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    blocks = re.split(r"\n\s*\n|\n(?=\s*- )|\n(?=\|)", text)
+    return [sentence for block in blocks for sentence in re.split(r"(?<=[.;?!])\s+", _plain(block)) if sentence]
 
 
 def _exists(test: str) -> bool:
@@ -66,12 +92,15 @@ def main() -> int:
     known = promises()
     problems = [each.problems() for each in known]
     for promise, wrong in zip(known, problems, strict=True):
-        print(f"{'held  ' if not wrong else 'BROKEN'}  {promise.page}: {promise.text}")
-        for line in wrong or promise.tests:
+        print(f"{'BROKEN' if wrong else 'none  ' if promise.no_promise else 'held  '}  {promise.page}: {promise.text}")
+        for line in wrong or promise.tests or [promise.no_promise]:
             print(f"          {line}")
-    held = sum(not wrong for wrong in problems)
-    print(f"{held} of {len(known)} promises are held by a test")
-    return 0 if held == len(known) else 1
+    new = [f"{page}: {sentence}" for page in PAGES for sentence in unlisted(page, known)]
+    for line in new:
+        print(f"NEW     {line}")
+    promised = [not wrong for each, wrong in zip(known, problems, strict=True) if not each.no_promise]
+    print(f"{sum(promised)} of {len(promised)} promises are held by a test; {len(new)} sentences are not listed")
+    return 1 if new or any(problems) else 0
 
 
 if __name__ == "__main__":

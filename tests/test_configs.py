@@ -101,6 +101,11 @@ def test_the_quickstart_trains_its_source_first() -> None:
     target = load_config(CONFIGS["quickstart"])
     source = load_config(target.model.pretrained.config)  # type: ignore[union-attr]
     assert source.name == "quickstart_source"
+    assert (source.data.format, target.data.format, source.model.pretrained) == (
+        "digits",
+        "digits",
+        False,
+    )  # no download
     assert source.model.name == target.model.name
     assert source.data.image_size == target.data.image_size
     assert not set(source.data.classes or ()) & set(target.data.classes or ())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +95,79 @@ def shape_of(text: str) -> dict[str, list[str]]:
 def slug(heading: str) -> str:
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """Cells of all rows of tables, without bold and code marks."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip().replace("*", "").replace("`", "") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def numbers_in(text: str) -> list[float]:
+    return [float(word) for word in re.findall(r"\d+(?:\.\d+)?", text)]
+
+
+def test_the_speed_table_is_that_of_the_results() -> None:
+    results = (REPO / "benchmarks" / "results.md").read_text(encoding="utf-8").split("\n## ")[1]
+    measured = {row[0]: row for row in rows_of(results) if len(row) == 6}
+    page = {row[0]: row[1:] for row in rows_of(PAGES["README.md"].read_text(encoding="utf-8")) if len(row) == 3}
+    beside = {
+        "this toolkit, ONNX Runtime / Paddle Inference": ("ours, ONNX Runtime", "ours, Paddle Inference"),
+        "with export, report and VisualDL, ONNX Runtime": ("ours, ONNX Runtime, with export, report and VisualDL",),
+        "Keras 3 on TensorFlow": ("Keras 3 on TensorFlow",),
+        "PyTorch": ("PyTorch + torchvision",),
+    }
+    for title, names in beside.items():
+        seconds, accuracy = page[title]
+        assert numbers_in(seconds) == [round(float(measured[name][1]), 1) for name in names]
+        assert {accuracy} == {measured[name][4] for name in names}
+
+
+def test_the_usual_recipe_is_ahead_where_the_page_says_so() -> None:
+    """README's table beside the runs: the best plan of six, the usual recipe, and the advised one, of one seed."""
+    scores: dict[tuple[str, str, int], dict[str, float]] = defaultdict(dict)
+    for line in (REPO / "benchmarks" / "calibration.jsonl").read_text(encoding="utf-8").splitlines():
+        run = json.loads(line)
+        if run["seed"] == 0 and "+" not in run["preset"]:
+            preset = run["preset"].rpartition("/")[2].replace("linear_probe", "small_similar")
+            scores[run["set"], run["network"], run["train_images"]][preset] = run["score"]
+    sets = {"ants": "ants_bees", "CUB": "CUB_200_2011_mini", "flow": "flower_photos", "ches": "chest_xray"}
+    table = PAGES["README.md"].read_text(encoding="utf-8").partition("### Against the usual recipe")[2]
+    rows = [row for row in rows_of(table.partition("## Tools")[0])[2:] if len(row) == 7]
+    assert len(rows) == 5
+    ahead = []
+    for title, *cells in rows:
+        name = next((known for begin, known in sets.items() if title.startswith(begin)), "eurosat_rgb")
+        for network, (best, advised, usual) in (("mobilenet_v2", cells[:3]), ("squeezenet1_1", cells[3:])):
+            found = scores[name, network, int(numbers_in(title)[-1])]
+            plans = {preset: score for preset, score in found.items() if preset != "usual"}
+            (best, its_preset), (advised, advice) = best.split(), advised.split()
+            assert float(best) == round(plans[its_preset], 3) == round(max(plans.values()), 3)
+            assert (float(advised), float(usual)) == (round(plans[advice], 3), round(found["usual"], 3))
+            if found["usual"] > plans[its_preset]:
+                ahead.append((title, found["usual"] - plans[its_preset], found["usual"] - plans[advice]))
+    ((title, over_best, over_advised),) = ahead
+    assert title.startswith("flowers")
+    words = (
+        f"flowers with SqueezeNet, by {100 * over_best:.1f} point over the best plan and {100 * over_advised:.1f} over"
+    )
+    assert words in " ".join(PAGES["README.md"].read_text(encoding="utf-8").split())
+
+
+def test_figures_of_the_advisor_are_those_of_the_calibration() -> None:
+    text = (REPO / "benchmarks" / "calibration.md").read_text(encoding="utf-8")
+    rules = {row[0]: row[1:] for row in rows_of(text) if len(row) == 4}
+    page = {row[0]: row[1:] for row in rows_of(PAGES["docs/advisor.md"].read_text(encoding="utf-8")) if len(row) == 3}
+    for begin, rule in (
+        ("the same kind of rule", "branches"),
+        ("one preset for all", "one preset for all"),
+        ("the cell's own preset", "matrix"),
+    ):
+        right, regret = next(cells for title, cells in page.items() if title.startswith(begin))
+        assert numbers_in(right) == numbers_in(rules[rule][1])
+        assert abs(float(regret) - float(rules[rule][0])) <= 0.0501
+    right, regret = next(cells for title, cells in page.items() if title.startswith("the installed rule"))
+    known = re.search(r"in (\d+)% of the situations, with a mean regret of ([\d.]+) points", text)
+    assert known is not None
+    assert numbers_in(right)[-1] == float(known[1])
+    assert regret == f"{float(known[2]):.1f}"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 
 def packed(repo: Path) -> dict[str, list[str]]:
@@ -34,3 +39,14 @@ def test_every_pattern_finds_something(repo: Path) -> None:
 def test_every_folder_with_modules_is_a_package(repo: Path) -> None:
     folders = {path.parent for path in (repo / "toolkit").rglob("*.py")}
     assert not [path for path in folders if not (path / "__init__.py").is_file()]
+
+
+@pytest.mark.parametrize(("there", "wanted"), [("paddlepaddle_gpu", "paddlepaddle-gpu"), ("x", "paddlepaddle>=2.6.2")])
+def test_a_gpu_build_that_is_installed_is_kept(
+    there: str, wanted: str, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, Any] = {}
+    monkeypatch.setattr("importlib.metadata.distributions", lambda path: [SimpleNamespace(metadata={"Name": there})])
+    monkeypatch.setattr("setuptools.setup", said.update)
+    runpy.run_path(str(repo / "setup.py"))
+    assert [name for name in said["install_requires"] if name.startswith("paddlepaddle")] == [wanted]

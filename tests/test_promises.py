@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.promises import REPO, Promise, promises, read
+from tests.promises import PAGES as LISTED
+from tests.promises import REPO, Promise, promises, read, unlisted
 from toolkit.engine.runs.folder import _CHANGEABLE_ON_RESUME, _FREE_ON_RESUME
 
 PAGES = ["docs/training.md", "docs/training_zh.md"]
@@ -23,6 +24,21 @@ def test_a_promise_that_nobody_holds_is_found() -> None:
     wrong = Promise("README.md", "never said", ("tests/none.py", "tests/test_promises.py::test_none")).problems()
     assert len(wrong) == 3
     assert Promise("README.md", "# ", ()).problems() == ["no test holds: # "]
+    assert Promise("README.md", "# ", (), "a heading").problems() == []
+
+
+@pytest.mark.parametrize("page", LISTED)
+def test_sentences_that_look_like_promises_are_listed(page: str) -> None:
+    assert unlisted(page, promises()) == [], "add each to tests/promises.yaml, with a test or with no_promise"
+
+
+def test_a_new_promise_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "# T\n\nIt **never** waits. It\nends with exit code 3; it may.\n- Kept. `a: b` is refused\n| x | always |\n"
+    monkeypatch.setattr("tests.promises.read", lambda page: text + "```\nnever\n```\n")
+    found = ["It **never** waits.", "It ends with exit code 3;", "- Kept.", "`a: b` is refused", "| x | always |"]
+    assert unlisted("x.md", []) == found
+    known = [Promise("x.md", "It **never** waits. It ends", ()), Promise("y.md", "always", ())]
+    assert unlisted("x.md", known) == found[2:]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from toolkit.advise.activations import Activations, activations
 from toolkit.advise.advisor import _config, _plan, judge
 from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
-from toolkit.advise.measure import measure
+from toolkit.advise.measure import DEPTH_IMAGES, RANDOM_IMAGES, STATISTICS_IMAGES, measure
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.request import Subject, subject_of
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
@@ -35,6 +37,7 @@ from toolkit.transfer.presets import HEAD_FIRST
 from toolkit.zoo import create_network, write_weights
 
 Make = Callable[..., Config]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "advisor.md"
 
 
 def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
@@ -80,6 +83,8 @@ def test_advice_on_digits(make: Make) -> None:
     assert found["runner_up"]["preset"]
     assert found["learning_rates"]["head"] > 0
     assert len(found["why"]) == 3
+    row = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `--json` |"))
+    assert set(re.findall(r"`(\w+)`", row)) <= found.keys()
     assert advice.table().row_count >= 6
     assert advice.config is not None
     job = build_job(advice.config)
@@ -204,6 +209,20 @@ def test_an_advised_config_is_compared_as_one_by_hand(make: Make, own: int | Non
 
     by_hand = make(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
     assert epochs(found) == epochs(by_hand)
+
+
+def test_training_images_alone_are_looked_at_and_2000_at_most(make: Make) -> None:
+    given, data = subject_of(make()).images, build_job(make(transfer={"preset": "linear_probe"})).data
+    assert [given.path(i) for i in range(len(given))] == [data.train.path(i) for i in range(len(data.train))]
+    assert not {data.val.path(i) for i in range(len(data.val))} & {given.path(i) for i in range(len(given))}
+    assert inspect.signature(measure).parameters["sample"].default == 2000
+    rows = {line.split("|")[1].strip(): line for line in PAGE.read_text(encoding="utf-8").splitlines() if "|" in line}
+    for title, images in (
+        ("distance of activation statistics", STATISTICS_IMAGES),
+        ("gain of the upper half", DEPTH_IMAGES),
+        ("nearest neighbours, gain over random", RANDOM_IMAGES),
+    ):
+        assert f"; {images} images" in rows[title]
 
 
 def test_the_users_wishes_stay(make: Make) -> None:

@@ -65,6 +65,13 @@ def test_many_images_in_tiny_classes_are_small(thresholds: Thresholds) -> None:
     assert place_of(size, (), thresholds.size).similar == 0.5  # nothing was measured
 
 
+def test_agreement_is_no_surer_than_the_surest(thresholds: Thresholds) -> None:
+    for measured in (measurement(), strange()):
+        pieces = evidence_of(measured, thresholds)
+        similar = place_of(measured.size, pieces, thresholds.size).similar
+        assert min(piece.similar for piece in pieces) <= similar <= max(piece.similar for piece in pieces)
+
+
 def test_odds_are_bounded_and_turn_at_the_threshold() -> None:
     rule = EvidenceRule(
         threshold=0.06, scale=0.5, log=True, similar="below", weight=1, range_similar=(0, 1), range_different=(0, 1)
@@ -143,6 +150,8 @@ def test_the_cut_is_where_the_classes_separate_best() -> None:
     depth = Depth(images=9, chance=0.5, scores=(0.6, 0.9, 0.91, 0.7), errors=(0.04,) * 4)
     assert best_stage(depth) == 2  # within half an error of the best, and cheaper
     assert best_stage(depth, allowed=[1, 4]) == 4
+    lower = Depth(images=9, chance=0.5, scores=(0.6, 0.88, 0.91, 0.7), errors=(0.04,) * 4)
+    assert best_stage(lower) == 3  # a whole error is too far
 
 
 def test_no_shallow_features_where_the_top_is_best(thresholds: Thresholds) -> None:

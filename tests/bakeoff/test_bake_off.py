@@ -71,6 +71,15 @@ def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage)
     assert written["best"]["preset"] == found.winner.preset
 
 
+def test_the_usual_recipe_is_never_stopped(make: Make, stage: Stage) -> None:
+    run(make(train={"epochs": 20}), seeds=1)
+    rungs = {request.config.name.removesuffix("-seed0"): len(request.rungs) for request in stage.requests}
+    assert rungs == {"linear_probe": 0, "large_similar": 2, "usual_recipe": 0, "scratch": 2}
+    stage.requests.clear()
+    run(make(name="whole", train={"epochs": 20}), seeds=1, halving=False)  # --to-the-end
+    assert {request.rungs for request in stage.requests} == {()}
+
+
 def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None:
     first = run(make())
     stage.requests.clear()
@@ -194,14 +203,14 @@ def test_a_budget_cuts_those_last_who_always_take_part(
     assert stage.names[:4] == [f"{name}-seed0" for name in FOUR]
     assert {row.preset for row in found.rows} == set(FOUR)
     assert found.missing == []
-    assert "always part" not in capsys.readouterr().err
+    assert "every comparison needs" not in capsys.readouterr().err
     assert {item.candidate for item in found.left_out if not item.always} >= {"finetune", "large_different"}
 
     clock[0] = 21.0  # another comparison, too short even for them
     stage.requests.clear()
     found = run(make(name="short"), None, seeds=2, budget=11.5)
     assert found.missing == ["usual_recipe", "scratch"] == found.to_json()["missing"]
-    assert "not trained, though always part of a comparison: usual_recipe, scratch" in capsys.readouterr().err
+    assert "not trained, although every comparison needs them: usual_recipe, scratch" in capsys.readouterr().err
     table = Console(width=200, file=io.StringIO())
     table.print(comparison_table(found.rows, found.missing))
     assert "usual_recipe (not trained)" in table.file.getvalue()  # type: ignore[attr-defined]

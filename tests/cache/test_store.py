@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from dataclasses import fields, replace
@@ -12,6 +13,7 @@ import pytest
 from tests.cache.conftest import Fill, rows_of
 from tests.disks import pretend_free
 from toolkit.cache import CacheKey, Entry, FeatureStore
+from toolkit.cache.store import usable_store
 from toolkit.core.errors import ToolkitError
 
 KEY = CacheKey("resnet18", "layer3", False, "w0", {"image_size": 224}, "i0", "float16", title="train")
@@ -175,3 +177,19 @@ def test_a_small_disk_is_said_before_anything_is_written(
     assert not new.folder.exists()
     fill(store, "new")  # older features make room
     assert keys(store) == [new.key]
+
+
+def test_what_is_in_a_folder_that_cannot_be_written_is_read(
+    store: FeatureStore, fill: Fill, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store)
+
+    def read_only(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("toolkit.cache.store.tempfile.TemporaryFile", read_only)
+    found = usable_store(store.folder, None)
+    assert capsys.readouterr().err.count("cannot be written") == 1
+    with found.entry({"network": "a"}).open() as features:
+        np.testing.assert_array_equal(features[np.arange(95)], rows_of(range(95)))
+    assert fill(found, "b").folder.parent == found.folder != store.folder

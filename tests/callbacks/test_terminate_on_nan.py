@@ -23,6 +23,15 @@ def test_training_loss(bad: Any, make_model: Any) -> None:
     assert "lower train.lr (now 0.25)" in (caught.value.hint or "")
 
 
+def test_a_loss_that_explodes(make_model: Any) -> None:
+    callback = TerminateOnNaN()
+    callback.set_model(make_model(0.25))
+    callback.on_epoch_begin(0)
+    callback.on_train_batch_end(0, {"loss": 0.99e9})
+    with pytest.raises(TrainingError, match=r"the loss became 1\.01e\+09 in epoch 1, step 2"):
+        callback.on_train_batch_end(1, {"loss": 1.01e9})
+
+
 def test_validation_loss_before_a_later_callback_sees_it(run: Any) -> None:
     class Later(Callback):
         evaluations = 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
-from toolkit.config import SourceConfig, dump_config, load_config, make_config, with_overrides
+from toolkit.config import Config, SourceConfig, dump_config, load_config, make_config, with_overrides
 from toolkit.core.errors import ConfigError
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def write(path: Path, text: str) -> Path:
@@ -192,6 +196,18 @@ callbacks: {{custom: [{{path: mine.Thing, args: {{level: 01, often: yes}}}}], cs
     assert (config.train.amp, config.train.lr, config.train.epochs) == ("off", 0.001, 16)
     assert config.callbacks.custom[0].args == {"level": 1, "often": True}
     assert load_config(write(tmp_path / "b.yaml", dump_config(config))) == config
+
+
+def test_a_dump_has_every_option_that_pages_name(tmp_path: Path) -> None:
+    dumped = yaml.safe_load(dump_config(load_config(write(tmp_path / "a.yaml", "model: resnet18\n"))))
+    assert dumped.keys() == Config.model_fields.keys()
+    sections = ("model", "data", "transfer", "train", "cache", "log", "export", "callbacks")
+    for name in sections:
+        assert dumped[name].keys() == type(getattr(Config.model_validate(dumped), name)).model_fields.keys()
+    for page in ("README.md", "docs/training.md", "docs/advisor.md", "docs/networks.md"):
+        text = (REPO / page).read_text(encoding="utf-8")
+        for section, key in re.findall(rf"`({'|'.join(sections)})\.(\w+)", text):
+            assert key in dumped[section] or key in ("csv", "py"), f"{page}: {section}.{key}"  # or a file
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +178,22 @@ def test_a_run_can_name_its_versions() -> None:
     assert found["paddle"] == paddle.__version__
     assert found["cpu"]["threads"] == os.environ["OMP_NUM_THREADS"]
     assert json.loads(json.dumps(found)) == found
+
+
+def test_the_device_that_was_chosen_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import toolkit
+
+    class BuiltError(Exception):
+        """The job would be built now."""
+
+    def build(*_: object) -> None:
+        raise BuiltError
+
+    pretend_gpus(1, monkeypatch)
+    monkeypatch.setattr("toolkit.trainer.build_job", build)
+    values = {"name": "a", "model": "lenet", "data": {"format": "digits"}, "output_dir": tmp_path}
+    with pytest.raises(BuiltError):
+        toolkit.Trainer.from_config(toolkit.config.make_config(values))
+    assert "device gpu:0; " in capsys.readouterr().err

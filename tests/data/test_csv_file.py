@@ -407,6 +407,8 @@ def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.Captur
     assert "has no header (line 1 names an image): its columns are column 1, column 2, column 3" in err
     assert "the images are those of column 'column 3' (data.image_column)" in err
     assert "column 'column 1' numbers the rows, and is left out" in err
+    numbers = DataConfig(format="csv", root=root, label_columns=["column 1"])
+    assert read_csv(numbers, "classification").classes == tuple(str(i) for i in range(12))  # as it is wished
     write(root, "one,two,kind\n" + "".join(f"a/{i:03d},a/{11 - i:03d},{kind}\n" for i, kind in enumerate(KINDS)))
     with pytest.raises(DataError, match=r"columns 'one', 'two' all name images — say which one: data.image_column"):
         build(root, "classification")

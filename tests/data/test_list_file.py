@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,6 +175,19 @@ def test_names_are_found_however_they_are_written(
     assert [data.train.path(i) for i in range(9)] == [expected.train.path(i) for i in range(9)]
     assert data.train.labels.tolist() == expected.train.labels.tolist()
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("listed", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_that_the_disk_writes_another_way(
+    root: Path, listed: str, stored: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / unicodedata.normalize(stored, "jpg/café.jpg")
+    (root / "jpg/000.jpg").rename(path)
+    text = (root / "train_list.txt").read_text(encoding="utf-8-sig")
+    name = unicodedata.normalize(listed, "jpg/café.jpg")
+    (root / "train_list.txt").write_text(text.replace("jpg/000.jpg", name), encoding="utf-8")
+    assert Path(build(root).train.path(0)).samefile(path)
+    assert "accents that the files write another way" in capsys.readouterr().err
 
 
 def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:

@@ -90,6 +90,7 @@ def test_memory_is_not_taken_by_a_claim(tmp_path: Path) -> None:
         file = tmp_path / name
         file.write_bytes(damaged_files()[name])
         assert "too many pixels" in examine(str(file)).problem
+    assert round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6) == 179  # PIL's limit, as the page has it
 
 
 def test_sizes_and_modes_in_one_line(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from tests.jobs import digits_jobs, untrained_weights
 from toolkit.advise.measure import measure
 from toolkit.advise.request import subject_of
 from toolkit.cache.index import DamagedIndexError, read_index
+from toolkit.cache.store import usable_store
 from toolkit.callbacks import CSVLogger, LambdaCallback
 from toolkit.config import CacheConfig, Config
 from toolkit.core.errors import ConfigError, DivergedError, ToolkitError, TrainingError
@@ -138,7 +139,7 @@ def test_a_function_that_fails_is_named_and_loses_no_epoch(hook: str, make: Make
 
 
 def test_a_cache_that_cannot_be_written_does_not_end_a_run(
-    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taken").write_text("a file")
     weights = untrained_weights("mobilenet_v1", None, tmp_path)
@@ -150,6 +151,9 @@ def test_a_cache_that_cannot_be_written_does_not_end_a_run(
     assert result.last == Trainer(build_job(make(**sections, cache={"enabled": "auto"}))).fit().last
     with pytest.raises(ToolkitError, match="cache"):
         Trainer(build_job(make(**sections, cache={**place, "enabled": True}))).fit()
+    assert usable_store(place["dir"], None).folder != place["dir"]
+    monkeypatch.setattr("toolkit.cache.store.world_size", lambda: 2)
+    assert usable_store(place["dir"], None).folder == place["dir"]  # as with true
 
 
 def test_a_measurement_that_cannot_be_kept_is_used(

@@ -176,6 +176,7 @@ def test_too_few_images_are_chosen_by_validation() -> None:
 def test_folds_spread_each_class_and_keep_single_images() -> None:
     labels = np.repeat([0, 1, 2, 3], [11, 5, 2, 1])
     parts = folds_of(labels, "classification")
+    assert len(parts) == 5
     assert sorted(np.concatenate(parts)) == list(range(18))
     for part in parts:
         assert (np.bincount(np.delete(labels, part), minlength=4) >= 1).all()

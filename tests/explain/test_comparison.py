@@ -61,7 +61,10 @@ def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None
         [LeftOut(name, 0, "budget", "the time was over", always=True) for name in ("usual_recipe", "scratch")],
     )
     said = comparison_statements(short)[1]
-    assert said.startswith("Not trained, though always part of a comparison: usual_recipe, scratch. What is said here")
+    assert said == (
+        "Not trained, although every comparison should include them: usual_recipe, scratch. "
+        "The statements here leave them out."
+    )
     page = write_comparison(short).read_text(encoding="utf-8")
     assert page.count('<span class="file">not trained</span>') == 2
 

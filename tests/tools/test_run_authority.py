@@ -166,6 +166,13 @@ def test_a_labelled_set_is_evaluated_whole(place: Path, capsys: pytest.CaptureFi
         top1(place, data="gone")
 
 
+def test_views_of_the_config_are_the_default(place: Path) -> None:
+    given = find_run(place, None, ["train.tta=3"])
+    assert evaluate(given).json["views"] == 3
+    assert "views" not in evaluate(given, tta=1).json
+    assert Manifest.read(Path(export(given).json["inference"])).tta == 3
+
+
 def test_moved_images_are_the_same_ones(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("data").rename("moved")
     assert top1(place, "data.root=moved") == (1.0, 12)

@@ -103,6 +103,12 @@ def test_export_and_predict(trained: tuple[Path, dict[str, Any]], tmp_path: Path
     assert alone.returncode == 1
     assert alone.stdout == ""
     assert "05.png: not an image" in alone.stderr
+    table = call(
+        "predict", "--model", tmp_path / "model", pictures / "05.png", pictures / "00.png", "--csv", cwd=folder
+    )
+    assert table.returncode == 1
+    bad = next(row for row in csv.DictReader(io.StringIO(table.stdout)) if row["path"].endswith("05.png"))
+    assert [value for name, value in bad.items() if name != "path" and value] == []
 
 
 def test_a_file_name_that_is_not_utf8_comes_back_from_json(
@@ -147,7 +153,7 @@ def test_a_run_brings_its_config(trained: tuple[Path, dict[str, Any]], words: tu
         (("eval", "-c", "job.yaml", "-o", "name=never"), 1, "train first"),
         (("predict", "--model", "nowhere", "x.png"), 1, "x.png"),
         (("predict", "--network", "resnet18", "x.png"), 1, "x.png"),
-        (("predict", "x.png"), 2, "x.png is no run or exported model"),
+        (("predict", "x.png"), 2, "x.png is neither a run nor an exported model"),
         (("predict", "runs/数字"), 2, "no image was given"),
         (("predict", "runs/数字/config.yaml", "x.png"), 1, "x.png"),
         (("train", "runs/none"), 2, "runs/none: no run here"),

@@ -40,6 +40,7 @@ def test_head_first_puts_a_phase_before_the_presets_own() -> None:
 
 @pytest.mark.parametrize("wish", [{"preset": name} for name in MOVING] + [{"size": "medium"}, {"size": "large"}])
 def test_presets_that_move_stages_begin_with_the_head(wish: dict[str, str]) -> None:
+    assert HEAD_FIRST == 10
     head, tuned = plan(**wish).phases
     assert (head.name, head.epochs, head.frozen) == ("head", HEAD_FIRST, 19)
     assert (tuned,) == plan(**wish, head_first=0).phases

@@ -53,7 +53,7 @@ def test_only_pretrained() -> None:
 
 
 def test_nothing_found_names_near_ones() -> None:
-    with pytest.raises(NetworkError, match="no network matches 'mobilnet_v2' . did you mean mobilenet_v2"):
+    with pytest.raises(NetworkError, match=r"no network matches 'mobilnet_v2' . did you mean mobilenet_v2"):
         find_networks("mobilnet_v2")
 
 

@@ -181,7 +181,7 @@ def bake_off(
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
     if done.missing and budget is not None:
-        warn(f"not trained, though always part of a comparison: {', '.join(done.missing)}; a larger --budget goes on")
+        warn(f"not trained, although every comparison needs them: {', '.join(done.missing)}; a larger --budget goes on")
     return done
 
 

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path as Path  # taken from here by the tools, which import nothing else
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType

@@ -110,7 +110,7 @@ def _meant(images: Sequence[str], model: str | None, network: str | None) -> tup
     first = run_folder(images[0])
     if not any((first / name).is_file() for name in ("config.yaml", MANIFEST_NAME)):
         raise ConfigError(
-            f"no model was given, and {images[0]} is no run or exported model",
+            f"no model was given, and {images[0]} is neither a run nor an exported model",
             hint=f"give a run first: {command('predict', 'RUN', 'IMAGE')}; or --model FOLDER, or --network NAME",
         )
     if len(images) == 1:

@@ -96,9 +96,10 @@ def _differences(rows: Sequence[Comparison], images: int) -> list[str]:
 def _missing(found: BakeOff) -> list[str]:
     if not found.missing:
         return []
+    pronoun = "it" if len(found.missing) == 1 else "them"
     return [
-        f"Not trained, though always part of a comparison: {', '.join(found.missing)}. What is said here is said "
-        f"without {'it' if len(found.missing) == 1 else 'them'}."
+        f"Not trained, although every comparison should include {pronoun}: {', '.join(found.missing)}. "
+        f"The statements here leave {pronoun} out."
     ]
 
 

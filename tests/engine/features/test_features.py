@@ -19,13 +19,13 @@ import toolkit.inference.trust
 import toolkit.inference.verdicts
 from tests.engine.run_helpers import lines_of
 from toolkit.cache import FeatureStore
-from toolkit.config import Config
+from toolkit.config import CacheConfig, Config
 from toolkit.core.errors import ToolkitError
 from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine import Job, Trainer, build_job, predict_outputs
 from toolkit.engine.evaluate import loader_outputs
-from toolkit.engine.features.cache import FeatureCache, Request
-from toolkit.engine.features.extract import FeatureRows, ImageRows, extract
+from toolkit.engine.features.cache import FeatureCache, Request, feature_dtype
+from toolkit.engine.features.extract import FeatureRows, ImageRows, extract, few_rows
 from toolkit.engine.features.policy import decide
 from toolkit.engine.features.runners import StageSlice, choose_engine, traced
 from toolkit.engine.features.source import FeatureSource
@@ -59,6 +59,13 @@ def test_engines_agree(make: Make, engine: Any) -> None:
             expected = stage_slice(paddle.to_tensor(images)).numpy()
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_engines_are_compared_on_four_images(make: Make) -> None:
+    job = build_job(make())
+    loader = job.loader(job.data.val, training=False)
+    whole = np.concatenate([batch.inputs for batch in loader])
+    np.testing.assert_array_equal(few_rows(loader)(), whole[[0, 17, 35, 53]])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -185,6 +192,12 @@ def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
         assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
 
 
+def test_maps_are_kept_in_half_precision_and_pooled_features_are_not() -> None:
+    auto, whole = CacheConfig(), CacheConfig(dtype="float32")
+    assert [feature_dtype(auto, pooled=pooled) for pooled in (True, False)] == ["float32", "float16"]
+    assert feature_dtype(whole, pooled=False) == "float32"
+
+
 def test_half_precision_changes_little(make: Make) -> None:
     job = build_job(make())
     features = {}
@@ -195,7 +208,11 @@ def test_half_precision_changes_little(make: Make) -> None:
     rows = np.arange(54)
     half, full = (features[dtype][rows].astype("float64") for dtype in ("float16", "float32"))
     assert features["float16"].dtype == np.float16
-    np.testing.assert_allclose(half, full, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(half, full, rtol=1 / 2048, atol=1e-7)
+    job.network.eval()
+    with paddle.no_grad(), job.network.starting_at(5):
+        found, expected = (job.network(paddle.to_tensor(each.astype("float32"))).numpy() for each in (half, full))
+    assert 0 < np.abs(found - expected).max() <= 5e-4 * np.abs(expected).max()
 
 
 def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:

@@ -150,6 +150,17 @@ def test_effective_numbers() -> None:
     assert near == pytest.approx(3 * balanced / balanced.sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("task", LABELS)
+def test_images_of_an_evaluation_count_alike(task: Any) -> None:
+    """Whatever training does with weights, smoothing and sure images."""
+    classes = (
+        {"class_weights": np.array([0.5, 1, 2, 4], np.float32), "focal_gamma": 2.0} if task != "regression" else {}
+    )
+    smoothing = {"label_smoothing": 0.1} if task == "classification" else {}
+    objective = make_objective(task, image_weights=WEIGHTS, **classes, **smoothing)
+    assert objective.metrics(LOGITS, LABELS[task]) == make_objective(task).metrics(LOGITS, LABELS[task])
+
+
 def test_positive_weights_of_labels() -> None:
     rows = np.zeros((10, 3), np.float32)
     rows[:2, 0], rows[:, 1] = 1, 1

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from toolkit.callbacks import ReduceLROnPlateau
 from toolkit.config import TrainConfig
-from toolkit.engine.learning.schedule import LearningRate, schedule_factor
+from toolkit.engine.learning.schedule import LearningRate, scaled_rate, schedule_factor
 
 
 def factors(train: TrainConfig, steps: int = 10, epochs: int = 4) -> list[float]:
@@ -208,3 +208,10 @@ def test_a_plateau_reduces_on_top_of_every_schedule_and_of_every_share(schedule:
             scale *= max(at_the_end * 0.5, min(1e-3, at_the_end)) / at_the_end
         rate.note_changes()
         assert rate.scale == pytest.approx(scale)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("none", 0.1), ("linear", 0.4), ("sqrt", 0.2)])
+def test_the_rate_for_several_processes(wanted: Any, expected: float) -> None:
+    assert scaled_rate(0.1, TrainConfig(), 4) == 0.1
+    assert scaled_rate(0.1, TrainConfig(scale_lr=wanted), 4) == pytest.approx(expected)
+    assert scaled_rate(0.1, TrainConfig(scale_lr=wanted), 1) == 0.1

@@ -82,3 +82,18 @@ def test_a_device_too_small_for_one_image(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_batch_without_weight_is_refused() -> None:
     with pytest.raises(TrainingError, match="weight 0"):
         stepped(TrainConfig(), np.zeros(6, np.float32))
+
+
+def test_several_processes_do_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, batch = network_and_batch()
+    optimizer = paddle.optimizer.SGD(0.1, parameters=network.parameters())
+    training_step = TrainingStep(network, make_objective("classification"), optimizer, TrainConfig())
+
+    def no_memory(x: paddle.Tensor) -> None:
+        monkeypatch.setattr("toolkit.engine.learning.step.world_size", lambda: 2)
+        raise RuntimeError("Out of memory")
+
+    monkeypatch.setattr(network, "forward", no_memory)
+    with pytest.raises(TrainingError, match="too little memory for 6 image") as caught:
+        training_step.step(batch)
+    assert "train.accumulate" in str(caught.value.hint)

@@ -14,6 +14,7 @@ from toolkit.core.errors import TrainingError
 from toolkit.engine import build_job
 from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
+from toolkit.engine.lr.curve import rising_rates
 from toolkit.engine.lr.range_test import range_test
 from toolkit.engine.lr.trial import borrowed
 
@@ -48,6 +49,22 @@ def test_a_frozen_backbone_is_not_tested(make: Callable[..., Config]) -> None:
     found = range_test(build_job(make()), 25, 20)
     assert [curve.part for curve in found.curves] == ["head"]
     assert list(found.settings) == ["train.lr"]
+
+
+def test_rates_go_from_a_thousandth_of_the_plans_to_a_thousand_times_of_it(
+    make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[float, float]] = []
+
+    def rising(lowest: float, highest: float, steps: int) -> Any:
+        asked.append((lowest, highest))
+        return rising_rates(lowest, highest, steps)
+
+    monkeypatch.setattr("toolkit.engine.lr.range_test.rising_rates", rising)
+    job = build_job(make())
+    range_test(job, 25, 20)
+    usual = job.plan.phases[0].lr
+    assert asked == [(pytest.approx(usual / 1000), pytest.approx(usual * 1000))]
 
 
 def test_a_network_from_random_weights_is_tested_as_a_whole(make: Callable[..., Config]) -> None:

@@ -32,6 +32,8 @@ def test_a_run_is_that_of_the_rate_that_was_found(make: Callable[..., Config]) -
     found = record["lr_search"]
     assert found["trials"]
     assert len(found["trials"]) in (3, 4)
+    assert {round(trial["factor"], 3) for trial in found["trials"]} >= {0.333, 1.0, 3.0}
+    assert (module._HEAD_STEPS, module._TUNING_STEPS) == (200, 40)  # as the page has it
     (phase,) = auto.job.plan.phases
     assert record["plan"]["phases"][0]["lr"] == phase.lr == pytest.approx(found["lr"], rel=1e-2)
     told = Trainer.from_config(make(train={**AUTO, "lr": phase.lr}, data=MORE, name="told"))

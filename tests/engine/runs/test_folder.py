@@ -38,11 +38,13 @@ def test_a_line_that_a_full_disk_has_cut_is_dropped(tmp_path: Path) -> None:
     assert folder.metrics.read_text() == '{"epoch": 1}\n'
 
 
-def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
     folder = RunFolder.create(make_config(values))
     elsewhere = {**values, "name": "b", "data": {"workers": 7}, "transfer": {"compare": ["scratch"]}}
     assert RunFolder.open(folder.path, make_config(elsewhere)).path == folder.path
+    folder.adopt(make_config(elsewhere))
+    assert capsys.readouterr().err == ""  # without a word
     with pytest.raises(ConfigError, match=r"another model\.name: resnet18, not vgg11; another seed: 0, not 1"):
         RunFolder.open(folder.path, make_config({**values, "model": "vgg11", "seed": 1}))
 

@@ -158,6 +158,24 @@ def test_two_whole_checkpoints_stay_while_another_is_written(
     assert stayed == (before if operation != "replace" else [before[1], before[1]])
 
 
+def test_saving_takes_a_tenth_of_the_time_and_a_long_epoch_is_saved_each_minute(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(toolkit.engine.runs.checkpoints.time, "monotonic", lambda: clock[0])
+
+    def takes_two_seconds(state: TrainingState, path: Path, *_: Any) -> None:
+        clock[0] += 2.0
+
+    monkeypatch.setattr(TrainingState, "save", takes_two_seconds)
+    keeper = CheckpointManager(RunFolder.create(finetune(make)), {})
+    assert keeper.due
+    keeper.write()
+    for later, due, overdue in ((19.9, False, False), (0.2, True, False), (59.8, True, False), (0.2, True, True)):
+        clock[0] += later
+        assert (keeper.due, keeper.overdue) == (due, overdue)
+
+
 def test_what_a_killed_process_left_is_taken_away(make: Make) -> None:
     config = finetune(make)
     with pytest.raises(Interrupted):
@@ -290,9 +308,17 @@ def test_interrupted_after_going_back_from_an_evaluation(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("on_nan", "times"), [("stop", 1), ("backoff", 1000)])
-def test_a_loss_that_is_no_number_ends_the_run(make: Make, on_nan: str, times: int) -> None:
+def test_a_loss_that_is_no_number_ends_the_run(
+    make: Make, on_nan: str, times: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its last good state saved, and after going back eight times at most."""
+    trainer = Trainer(build_job(finetune(make, train={"on_nan": on_nan})), [Spoils(times)])
     with pytest.raises(DivergedError):
-        Trainer(build_job(finetune(make, train={"on_nan": on_nan})), [Spoils(times)]).fit()
+        trainer.fit()
+    assert capsys.readouterr().err.count("half the learning rate") == (0 if on_nan == "stop" else 8)
+    state = load_newest(trainer.folder)
+    assert (state.epoch, state.step) == (1, 0)
+    assert all(np.isfinite(array).all() for array in state.weights.values())
 
 
 def test_nothing_is_left_beside_the_checkpoints(make: Make) -> None:
