@@ -61,7 +61,7 @@ import os, sys, threading
 from pathlib import Path
 import toolkit
 import numpy as np
-from toolkit import cli
+from toolkit.commands import app
 from toolkit.data import Preprocessing
 from toolkit.deploy.image_predictor import ImagePredictor
 class Mean(ImagePredictor):
@@ -71,10 +71,10 @@ def main(args):
     os.write(2, b"predicting\\n")
     paths = sorted(Path(args.images).glob("*.png"))
     Mean(["x", "y"], Preprocessing(32)).predict(paths, on_bad_image="keep", timeout=args.timeout)
-    return cli.Outcome({})
-parser = cli.make_parser("x", timeout=300)
+    return app.Outcome({})
+parser = app.make_parser("x", timeout=300)
 parser.add_argument("images")
-cli.run(parser, main)
+app.run(parser, main)
 """
 
 

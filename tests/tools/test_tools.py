@@ -209,13 +209,13 @@ def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) ->
 def test_sigterm_ends_a_tool_like_ctrl_c(tmp_path: Path) -> None:
     code = (
         "import os, pathlib, signal, time\n"
-        "from toolkit import cli\n"
+        "from toolkit.commands import app\n"
         "from toolkit.core.files import atomic_folder\n"
         "def job(args):\n"
         "    with atomic_folder(pathlib.Path('model')):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "        time.sleep(5)\n"
-        "cli.run(cli.make_parser('x'), job, ['--json'])\n"
+        "app.run(app.make_parser('x'), job, ['--json'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (130, "")

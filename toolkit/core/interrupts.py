@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 CODE = 130
 """With which an interrupted tool leaves."""
@@ -23,8 +24,8 @@ def run_as_tool() -> bool:
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     if script is None:
         return False
-    root = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120 (pathlib takes time to import)
-    return os.path.dirname(os.path.realpath(script)) == os.path.join(root, "tools")  # noqa: PTH118, PTH120
+    root = os.path.join(os.path.realpath(__file__), *[os.pardir] * 3)  # noqa: PTH118 (pathlib takes time to import)
+    return os.path.dirname(os.path.realpath(script)) == os.path.realpath(os.path.join(root, "tools"))  # noqa: PTH118, PTH120
 
 
 def leave_at_once() -> None:
@@ -39,16 +40,34 @@ def raise_interrupts() -> None:
 
 @contextmanager
 def sigterm_waits() -> Iterator[None]:
-    """Keep SIGTERM waiting while Paddle is imported: its own handler, which prints a crash, never gets one."""
+    """Keep SIGTERM waiting while Paddle is imported: its own handler, which prints a crash, never gets one.
+
+    The main thread lets the signal wait. Threads that are there already (NumPy's) cannot be told to: so our handler is
+    put back as soon as the next module is imported after Paddle has installed its own.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+    before, hook = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}), _PutBack(handler)
+    sys.meta_path.insert(0, hook)
     try:
         yield
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)  # in place of Paddle's
     finally:
+        sys.meta_path.remove(hook)
+        signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _PutBack:
+    """Installs a handler of SIGTERM whenever a module is imported; finds none itself."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Leave the module to the other finders."""
+        signal.signal(signal.SIGTERM, self._handler)
 
 
 def _install(handler: object) -> None:

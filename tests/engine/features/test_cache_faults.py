@@ -31,7 +31,7 @@ from toolkit.engine.features.extract import extract
 from toolkit.zoo import create_network, write_weights
 
 Make = Callable[..., Config]
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "train.py"
+TOOL = Path(__file__).resolve().parents[3] / "tools" / "train.py"
 ALL_DIGITS: dict[str, Any] = {"data": {"classes": None, "samples_per_class": None, "batch_size": 64}}
 
 
