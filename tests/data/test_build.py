@@ -26,7 +26,7 @@ def test_config_goes_before_the_facts_of_the_format(make_folder: MakeFolder) -> 
     assert (data.crop_ratio, data.flip, data.test) == (0.875, "horizontal", None)
     data = build_data(DataConfig(root=root, crop_ratio=1.0, flip="both", test_fraction=0.2))
     assert (data.crop_ratio, data.flip) == (1.0, "both")
-    assert {part: len(images) for part, images in data.parts.items()} == {"train": 6, "val": 2, "test": 2}
+    assert {part: len(images) for part, images in data.splits.items()} == {"train": 6, "val": 2, "test": 2}
     assert data.evaluation == ("test", data.test)
 
 

@@ -78,7 +78,7 @@ def test_features(tmp_path: Path) -> None:
     labels, found = [0, 0, 1, 1, 1, 0], []
     for data in bundle(labels, "classification", ("0", "1")):
         batches = replace(job, data=data).loader(data.train, training=True)
-        found.append(feature_statistics(job.network, batches, 0))
+        found.append(feature_statistics(job.network, batches))
     assert found[0][0] == pytest.approx(found[1][0])
     assert found[0][1] == pytest.approx(found[1][1])
 

@@ -38,7 +38,7 @@ def rows(data: DataBundle) -> dict[str, list[float]]:
     """Labels by the stem of the file, over all parts."""
     return {
         Path(images.path(i)).stem: images.labels[i].tolist()
-        for images in data.parts.values()
+        for images in data.splits.values()
         for i in range(len(images))
     }
 
@@ -102,11 +102,11 @@ def test_one_column_of_names_and_paths_without_extension(root: Path) -> None:
     write(root, CHEST)
     source = read_csv(DataConfig(format="csv", root=root), "multilabel")
     assert source.classes == ("Atelectasis", "Effusion", "Nodule")
-    assert source.parts["train"].labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 0]]
-    assert source.parts["train"].path(0) == str(root / "a" / "000.jpg")
+    assert source.splits["train"].labels.tolist() == [[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 0]]
+    assert source.splits["train"].path(0) == str(root / "a" / "000.jpg")
     write(root, CHEST.replace("|", " "))
     spaced = read_csv(DataConfig(format="csv", root=root, label_separator=" "), "multilabel")
-    assert spaced.parts["train"].labels.tolist() == source.parts["train"].labels.tolist()
+    assert spaced.splits["train"].labels.tolist() == source.splits["train"].labels.tolist()
 
 
 def test_extensions_are_tried_in_turn(root: Path) -> None:
@@ -114,7 +114,7 @@ def test_extensions_are_tried_in_turn(root: Path) -> None:
         (root / "a" / old).rename(root / "a" / new)
     write(root, "id,x\na/000,1\na/001,2\na/v1.5,3\na/plain,4\na/004,5\na/005.jpg,6\n")
     source = read_csv(DataConfig(format="csv", root=root), "regression")
-    names = [Path(source.parts["train"].path(i)).name for i in range(6)]
+    names = [Path(source.splits["train"].path(i)).name for i in range(6)]
     assert names == ["000.JPG", "001.jpeg", "v1.5.jpg", "plain", "004.jpg", "005.jpg"]
     write(root, "id,x\na/000,1\na/gone,2\n")
     with pytest.raises(DataError, match=r"1 of 2 images cannot be read: .*a/gone \(missing\)"):
@@ -142,7 +142,7 @@ def test_parts_by_column(root: Path) -> None:
     write(root, "\n".join(["path,split,x", *(f"a/{i:03d}.jpg,{word},{i}" for i, word in enumerate(words))]))
     data = build(root, "regression")
     assert data.test is not None
-    assert [images.labels[:, 0].tolist() for images in data.parts.values()] == [[0, 1, 6, 7], [2, 3, 5], [4]]
+    assert [images.labels[:, 0].tolist() for images in data.splits.values()] == [[0, 1, 6, 7], [2, 3, 5], [4]]
     write(root, "\n".join(["path,fold,x", *(f"a/{i:03d}.jpg,{word},{i}" for i, word in enumerate(words))]))
     assert build(root, "regression", split_column="fold").train.labels[:, 0].tolist() == [0, 1, 6, 7]
 
@@ -153,7 +153,7 @@ def test_parts_by_file(root: Path) -> None:
     write(root, "path,x,y\na/003.jpg,7,8\n", "held_out.csv")
     write(root, "unused")
     data = build(root, "regression", test_list="held_out.csv")
-    assert {part: images.labels.tolist() for part, images in data.parts.items()} == {
+    assert {part: images.labels.tolist() for part, images in data.splits.items()} == {
         "train": [[1, 2], [3, 4]], "val": [[5, 6]], "test": [[7, 8]],
     }  # fmt: skip
 
@@ -167,13 +167,13 @@ def test_label_file_gives_order_names_and_numbers(root: Path) -> None:
     write(root, CHEST)
     write(root, "Nodule\nEffusion\nAtelectasis\n", "names.txt")
     source = read_csv(DataConfig(format="csv", root=root, label_file="names.txt"), "multilabel")
-    assert source.parts["train"].labels[0].tolist() == [0, 1, 1]
+    assert source.splits["train"].labels[0].tolist() == [0, 1, 1]
 
 
 def test_a_repeated_line_counts_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(root, CHEST + "a/004.jpg,Nodule\na/004,Nodule\n")
     source = read_csv(DataConfig(format="csv", root=root), "multilabel")
-    assert len(source.parts["train"]) == 6
+    assert len(source.splits["train"]) == 6
     assert "2 line(s) repeat an image and are left out: a/004.jpg (line 8), a/004 (line 9)" in capsys.readouterr().err
     write(root, CHEST + "a/004.jpg,Effusion\n")
     with pytest.raises(DataError, match=r"labels\.csv:8: a/004\.jpg is in line 6 already, with another label"):
@@ -437,9 +437,9 @@ def test_flags_and_words_say_the_part(
     if said:
         source = read_csv(DataConfig(format="csv", root=root), "classification")
         assert f"column {name!r} is taken as the part of each image (data.split_column)" in capsys.readouterr().err
-        assert len(source.parts[part]) == 3
+        assert len(source.splits[part]) == 3
     source = read_csv(DataConfig(format="csv", root=root, split_column=name), "classification")
-    assert {key: len(images) for key, images in source.parts.items()} == {"train": 9, part: 3}
+    assert {key: len(images) for key, images in source.splits.items()} == {"train": 9, part: 3}
 
 
 def test_a_flag_in_a_column_of_another_name_is_refused(root: Path) -> None:
@@ -467,7 +467,7 @@ def test_tables_share_a_header_and_say_what_they_cannot_know(root: Path) -> None
     write(root, "photo,label\n" + "".join(lines[:9]), "train.csv")
     write(root, "".join(lines[9:]), "val.csv")
     data = build(root, "classification")
-    assert [len(part) for part in data.parts.values()] == [9, 3]
+    assert [len(part) for part in data.splits.values()] == [9, 3]
     (root / "val.csv").unlink()
     write(root, "label,photo\n" + "".join(f"{kind},b/{i:03d}\n" for i, kind in enumerate(KINDS)), "train.csv")
     with pytest.raises(DataError, match=r"no column names images below .*'label' \('ant'\), 'photo' .*image_column"):

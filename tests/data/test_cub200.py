@@ -47,15 +47,15 @@ def test_official_split_and_names(cub: Path) -> None:
 
 def test_test_fraction_takes_from_the_training_images(cub: Path) -> None:
     data = build_data(DataConfig(format="cub200", root=cub, test_fraction=0.3))
-    assert {part: len(images) for part, images in data.parts.items()} == {"train": 6, "val": 3, "test": 3}
+    assert {part: len(images) for part, images in data.splits.items()} == {"train": 6, "val": 3, "test": 3}
     official = build_data(DataConfig(format="cub200", root=cub))
     assert data.val.fingerprint() == official.val.fingerprint()
 
 
 def test_root_may_be_above_or_below(cub: Path) -> None:
-    expected = read_cub200(DataConfig(root=cub)).parts["train"].fingerprint()
+    expected = read_cub200(DataConfig(root=cub)).splits["train"].fingerprint()
     for root in (cub.parent, cub / "images"):
-        assert read_cub200(DataConfig(root=root)).parts["train"].fingerprint() == expected
+        assert read_cub200(DataConfig(root=root)).splits["train"].fingerprint() == expected
 
 
 def test_windows_line_ends_are_fine(cub: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_folder_of_copies_does_not_leak_and_is_read_once(
         data = build_data(DataConfig(root=root, split_seed=seed, test_fraction=0.2))
         assert len(read) == len(set(read))
         where: dict[bytes, set[str]] = defaultdict(set)
-        for part, images in data.parts.items():
+        for part, images in data.splits.items():
             for i in range(len(images)):
                 where[Path(images.path(i)).read_bytes()].add(part)
         assert len(where) == 12

@@ -41,7 +41,7 @@ def test_what_is_left_out_is_counted_and_named(make_folder: MakeFolder, capsys: 
     (root / "bird").symlink_to(root / "nowhere")
     source = read_folder(DataConfig(root=root))
     assert source.classes == ("cat", "dog")
-    assert source.parts["train"].labels.tolist() == [0] * 4 + [1] * 7
+    assert source.splits["train"].labels.tolist() == [0] * 4 + [1] * 7
     said = capsys.readouterr().err
     found = lines(said)
     assert len(found) == len(said.splitlines()) == 9
@@ -63,7 +63,7 @@ def test_what_is_left_out_is_counted_and_named(make_folder: MakeFolder, capsys: 
 def test_loose_images_in_and_beside_parts(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder({"train/a": 3, "train/b": 3, "val/a": 1, "val/b": 1, "train": 2, "val": 1, "doc": 3})
     shutil.copy(root / "train/a/000.jpg", root / "loose.jpg")
-    assert {part: len(images) for part, images in read_folder(DataConfig(root=root)).parts.items()} == {
+    assert {part: len(images) for part, images in read_folder(DataConfig(root=root)).splits.items()} == {
         "train": 6, "val": 2,
     }  # fmt: skip
     found = lines(capsys.readouterr().err)
@@ -84,7 +84,7 @@ def test_folders_of_the_system_are_no_data(
         (root / "a" / leftover).write_bytes(b"x")
     source = read_folder(DataConfig(root=root))
     assert source.classes == ("a", "b")
-    assert len(source.parts["train"]) == 4
+    assert len(source.splits["train"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("7 files")
     assert name in line
@@ -98,7 +98,7 @@ def test_loops_of_links_end(make_folder: MakeFolder, capsys: pytest.CaptureFixtu
     (root / "y").symlink_to("x")
     source = read_folder(DataConfig(root=root))
     assert source.classes == ("a", "b")
-    assert len(source.parts["train"]) == 4
+    assert len(source.splits["train"]) == 4
     found = lines(capsys.readouterr().err)
     assert found["links to a folder above themselves"].startswith("4 files")
     assert "x, y" in found["links that lead nowhere"]
@@ -110,7 +110,7 @@ def test_a_class_may_be_a_link(make_folder: MakeFolder) -> None:
     (root / "b").symlink_to(root.parent / "elsewhere")
     (root.parent / "link").symlink_to(root)
     for place in (root, root.parent / "link"):
-        assert read_folder(DataConfig(root=place)).parts["train"].labels.tolist() == [0, 0, 1, 1, 1]
+        assert read_folder(DataConfig(root=place)).splits["train"].labels.tolist() == [0, 0, 1, 1, 1]
 
 
 def test_a_folder_that_cannot_be_listed_is_refused(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ MakeFolder = Callable[..., Path]
 def test_classes_are_the_sorted_folders(make_folder: MakeFolder) -> None:
     source = read_folder(DataConfig(root=make_folder({"zebra": 2, "ant": 3, "Ä b": 1, "10": 1, "9": 1})))
     assert source.classes == ("10", "9", "ant", "zebra", "Ä b")
-    assert list(source.parts) == ["train"]
-    train = source.parts["train"]
+    assert list(source.splits) == ["train"]
+    train = source.splits["train"]
     assert [(source.classes[label], Path(train.path(i)).parent.name) for i, label in enumerate(train.labels)] == [
         (name, name) for name in ("10", "9", "ant", "ant", "ant", "zebra", "zebra", "Ä b")
     ]
@@ -33,7 +33,7 @@ def test_hidden_and_other_files_are_ignored_and_subfolders_are_searched(make_fol
     (root / "a" / "000.jpg").rename(root / "a" / "000.JPG")
     source = read_folder(DataConfig(root=root))
     assert source.classes == ("a", "b")
-    assert source.parts["train"].labels.tolist() == [0, 0, 0, 1]
+    assert source.splits["train"].labels.tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
@@ -99,9 +99,9 @@ def test_parts_are_known_by_their_usual_names(
     names, root = folders.split(), make_folder(two_classes(*folders.split()))
     source = read_folder(DataConfig(root=root))
     assert source.classes == ("cat", "dog")
-    assert list(source.parts) == [part for part in ("train", "val", "test") if part in parts]
+    assert list(source.splits) == [part for part in ("train", "val", "test") if part in parts]
     for name, part in zip(names, parts.split(), strict=False):
-        assert {Path(file).parents[1] for file in source.parts[part].files} == {root / name}  # type: ignore[attr-defined]
+        assert {Path(file).parents[1] for file in source.splits[part].files} == {root / name}  # type: ignore[attr-defined]
     said = capsys.readouterr().err
     for name, part in zip(names, parts.split(), strict=False):
         assert f"{part} = {name}/" in said or folders.startswith("train val")
@@ -161,7 +161,7 @@ def test_in_doubt_it_asks(make_folder: MakeFolder, counts: dict[str, int], messa
 def test_classes_stay_classes(make_folder: MakeFolder, counts: dict[str, int]) -> None:
     source = read_folder(DataConfig(root=make_folder(counts)))
     assert source.classes == tuple(sorted({name.split("/")[0] for name in counts}))
-    assert len(source.parts["train"]) == sum(counts.values())
+    assert len(source.splits["train"]) == sum(counts.values())
 
 
 @pytest.mark.parametrize(

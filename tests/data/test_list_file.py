@@ -54,7 +54,7 @@ def test_without_label_file_the_numbers_are_the_names(root: Path) -> None:
 
 def test_default_val_list_that_is_not_there_is_drawn(root: Path) -> None:
     (root / "val_list.txt").unlink()
-    assert [len(part) for part in build(root).parts.values()] == [9, 3]
+    assert [len(part) for part in build(root).splits.values()] == [9, 3]
     with pytest.raises(DataError, match=r"cannot read .*eval\.txt: No such file"):
         build(root, val_list="eval.txt")
 

@@ -67,7 +67,7 @@ def test_cifar(tmp_path: Path, name: str, arguments: Any, some_classes: dict[int
     make_cifar(tmp_path, *arguments)
     data = build(name, root=tmp_path)
     count = arguments[1]
-    assert {part: len(images) for part, images in data.parts.items()} == {"train": 3 * count, "val": 2 * count}
+    assert {part: len(images) for part, images in data.splits.items()} == {"train": 3 * count, "val": 2 * count}
     assert {number: data.classes[number] for number in some_classes} == some_classes
     image = data.train.read(count + 1)
     assert image.shape == (32, 32, 3)
@@ -111,7 +111,7 @@ def test_batches_of_python_2(tmp_path: Path, name: str, key: str) -> None:
         add(archive, "cifar-batches-py/" + "long" * 50, b"not read")
         for number, batch in enumerate(batches):
             add(archive, f"cifar-batches-py/{batch}", python_2_batch(rows + number, [number, 1, 2, 3, 4], key))
-    parts = read_paddle_set(DataConfig.model_validate({"format": name, "root": tmp_path})).parts
+    parts = read_paddle_set(DataConfig.model_validate({"format": name, "root": tmp_path})).splits
     assert parts["train"].labels.tolist() == ([1, 1, 2, 3, 4, 0, 1, 2, 3, 4] if name == "cifar10" else [0, 1, 2, 3, 4])
     first = rows[0] + (name == "cifar10")
     np.testing.assert_array_equal(parts["train"].read(0), first.reshape(3, 32, 32).transpose(1, 2, 0))
@@ -264,7 +264,7 @@ def make_mnist(root: Path) -> None:
 def test_mnist(tmp_path: Path, name: str, third: str, flip: str) -> None:
     make_mnist(tmp_path)
     data = build(name, root=tmp_path)
-    assert {part: len(images) for part, images in data.parts.items()} == {"train": 200, "val": 100}
+    assert {part: len(images) for part, images in data.splits.items()} == {"train": 200, "val": 100}
     assert data.classes[2] == third
     assert data.flip == flip
     image = data.train.read(17)
@@ -315,12 +315,12 @@ def jpeg(tmp_path: Path, picture: Callable[..., Any], save: Callable[[Path, Any]
 
 def check_flowers(root: Path) -> None:
     data = read_paddle_set(DataConfig.model_validate({"format": "flowers102", "root": root}))
-    assert {part: len(images) for part, images in data.parts.items()} == {"train": 102, "val": 102, "test": 102}
-    assert data.parts["train"].path(0).endswith("102flowers/jpg/image_00001.jpg")
-    assert data.parts["test"].path(101).endswith("image_00306.jpg")
-    assert (data.parts["train"].labels[0], data.classes[0]) == (0, "pink primrose")
-    assert (data.parts["test"].labels[101], data.classes[101]) == (101, "blackberry lily")
-    assert data.parts["val"].read(5).shape == (16, 16, 3)
+    assert {part: len(images) for part, images in data.splits.items()} == {"train": 102, "val": 102, "test": 102}
+    assert data.splits["train"].path(0).endswith("102flowers/jpg/image_00001.jpg")
+    assert data.splits["test"].path(101).endswith("image_00306.jpg")
+    assert (data.splits["train"].labels[0], data.classes[0]) == (0, "pink primrose")
+    assert (data.splits["test"].labels[101], data.classes[101]) == (101, "blackberry lily")
+    assert data.splits["val"].read(5).shape == (16, 16, 3)
 
 
 def test_flowers_are_split_as_their_owners_made_it(tmp_path: Path, jpeg: bytes) -> None:

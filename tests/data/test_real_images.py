@@ -18,7 +18,7 @@ def build(assets: Path, name: str, **values: object) -> DataBundle:
 
 
 def sizes(data: DataBundle) -> dict[str, int]:
-    return {part: len(images) for part, images in data.parts.items()}
+    return {part: len(images) for part, images in data.splits.items()}
 
 
 def test_ants_and_bees(assets: Path) -> None:
@@ -65,7 +65,8 @@ def test_real_copies_within_a_class_are_said_and_do_not_leak(
         data = build(assets, name, split_seed=seed, **values)
         assert f"{groups} identical image(s) in one class" in capsys.readouterr().err
         contents = {
-            part: {Path(images.path(i)).read_bytes() for i in range(len(images))} for part, images in data.parts.items()
+            part: {Path(images.path(i)).read_bytes() for i in range(len(images))}
+            for part, images in data.splits.items()
         }
         assert len(set.union(*contents.values())) == sum(map(len, contents.values()))
 

@@ -118,7 +118,7 @@ def _read(config: Config, channels: int, *, table: bool) -> tuple[ImageSet, tupl
         source = facts.readers[task](data)
         source = source.only(data.classes) if data.classes is not None else source
         parts = drop_or_refuse_bad_files(
-            {"train": source.parts["train"].with_channels(channels).with_decoding(Decoding.of(data))},
+            {"train": source.splits["train"].with_channels(channels).with_decoding(Decoding.of(data))},
             data.on_bad_image == "skip",
             data.timeout,
         )

@@ -14,7 +14,7 @@ from toolkit.core.console import command, info, new_table, warn
 from toolkit.core.errors import ConfigError, DataError, TrainingError
 from toolkit.data import ImageSet, build_data
 from toolkit.data.labelled import match_classes, read_labelled
-from toolkit.data.signature import part_signatures
+from toolkit.data.signature import split_signatures
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import export_run
 from toolkit.engine import RunFolder, build_job
@@ -203,7 +203,7 @@ def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[
 def _was_evaluated(run: TrainedRun, split: str, images: ImageSet, config: DataConfig) -> bool:
     """Whether a part is the one of the training, as far as the run says; earlier versions say nothing."""
     known = (run.folder.read_record().get("data") or {}).get("signatures")
-    return known is None or known.get(split) == part_signatures({split: images}, config.root)[split]
+    return known is None or known.get(split) == split_signatures({split: images}, config.root)[split]
 
 
 def _check_asked(given: GivenRun, facts: ModelFacts, what: str, *more: str) -> None:

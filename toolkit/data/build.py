@@ -99,14 +99,14 @@ def build_data(
         source = source.only(config.classes)
     source = _without_weightless(config, source)
     decoding = Decoding.of(config)
-    parts: Parts = {
-        part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()
+    splits: Parts = {
+        split: images.with_channels(channels).with_decoding(decoding) for split, images in source.splits.items()
     }
-    sound = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout, cache)
-    source = replace(source, parts=sound)
-    rules.check(source.classes, source.parts)
-    copies, seed = find_copies(source.parts, config.timeout), config.split_seed
-    drawn = rules.split(source.parts, source.classes, config.val_fraction, config.test_fraction, seed, copies)
+    sound = drop_or_refuse_bad_files(splits, config.on_bad_image == "skip", config.timeout, cache)
+    source = replace(source, splits=sound)
+    rules.check(source.classes, source.splits)
+    copies, seed = find_copies(source.splits, config.timeout), config.split_seed
+    drawn = rules.split(source.splits, source.classes, config.val_fraction, config.test_fraction, seed, copies)
     if rules.check_split is not None:
         rules.check_split(source.classes, drawn)
     warn_of_copies(source.classes, drawn, copies)
@@ -126,7 +126,7 @@ def build_data(
 
 def _without_weightless(config: DataConfig, source: Source) -> Source:
     """Leave out training images of weight 0: they count for nothing, here and in all that follows."""
-    images = source.parts["train"]
+    images = source.splits["train"]
     if images.weights is None or images.weights.all():
         return source
     counting = np.flatnonzero(images.weights)
@@ -144,7 +144,7 @@ def _without_weightless(config: DataConfig, source: Source) -> Source:
                 hint="give some of them a weight above 0, or name the other classes in data.classes",
             )
     info(f"{len(images) - len(counting)} of {len(images)} training images have weight 0 and are left out")
-    return replace(source, parts={**source.parts, "train": images.take(counting)})
+    return replace(source, splits={**source.splits, "train": images.take(counting)})
 
 
 def _refuse_misfits(config: DataConfig, task: TaskName, facts: FormatFacts, rules: _Rules) -> None:

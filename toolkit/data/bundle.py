@@ -57,10 +57,10 @@ class DataBundle:
         object.__setattr__(self, "train", self.train.take(counting))
 
     @property
-    def parts(self) -> dict[str, ImageSet]:
+    def splits(self) -> dict[str, ImageSet]:
         """The image sets by name, ``train``, ``val`` and, if there, ``test``."""
-        parts = {"train": self.train, "val": self.val}
-        return parts if self.test is None else {**parts, "test": self.test}
+        splits = {"train": self.train, "val": self.val}
+        return splits if self.test is None else {**splits, "test": self.test}
 
     @property
     def evaluation(self) -> tuple[str, ImageSet]:
@@ -79,8 +79,8 @@ class DataBundle:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by part and class; of those with a label; of those with a number for a target: of all."""
         return {
-            part: dict(zip(self.classes, self._counts(images).tolist(), strict=True))
-            for part, images in self.parts.items()
+            split: dict(zip(self.classes, self._counts(images).tolist(), strict=True))
+            for split, images in self.splits.items()
         }
 
     def _counts(self, images: ImageSet) -> npt.NDArray[np.int64]:
@@ -114,16 +114,16 @@ class DataBundle:
             raise ValueError(f"a {self.task} task has no targets")
         measures: dict[str, Callable[..., Any]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
         return {
-            part: {
+            split: {
                 name: {key: float(measure(column)) for key, measure in measures.items()}
                 for name, column in zip(self.classes, images.labels.T.astype(np.float64), strict=True)
             }
-            for part, images in self.parts.items()
+            for split, images in self.splits.items()
         }
 
     def fingerprint(self) -> str:
         """A digest of pictures (files: path, size, modification time), labels, split and classes; hex, 64 digits."""
         digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
-        for part, images in self.parts.items():
-            digest.update(f"\0{part}:{images.fingerprint()}".encode())
+        for split, images in self.splits.items():
+            digest.update(f"\0{split}:{images.fingerprint()}".encode())
         return digest.hexdigest()

@@ -17,14 +17,14 @@ _THREADS = 8
 
 
 def drop_or_refuse_bad_files(
-    parts: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0, cache: Path | None = None
+    splits: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0, cache: Path | None = None
 ) -> dict[str, ImageSet]:
     """Decode every file; find those that are missing, damaged, no images, or images with another number of channels.
 
     What the others are (sizes, modes) is said in one line.
 
     Args:
-        parts: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
+        splits: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
         skip: Leave bad files out with one warning; else refuse.
         timeout: Seconds without an answer of the file system after which to give up.
         cache: Folder to keep what was found, so that unchanged files are not decoded again; None: nothing is kept.
@@ -37,10 +37,10 @@ def drop_or_refuse_bad_files(
             named), or the channels of a set in memory do not fit.
     """
     bad: list[str] = []
-    sound: dict[str, ImageSet] = dict(parts)
-    on_disk = {part: images for part, images in parts.items() if isinstance(images, FileImages) and len(images)}
-    for part, images in parts.items():
-        if part not in on_disk and len(images):
+    sound: dict[str, ImageSet] = dict(splits)
+    on_disk = {split: images for split, images in splits.items() if isinstance(images, FileImages) and len(images)}
+    for split, images in splits.items():
+        if split not in on_disk and len(images):
             images.read(0)
     if not on_disk:
         return sound
@@ -48,12 +48,12 @@ def drop_or_refuse_bad_files(
     files = [path for images in on_disk.values() for path in images.files]
     facts = survey(files, first.channels, first.decoding, timeout, cache)
     start = 0
-    for part, images in on_disk.items():
+    for split, images in on_disk.items():
         problems = [fact.problem for fact in facts[start : start + len(images)]]
         start += len(images)
         bad += [f"{path} ({problem})" for path, problem in zip(images.files, problems, strict=True) if problem]
         if any(problems):
-            sound[part] = images.take(np.flatnonzero([not problem for problem in problems]))
+            sound[split] = images.take(np.flatnonzero([not problem for problem in problems]))
     if bad and not skip:
         misfit = any("expected" in fact.problem for fact in facts)
         raise DataError(
@@ -67,7 +67,7 @@ def drop_or_refuse_bad_files(
     return sound
 
 
-def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+def check_classes(classes: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
     """Every class needs training pictures; one without validation or test pictures deserves a warning.
 
     Raises:
@@ -80,18 +80,18 @@ def check_classes(classes: Sequence[str], parts: Mapping[str, ImageSet]) -> None
             f"a classifier needs at least 2 classes, found {len(classes)}{': ' + classes[0] if classes else ''}",
             hint="check data.root and data.classes",
         )
-    for part, images in parts.items():
+    for split, images in splits.items():
         counts = np.bincount(images.labels, minlength=len(classes))
         empty = [name for name, count in zip(classes, counts, strict=True) if not count]
-        if len(images) and (not empty or part != "train"):
+        if len(images) and (not empty or split != "train"):
             if empty:
-                console.warn(f"no {part} images of {len(empty)} of {len(classes)} classes: {listed(empty)}")
+                console.warn(f"no {split} images of {len(empty)} of {len(classes)} classes: {listed(empty)}")
             continue
-        what = f"{len(empty)} of {len(classes)} classes have no {part} image: {listed(empty)}"
+        what = f"{len(empty)} of {len(classes)} classes have no {split} image: {listed(empty)}"
         raise DataError(what, hint="add images, or leave the classes out (data.classes)")
 
 
-def check_columns(names: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+def check_columns(names: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
     """Labels or targets need names of their own, and every part needs pictures.
 
     Raises:
@@ -100,33 +100,33 @@ def check_columns(names: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
     _refuse_twins(names, "column", "columns")
     if not names:
         raise DataError("no column of labels or targets is left", hint="check data.classes and data.label_columns")
-    for part, images in parts.items():
+    for split, images in splits.items():
         if not len(images):
-            raise DataError(f"the data set has no {part} images", hint="add some, or leave that part out")
+            raise DataError(f"the data set has no {split} images", hint="add some, or leave that part out")
 
 
-def check_labels(labels: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+def check_labels(labels: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
     """Every label needs a training picture that has it; one that all or no pictures of a part have deserves a warning.
 
     Raises:
         DataError: A label that no training picture has.
     """
-    for part, images in parts.items():
+    for split, images in splits.items():
         counts = images.labels.sum(axis=0)
         absent = [name for name, count in zip(labels, counts, strict=True) if not count]
-        if absent and part == "train":
+        if absent and split == "train":
             raise DataError(
                 f"{len(absent)} of {len(labels)} labels are on no training image: {listed(absent)}",
                 hint="add images, or leave the labels out (data.classes)",
             )
         if absent:
-            console.warn(f"{len(absent)} of {len(labels)} labels are on no {part} image: {listed(absent)}")
+            console.warn(f"{len(absent)} of {len(labels)} labels are on no {split} image: {listed(absent)}")
         always = [name for name, count in zip(labels, counts, strict=True) if count == len(images)]
         if always:
-            console.warn(f"{len(always)} of {len(labels)} labels are on every {part} image: {listed(always)}")
+            console.warn(f"{len(always)} of {len(labels)} labels are on every {split} image: {listed(always)}")
 
 
-def check_targets(targets: Sequence[str], parts: Mapping[str, ImageSet]) -> None:
+def check_targets(targets: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
     """Every target must vary over the training pictures.
 
     Raises:
@@ -134,7 +134,7 @@ def check_targets(targets: Sequence[str], parts: Mapping[str, ImageSet]) -> None
     """
     constant = [
         f"{name} ({values[0]:g})"
-        for name, values in zip(targets, parts["train"].labels.T, strict=True)
+        for name, values in zip(targets, splits["train"].labels.T, strict=True)
         if np.ptp(values) == 0
     ]
     if constant:

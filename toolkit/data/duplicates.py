@@ -23,17 +23,17 @@ Copies: TypeAlias = Mapping[str, int]
 _THREADS = 8
 
 
-def find_copies(parts: Mapping[str, ImageSet], timeout: float = 300.0) -> Copies:
+def find_copies(splits: Mapping[str, ImageSet], timeout: float = 300.0) -> Copies:
     """Find files with the same bytes; only files of the same size are read.
 
     Args:
-        parts: Image sets by part; those in memory are not looked at.
+        splits: Image sets by part; those in memory are not looked at.
         timeout: Seconds without an answer of the file system after which to give up.
 
     Raises:
         DataError: The file system does not answer.
     """
-    files = [file for images in parts.values() if isinstance(images, FileImages) for file in images.files]
+    files = [file for images in splits.values() if isinstance(images, FileImages) for file in images.files]
     sizes = np.fromiter((size for _, size in read_all(os.path.getsize, files, _THREADS, timeout)), np.int64, len(files))
     _, which, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     groups: dict[bytes, list[str]] = defaultdict(list)
@@ -58,24 +58,24 @@ def content_numbers(images: ImageSet, copies: Copies) -> Indices:
     return numbers
 
 
-def warn_of_copies(classes: Sequence[str], parts: Mapping[str, ImageSet], copies: Copies) -> None:
+def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copies: Copies) -> None:
     """Warn, in one line each, of identical files in two parts (a leak), with different labels, and in one class.
 
     Args:
         classes: Names of the classes, labels or targets.
-        parts: Image sets by part, split.
+        splits: Image sets by part, split.
         copies: What ``find_copies`` found in them.
     """
     groups: dict[int, list[tuple[str, str, npt.NDArray[Any]]]] = defaultdict(list)
-    for part, images in parts.items():
+    for split, images in splits.items():
         for position in np.flatnonzero(content_numbers(images, copies) < 0).tolist():
             file = images.path(position)
-            groups[copies[file]].append((file, part, np.asarray(images.labels[position])))
+            groups[copies[file]].append((file, split, np.asarray(images.labels[position])))
     leaks, contradictions, harmless = [], [], []
     for members in groups.values():
         names = f"{members[0][0]} = {members[-1][0]}"
         labels = {label.tobytes(): label for _, _, label in members}
-        if len({part for _, part, _ in members}) > 1:
+        if len({split for _, split, _ in members}) > 1:
             leaks.append(names)
         elif len(labels) == 1:
             harmless.append(names)
@@ -85,7 +85,7 @@ def warn_of_copies(classes: Sequence[str], parts: Mapping[str, ImageSet], copies
         console.warn(
             f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
         )
-    rows = any(images.labels.ndim == 2 for images in parts.values())
+    rows = any(images.labels.ndim == 2 for images in splits.values())
     if contradictions:
         how = "with different labels" if rows else "in two classes"
         console.warn(f"{len(contradictions)} identical image(s) {how}: {listed(contradictions, 2)}")

@@ -58,12 +58,12 @@ def read_labelled(
     source = _read_folder(path, config, known, task) if path.is_dir() else _read_file(path, config, known, task)
     if config.classes is not None:
         source = source.only(tuple(name for name in config.classes if name in source.classes) or source.classes)
-    read = {part: images.with_channels(channels).with_decoding(decoding) for part, images in source.parts.items()}
-    parts = {part: images for part, images in read.items() if len(images)}
-    parts = drop_or_refuse_bad_files(parts, config.on_bad_image == "skip", config.timeout)
-    if not any(map(len, parts.values())):
+    read = {split: images.with_channels(channels).with_decoding(decoding) for split, images in source.splits.items()}
+    splits = {split: images for split, images in read.items() if len(images)}
+    splits = drop_or_refuse_bad_files(splits, config.on_bad_image == "skip", config.timeout)
+    if not any(map(len, splits.values())):
         raise DataError(f"{path} has no labelled images", hint="expected <class>/*.jpg, or lines with path and label")
-    return match_classes(next(iter(parts.values())), source.classes, known)
+    return match_classes(next(iter(splits.values())), source.classes, known)
 
 
 def _read_folder(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
@@ -82,12 +82,12 @@ def _read_folder(path: Path, config: DataConfig, known: Sequence[str], task: Tas
 def _evaluation_part(folder: Folder) -> Folder:
     """The part of a data set that is there for a test, or else for validation; the folder itself where it has none."""
     kinds = {kind_of(each.name)[0]: each for each in reversed(folder.folders) if each.holds_classes}
-    part = next((kinds[kind] for kind in _EVALUATION_PARTS if kind in kinds), None)
-    if part is None:
+    split = next((kinds[kind] for kind in _EVALUATION_PARTS if kind in kinds), None)
+    if split is None:
         return folder
-    left = [f"{each.name}/" for each in folder.folders if each is not part]
-    info(f"{folder.path}: {part.name}/ is evaluated" + (f"; {listed(left)} left out" if left else ""))
-    return part.unpacked
+    left = [f"{each.name}/" for each in folder.folders if each is not split]
+    info(f"{folder.path}: {split.name}/ is evaluated" + (f"; {listed(left)} left out" if left else ""))
+    return split.unpacked
 
 
 def _read_file(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
@@ -127,11 +127,11 @@ def _read_table(path: Path, config: DataConfig, known: Sequence[str], task: Task
 def _completed(source: Source, known: Sequence[str]) -> Source:
     """A column of zeros for each label that no cell names."""
     absent = tuple(name for name in known if name not in source.classes)
-    parts = {}
-    for part, images in source.parts.items():
+    splits = {}
+    for split, images in source.splits.items():
         zeros = np.zeros((len(images), len(absent)), np.float32)
-        parts[part] = images.take(np.arange(len(images)), np.concatenate([images.labels, zeros], axis=1))
-    return Source((*source.classes, *absent), parts)
+        splits[split] = images.take(np.arange(len(images)), np.concatenate([images.labels, zeros], axis=1))
+    return Source((*source.classes, *absent), splits)
 
 
 def _read_list(path: Path, config: DataConfig, known: Sequence[str], task: TaskName) -> Source:
@@ -147,7 +147,7 @@ def _read_list(path: Path, config: DataConfig, known: Sequence[str], task: TaskN
         )
     pairs = [f"{number} = {name}" for number, name in enumerate(known)]
     info(f"{path}: labels are positions in the network's classes: {listed(pairs, 10)}")
-    return Source(tuple(known[: len(source.classes)]), source.parts)
+    return Source(tuple(known[: len(source.classes)]), source.splits)
 
 
 def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) -> ImageSet:

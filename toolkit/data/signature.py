@@ -9,20 +9,20 @@ from pathlib import Path
 from toolkit.data.images import FileImages, ImageSet
 
 
-def part_signatures(parts: Mapping[str, ImageSet], root: Path | None) -> dict[str, str]:
+def split_signatures(splits: Mapping[str, ImageSet], root: Path | None) -> dict[str, str]:
     """A digest of each part of a data set that survives a move or a copy of its folder.
 
     Files count by their path below ``root``, size, label and weight, but not by their modification time; images in
     memory count by their pixels. The order counts, as batches and splits depend on it.
 
     Args:
-        parts: Image sets by part.
+        splits: Image sets by part.
         root: Folder of the data set; None where it has none.
 
     Returns:
         SHA-256 by part, hex.
     """
-    return {part: _signature(images, root) for part, images in parts.items()}
+    return {split: _signature(images, root) for split, images in splits.items()}
 
 
 def _signature(images: ImageSet, root: Path | None) -> str:

@@ -18,17 +18,17 @@ class Source:
 
     Attributes:
         classes: Names of the classes (a class number is a position in here), or of the columns of the labels.
-        parts: Image sets by part: ``train`` always, ``val`` and ``test`` where the data set has them. A set without
+        splits: Image sets by part: ``train`` always, ``val`` and ``test`` where the data set has them. A set without
             a split of its own is all ``train``.
     """
 
     classes: tuple[str, ...]
-    parts: Mapping[str, ImageSet]
+    splits: Mapping[str, ImageSet]
 
     @property
     def has_rows(self) -> bool:
         """True when a picture has a row of labels or targets, False when it has a class."""
-        return self.parts["train"].labels.ndim == 2
+        return self.splits["train"].labels.ndim == 2
 
     @property
     def _kind(self) -> str:
@@ -54,15 +54,15 @@ class Source:
         if self.has_rows:
             columns = [self.classes.index(name) for name in wanted]
             kept = {
-                part: images.take(np.arange(len(images)), images.labels[:, columns])
-                for part, images in self.parts.items()
+                split: images.take(np.arange(len(images)), images.labels[:, columns])
+                for split, images in self.splits.items()
             }
-            return replace(self, classes=wanted, parts=kept)
+            return replace(self, classes=wanted, splits=kept)
         number = np.full(len(self.classes), -1)
         number[[self.classes.index(name) for name in wanted]] = np.arange(len(wanted))
-        parts = {}
-        for part, images in self.parts.items():
+        splits = {}
+        for split, images in self.splits.items():
             labels = number[images.labels]
             chosen = np.flatnonzero(labels >= 0)
-            parts[part] = images.take(chosen, labels[chosen])
-        return replace(self, classes=wanted, parts=parts)
+            splits[split] = images.take(chosen, labels[chosen])
+        return replace(self, classes=wanted, splits=splits)

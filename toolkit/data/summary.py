@@ -29,13 +29,13 @@ def data_table(data: DataBundle) -> Table:
         fewest and which the most training images.
     """
     one, many = _NAMES[data.task]
-    sizes = [f"{len(images):,}" for images in data.parts.values()]
+    sizes = [f"{len(images):,}" for images in data.splits.values()]
     if data.task == "regression":
         rows, numbers = _target_rows(data), ("images", "mean", "min", "max")
         table = new_table(f"data: {len(data.classes)} {many}", one, "part", *numbers, numeric=numbers)
     else:
-        rows, parts = _count_rows(data), tuple(data.parts)
-        table = new_table(f"data: {len(data.classes)} {many}", one, *parts, numeric=parts)
+        rows, splits = _count_rows(data), tuple(data.splits)
+        table = new_table(f"data: {len(data.classes)} {many}", one, *splits, numeric=splits)
     for column in table.columns[1:]:
         column.no_wrap = True
     table.columns[0].overflow = "fold"
@@ -54,9 +54,9 @@ def data_table(data: DataBundle) -> Table:
 
 def _count_rows(data: DataBundle) -> Sequence[list[str]]:
     counts = data.counts()
-    rows = [[name, *(f"{counts[part][name]:,}" for part in data.parts)] for name in data.classes]
+    rows = [[name, *(f"{counts[split][name]:,}" for split in data.splits)] for name in data.classes]
     if data.task == "multilabel":
-        bare = [int((~(images.labels > 0).any(axis=1)).sum()) for images in data.parts.values()]
+        bare = [int((~(images.labels > 0).any(axis=1)).sum()) for images in data.splits.values()]
         rows += [["(none of them)", *(f"{count:,}" for count in bare)]] if any(bare) else []
     return rows
 
@@ -64,9 +64,9 @@ def _count_rows(data: DataBundle) -> Sequence[list[str]]:
 def _target_rows(data: DataBundle) -> Sequence[list[str]]:
     found = data.describe_targets()
     return [
-        [name, part, f"{len(images):,}", *(f"{found[part][name][key]:.4g}" for key in ("mean", "min", "max"))]
+        [name, split, f"{len(images):,}", *(f"{found[split][name][key]:.4g}" for key in ("mean", "min", "max"))]
         for name in data.classes
-        for part, images in data.parts.items()
+        for split, images in data.splits.items()
     ]
 
 

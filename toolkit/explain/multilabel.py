@@ -107,14 +107,14 @@ def _mistakes(
 def _data_facts(job: Job) -> dict[str, Any]:
     """Images with each label, by part."""
     counts = job.data.counts()
-    totals = {part: len(images) for part, images in job.data.parts.items()}
+    totals = {part: len(images) for part, images in job.data.splits.items()}
     return {"counts": counts, "totals": totals, "count_summary": _summary(job, counts)}
 
 
 def _summary(job: Job, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, float, int, float, int]]:
     """For each part: name, images, labels an image, and the least, median and most images with a label."""
     rows = []
-    for part, images in job.data.parts.items():
+    for part, images in job.data.splits.items():
         numbers = list(counts[part].values())
         rows.append((part, len(images), sum(numbers) / len(images), min(numbers), float(median(numbers)), max(numbers)))
     return rows

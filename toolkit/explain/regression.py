@@ -35,7 +35,7 @@ def regression_facts(job: Job, predicted: NDArray[np.floating], labels: NDArray[
         "figures": _figures(found.targets, predicted, labels, error),
         "mistakes": _mistakes(job, predicted, labels, spread, places),
         "statistics": job.data.describe_targets(),
-        "totals": {part: len(images) for part, images in job.data.parts.items()},
+        "totals": {part: len(images) for part, images in job.data.splits.items()},
     }
 
 

@@ -15,7 +15,7 @@ from toolkit.data.decode import IMAGE_EXTENSIONS
 from toolkit.data.formats.cells import read_flag
 from toolkit.data.formats.csv_table import Row, Table
 from toolkit.data.formats.file_finder import Finder
-from toolkit.data.formats.paths import PART_NAMES
+from toolkit.data.formats.paths import SPLIT_NAMES
 from toolkit.tasks import TaskName
 
 _IMAGE_COLUMNS = ("path", "image", "file", "filename", "image_path", "image_name", "image_id", "img", "file_name")
@@ -170,8 +170,8 @@ def _split_column(config: DataConfig, table: Table, taken: Sequence[str]) -> str
 
 def _says_parts(table: Table, name: str) -> bool:
     cells = {row.cells[name].lower() for row in table.rows}
-    if cells <= PART_NAMES.keys():
-        return "train" in {PART_NAMES[cell] for cell in cells}
+    if cells <= SPLIT_NAMES.keys():
+        return "train" in {SPLIT_NAMES[cell] for cell in cells}
     return name.lower().startswith("is_") and bool(_FLAG_OF_A_PART.fullmatch(name)) and all(map(_is_flag, cells))
 
 
@@ -196,19 +196,19 @@ def part_of(table: Table, row: Row, column: str) -> str:
         DataError: The cell says none.
     """
     text = row.cells[column]
-    part = PART_NAMES.get(text.lower())
+    split = SPLIT_NAMES.get(text.lower())
     flag = _FLAG_OF_A_PART.fullmatch(column)
-    if part is None and flag and _is_flag(text):
-        own = PART_NAMES[flag[2].lower()]
-        part = own if _flag(text) else _OTHER[own]
-    if part is None:
-        hint = nearest(text.lower(), tuple(PART_NAMES))
+    if split is None and flag and _is_flag(text):
+        own = SPLIT_NAMES[flag[2].lower()]
+        split = own if _flag(text) else _OTHER[own]
+    if split is None:
+        hint = nearest(text.lower(), tuple(SPLIT_NAMES))
         if _is_flag(text):
             hint = "write train, val or test; or call the column is_valid, is_test or is_train"
         raise DataError(
             f"{table.file}:{row.line}: column {column!r}: {text[:40]!r} is not train, val or test", hint=hint
         )
-    return part
+    return split
 
 
 _OTHER: Mapping[str, str] = {"train": "val", "val": "train", "test": "train"}

@@ -14,7 +14,7 @@ from toolkit.data.formats.csv_columns import Columns, find_columns, part_of
 from toolkit.data.formats.csv_labels import Record, read_labels
 from toolkit.data.formats.csv_table import Row, Table, read_table
 from toolkit.data.formats.file_finder import Finder
-from toolkit.data.formats.paths import part_files, required_folder
+from toolkit.data.formats.paths import required_folder, split_files
 from toolkit.data.images import FileImages, Labels
 from toolkit.data.source import Source
 from toolkit.tasks import TaskName
@@ -50,30 +50,30 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     root = required_folder(config, "csv")
     find = Finder(root, guess_extension=True)
     tables: dict[str, Table] = {}
-    for part, file in part_files(config, root, _TRAIN, _VAL).items():
-        tables[part] = _table(root, file, find, tables.get("train"))
+    for split, file in split_files(config, root, _TRAIN, _VAL).items():
+        tables[split] = _table(root, file, find, tables.get("train"))
     columns = find_columns(config, tables["train"], task, find)
     records: dict[str, list[Record]] = {}
-    for part, table in tables.items():
+    for split, table in tables.items():
         table.require([columns.image], "the images")
         table.require(columns.labels, "data.label_columns")
         for row in table.rows:
-            own = columns.split if part == "train" else None
-            where = part_of(table, row, own) if own is not None else part
+            own = columns.split if split == "train" else None
+            where = part_of(table, row, own) if own is not None else split
             records.setdefault(where, []).append(_record(table, row, columns, weighted=where == "train"))
-        if part != "train" and records[part][0].file != table.file:
+        if split != "train" and records[split][0].file != table.file:
             raise DataError(
-                f"{table.file} is there, but {tables['train'].file} has {part} images, too (column {columns.split!r})",
+                f"{table.file} is there, but {tables['train'].file} has {split} images, too (column {columns.split!r})",
                 hint="keep one of them",
             )
     _say_that_weights_are_for_training(tables, columns, records)
     if "train" not in records:
         raise DataError(f"{tables['train'].file} has no train images in its column {columns.split!r}")
     classes, labels = read_labels(config, root, task, columns.labels, records)
-    parts = {part: _images(records[part], labels[part], find) for part in sorted(records, key=_position)}
-    for part, images in parts.items():
-        find.refuse_none(records[part][0].file, [record.image for record in records[part]], images.files)
-    return Source(classes, parts)
+    splits = {split: _images(records[split], labels[split], find) for split in sorted(records, key=_position)}
+    for split, images in splits.items():
+        find.refuse_none(records[split][0].file, [record.image for record in records[split]], images.files)
+    return Source(classes, splits)
 
 
 def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
@@ -97,11 +97,11 @@ def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
     table.require([columns.image], "the images")
     rows = table.rows
     if columns.split is not None:
-        parts = [part_of(table, row, columns.split) for row in rows]
-        part = next((name for name in ("test", "val") if name in parts), "train")
-        rows = tuple(row for row, own in zip(rows, parts, strict=True) if own == part)
-        if len(rows) < len(parts):
-            console.info(f"{file}: the {len(rows)} {part} images of {len(parts)} are read (column {columns.split!r})")
+        splits = [part_of(table, row, columns.split) for row in rows]
+        split = next((name for name in ("test", "val") if name in splits), "train")
+        rows = tuple(row for row, own in zip(rows, splits, strict=True) if own == split)
+        if len(rows) < len(splits):
+            console.info(f"{file}: the {len(rows)} {split} images of {len(splits)} are read (column {columns.split!r})")
     records = {"train": [_record(table, row, columns, weighted=False) for row in rows]}
     classes, labels = read_labels(config, root, task, columns.labels, records)
     images = _images(records["train"], labels["train"], find)
@@ -109,8 +109,8 @@ def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
     return Source(classes, {"train": images})
 
 
-def _position(part: str) -> int:
-    return ("train", "val", "test").index(part)
+def _position(split: str) -> int:
+    return ("train", "val", "test").index(split)
 
 
 def _table(root: Path, file: Path, find: Finder, like: Table | None) -> Table:
@@ -135,7 +135,7 @@ def _say_that_weights_are_for_training(
     """Somebody may expect that a weight of 0 leaves an image out of validation and test, too."""
     if columns.weight is None:
         return
-    measured = {(record.file, record.line) for part in records.keys() - {"train"} for record in records[part]}
+    measured = {(record.file, record.line) for split in records.keys() - {"train"} for record in records[split]}
     zero = sum(
         _is_zero(row.cells.get(columns.weight, ""))
         for table in tables.values()

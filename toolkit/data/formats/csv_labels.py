@@ -67,24 +67,24 @@ def read_labels(
         DataError: A cell that is no label; file, line and column are named.
     """
     if task == "classification":
-        names = {part: [[_filled(record, columns[0])] for record in rows] for part, rows in records.items()}
+        names = {split: [[_filled(record, columns[0])] for record in rows] for split, rows in records.items()}
         classes, numbers = _numbered(config, root, columns[0], names, records)
-        return classes, {part: np.array([row[0] for row in rows], np.int64) for part, rows in numbers.items()}
+        return classes, {split: np.array([row[0] for row in rows], np.int64) for split, rows in numbers.items()}
     if task == "multilabel" and len(columns) == 1:
         separator = config.label_separator or _SEPARATOR
-        names = {part: [_split(record, separator) for record in rows] for part, rows in records.items()}
+        names = {split: [_split(record, separator) for record in rows] for split, rows in records.items()}
         _refuse_flags(columns[0], names["train"], records["train"])
         _refuse_other_separator(config, columns[0], records)
         classes, numbers = _numbered(config, root, columns[0], names, records)
-        return classes, {part: _rows_of_flags(rows, len(classes)) for part, rows in numbers.items()}
+        return classes, {split: _rows_of_flags(rows, len(classes)) for split, rows in numbers.items()}
     if config.label_file is not None:
         raise DataError(
             f"data.label_file {config.label_file} has no use here: the columns name the {len(columns)} {_KINDS[task]}",
             hint="leave data.label_file out",
         )
     return tuple(columns), {
-        part: np.array([_parsed(record, columns, task) for record in rows], np.float32)
-        for part, rows in records.items()
+        split: np.array([_parsed(record, columns, task) for record in rows], np.float32)
+        for split, rows in records.items()
     }
 
 
@@ -157,8 +157,8 @@ def _numbered(
         console.info(f"column {column!r}: {len(pairs)} names are written otherwise than in training: {shown}")
     numbers.update((name, numbers[same]) for name, same in pairs)
     result: dict[str, list[list[int]]] = {}
-    for part, rows in names.items():
-        for row, record in zip(rows, records[part], strict=True):
+    for split, rows in names.items():
+        for row, record in zip(rows, records[split], strict=True):
             unknown = [name for name in row if name not in numbers]
             if unknown:
                 source = "training" if config.label_file is None else config.label_file
@@ -166,7 +166,7 @@ def _numbered(
                     f"{record.where}: column {column!r}: {unknown[0][:40]!r} is none of the {len(classes)} of {source}",
                     hint=nearest(unknown[0], classes),
                 )
-            result.setdefault(part, []).append([numbers[name] for name in row])
+            result.setdefault(split, []).append([numbers[name] for name in row])
     return classes, result
 
 

@@ -40,16 +40,16 @@ def read_cub200(config: DataConfig) -> Source:
     _same_ids("class", {"classes.txt": names, "image_class_labels.txt": dict.fromkeys(class_of.values(), "")}, folder)
     class_ids = sorted(names, key=_as_number)
     number = {class_id: position for position, class_id in enumerate(class_ids)}
-    parts = {}
-    for part, flag in (("train", "1"), ("val", "0")):
+    splits = {}
+    for split, flag in (("train", "1"), ("val", "0")):
         ids = sorted((image for image, value in training.items() if value == flag), key=_as_number)
-        parts[part] = FileImages(
+        splits[split] = FileImages(
             [folder / "images" / paths[image] for image in ids], np.array([number[class_of[i]] for i in ids], np.int64)
         )
-    if len(parts["train"]) + len(parts["val"]) < len(paths):
+    if len(splits["train"]) + len(splits["val"]) < len(paths):
         wrong = sorted((image for image, value in training.items() if value not in "01"), key=_as_number)
         raise DataError(f"{folder / 'train_test_split.txt'}: expected 0 or 1 for image {listed(wrong)}")
-    return Source(tuple(names[class_id] for class_id in class_ids), parts)
+    return Source(tuple(names[class_id] for class_id in class_ids), splits)
 
 
 def _find(root: Path) -> Path:

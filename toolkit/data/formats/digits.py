@@ -46,6 +46,6 @@ def read_digits_as_numbers(config: DataConfig) -> Source:
     Raises:
         DataError: scikit-learn is not installed.
     """
-    images = read_digits(config).parts["train"]
+    images = read_digits(config).splits["train"]
     numbers = images.labels[:, None].astype(np.float32)
     return Source(("digit",), {"train": images.take(np.arange(len(images)), numbers)})

@@ -48,17 +48,17 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
         where = "beside the class folders" if folder in folders.values() else "beside the parts"
         for path in list_folder(folder.path, notes)[1]:
             notes.add(f"images {where}", path)
-    by_part = {part: {entry.name: entry.path for entry in folder.folders} for part, folder in folders.items()}
+    by_part = {split: {entry.name: entry.path for entry in folder.folders} for split, folder in folders.items()}
     if not by_part["train"]:
         raise DataError(f"{folders['train'].path} has no class folders", hint=expected(root))
     classes = tuple(sorted(by_part["train"]))
     number = {name: label for label, name in enumerate(classes)}
     wanted = set(classes if config.classes is None else (same_name(name, classes) for name in config.classes))
-    by_part = {part: _as_in_training(folders[part], names, classes) for part, names in by_part.items()}
-    parts, empty = {}, []
-    for part, class_folders in by_part.items():
+    by_part = {split: _as_in_training(folders[split], names, classes) for split, names in by_part.items()}
+    splits, empty = {}, []
+    for split, class_folders in by_part.items():
         if config.classes is None:
-            _refuse_unknown_classes(folders[part].path, sorted(class_folders), classes)
+            _refuse_unknown_classes(folders[split].path, sorted(class_folders), classes)
         found = {
             name: images_below(class_folders[name], notes)
             for name in classes
@@ -68,16 +68,16 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
             _refuse_one_folder_too_high(root, [name for name, paths in found.items() if paths])
         empty += [str(class_folders[name]) for name, paths in found.items() if not paths]
         pairs = [(path, number[name]) for name, paths in found.items() for path in paths]
-        parts[part] = FileImages([path for path, _ in pairs], [label for _, label in pairs])
+        splits[split] = FileImages([path for path, _ in pairs], [label for _, label in pairs])
     if empty:
         raise DataError(
             f"{len(empty)} class folder(s) have no images: {listed(empty)}",
             hint="add images (.jpg, .png, ...), remove the folder, or choose others with data.classes",
         )
-    return Source(classes, parts)
+    return Source(classes, splits)
 
 
-def _as_in_training(part: Folder, class_folders: dict[str, Path], classes: tuple[str, ...]) -> dict[str, Path]:
+def _as_in_training(split: Folder, class_folders: dict[str, Path], classes: tuple[str, ...]) -> dict[str, Path]:
     """Folders by the names that training has for their classes: systems write accents in two ways."""
     renamed, found = {}, {}
     for name, path in class_folders.items():
@@ -87,7 +87,7 @@ def _as_in_training(part: Folder, class_folders: dict[str, Path], classes: tuple
         found[renamed.get(name, name)] = path
     if renamed:
         words = [f"{name!a} is class {same!a} of training" for name, same in sorted(renamed.items())]
-        console.info(f"{part.path}: {listed(words)}")
+        console.info(f"{split.path}: {listed(words)}")
     return found
 
 

@@ -17,7 +17,7 @@ from toolkit.core.errors import DataError
 from toolkit.core.names import listed
 from toolkit.data.formats.cells import PARSERS
 from toolkit.data.formats.file_finder import Finder
-from toolkit.data.formats.paths import part_files, read_lines, read_names, read_numbered_names, required_folder
+from toolkit.data.formats.paths import read_lines, read_names, read_numbered_names, required_folder, split_files
 from toolkit.data.images import FileImages
 from toolkit.data.source import Source
 from toolkit.tasks import TaskName
@@ -46,26 +46,26 @@ def read_list(config: DataConfig) -> Source:
         DataError: A missing file, a malformed line, or a label out of range; file and line are named.
     """
     root = required_folder(config, "list")
-    files = part_files(config, root, (_TRAIN,), _VAL)
-    entries = {part: _entries(file) for part, file in files.items()}
+    files = split_files(config, root, (_TRAIN,), _VAL)
+    entries = {split: _entries(file) for split, file in files.items()}
     classes: tuple[str, ...] = ()
     first = 0
     if config.label_file is not None:
         classes, first = read_numbered_names(root / config.label_file)
     first = _first_number(config, files["train"], entries, len(classes), first)
     if config.label_file is None:
-        highest = max((label for part in entries.values() for _, label, _ in part), default=-1)
+        highest = max((label for split in entries.values() for _, label, _ in split), default=-1)
         classes = tuple(str(number) for number in range(highest + 1))
-    for part, items in entries.items():
+    for split, items in entries.items():
         wrong = [f"line {line}: {label}" for _, label, line in items if not first <= label < len(classes) + first]
         if wrong:
             raise DataError(
-                f"{files[part]}: label(s) outside {first}..{len(classes) - 1 + first}: {listed(wrong)}",
+                f"{files[split]}: label(s) outside {first}..{len(classes) - 1 + first}: {listed(wrong)}",
                 hint=f"labels count from {first}" + ("; check data.label_file" if config.label_file else ""),
             )
-    paths = {part: _found(root, files[part], [name for name, _, _ in items]) for part, items in entries.items()}
+    paths = {split: _found(root, files[split], [name for name, _, _ in items]) for split, items in entries.items()}
     return Source(
-        classes, {part: FileImages(paths[part], [label - first for _, label, _ in e]) for part, e in entries.items()}
+        classes, {split: FileImages(paths[split], [label - first for _, label, _ in e]) for split, e in entries.items()}
     )
 
 
@@ -81,7 +81,7 @@ def _first_number(
     Raises:
         DataError: Labels that count from 1 in a list, and names that do not; or the other way round.
     """
-    labels = {label for part in entries.values() for _, label, _ in part}
+    labels = {label for split in entries.values() for _, label, _ in split}
     if numbered_from and 0 in labels:
         raise DataError(
             f"{config.label_file} numbers its names from 1, but labels in {file} count from 0",
@@ -124,21 +124,24 @@ def read_vector_list(config: DataConfig, task: TaskName) -> Source:
             file and line are named.
     """
     root = required_folder(config, "list")
-    files = part_files(config, root, (_TRAIN,), _VAL)
-    entries = {part: _vectors(file, task) for part, file in files.items()}
+    files = split_files(config, root, (_TRAIN,), _VAL)
+    entries = {split: _vectors(file, task) for split, file in files.items()}
     width = len(entries["train"][0][1])
-    for part, rows in entries.items():
+    for split, rows in entries.items():
         for _, row, number in rows:
             if len(row) != width:
                 raise DataError(
-                    f"{files[part]}:{number}: {len(row)} number(s), but {files['train']} begins with {width}",
+                    f"{files[split]}:{number}: {len(row)} number(s), but {files['train']} begins with {width}",
                     hint="every line needs a number for every label",
                 )
     names = _names_of_columns(config, root, width, task)
-    paths = {part: _found(root, files[part], [name for name, _, _ in rows]) for part, rows in entries.items()}
+    paths = {split: _found(root, files[split], [name for name, _, _ in rows]) for split, rows in entries.items()}
     return Source(
         names,
-        {part: FileImages(paths[part], np.array([row for _, row, _ in e], np.float32)) for part, e in entries.items()},
+        {
+            split: FileImages(paths[split], np.array([row for _, row, _ in e], np.float32))
+            for split, e in entries.items()
+        },
     )
 
 

@@ -122,15 +122,15 @@ def read_paddle_set(config: DataConfig) -> Source:
         DataError: An archive is missing and cannot be downloaded, or is damaged; the message names it.
     """
     facts = PADDLE_SETS[config.format]
-    parts = {}
-    for part, mark in facts.marks.items():
-        names = facts.files[part]
+    splits = {}
+    for split, mark in facts.marks.items():
+        names = facts.files[split]
         if config.root is None:
             files = _downloaded(config.format, facts, names)
         else:
             files = _local(required_folder(config, config.format), names)
         try:
-            parts[part] = facts.read(files, mark, len(facts.classes), f"{config.format}/{part}")
+            splits[split] = facts.read(files, mark, len(facts.classes), f"{config.format}/{split}")
         except RefusedPickleError as error:
             raise DataError(
                 f"{config.format}: {listed(list(map(str, files.values())))} was refused: it asks for {error}, which "
@@ -143,7 +143,7 @@ def read_paddle_set(config: DataConfig) -> Source:
                 f"{config.format}: cannot read {listed(list(map(str, files.values())))}: {text}",
                 hint="replace the damaged file",
             ) from error
-    return Source(facts.classes, parts)
+    return Source(facts.classes, splits)
 
 
 def _local(root: Path, files: Mapping[str, str]) -> dict[str, Path]:

@@ -12,7 +12,7 @@ from toolkit.core import console
 from toolkit.core.errors import DataError
 from toolkit.core.names import listed, nearest
 
-PART_NAMES: Mapping[str, str] = {
+SPLIT_NAMES: Mapping[str, str] = {
     "train": "train", "training": "train",
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
@@ -47,7 +47,7 @@ def required_folder(config: DataConfig, name: str) -> Path:
     raise DataError(f"data.root {root} does not exist", hint=hint)
 
 
-def part_files(config: DataConfig, root: Path, train: Sequence[str], val: str) -> dict[str, Path]:
+def split_files(config: DataConfig, root: Path, train: Sequence[str], val: str) -> dict[str, Path]:
     """The file of each part, of those that a config names and those that are there by default.
 
     Args:
@@ -63,7 +63,7 @@ def part_files(config: DataConfig, root: Path, train: Sequence[str], val: str) -
     files = {"train": config.train_list or (there or train)[0], "val": config.val_list, "test": config.test_list}
     if config.val_list is None and (root / val).is_file():
         files["val"] = val
-    return {part: root / file for part, file in files.items() if file is not None}
+    return {split: root / file for split, file in files.items() if file is not None}
 
 
 def read_text(path: Path) -> str:

@@ -42,12 +42,12 @@ def find_parts(root: Folder, classes: Sequence[str] | None, notes: FileNotes) ->
     if not any(members for kind, members in labelled.items() if kind != "other"):
         _refuse_doubtful_classes(root, group)
         return {}
-    parts = _settle(root, group, labelled)
-    _leave_out_others(root, group, parts, notes)
-    odd = [f"{part} = {folder.unpacked.path.relative_to(root.path)}/" for part, folder in parts.items()]
-    if any(each.name.lower() not in _EXACT or each.unpacked is not each for each in parts.values()):
+    splits = _settle(root, group, labelled)
+    _leave_out_others(root, group, splits, notes)
+    odd = [f"{split} = {folder.unpacked.path.relative_to(root.path)}/" for split, folder in splits.items()]
+    if any(each.name.lower() not in _EXACT or each.unpacked is not each for each in splits.values()):
         console.info(f"parts of {root.path} by their names: {', '.join(odd)}")
-    return {part: folder.unpacked for part, folder in parts.items()}
+    return {split: folder.unpacked for split, folder in splits.items()}
 
 
 def expected(root: Folder) -> str:
@@ -97,7 +97,7 @@ def _settle(
             )
     flat = {kind: members[0] for kind, members in group.items() if not labelled[kind]}
     found = {kind: members[0] for kind, members in labelled.items() if members and kind != "other"}
-    free = [part for part in ("val", "test") if part not in group]
+    free = [split for split in ("val", "test") if split not in group]
     for places in (found, flat):
         if "eval" in places:
             if not free:
@@ -108,25 +108,25 @@ def _settle(
             f"{root.path} has {next(iter(found.values())).name}/ but no train/",
             hint=f"{expected(root)}; if it is a class, name all: data.classes: [{_names(root)}]",
         )
-    for part in ("train", "val"):
-        if part in flat:
-            raise DataError(f"{flat[part].path} has no class folders", hint=expected(flat[part]))
-    return {part: found[part] for part in ("train", "val", "test") if part in found}
+    for split in ("train", "val"):
+        if split in flat:
+            raise DataError(f"{flat[split].path} has no class folders", hint=expected(flat[split]))
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
 def _leave_out_others(
-    root: Folder, group: Mapping[str, Sequence[Folder]], parts: Mapping[str, Folder], notes: FileNotes
+    root: Folder, group: Mapping[str, Sequence[Folder]], splits: Mapping[str, Folder], notes: FileNotes
 ) -> None:
     """Say which folders beside the parts are left out; refuse where one of them might be a part, or a class."""
-    train, unknown, alike = parts["train"], [], []
-    others = [folder for folder in root.folders if folder not in parts.values()]
+    train, unknown, alike = splits["train"], [], []
+    others = [folder for folder in root.folders if folder not in splits.values()]
     counts = {folder: folder.count() for folder in others}
     for folder in others:
         if counts[folder] and kind_of(folder.name)[0] not in ("test", "other"):
             unknown.append(f"{folder.name}/")
         if folder.inner_names & train.inner_names:
             alike.append(f"{folder.name}/")
-    if (alike and len(parts) == 1) or (unknown and group.keys() == {"train"}):
+    if (alike and len(splits) == 1) or (unknown and group.keys() == {"train"}):
         what = "holds the same class folders" if alike else "holds images, too"
         raise DataError(
             f"{root.path}: {train.name}/ looks like the training part, but {listed(alike or unknown)} beside it {what}",

@@ -17,7 +17,7 @@ from toolkit.core.console import info
 from toolkit.core.errors import TrainingError
 from toolkit.core.runtime import versions
 from toolkit.data import FileImages
-from toolkit.data.signature import part_signatures
+from toolkit.data.signature import split_signatures
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
@@ -59,11 +59,11 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
         "model": model_facts(job).to_dict(),
         "data": {
             "fingerprint": job.data.fingerprint(),
-            "signatures": part_signatures(job.data.parts, job.config.data.root),
+            "signatures": split_signatures(job.data.splits, job.config.data.root),
             "task": job.data.task,
             "classes": list(job.data.classes),
             "images": job.data.counts(),
-            "sizes": {part: len(images) for part, images in job.data.parts.items()},
+            "sizes": {part: len(images) for part, images in job.data.splits.items()},
             "examples": _examples(job),
         },
         "plan": asdict(job.plan),

@@ -15,7 +15,7 @@ from toolkit.core.locking import FileLock
 from toolkit.core.names import listed
 from toolkit.core.runtime import world_size
 from toolkit.data.sharding import steps_behind
-from toolkit.data.signature import part_signatures
+from toolkit.data.signature import split_signatures
 from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import on_main
 from toolkit.engine.runs.folder import RunFolder
@@ -129,7 +129,7 @@ def check_same_data(folder: RunFolder, job: Job) -> None:
         raise DataError(f"{differs}: {now}", hint="restore the images, or begin another run")
     signatures = was.get("signatures")
     if signatures is not None:
-        found = part_signatures(job.data.parts, job.config.data.root)
+        found = split_signatures(job.data.splits, job.config.data.root)
         changed = [part for part in found if signatures.get(part) != found[part]]
         if changed:
             raise DataError(
