@@ -67,7 +67,7 @@ def test_a_stopped_run_goes_on_from_its_checkpoint_and_its_features(
 def test_an_exported_model_predicts(place: Path) -> None:
     predictor = Predictor(place / "runs" / "finished" / "inference")
     images = read_digits(DataConfig(format="digits", classes=("0", "1", "2"))).splits["train"]
-    rows = range(0, 120, 4)
+    rows = [index for index in range(300) if images.labels[index] < 3]
     found = predictor.predict([images.read(index)[:, :, 0] for index in rows])
     right = [prediction.label[0] == str(images.labels[index]) for prediction, index in zip(found, rows, strict=True)]
     assert np.mean(right) > 0.9

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.advise.probe import usable_rows
+from toolkit.core.random import Stream, generator
 from toolkit.tasks import TaskName
 
 LEAST_IMAGES = 8
@@ -48,7 +49,7 @@ def some_rows(labels: NDArray[Any], rows: NDArray[np.int64], task: TaskName, mos
         seed: Of the draw of classes.
     """
     if task == "classification" and len(rows) > most:
-        kinds = np.random.default_rng((4, seed)).permutation(np.unique(labels[rows]))
+        kinds = generator(Stream.ADVICE_CLASSES, seed).permutation(np.unique(labels[rows]))
         rows = rows[np.isin(labels[rows], kinds[: max(2, most // _IMAGES_A_CLASS)])]
     rows = rows[:most]
     return rows[usable_rows(labels[rows], task)]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.core.random import Stream, generator
+
 MOST_IMAGES = 2000
 """Images that are looked at, by default."""
 _RANGES = 10
@@ -49,7 +51,7 @@ def sample_rows(strata: NDArray[np.int64], most: int, seed: int) -> NDArray[np.i
     Returns:
         At most ``most`` positions; of a set that is not larger, all.
     """
-    rng = np.random.default_rng((3, seed))
+    rng = generator(Stream.ADVICE_SAMPLE, seed)
     key = np.empty(len(strata))
     for stratum in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == stratum))

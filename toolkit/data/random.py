@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.core.random import Stream
 from toolkit.data.images import Indices
 
 Beginning: TypeAlias = "dict[str, Any]"
@@ -25,7 +26,6 @@ Beginning: TypeAlias = "dict[str, Any]"
 
 _Words: TypeAlias = npt.NDArray[np.uint32]
 
-_CHANGE = 2  # a stream of random numbers of its own; see toolkit.data.sampling for those of the order
 _POOL = 4  # words
 _HALF = np.uint32(16)  # bits of a word
 _LEFT, _RIGHT = np.uint32(0xCA01F9DD), np.uint32(0x4973F715)
@@ -46,7 +46,7 @@ def beginnings(seed: int, epoch: int, indices: Indices, repeats: Indices) -> lis
         The states of ``default_rng((2, seed, epoch, index))``, or, of a picture that came before,
         ``default_rng((2, seed, epoch, index, repeat))``.
     """
-    fixed = [_CHANGE, *_words_of(seed), *_words_of(epoch)]
+    fixed = [int(Stream.AUGMENTATION), *_words_of(seed), *_words_of(epoch)]
     words = np.empty((len(fixed) + 1, len(indices)), np.uint32)
     words[:-1], words[-1] = np.array(fixed, np.uint32)[:, None], indices
     return [_state(*numbers) for numbers in _numbers(_entropy(words, repeats.astype(np.uint32)))]

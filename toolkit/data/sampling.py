@@ -11,9 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from toolkit.core.random import Stream, generator
 from toolkit.data.images import ImageSet, Indices
-
-_ORDER, _CLASS, _DRAW = 1, 3, 4  # independent streams of random numbers from one seed; 2 are changes of pictures
 
 
 class Sampler(ABC):
@@ -48,7 +47,7 @@ class ShuffledSampler(Sampler):
 
     def order(self, seed: int, epoch: int) -> Indices:
         """A permutation."""
-        return np.random.default_rng((_ORDER, seed, epoch)).permutation(self._positions)
+        return generator(Stream.ORDER, seed, epoch).permutation(self._positions)
 
 
 class BalancedSampler(Sampler):
@@ -77,12 +76,12 @@ class BalancedSampler(Sampler):
     def order(self, seed: int, epoch: int) -> Indices:
         """The share of each class, shuffled together."""
         dealt = [self._dealt(number, members, seed, epoch) for number, members in self._members]
-        return np.random.default_rng((_ORDER, seed, epoch)).permutation(np.concatenate(dealt))
+        return generator(Stream.ORDER, seed, epoch).permutation(np.concatenate(dealt))
 
     def _dealt(self, number: int, members: Indices, seed: int, epoch: int) -> Indices:
         start, stop = epoch * self._share, (epoch + 1) * self._share
         first, last = start // len(members), (stop - 1) // len(members)
-        rounds = [np.random.default_rng((_CLASS, seed, number, turn)) for turn in range(first, last + 1)]
+        rounds = [generator(Stream.CLASS_ORDER, seed, number, turn) for turn in range(first, last + 1)]
         cards = np.concatenate([rng.permutation(members) for rng in rounds])
         return cards[start - first * len(members) : stop - first * len(members)]
 
@@ -112,7 +111,7 @@ class WeightedSampler(Sampler):
 
     def order(self, seed: int, epoch: int) -> Indices:
         """The images that equal steps through the weights meet, shuffled."""
-        rng, count = np.random.default_rng((_DRAW, seed, epoch)), len(self)
+        rng, count = generator(Stream.DRAW, seed, epoch), len(self)
         steps = (rng.random() + np.arange(count)) * (self._bounds[-1] / count)
         met = np.searchsorted(self._bounds, steps, side="right")
         return rng.permutation(np.minimum(met, self._last).astype(np.int64))

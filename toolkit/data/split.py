@@ -14,10 +14,9 @@ import numpy as np
 
 from toolkit.core.errors import DataError
 from toolkit.core.names import listed
+from toolkit.core.random import Stream, generator
 from toolkit.data.duplicates import Copies, content_numbers
 from toolkit.data.images import ImageSet, Indices
-
-_SPLIT, _LIMIT = 1, 2
 
 
 def split_parts(
@@ -53,7 +52,7 @@ def split_parts(
     chosen: dict[str, list[Indices]] = {part: [] for part in ("train", *missing)}
     short: list[str] = []
     for number, name in enumerate(classes):
-        members = _shuffled_members(whole, number, name, seed, _SPLIT)
+        members = _shuffled_members(whole, number, name, seed, Stream.SPLIT)
         together = _together(members, contents)
         movable = [group for group in together if int(contents[group[0]]) not in torn]
         if len(together) <= len(missing) or len(movable) < len(missing):
@@ -134,7 +133,7 @@ def limit_per_class(
         copies: Files that are there more than once.
     """
     contents = content_numbers(images, copies or {})
-    orders = (_shuffled_members(images, number, name, seed, _LIMIT) for number, name in enumerate(classes))
+    orders = (_shuffled_members(images, number, name, seed, Stream.SUBSET) for number, name in enumerate(classes))
     kept = [copies_last(order, contents)[:most] for order in orders]
     return images.take(np.sort(np.concatenate(kept)))
 
@@ -151,7 +150,7 @@ def copies_last(order: Indices, contents: Indices) -> Indices:
     return np.concatenate([order[first], order[~first]])
 
 
-def _shuffled_members(images: ImageSet, number: int, name: str, seed: int, purpose: int) -> Indices:
+def _shuffled_members(images: ImageSet, number: int, name: str, seed: int, purpose: Stream) -> Indices:
     members = np.flatnonzero(images.labels == number).astype(np.int64)
-    rng = np.random.default_rng((purpose, seed, zlib.crc32(name.encode(errors="surrogateescape"))))
+    rng = generator(purpose, seed, zlib.crc32(name.encode(errors="surrogateescape")))
     return rng.permutation(members)

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.core.errors import DataError
+from toolkit.core.random import Stream, generator
 from toolkit.data.duplicates import Copies, content_numbers
 from toolkit.data.images import ImageSet, Indices
 from toolkit.data.split import copies_last, wanted_parts
 
-_SPLIT, _LIMIT = 1, 2
 _MOST_BINS = 10
 _LEAST_IN_BIN = 2  # images of a bin that each drawn part gets
 
@@ -118,7 +118,7 @@ def limit_per_label(
     rows = np.hstack([labels, ~labels.any(axis=1, keepdims=True)])
     have = np.zeros(rows.shape[1], np.int64)
     kept = []
-    order = np.random.default_rng((_LIMIT, seed)).permutation(len(rows))
+    order = generator(Stream.SUBSET, seed).permutation(len(rows))
     for index in copies_last(order, content_numbers(images, copies or {})):
         if (have[rows[index]] < most).any():
             have += rows[index]
@@ -144,7 +144,7 @@ def _split(
     group = np.argsort(number)[group]
     counts = np.zeros((len(first), rows.shape[1]), np.int64)
     np.add.at(counts, group, rows)
-    rng = np.random.default_rng((_SPLIT, seed))
+    rng = generator(Stream.SPLIT, seed)
     owner = _deal(counts, np.bincount(group), shares, rng)[group] if sizes["train"] > 0 else np.zeros(0)
     members = {part: np.flatnonzero(owner == number) for number, part in enumerate(sizes)}
     if any(not len(indices) for indices in members.values()):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.core.random import Stream, generator
 from toolkit.data.augmentation import Flip
 from toolkit.data.channels import Pixels
 from toolkit.data.preprocessing import Preprocessing, resize
@@ -30,7 +31,6 @@ _WHOLE_CORNER = 0.9
 """Side of the corner crops where the centre crop is the whole square: what lies at its border counts."""
 _AREAS = (0.6, 0.9)
 """Of the square that random crops keep."""
-_STREAM = 31
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def views_of(preprocessing: Preprocessing, flip: Flip, count: int) -> tuple[View
     named: list[dict[str, Any]] = [{"mirrored": left, "upside_down": up} for left, up in mirrors]
     for left, up in mirrors:
         named += [{"place": place, "scale": corner, "mirrored": left, "upside_down": up} for place in _CORNERS]
-    rng = np.random.default_rng(_STREAM)
+    rng = generator(Stream.VIEWS)
     while len(named) < count:
         scale = math.sqrt(rng.uniform(*_AREAS))
         left, up = mirrors[int(rng.integers(len(mirrors)))]

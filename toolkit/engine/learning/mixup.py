@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.core.random import Stream, generator
 from toolkit.data import Batch, BatchLoader, ImageSet
 
-_MIX = 5  # a stream of random numbers of its own; see toolkit.data.sampling
 Weigh = Callable[[NDArray[Any], NDArray[np.integer]], NDArray[np.float32]]
 
 
@@ -54,7 +54,7 @@ class Mixing:
             A new batch: ``labels`` float32 ``[N, C]``, ``indices`` those of the images that were given, and ``weights``
             where there is ``weigh``.
         """
-        rng = np.random.default_rng((_MIX, self.seed, epoch, number))
+        rng = generator(Stream.MIXUP, self.seed, epoch, number)
         other = rng.permutation(len(batch))
         cut = self.cutmix > 0 and (self.mixup == 0 or rng.random() < 0.5)
         alpha = self.cutmix if cut else self.mixup

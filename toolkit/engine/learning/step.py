@@ -14,6 +14,7 @@ from paddle.optimizer import Optimizer
 from toolkit.config import TrainConfig
 from toolkit.core.console import info
 from toolkit.core.errors import TrainingError
+from toolkit.core.random import derived_seed
 from toolkit.core.runtime import rank, seed_everything, world_size
 from toolkit.data import Batch
 from toolkit.engine.learning.distributed import average_gradients, sums
@@ -159,7 +160,7 @@ class TrainingStep:
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
     """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
-    return int(np.random.SeedSequence([seed, epoch, step]).generate_state(1)[0])
+    return derived_seed(seed, epoch, step)
 
 
 def seed_step(seed: int) -> None:
@@ -172,7 +173,7 @@ def seed_step(seed: int) -> None:
     """
     seed_everything(seed)
     if rank() > 0:
-        paddle.seed(int(np.random.SeedSequence([seed, rank()]).generate_state(1)[0]))
+        paddle.seed(derived_seed(seed, rank()))
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from toolkit.core.console import info, progress
 from toolkit.core.errors import TrainingError
+from toolkit.core.random import Stream, generator
 from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
 from toolkit.engine.lr.curve import RangeCurve, diverged, read_curve, rising_rates
@@ -29,7 +30,6 @@ _DECADES = 3
 """The rates go so far below the plan's own, and as far above."""
 _LEAST_STEPS = 10
 """Fewer tell nothing."""
-_SUBSET = 23
 
 
 @dataclass(frozen=True)
@@ -147,5 +147,5 @@ def _rising(part: str, usual: float, steps: int, step: Callable[[float], float])
 def _some(job: Job, steps: int) -> NDArray[np.int64]:
     """Positions of as many training images as the steps see, drawn by the seed; all where there are no more."""
     count, wanted = len(job.data.train), steps * job.config.data.batch_size
-    drawn = np.random.default_rng((_SUBSET, job.config.seed)).permutation(count)
+    drawn = generator(Stream.RANGE_TEST, job.config.seed).permutation(count)
     return np.sort(drawn[:wanted]).astype(np.int64)

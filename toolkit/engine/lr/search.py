@@ -22,6 +22,7 @@ from rich.table import Table
 
 from toolkit.config import Config
 from toolkit.core.console import info, new_table, show
+from toolkit.core.random import Stream, generator
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
 from toolkit.engine.job import Job
@@ -40,7 +41,6 @@ _LEAST_HELD_OUT = 8
 """With fewer images one of them would decide."""
 _SURE = 2.0
 """Standard errors by which a rate must be better than the plan's own: a few steps on a few images say little."""
-_STREAM = 29
 
 _Rows = NDArray[np.int64]
 
@@ -169,7 +169,7 @@ def find_rates(job: Job) -> RateSearch:
 
 def _split(job: Job) -> tuple[_Rows, _Rows]:
     """Positions to learn from and to measure on; of each class its share, and never its only image."""
-    labels, rng = job.data.train.labels, np.random.default_rng((_STREAM, job.config.seed))
+    labels, rng = job.data.train.labels, generator(Stream.RATE_SEARCH, job.config.seed)
     if labels.ndim == 1:
         groups = [np.flatnonzero(labels == number) for number in np.unique(labels)]
     else:

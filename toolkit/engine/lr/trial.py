@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-import numpy as np
-
+from toolkit.core.random import Stream, derived_seed
 from toolkit.core.runtime import seed_everything
 from toolkit.data import Batch
 from toolkit.data.loading import Loader
@@ -14,9 +13,6 @@ from toolkit.engine.job import Job
 from toolkit.engine.learning.optimizer import make_optimizer
 from toolkit.engine.learning.step import TrainingStep
 from toolkit.transfer import PhasePlan, set_multipliers
-
-_SHORT = 7
-"""Apart from the seeds of a run's own steps."""
 
 
 @contextmanager
@@ -68,8 +64,7 @@ class ShortTraining:
         Returns:
             The loss before the update.
         """
-        seed = np.random.SeedSequence([self._job.config.seed, _SHORT, self._done]).generate_state(1)[0]
-        seed_everything(int(seed))
+        seed_everything(derived_seed(self._job.config.seed, Stream.SHORT_TRAINING, self._done))
         self._optimizer.set_lr(lr)
         self._done += 1
         with self._job.network.starting_at(self._start_stage):
