@@ -61,7 +61,10 @@ setup(
         one_of("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
         "pillow>=11.3",  # reads AVIF
         "simplejpeg",  # decodes JPEGs, and says which are damaged
+        "scipy",
         "scikit-learn",
+        "threadpoolctl",
+        "joblib",
         "matplotlib",
         "jinja2",
         "visualdl",
@@ -70,6 +73,7 @@ setup(
         "rich",
         "requests",
         "safetensors",
+        "typing-extensions",
     ],
     extras_require={
         # See above: install it before the toolkit, or switch afterwards (README, "GPU").

@@ -40,8 +40,12 @@ LIGHT_PARTS = {"toolkit", "toolkit.commands.app", "toolkit.commands.launch"}
 HEAVY = {"cv2", "paddle", "matplotlib", "onnxruntime", "scipy", "sklearn", "visualdl"}
 """Not imported at the top of light modules, so that ``--help`` and bad configs are answered at once."""
 NEVER_AT_THE_TOP = {"paddleclas", "paddle2onnx"}
-DEFERRED_CYCLES = {}
-"""(module, what it imports inside a function) -> why that cycle is wanted."""
+ONE_HOME = {
+    "get_close_matches": "toolkit.core.names",
+    "sched_getaffinity": "toolkit.core.runtime",
+    "SeedSequence": "toolkit.core.random",
+}
+"""What only one module may use -> that module: the others ask it."""
 MOST_LINES = 350
 MOST_TOOL_LINES = 30
 
@@ -155,15 +159,12 @@ def imports_of_module(module: str) -> list[Import]:
     return list(imports_of(module, parsed(path), path.name == "__init__.py"))
 
 
-def import_graph(*, deferred: bool) -> dict[str, set[str]]:
+def import_graph() -> dict[str, set[str]]:
+    """Every import of the toolkit's own modules, those inside functions and for type checkers included."""
     return {
-        module: {
-            item.target
-            for item in imports_of_module(module)
-            if item.target in MODULES and item.target != "toolkit" and not item.typing_only
-            if deferred or not item.deferred
-        }
+        module: {item.target for item in imports_of_module(module) if item.target in MODULES} - {"toolkit"}
         for module in MODULES
+        if module != "toolkit"
     }
 
 
@@ -179,16 +180,20 @@ def test_imports_point_downward() -> None:
     assert not [words for words in complaints if words]
 
 
-def test_no_import_cycles() -> None:
-    assert find_cycle(import_graph(deferred=False)) is None
+def test_no_import_cycles_of_any_kind() -> None:
+    assert find_cycle(import_graph()) is None
 
 
-def test_no_deferred_import_cycles_but_the_wanted_ones() -> None:
-    graph = import_graph(deferred=True)
-    for module, target in DEFERRED_CYCLES:
-        assert target in graph[module], f"{module} no longer imports {target}: remove the exception"
-        graph[module].discard(target)
-    assert find_cycle(graph) is None
+@pytest.mark.parametrize("name", ONE_HOME)
+def test_a_thing_is_done_in_one_place(name: str) -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(parsed(path))
+        if name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
+        or (isinstance(node, ast.Constant) and node.value == name)
+    }
+    assert users == {ONE_HOME[name]}
 
 
 def test_light_modules_stay_light() -> None:

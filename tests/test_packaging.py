@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,3 +52,28 @@ def test_a_gpu_build_that_is_installed_is_kept(
     monkeypatch.setattr("setuptools.setup", said.update)
     runpy.run_path(str(repo / "setup.py"))
     assert [name for name in said["install_requires"] if name.startswith("paddlepaddle")] == [wanted]
+
+
+MODULES_OF = {
+    "opencv-python-headless": "cv2", "paddlepaddle": "paddle", "pillow": "PIL", "pyyaml": "yaml",
+    "scikit-learn": "sklearn", "typing-extensions": "typing_extensions",
+}  # fmt: skip
+"""Distribution -> the module that it brings, where the names differ."""
+BROUGHT_ALONG = {"paddleclas": "the clas extra says how it is installed"}
+
+
+def test_what_is_imported_is_declared(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: dict[str, Any] = {}
+    monkeypatch.setattr("importlib.metadata.distributions", lambda path: [])
+    monkeypatch.setattr("setuptools.setup", said.update)
+    runpy.run_path(str(repo / "setup.py"))
+    wanted = [*said["install_requires"], *(name for extra in said["extras_require"].values() for name in extra)]
+    names = [re.split(r"[<>=\[]", name)[0] for name in wanted]
+    declared = {MODULES_OF.get(name, name) for name in names} | set(sys.stdlib_module_names) | {"toolkit"}
+    imported: dict[str, str] = {}
+    for path in (repo / "toolkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            imported.update({name.partition(".")[0]: str(path) for name in found})
+    assert {name: path for name, path in imported.items() if name not in declared | BROUGHT_ALONG.keys()} == {}

@@ -24,6 +24,7 @@ from toolkit.advise.choose import Choice
 from toolkit.advise.measure import DEPTH_IMAGES, RANDOM_IMAGES, STATISTICS_IMAGES, measure
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.request import Subject, subject_of
+from toolkit.advise.tables import evidence_table
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
@@ -85,7 +86,7 @@ def test_advice_on_digits(make: Make) -> None:
     assert len(found["why"]) == 3
     row = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `--json` |"))
     assert set(re.findall(r"`(\w+)`", row)) <= found.keys()
-    assert advice.table().row_count >= 6
+    assert evidence_table(advice).row_count >= 6
     assert advice.config is not None
     job = build_job(advice.config)
     assert (job.plan.preset, job.plan.variant, job.plan.cut) == (found["preset"], found["variant"], advice.plan.cut)

@@ -188,11 +188,11 @@ def test_the_device_that_was_chosen_is_said(
     class BuiltError(Exception):
         """The job would be built now."""
 
-    def build(*_: object) -> None:
+    def build(*_: object, **__: object) -> None:
         raise BuiltError
 
     pretend_gpus(1, monkeypatch)
-    monkeypatch.setattr("toolkit.trainer.build_job", build)
+    monkeypatch.setattr("toolkit.trainer.prepare_job", build)
     values = {"name": "a", "model": "lenet", "data": {"format": "digits"}, "output_dir": tmp_path}
     with pytest.raises(BuiltError):
         toolkit.Trainer.from_config(toolkit.config.make_config(values))

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import Evidence
 from toolkit.advise.matrix import Place
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.tables import evidence_table
 from toolkit.config import Config
 from toolkit.transfer import Plan
 
@@ -109,7 +106,3 @@ class Advice:
             return None
         names = [stage.name for stage in self.measured.stages]
         return [{"stage": name, "score": score} for name, score in zip(names, depth.scores, strict=True)]
-
-    def table(self) -> Table:
-        """The evidence as a table, for a terminal."""
-        return evidence_table(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from paddle import Tensor, nn
 
@@ -12,8 +12,22 @@ from toolkit.core.errors import NetworkError
 from toolkit.zoo.forward_steps import BoundStage, Thing, learnable, swapped
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS
 
-if TYPE_CHECKING:
-    from toolkit.zoo.network import StagedNetwork
+
+class _Network(Protocol):
+    """What is asked of a ``StagedNetwork`` here."""
+
+    by_hand: ManualChanges
+    known: Known
+    stage_names: tuple[str, ...]
+    _forward_pre_hooks: Mapping[int, Any]
+
+    @property
+    def learned_pooling(self) -> nn.Layer | None: ...
+    def parts(self) -> Iterator[tuple[int | None, BoundStage]]: ...
+    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Thing]) -> None: ...
+    def sublayers(self) -> list[nn.Layer]: ...
+    def add_sublayer(self, name: str, sublayer: nn.Layer) -> nn.Layer: ...
+    def parameters(self) -> list[Tensor]: ...
 
 
 _POOLING = "learned_pooling"
@@ -62,7 +76,7 @@ class Known:
     original: frozenset[nn.Layer]
 
 
-def remember(network: StagedNetwork, earlier: Known | None = None) -> Known:
+def remember(network: _Network, earlier: Known | None = None) -> Known:
     """What the network consists of now.
 
     Args:
@@ -83,7 +97,7 @@ def remember(network: StagedNetwork, earlier: Known | None = None) -> Known:
     return replace(earlier, containers=containers, layers=layers)
 
 
-def rebind(network: StagedNetwork) -> None:
+def rebind(network: _Network) -> None:
     """Look up again what the parts of a network run and learn, and note in ``network.by_hand`` what is new.
 
     Raises:
@@ -128,7 +142,7 @@ def _at(network: nn.Layer, path: str) -> Thing | None:
     return layer._parameters.get(name) if found is None else found
 
 
-def _look_up(network: StagedNetwork, known: Known) -> dict[str, tuple[str, Thing]]:
+def _look_up(network: _Network, known: Known) -> dict[str, tuple[str, Thing]]:
     """Old path of everything that runs -> its path and itself as they are now."""
     paths = [path for _, part in network.parts() for path in (*part.layers, *part.parameters)]
     replaced = [path for path, layer in known.containers.items() if _at(network, path) is not layer]
@@ -152,11 +166,11 @@ def _look_up(network: StagedNetwork, known: Known) -> dict[str, tuple[str, Thing
     return now
 
 
-def _owner(network: StagedNetwork, path: str) -> str:
+def _owner(network: _Network, path: str) -> str:
     return next(part.name for _, part in network.parts() if path in part.layers or path in part.parameters)
 
 
-def _refuse_what_never_runs(network: StagedNetwork, paths: list[str], known: Known) -> None:
+def _refuse_what_never_runs(network: _Network, paths: list[str], known: Known) -> None:
     """Layers and weights beside the parts: nothing would call them."""
     holders = ["", *(path for path in known.containers if path not in paths)]
     for holder in holders:
@@ -177,15 +191,15 @@ def _refuse_what_never_runs(network: StagedNetwork, paths: list[str], known: Kno
             )
 
 
-def _head_path(network: StagedNetwork) -> str:
+def _head_path(network: _Network) -> str:
     return list(_head(network).layers)[-1]
 
 
-def _head(network: StagedNetwork) -> BoundStage:
+def _head(network: _Network) -> BoundStage:
     return next(part for index, part in network.parts() if index is None)
 
 
-def _statistics(network: StagedNetwork) -> Iterator[Tensor]:
+def _statistics(network: _Network) -> Iterator[Tensor]:
     """Running statistics, which Paddle keeps among the parameters."""
     for layer in network.sublayers():
         if isinstance(layer, BATCH_NORMS):
@@ -240,7 +254,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
-def _keep_pooling(network: StagedNetwork) -> None:
+def _keep_pooling(network: _Network) -> None:
     """Pooling that learns came with the head; where that was replaced, it has a place of its own."""
     layer = network.learned_pooling
     if layer is None or any(each is layer for each in network.sublayers()):
