@@ -2,79 +2,79 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
-
 from toolkit.data.sharding import shard, steps_behind
 
 CASES = list(itertools.product([0, 1, 2, 5, 16, 31, 32, 33, 34, 64, 65, 97], [1, 2, 16, 32], [1, 2, 3, 4]))
+"""Images, images a batch and process, processes."""
 
 
 def sizes(bounds: list[int]) -> list[int]:
     return [stop - start for start, stop in itertools.pairwise(bounds)]
 
 
-@pytest.mark.parametrize(("total", "batch", "world"), CASES)
-def test_every_sample_once(total: int, batch: int, world: int) -> None:
-    per_rank = [sizes(shard(total, batch, rank=rank, world_size=world)) for rank in range(world)]
-    assert sum(map(sum, per_rank)) == total
-    assert all(1 <= size <= batch for rank in per_rank for size in rank)
-    if world == 1 and total:
-        assert per_rank[0][:-1] == [batch] * (len(per_rank[0]) - 1)
-
-
-@pytest.mark.parametrize(("total", "batch", "world"), CASES)
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_training_ranks_make_equally_many_batches(total: int, batch: int, world: int, drop_last: bool) -> None:
-    per_rank = [
-        sizes(shard(total, batch, rank=rank, world_size=world, drop_last=drop_last, equal=True))
-        for rank in range(world)
-    ]
-    assert len({len(rank) for rank in per_rank}) == 1
-    assert all(1 <= size <= batch for rank in per_rank for size in rank)
-    if drop_last:
-        assert all(size == batch for rank in per_rank for size in rank)
-    elif batch > 1 and total >= world:
+def test_every_sample_once() -> None:
+    for total, batch, world in CASES:
+        per_rank = [sizes(shard(total, batch, rank=rank, world_size=world)) for rank in range(world)]
         assert sum(map(sum, per_rank)) == total
+        assert all(1 <= size <= batch for rank in per_rank for size in rank)
+        if world == 1 and total:
+            assert per_rank[0][:-1] == [batch] * (len(per_rank[0]) - 1)
+
+
+def test_training_ranks_make_equally_many_batches() -> None:
+    for total, batch, world, drop_last in [(*case, drop_last) for case in CASES for drop_last in (False, True)]:
+        per_rank = [
+            sizes(shard(total, batch, rank=rank, world_size=world, drop_last=drop_last, equal=True))
+            for rank in range(world)
+        ]
+        assert len({len(rank) for rank in per_rank}) == 1
+        assert all(1 <= size <= batch for rank in per_rank for size in rank)
+        if drop_last:
+            assert all(size == batch for rank in per_rank for size in rank)
+        elif batch > 1 and total >= world:
+            assert sum(map(sum, per_rank)) == total
 
 
 SHARED = [(total, whole, world) for total, whole, world in CASES if whole >= world and total >= world]
 
 
-@pytest.mark.parametrize(("total", "whole", "world"), [*SHARED, (100, 25, 2), (101, 7, 3), (43, 21, 2), (10, 3, 3)])
-def test_a_shared_batch_is_that_of_one_process(total: int, whole: int, world: int) -> None:
+def test_a_shared_batch_is_that_of_one_process() -> None:
     """Of any size, even or odd: the same samples in each step, but for a last one too small to share."""
-    most, order = -(-whole // world), list(range(total))
-    bounds, loose = (
-        [shard(total, most, rank=rank, world_size=world, equal=equal, together=whole) for rank in range(world)]
-        for equal in (True, False)
-    )
-    assert all(1 <= size <= most for each in (*bounds, *loose) for size in sizes(each))
-    assert sum(each[-1] for each in loose) == total
-    steps = [
-        sorted(sample for rank, ends in enumerate(bounds) for sample in order[rank::world][ends[step] : ends[step + 1]])
-        for step in range(len(bounds[0]) - 1)
-    ]
-    wanted = [order[start:stop] for start, stop in itertools.pairwise(shard(total, whole))]
-    if total % whole == 0 or total % whole >= world:
-        assert steps == wanted
-    else:
-        assert steps[:-2] == wanted[: len(steps) - 2]
-        assert len(steps) in (len(wanted), len(wanted) - 1)
-    seen = 0
-    for step, samples in enumerate(steps):
-        assert steps_behind(seen, total, most, world_size=world, together=whole) == step
-        seen += len(samples)
+    for total, whole, world in [*SHARED, (100, 25, 2), (101, 7, 3), (43, 21, 2), (10, 3, 3)]:
+        most, order = -(-whole // world), list(range(total))
+        bounds, loose = (
+            [shard(total, most, rank=rank, world_size=world, equal=equal, together=whole) for rank in range(world)]
+            for equal in (True, False)
+        )
+        assert all(1 <= size <= most for each in (*bounds, *loose) for size in sizes(each))
+        assert sum(each[-1] for each in loose) == total
+        steps = [
+            sorted(
+                sample for rank, ends in enumerate(bounds) for sample in order[rank::world][ends[step] : ends[step + 1]]
+            )
+            for step in range(len(bounds[0]) - 1)
+        ]
+        wanted = [order[start:stop] for start, stop in itertools.pairwise(shard(total, whole))]
+        if total % whole == 0 or total % whole >= world:
+            assert steps == wanted
+        else:
+            assert steps[:-2] == wanted[: len(steps) - 2]
+            assert len(steps) in (len(wanted), len(wanted) - 1)
+        seen = 0
+        for step, samples in enumerate(steps):
+            assert steps_behind(seen, total, most, world_size=world, together=whole) == step
+            seen += len(samples)
 
 
-@pytest.mark.parametrize(("total", "batch", "world"), [case for case in CASES if case[0] >= case[2]])
-def test_steps_behind_are_those_whose_samples_were_seen(total: int, batch: int, world: int) -> None:
-    per_rank = [sizes(shard(total, batch, rank=rank, world_size=world, equal=True)) for rank in range(world)]
-    seen = 0
-    for step, together in enumerate(zip(*per_rank, strict=True)):
-        assert steps_behind(seen, total, batch, world_size=world) == step
-        seen += sum(together)
-        assert steps_behind(seen - 1, total, batch, world_size=world) == step
-    assert steps_behind(seen, total, batch, world_size=world) == len(per_rank[0])
+def test_steps_behind_are_those_whose_samples_were_seen() -> None:
+    for total, batch, world in [case for case in CASES if case[0] >= case[2]]:
+        per_rank = [sizes(shard(total, batch, rank=rank, world_size=world, equal=True)) for rank in range(world)]
+        seen = 0
+        for step, together in enumerate(zip(*per_rank, strict=True)):
+            assert steps_behind(seen, total, batch, world_size=world) == step
+            seen += sum(together)
+            assert steps_behind(seen - 1, total, batch, world_size=world) == step
+        assert steps_behind(seen, total, batch, world_size=world) == len(per_rank[0])
 
 
 def test_steps_of_another_number_of_processes() -> None:

@@ -34,17 +34,17 @@ def test_the_families_are_there() -> None:
     assert not [family for family in FAMILIES if not any(name.startswith(f"clas/{family}") for name in NAMES)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_row_is_whole(name: str) -> None:
-    spec = get_spec(name)
-    assert spec.library == "paddleclas"
-    assert spec.factory == f"paddleclas.{name.removeprefix('clas/')}"
-    assert spec.min_size <= spec.input_size <= (spec.max_size or spec.input_size)
-    assert spec.weights is not None
-    assert spec.weights.url.endswith("_pretrained.pdparams")
-    assert spec.weights.md5 is None
-    assert spec.top1 is None or 0.45 < spec.top1 < 0.9
-    assert spec.head in spec.top[-1]
+def test_every_row_is_whole() -> None:
+    for name in NAMES:
+        spec = get_spec(name)
+        assert spec.library == "paddleclas"
+        assert spec.factory == f"paddleclas.{name.removeprefix('clas/')}"
+        assert spec.min_size <= spec.input_size <= (spec.max_size or spec.input_size)
+        assert spec.weights is not None, name
+        assert spec.weights.url.endswith("_pretrained.pdparams")
+        assert spec.weights.md5 is None
+        assert spec.top1 is None or 0.45 < spec.top1 < 0.9, name
+        assert spec.head in spec.top[-1]
 
 
 def test_no_two_rows_share_a_file() -> None:
