@@ -58,7 +58,7 @@ def test_budgets_that_are_none(text: str) -> None:
     ("arguments", "code", "words"),
     [
         (("--presets", "large_similr"), 2, "did you mean large_similar?"),
-        (("--networks", "squeezenet1_2"), 1, "squeezenet1_1"),
+        (("--networks", "squeezenet1_2"), 2, "squeezenet1_1"),
         (("--networks", "mobilenet_v2"), 2, "--networks mobilenet_v2=FILE"),
         (("--seeds", "0"), 2, "expected 1 or more"),
     ],

@@ -26,7 +26,9 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str | None:
         'did you mean resnet50 or resnet18?'
     """
     spelled = {each.lower(): each for each in known}
-    near = [spelled[each] for each in get_close_matches(name.lower(), list(spelled), n=most)]
+    near = get_close_matches(name, list(spelled.values()), n=most)
+    near += [spelled[each] for each in get_close_matches(name.lower(), list(spelled), n=most)]
+    near = list(dict.fromkeys(near))[:most]
     return f"did you mean {' or '.join(near)}?" if near else None
 
 
