@@ -75,12 +75,13 @@ def test_its_scripts_and_configs_are_there(page: str) -> None:
         assert (REPO / name).is_file(), name
 
 
-def test_files_that_contributing_names_are_there() -> None:
-    text = PAGES["CONTRIBUTING.md"].read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_it_names_are_there(page: str) -> None:
+    text = PAGES[page].read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:toolkit|tests|tools|benchmarks|configs|docs)/[\w./*-]*)`", text))
     for folder, row in re.findall(r"in `(toolkit/\w+/)`: (.*?) \|", text):
         named |= {folder + name for name in re.findall(r"`([\w/]+\.py)`", row)}
-    assert len(named) > 40
+    assert len(named) > 40 or page != "CONTRIBUTING.md"
     assert not [name for name in named if not list(REPO.glob(name.rstrip("/")))]
 
 
