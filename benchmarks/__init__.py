@@ -1,1 +1,1 @@
-"""Benchmarks: this toolkit beside others, each doing the same job on the same images."""
+"""Benchmarks: this toolkit compared with others, each doing the same job on the same images."""

@@ -1,4 +1,4 @@
-"""The rule that chooses a preset, out of the bake-off: where its branches begin, and the preset of each."""
+"""Derive the rule that chooses a preset from the bake-off: where its branches begin, and the preset of each."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _SHALLOW = "small_different/shallow_features"
 def derive_branches(
     cases: Sequence[Case], thresholds: Thresholds, candidates: Collection[str] = ADVISED, *, split: bool = True
 ) -> PresetRule:
-    """The beginnings of branches that lose least, each with the preset that loses least in it.
+    """The branch limits with the smallest loss, each branch with the preset that loses least in it.
 
-    Branch ``shallow`` has shallow features: the probes of the very data say so. Branch ``few`` ends where a data set
-    becomes large, or is not there: one border for both.
+    Branch ``shallow`` always selects shallow features, because the probes on the data itself say so. Branch ``few``
+    ends where a data set becomes large, or does not exist: one limit for both.
 
     Args:
-        cases: With results.
-        thresholds: Say how similar each of them is.
-        candidates: Presets that the other branches may take, the cheapest first.
-        split: Tell situations apart; else all branches take the same preset.
+        cases: Cases with results.
+        thresholds: Decide how similar each case is.
+        candidates: Presets that the other branches may select, the cheapest first.
+        split: Distinguish situations; otherwise all branches use the same preset.
     """
     found = [(_situation(case, thresholds), _losses(case)) for case in cases]
     if not split:

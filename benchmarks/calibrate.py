@@ -1,12 +1,12 @@
-"""Where the advisor's numbers come from: measure the calibration's situations, and derive thresholds from results.
+"""The source of the advisor's numbers: measure the calibration's situations, and derive thresholds from the results.
 
     python benchmarks/calibrate.py measure   # of each situation in calibration.jsonl -> calibration_evidence.jsonl
     python benchmarks/calibrate.py derive    # both -> toolkit/advise/thresholds.json and benchmarks/calibration.md
 
-``calibration.jsonl`` is the table of the bake-off, a JSON object a line: ``set``, ``network``, ``images_per_class``
-(null: all), ``train_images``, ``classes``, ``preset`` (``small_different/shallow_features``), ``seed``, ``score``,
-``seconds``, ``metric``, and ``image_size`` where it is not the network's own. Both tables stand beside this script;
-what is measured already is not measured again.
+``calibration.jsonl`` is the table of bake-off results, one JSON object per line: ``set``, ``network``,
+``images_per_class`` (null: all), ``train_images``, ``classes``, ``preset`` (``small_different/shallow_features``),
+``seed``, ``score``, ``seconds``, ``metric``, and ``image_size`` if it is not the network's own. Both tables are next
+to this script; existing measurements are not repeated.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ RESULTS, EVIDENCE_ROWS, REPORT = (
 )
 THRESHOLDS = REPO / "toolkit" / "advise" / "thresholds.json"
 SAMPLE = 250
-"""Images that are looked at in each situation."""
+"""Number of images looked at in each situation."""
 Key = tuple[str, str, "int | None", "int | None"]
-"""Set, network, images of a class, side of the image (None: the network's own)."""
+"""Data set, network, images per class, side of the image (None: the network's own)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImageSet:
 
     Attributes:
         format: As ``data.format``.
-        similar: What its owner would say: pictures like ImageNet's (photographs of things and animals), or not.
+        similar: Whether its owner would call it similar to ImageNet (photographs of things and animals).
     """
 
     format: str
@@ -65,12 +65,12 @@ SETS = {
 WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
 
 SAME = {"linear_probe": "small_similar"}
-"""Presets that are the same plan under two names."""
+"""Presets that are the same plan under two names: name -> the name used here."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """A set at a size with a network, and what the bake-off found: title of a preset -> seed -> score."""
+    """A data set at one size with one network, and the bake-off's scores: title of a preset -> seed -> score."""
 
     data: str
     network: str
@@ -80,21 +80,22 @@ class Situation:
 
     @property
     def key(self) -> Key:
-        """What makes it."""
+        """What identifies it."""
         return self.data, self.network, self.images_per_class, self.image_size
 
     @property
     def name(self) -> str:
-        """For people."""
-        size = "all images" if self.images_per_class is None else f"{self.images_per_class} a class"
+        """Its name in tables."""
+        size = "all images" if self.images_per_class is None else f"{self.images_per_class} per class"
         pixels = f", {self.image_size} px" if self.image_size else ""
         return f"{self.data}, {size}, {self.network}{pixels}"
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Over the seeds, as if every preset had been run with each: least-squares means of preset plus seed.
+        """Mean scores as if every preset had been run with every seed: least-squares means of preset plus seed.
 
-        A seed draws the images, and some draws are kinder than others; presets with other seeds would not compare.
+        The seed draws the images, and some draws are easier than others; plain means over different seeds would
+        not be comparable.
         """
         if not self.scores:
             return {}
@@ -110,14 +111,14 @@ class Situation:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over seeds, pooled over the presets that have several; 0 where none has."""
+        """Standard deviation over seeds, pooled over the presets that have several; 0 if none has."""
         repeated = [list(scores.values()) for scores in self.scores.values() if len(scores) > 1]
         freedom = sum(len(scores) - 1 for scores in repeated)
         return math.sqrt(sum((len(scores) - 1) * variance(scores) for scores in repeated) / freedom) if freedom else 0.0
 
 
 def read_results(path: Path = RESULTS) -> list[Situation]:
-    """The bake-off's rows, grouped by situation; runs with a regulariser are left out."""
+    """The bake-off's rows, grouped by situation, without the runs with a regulariser."""
     scores: dict[Key, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in read_lines(path):
         if row.get("score") is not None and " + " not in row["preset"]:
@@ -128,18 +129,18 @@ def read_results(path: Path = RESULTS) -> list[Situation]:
 
 
 def key_of(row: Mapping[str, Any]) -> Key:
-    """Which situation a line is about."""
+    """The situation that a line belongs to."""
     return row["set"], row["network"], row["images_per_class"], row.get("image_size")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Objects of a JSON Lines file; none where there is no file."""
+    """Objects of a JSON Lines file; none if there is no file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path) -> None:
-    """Measure what is not in the table yet, and add it, a line each."""
+    """Measure what is not in the table yet, and append one line for each."""
     import toolkit  # noqa: F401 - sets Paddle's environment
     from toolkit.advise.measure import measure
     from toolkit.advise.request import subject_of
@@ -172,7 +173,7 @@ def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what was asked for."""
+    """Run the action given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("measure", "derive"))
     default = os.environ.get("TOOLKIT_ASSETS") or REPO.parent / "shared" / "assets"
@@ -180,7 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/paddle-finetune/features"))
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--evidence", type=Path, default=EVIDENCE_ROWS)
-    parser.add_argument("--sizes", nargs="+", help="measure these sizes of all sets (numbers, or all), results or not")
+    parser.add_argument(
+        "--sizes", nargs="+", help="sizes to measure of all data sets (numbers, or all), results or not"
+    )
     parser.add_argument("--image-size", type=int, help="with --sizes: side of the image, pixels")
     parser.add_argument("--networks", nargs="+", default=list(WEIGHTS), choices=list(WEIGHTS))
     parser.add_argument("--output", type=Path, default=THRESHOLDS)

@@ -1,4 +1,4 @@
-"""From the bake-off's results and the evidence to the advisor's thresholds, tried on sets that they have not seen."""
+"""Derive the advisor's thresholds from bake-off results and evidence, and test them on data sets they have not seen."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ LOGARITHMIC = frozenset({"batchnorm"})
 BELOW = frozenset({"batchnorm"})
 _IMAGES = (20, 30, 45, 60, 100, 150, 200, 300, 500, 1000, 2000)
 _PER_CLASS = (1, 5, 10, 20, 30, 50, 75, 100, 150, 200)
-"""Where a set may begin to be large, in all and a class."""
+"""Candidates for the size from which a data set is large, in total and per class."""
 _SURE = 2.0
-"""Log-odds that the mean of the similar (different) sets is given."""
+"""Log-odds assigned to the mean of the similar (different) data sets."""
 
 
 def derive(
@@ -45,12 +45,12 @@ def derive(
     output: Path,
     report: Path,
 ) -> int:
-    """Write thresholds and the report; say what came out.
+    """Write thresholds and the report, and print the report.
 
     Args:
         situations: The bake-off's results.
         evidence: Lines of the evidence table.
-        rows: Lines of the bake-off, those with a regulariser among them.
+        rows: Lines of the bake-off, including those with a regulariser.
         output: ``thresholds.json``.
         report: Table of advice against bake-off, in Markdown.
     """
@@ -83,16 +83,16 @@ def derive(
 
 
 def _standing(found: Mapping[str, float]) -> tuple[float, float]:
-    """Rules by the share of situations in which they are right, and then by regret; the least is the best."""
+    """Sort key of rules: the share of situations in which they are right, then regret; the smallest is the best."""
     return -found["right"], found["regret"]
 
 
 def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) -> Thresholds:
-    """Thresholds of some cases.
+    """Thresholds derived from some cases.
 
     Args:
         cases: What they are derived from.
-        candidates: Presets that branches may take; None: the preset is the matrix's.
+        candidates: Presets that branches may select; None: use the matrix's preset.
     """
     tried = [case for case in cases if known_scores(case)]
     draft = Thresholds(
@@ -111,7 +111,7 @@ def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) 
 
 
 def constant(cases: Sequence[Case]) -> Thresholds:
-    """The simplest rule: the preset that loses least on average, whatever the data are."""
+    """The simplest rule: the preset that loses least on average, whatever the data."""
     draft, tried = fitted(cases, None), [case for case in cases if known_scores(case)]
     return draft.model_copy(update={"rule": derive_branches(tried, draft, split=False)}) if tried else draft
 
@@ -124,15 +124,16 @@ RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
         fitted, candidates=[title for title in ADVISED if title not in HEAD_ALONE]
     ),
 }
-"""Rules to choose from: name -> from cases to thresholds."""
+"""Rules to choose from: name -> function from cases to thresholds."""
 
 
 def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
-    """For each piece of evidence the middle between the two kinds of sets, and how well it tells them apart.
+    """For each piece of evidence, the midpoint between the two kinds of data sets, and how well it separates them.
 
-    The middle is that between the most alike of both kinds; at the means of both the log-odds are 4 apart.
-    A set and network count once, with the most images and at the network's own image size, where the numbers are
-    surest. The weight is ``2 AUC - 1`` over them: 1 where all similar ones are on one side, 0 where it tells nothing.
+    The midpoint lies between the closest data sets of both kinds; at the means of both, the log-odds are 4 apart. Each
+    pair of data set and network counts once, with the most images and at the network's own image size, where the
+    numbers are most certain. The weight is ``2 AUC - 1``: 1 if all similar ones are on one side, 0 if it separates
+    nothing.
     """
     cases, rules = list(cases), {}
     for spec in EVIDENCE:
@@ -170,9 +171,9 @@ def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
 
 
 def derive_size(tried: Sequence[Case]) -> SizeRule:
-    """From how many images on, in all and of a class, presets that move stages beat those that do not.
+    """From how many images on, in total and per class, presets that fine-tune stages beat those that do not.
 
-    The pair that is wrong in the fewest situations; among equals the one next to 1000 images, 100 a class.
+    The pair that is wrong in the fewest situations; among equals, the one closest to 1000 images, 100 per class.
     """
     usual = SizeRule(images=1000, per_class=100, scale=0.25)
     pays = [(case.measured.size, _gain_of_moving(case)) for case in tried]

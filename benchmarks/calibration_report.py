@@ -1,4 +1,4 @@
-"""The calibration's report: rules, evidence, regularisers, and advice against the bake-off, in Markdown."""
+"""The calibration's report in Markdown: rules, evidence, regularisers, and advice compared with the bake-off."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def report_lines(
     """All lines.
 
     Args:
-        verdicts: Of the final thresholds.
-        unseen: Of the same rule where it has not seen the data set.
+        verdicts: Verdicts of the final thresholds.
+        unseen: Verdicts of the same rule, derived without the data set in question.
         thresholds: The final ones.
-        validations: Rule -> what it did on sets that it had not seen.
-        best: Name of the rule that was chosen.
+        validations: Rule -> its summary on data sets it has not seen.
+        best: Name of the chosen rule.
     """
     rules = [
         f"| {name} | {100 * found['regret']:.2f} | {found['right']:.0%} | {found['similarity']:.0%} |"
@@ -42,12 +42,16 @@ def report_lines(
         *("# Calibration of the advisor", "", "Written by `benchmarks/calibrate.py derive`.", ""),
         *_summary(summary_of(verdicts), validations[best], thresholds.rows, best),
         *_similarity(verdicts, validations[best]["similarity"]),
-        *("", "## Rules, each on sets that it has not seen", ""),
+        *("", "## Rules, each on data sets it has not seen", ""),
         *("| rule | mean regret (points) | right | similarity |", "|---|---|---|---|", *rules),
         *("", "## Evidence", ""),
-        *("| evidence | threshold | weight | similar sets | different sets |", "|---|---|---|---|---|", *evidence),
+        *(
+            "| evidence | threshold | weight | similar data sets | different data sets |",
+            "|---|---|---|---|---|",
+            *evidence,
+        ),
         *regulariser_table(thresholds.regularisers),
-        *("", "## Advice against bake-off", ""),
+        *("", "## Advice compared with the bake-off", ""),
         *_advice(verdicts, unseen),
     ]
 
@@ -58,16 +62,16 @@ def _summary(seen: Mapping[str, float], blind: Mapping[str, float], rows: int, b
             f"{rows} results in {seen['situations']:.0f} situations. Rule: **{best}**. The advised preset is the best "
             "one, or behind it by at most one point or the spread over seeds (standard deviation, pooled over "
             f"presets), in {seen['right']:.0%} of the situations, with a mean regret of {100 * seen['regret']:.2f} "
-            f"points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points where the rule has not seen the data "
+            f"points; {blind['right']:.0%} and {100 * blind['regret']:.2f} points if the rule has not seen the data "
             "set."
         )
     else:
-        first = "No results yet: the preset is that of the matrix."
+        first = "No results yet: presets are those of the matrix."
     return [first]
 
 
 def _similarity(verdicts: Sequence[Verdict], blind: float) -> list[str]:
-    """How often a set is called what its owner says, and where it is not."""
+    """How often the similarity matches what the data set's owner says, and where it does not."""
     tried = [verdict for verdict in verdicts if verdict.best]
     shares = " and ".join(
         f"{sum(verdict.similar_right for verdict in group)} of {len(group)} {name}"
@@ -76,14 +80,14 @@ def _similarity(verdicts: Sequence[Verdict], blind: float) -> list[str]:
     )
     wrong = sorted(verdict.case.situation.name for verdict in verdicts if not verdict.similar_right)
     names = f" Wrong: {'; '.join(wrong)}." if wrong else ""
-    return [f"Similarity is what the set's owner says in {shares}; {blind:.0%} where the set was not seen.{names}"]
+    return [f"Similarity matches the data set's owner in {shares}; {blind:.0%} if the data set was not seen.{names}"]
 
 
 def _advice(verdicts: Sequence[Verdict], unseen: Sequence[Verdict]) -> list[str]:
     blind = {verdict.case.situation.key: verdict for verdict in unseen}
     known = sorted((each for each in verdicts if each.best), key=lambda each: each.case.situation.name)
     return [
-        "| situation | cell | best | score | spread | advised | regret (points) | set not seen: advised | regret |",
+        "| situation | cell | best | score | spread | advised | regret (points) | not seen: advised | regret |",
         "|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {situation.name} | {verdict.cell} | {verdict.best} | {situation.means[verdict.best]:.3f} "

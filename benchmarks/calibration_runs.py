@@ -1,11 +1,12 @@
-"""The bake-off behind the advisor: presets over real image sets, sizes and networks; a line a run in calibration.jsonl.
+"""The bake-off that the advisor is based on: presets on real data sets, sizes and networks; one line per run.
 
     python benchmarks/calibration_runs.py --assets shared/assets [--networks mobilenet_v2] [--presets usual] [--seeds 2]
 
-Each set is split once: a test part of at most 400 images, the rest to train on. A run draws so many images of each
-class by its seed, trains a preset for the preset's own length at 128 px, and is scored with its last epoch on the
-test part, so that nothing is chosen by what is reported. ``usual`` is the recipe that is common elsewhere:
-everything moves at one rate. Rows that are there are not run again; delete those of a preset whose meaning has changed.
+Results go to calibration.jsonl. Each data set is split once: at most 400 test images, the rest for training. A run
+draws a number of images per class by its seed, trains a preset for the preset's own length at 128 px, and is scored
+with its last epoch on the test images, so nothing is chosen by what is reported. ``usual`` is the usual recipe:
+everything is fine-tuned at one learning rate. Existing rows are not rerun; delete those of a preset whose meaning has
+changed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SETS: dict[str, tuple[int | None, ...]] = {
     "eurosat_rgb": (5, 15, 30),
     "CUB_200_2011_mini": (5, 10, 20),
 }
-"""Images of each class in training, by size; None: all."""
+"""Training images per class, by size; None: all."""
 SIZES = ("small", "middle", "large")
 NETWORKS = {"squeezenet1_1": "squeezenet1_1.pdparams", "mobilenet_v2": "mobilenet_v2_1.0.pdparams"}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -57,7 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in TRIED.items() for name in names))
 USUAL_RATES = {"mobilenet_v2": usual_rate(batch_norm=True), "squeezenet1_1": usual_rate(batch_norm=False)}
 USUAL_EPOCHS = 25
-"""As many as the presets that move stages take, with those of the head alone; ``finetune_most`` takes ten more."""
+"""The same as presets that fine-tune stages, including head-first epochs; ``finetune_most`` takes ten more."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
 
 
@@ -73,12 +74,12 @@ class Cell:
 
     @classmethod
     def of_row(cls, row: dict[str, Any]) -> Cell:
-        """The cell that a line of the table is about."""
+        """The cell that a line of the table belongs to."""
         return cls(row["seed"], row["set"], row["network"], row["images_per_class"], row["preset"])
 
 
 def cells(networks: list[str], presets: list[str], seeds: int, sizes: list[str]) -> Iterator[Cell]:
-    """All runs, the smallest sets first."""
+    """All runs, the smallest data sets first."""
     for seed in range(seeds):
         for size in sizes:
             for preset in presets:
@@ -88,7 +89,7 @@ def cells(networks: list[str], presets: list[str], seeds: int, sizes: list[str])
 
 
 def split(assets: Path, work: Path, name: str) -> Path:
-    """A folder of links, ``train``, ``val`` (one image a class, which nothing is decided by) and ``test``."""
+    """A folder of links, ``train``, ``val`` (one image per class, which decides nothing) and ``test``."""
     root, target = assets / "datasets" / name, work / "sets" / name
     if target.is_dir():
         return target
@@ -197,7 +198,7 @@ def main() -> None:
         with args.out.open("a", encoding="utf-8") as file:
             file.write(row + "\n")
         print(row, flush=True)
-        gc.collect()  # a trainer and its parts refer to each other
+        gc.collect()  # a trainer and its parts form reference cycles
 
 
 if __name__ == "__main__":

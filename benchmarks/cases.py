@@ -1,4 +1,4 @@
-"""The cases, a row each: who does what, what is equal, what is not, and what the toolkit sets out to reach."""
+"""The cases, one row each: who does what, what is equal and what is not, and the toolkit's goal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["CASES", "OURS", "PEERS", "Case", "Contender"]
 
 OURS = "ours"
 PEERS = {"torch": "PyTorch + torchvision", "keras": "Keras 3 on TensorFlow", "paddle_fit": "Paddle's Model.fit"}
-"""Programs ``peers/<name>_peer.py``, each with an environment from ``peers/<name>.txt``."""
+"""Programs ``peers/<name>_peer.py``, each in an environment installed from ``peers/<name>.txt``."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Contender:
     """One row of a case's table.
 
     Attributes:
-        label: For people.
+        label: Shown in the table.
         program: ``tools/train.py`` or a file of ``benchmarks/ours``, or a name of ``PEERS``.
-        work: What it does.
-        extra: More arguments; ``{work}`` stands for the benchmark's folder.
-        subject: Others are compared with it.
-        once: So slow that it runs in the first round only.
-        warm: Runs once, unmeasured, before the first round.
+        work: Its workload.
+        extra: Additional arguments; ``{work}`` is replaced by the benchmark's folder.
+        subject: The others are compared with it.
+        once: Too slow to run in more than the first round.
+        warm: Runs once before the first round, without being measured.
     """
 
     label: str
@@ -49,10 +49,10 @@ class Case:
     Attributes:
         name: For ``--only``.
         title: What is done.
-        contenders: Who does it, in the order of each round.
-        equal: What all have in common.
-        different: What is not comparable; empty where all is.
-        goal: What the toolkit sets out to reach.
+        contenders: Who does it, in the order of the rounds.
+        equal: What all contenders have in common.
+        different: What is not comparable; empty if everything is.
+        goal: What the toolkit aims for.
         clock: ``process``: the whole process, from start to exit; ``section``: the part that the program marks, after
             its imports.
     """
@@ -99,7 +99,7 @@ def _extraction(network: str, goal: str) -> Case:
             row("dygraph, batch 1", "dygraph", 1),
             row("dygraph, batch 16", "dygraph", 16),
         ),
-        equal="one process, all cores, pictures in memory as normalised float32; loading and tracing do not count; "
+        equal="one process, all cores, images in memory as normalised float32; loading and tracing do not count; "
         "dygraph has the same thread and MKL settings, and runs in eval mode under no_grad",
         goal=goal,
         clock="section",
@@ -107,7 +107,7 @@ def _extraction(network: str, goal: str) -> Case:
 
 
 _SHARED = (
-    "two processes share each batch, BatchNorm sees halves of it, and their CPU-seconds are given as twice the time"
+    "two processes share each batch, BatchNorm sees half of it, and their CPU-seconds are reported as twice the time"
 )
 
 
@@ -131,11 +131,11 @@ def _full(network: str, goal: str, different: str) -> Case:
 
 _PROBE_EQUAL = (
     "1000 training and 300 validation JPEGs, ImageNet weights (logits agree, see below), 224 px, batch 32, 20 epochs, "
-    "SGD with momentum 0.9 at rate 0.01, evaluation after every epoch, whole process from start to exit"
+    "SGD with momentum 0.9 at learning rate 0.01, evaluation after every epoch, whole process from start to exit"
 )
 _PROBE_DIFFERENT = (
-    "ours also writes a record, checkpoints and the proof that frozen weights did not move; Keras keeps decoded images "
-    "in memory (as its guides advise), PyTorch and Paddle decode them in every epoch"
+    "ours also writes a record, checkpoints and the proof that frozen weights did not change; Keras keeps decoded "
+    "images in memory (as its guides advise), PyTorch and Paddle decode them in every epoch"
 )
 
 _EXTRAS = ("export.enabled=true", "export.report=true", "log.visualdl=true")
@@ -161,7 +161,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="linear_probe_views",
-        title="The same with augmentation: ours keeps 4 views of each image, the others make a new one in every epoch",
+        title="The same with augmentation: ours keeps 4 views of each image, the others generate one in every epoch",
         contenders=(
             _ours("ours, Paddle Inference", AUGMENTED_PROBE, "cache.engine=paddle", "cache.views=4"),
             _ours("ours, ONNX Runtime", AUGMENTED_PROBE, "cache.engine=onnx", "cache.views=4"),
@@ -170,7 +170,7 @@ CASES: tuple[Case, ...] = (
             _peer("paddle_fit", AUGMENTED_PROBE, once=True),
         ),
         equal=f"{_PROBE_EQUAL}; random crop, mirroring, brightness, contrast and saturation of the same strength",
-        different=f"{_PROBE_DIFFERENT}; 4 views in place of 20; every library draws its own random numbers",
+        different=f"{_PROBE_DIFFERENT}; 4 views instead of 20; every library draws its own random numbers",
         goal="at least 8 times as fast as PyTorch and Keras",
     ),
     Case(
@@ -200,11 +200,11 @@ CASES: tuple[Case, ...] = (
     _full(
         "resnet18",
         "2.4 times as fast as Paddle as installed; 0.8 of PyTorch's speed or better",
-        "the weights are random, so that the accuracy after one epoch says nothing",
+        "the weights are random, so the accuracy after one epoch is meaningless",
     ),
     Case(
         name="advice",
-        title="Advice on 1,000 images, beside one epoch of full fine-tuning of MobileNetV2 on them",
+        title="Advice on 1,000 images, compared with one epoch of full fine-tuning of MobileNetV2 on them",
         contenders=(
             _ours("advice, cold cache", FULL_EPOCH, program=ADVISE),
             replace(_ours("one epoch of full fine-tuning", FULL_EPOCH), subject=False),
@@ -215,13 +215,13 @@ CASES: tuple[Case, ...] = (
     ),
     Case(
         name="memory",
-        title="Peak memory: a cache is filled with synthetic features, 1280 an image, and a head trained for an epoch",
+        title="Peak memory: filling a cache with synthetic features, 1280 per image, and training a head for one epoch",
         contenders=(
             Contender("10,000 images", ROWS, RowsWork(10_000), subject=True),
             Contender("100,000 images", ROWS, RowsWork(100_000)),
         ),
         equal="everything but the number of images",
-        different="times differ, as there is ten times as much to do: the peak memory is what this case is about",
+        different="times differ because there is ten times as much work: this case is about peak memory",
         goal="constant in the number of images",
     ),
 )

@@ -1,4 +1,4 @@
-"""A training on the embedded digits in a process of its own, and what can befall it."""
+"""Training on the embedded digits in a separate process, and the faults injected into it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Fault:
 
     Attributes:
         kind: ``kill``, ``kill in a save``, ``SIGTERM``, ``full disk`` or ``flipped byte``.
-        seed: Decides when and where.
+        seed: Determines when and where it strikes.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Fault:
 
 
 def config_for(output: Path, name: str = "job") -> Config:
-    """A job with everything that has a state: augmentation, dropout, momentum, averages, plateau, two phases."""
+    """A job with everything that has state: augmentation, dropout, momentum, averages, plateau, two phases."""
     return make_config(
         {
             "name": name,
@@ -72,14 +72,14 @@ def config_for(output: Path, name: str = "job") -> Config:
 
 
 def fit(config: Config) -> None:
-    """Train, from wherever the run stands."""
+    """Train, resuming if the run has begun."""
     from toolkit.engine import Trainer
 
     Trainer.from_config(config).fit()
 
 
 def forked(work: Callable[[], Any], log: Path | None) -> int:
-    """Start a process for some work; its exit code is that of a tool."""
+    """Run some work in a forked process, with the exit codes of a tool."""
     process = os.fork()
     if process:
         return process
@@ -113,14 +113,14 @@ def wait(process: int) -> int:
 
 
 def in_process(work: Callable[[], Any], log: Path | None = None) -> Callable[[], Any]:
-    """Work in a fork of this process, which must not use Paddle itself; what is returned waits for the answer."""
+    """Run work in a fork of this process, which must not use Paddle itself; call the result to wait for the answer."""
     reader, writer = os.pipe()
 
-    def tell() -> None:
+    def send() -> None:
         with os.fdopen(writer, "wb") as file:
             pickle.dump(work(), file)
 
-    process = forked(tell, log)
+    process = forked(send, log)
     os.close(writer)
 
     def answer() -> Any:
@@ -134,16 +134,16 @@ def in_process(work: Callable[[], Any], log: Path | None = None) -> Callable[[],
 
 
 def dying_in_a_save(rng: random.Random) -> Callable[[], None]:
-    """Arrange that this process dies at a random file operation, or with half of a checkpoint written."""
+    """Make this process die at a random file operation, or with half of a checkpoint written."""
     left = rng.randint(1, 60)
     half = rng.random() < 0.4
 
     def arrange() -> None:
-        import toolkit.engine.runs.checkpoints as keeping
+        import toolkit.engine.runs.checkpoints as checkpoints
         import toolkit.engine.runs.state as state
 
-        keeping._LONGEST = 0.0
-        keeping._WRITING_SHARE = 0
+        checkpoints._LONGEST = 0.0
+        checkpoints._WRITING_SHARE = 0
         if half:
             save, remaining = state.save_file, [max(1, left // 6)]
 
@@ -164,7 +164,7 @@ def dying_in_a_save(rng: random.Random) -> Callable[[], None]:
 
 
 def _deadly(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
-    """A file operation that counts down, and ends the process in place of the last one."""
+    """A file operation that counts down and kills the process instead of executing the last one."""
 
     def operation(*args: Any, **kwargs: Any) -> Any:
         left[0] -= 1
@@ -176,7 +176,7 @@ def _deadly(real: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
 
 
 def strike(fault: Fault, folder: Path, seconds: float) -> tuple[bool, str]:
-    """Begin a run and disturb it; whether that came in time, and what was wrong."""
+    """Start a run and disturb it; return whether that was in time, and what went wrong."""
     rng, log = random.Random(fault.seed), folder / "log.txt"
     config = config_for(folder)
     if fault.kind == "kill in a save":
@@ -196,7 +196,7 @@ def strike(fault: Fault, folder: Path, seconds: float) -> tuple[bool, str]:
     os.kill(process, number)
     code = wait(process)
     if fault.kind == "SIGTERM":
-        early = code == -signal.SIGTERM  # it had not begun to train
+        early = code == -signal.SIGTERM  # training had not started
         return code != 0, "" if code in (0, 130) or early else f"SIGTERM ended it with {code}"
     return code == -signal.SIGKILL, ""
 
@@ -207,14 +207,14 @@ def checkpoint_in(folder: Path) -> Path:
 
 
 def wait_for(path: Path, seconds: float) -> None:
-    """Wait until a file is there, or the time is over."""
+    """Wait until a file exists, or the time is up."""
     until = time.monotonic() + seconds
     while not path.is_file() and time.monotonic() < until:
         time.sleep(0.05)
 
 
 def flip(folder: Path, seed: int) -> bool:
-    """Flip a bit of the newest checkpoint; whether there is one."""
+    """Flip a bit of the newest checkpoint; return whether there is one."""
     path = checkpoint_in(folder)
     if not path.is_file():
         return False
@@ -226,7 +226,7 @@ def flip(folder: Path, seed: int) -> bool:
 
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
-    """A file system of its own, of a given size; needs root."""
+    """A separate file system of a given size; needs root."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], check=True)
     try:
@@ -236,7 +236,7 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
 
 
 def fill_up(folder: Path, seed: int, size: int) -> tuple[bool, str]:
-    """Run where the disk becomes full, then make room and go on in a folder that has it."""
+    """Run until the disk is full, then resume in a folder that has space."""
     rng = random.Random(seed)
     with small_disk(folder / "small", int(size / 1024 * rng.uniform(0.3, 1.1))):
         code = wait(forked(lambda: fit(config_for(folder / "small")), folder / "log.txt"))

@@ -1,16 +1,16 @@
-"""Every network of the zoo in every engine, beside dygraph: what agrees, what is wrong, and what ends the process.
+"""Every network in every engine, compared with dygraph: what agrees, what differs, and what crashes.
 
-python benchmarks/engines.py run [NETWORK ...]       # go on where it was left; a child process a network
+python benchmarks/engines.py run [NETWORK ...]       # resume; one child process per network
 python benchmarks/engines.py table                   # engines.jsonl -> engines.md
 
-A network has random weights (fixed seed), with statistics of BatchNorm measured on the images, so that activations are
-neither dead nor exploding, and constants (scales, biases, tokens) moved off their start, so that no branch is switched
-off. It is tried at its own size, and at an odd one: 97 pixels, or the nearest that it takes. What is compared are the
-logits of three images, as a batch of three and one by one: the largest difference as a share of the largest logit.
+Networks have random weights (fixed seed). BatchNorm statistics are measured on the images, so activations neither
+vanish nor explode, and constants (scales, biases, tokens) are perturbed, so no branch is inactive. Each network is
+tried at its own size and at an odd one: 97 pixels, or the nearest it accepts. The logits of three images are
+compared, as a batch of three and one by one: the largest difference as a share of the largest logit.
 
-One line of ``engines.jsonl`` is one engine at one size: ``network``, ``size``, ``engine``, ``result`` (``ok``,
+Each line of ``engines.jsonl`` is one engine at one size: ``network``, ``size``, ``engine``, ``result`` (``ok``,
 ``differs``, ``died``, ``refused``), ``difference``, ``detail``, ``seconds``, ``paddle``. A line with the result
-``began`` and none after it is a process that was interrupted; it is tried again.
+``began`` and no later one is an interrupted process; it is tried again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ODD, COUNT, LIMIT = 97, 3, 900.0
 
 
 def sizes(name: str) -> list[int]:
-    """The network's own size, and an odd one that it takes."""
+    """The network's own size, and an odd one that it accepts."""
     from toolkit.zoo import get_spec
 
     spec = get_spec(name)
@@ -49,8 +49,8 @@ def sizes(name: str) -> list[int]:
     return sorted({spec.input_size, odd}, reverse=True)
 
 
-def pictures(size: int) -> np.ndarray:
-    """Smooth random pictures with some noise, float32 ``[COUNT, 3, size, size]``, about normal."""
+def images_of(size: int) -> np.ndarray:
+    """Smooth random images with some noise, float32 ``[COUNT, 3, size, size]``, approximately normal."""
     import cv2
 
     random = np.random.default_rng(size)
@@ -62,14 +62,14 @@ def pictures(size: int) -> np.ndarray:
 
 
 def lively(network: Any, images: np.ndarray) -> None:
-    """Give a network weights with which every branch counts; statistics are measured on the images."""
+    """Give a network weights with which every branch matters; statistics are measured on the images."""
     import paddle
     from paddle import nn
 
     random = np.random.default_rng(1)
     for value in network.parameters():
         array = value.numpy()
-        if array.size > 1 and array.std() == 0:  # a scale, a bias, a token: as its constructor left it
+        if array.size > 1 and array.std() == 0:  # a scale, a bias, a token: still at its initial constant
             mean = float(array.flat[0])
             low = abs(mean) < 1e-2
             value.set_value(
@@ -110,14 +110,14 @@ def difference(run: Callable[[np.ndarray], np.ndarray], images: np.ndarray, expe
 
 
 def child(name: str, done: set[tuple[int, str]]) -> None:
-    """Try one network; what is begun is written before, so that the parent knows at what this process died."""
+    """Try one network; each trial is recorded before it starts, so the parent knows what killed this process."""
     import toolkit  # noqa: F401 - sets Paddle's environment
     from toolkit.core.runtime import import_paddle
 
     import_paddle()
     import paddle
 
-    paddle.disable_signal_handler()  # it waits for ever where the heap is damaged
+    paddle.disable_signal_handler()  # it hangs if the heap is damaged
 
     from toolkit.core.errors import ToolkitError
     from toolkit.inference import TOLERANCE, save_program
@@ -129,14 +129,14 @@ def child(name: str, done: set[tuple[int, str]]) -> None:
             continue
         paddle.seed(1)
         np.random.seed(1)
-        images = pictures(size)
+        images = images_of(size)
         network = create_network(name, 10, image_size=size)
-        lively(network, pictures(max(sizes(name))))  # at 97 pixels the last maps are too small for statistics
+        lively(network, images_of(max(sizes(name))))  # at 97 pixels the last maps are too small for statistics
         network.eval()
         with paddle.no_grad():
             expected = network(paddle.to_tensor(images)).numpy()
         if not np.isfinite(expected).all() or np.abs(expected - expected[:1]).max() < 1e-3 * np.abs(expected).max():
-            write(name, size, "dygraph", "refused", detail="the logits say nothing")
+            write(name, size, "dygraph", "refused", detail="the logits are not informative")
         with tempfile.TemporaryDirectory() as folder:
             model, params = save_program(network, Path(folder), (3, size, size))
             for engine in left:
@@ -171,12 +171,12 @@ def rows() -> list[dict[str, Any]]:
 
 
 def finished(name: str) -> set[tuple[int, str]]:
-    """Sizes and engines that need not be tried again."""
+    """Sizes and engines that are done."""
     return {(row["size"], row["engine"]) for row in rows() if row["network"] == name and row["result"] != "began"}
 
 
 def in_order() -> Iterator[str]:
-    """The cheapest network of each family first, then the others, the cheap ones before the dear ones."""
+    """The cheapest network of each family first, then the others by increasing cost."""
     from toolkit.zoo import get_spec, list_networks
     from toolkit.zoo.measurements import measured_networks
 
@@ -191,14 +191,14 @@ def in_order() -> Iterator[str]:
 
 
 def run(names: list[str]) -> None:
-    """Try networks, each in a process that may die."""
+    """Try networks, each in a process that may crash."""
     for name in names or list(in_order()):
         for _ in range(2 * len(ENGINES) + 1):
             begin = time.monotonic()
             code, said = spawn(name)
             began = [row for row in rows() if row["network"] == name and row["result"] == "began"]
             if began:
-                cause = "no end" if code is None else signal.Signals(-code).name if code < 0 else f"exit {code}"
+                cause = "timeout" if code is None else signal.Signals(-code).name if code < 0 else f"exit {code}"
                 write(name, began[-1]["size"], began[-1]["engine"], "died", detail=cause)
             elif code != 0:
                 write(
@@ -215,10 +215,10 @@ def run(names: list[str]) -> None:
 
 
 def spawn(name: str) -> tuple[int | None, str]:
-    """Exit code (None: it came to no end) and errors of a process that tries a network."""
+    """Exit code (None: timeout) and errors of a process that tries a network."""
     command = [sys.executable, __file__, "child", name]
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
-    if sys.platform.startswith("linux"):  # a kernel that writes where it must not ends the process at once
+    if sys.platform.startswith("linux"):  # a kernel that writes out of bounds ends the process at once
         environment |= {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -239,14 +239,16 @@ def table() -> str:
     networks, known = {name for name, _ in found}, list(in_order())
     missing = [name for name in known if name not in networks]
     lines = [
-        "# Engines beside dygraph",
+        "# Engines compared with dygraph",
         "",
-        f"Made by `python benchmarks/engines.py table` from `engines.jsonl`: {len(networks)} of {len(known)} networks, "
-        f"each at its own size and at an odd one; Paddle {', '.join(sorted({row['paddle'] for row in everything}))} on "
-        f"an AMD EPYC with AVX2. What is compared, and how: the head of `engines.py`.",
+        f"Generated by `python benchmarks/engines.py table` from `engines.jsonl`: {len(networks)} of {len(known)} "
+        f"networks, each at its own size and at an odd one; Paddle "
+        f"{', '.join(sorted({row['paddle'] for row in everything}))} on an AMD EPYC with AVX2. "
+        "The docstring of `engines.py` says what is compared, and how.",
         "",
-        f"Of {len(everything)} trials {len(good)} agree, to {max(good):.1e} of the largest logit at most; "
-        f"{len(bad)} differ, by {min(bad, default=0):.2g} at least. Listed is what does not agree; all is in the file.",
+        f"Of {len(everything)} trials, {len(good)} agree to within {max(good):.1e} of the largest logit; "
+        f"{len(bad)} differ, by at least {min(bad, default=0):.2g}. The table lists what does not agree; the file has "
+        "all results.",
         "",
         "| network | pixels | Paddle Inference with oneDNN | without | ONNX Runtime |",
         "|---|---|---|---|---|",
@@ -260,7 +262,7 @@ def table() -> str:
 
 
 def cell(row: dict[str, Any] | None) -> str:
-    """A result for people."""
+    """A result as a table cell."""
     if row is None:
         return "not tried"
     if row["result"] == "differs" and row["difference"] is None:

@@ -1,4 +1,4 @@
-"""Virtual environments of the peers, made from PyPI once, and kept."""
+"""Virtual environments of the peers, installed from PyPI once and kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.works import Places, TrainWork
 __all__ = ["Environment", "choose_workers", "make_environment", "program_of"]
 
 _AGREEMENT = 1e-3
-"""Largest difference of logits between two libraries with the same weights, where logits are of the order of 10."""
+"""Largest allowed difference of logits between two libraries with the same weights; logits are of the order of 10."""
 _HAVE_WORKERS, _WORKERS = ("torch", "paddle_fit"), (0, 1, 2)
 _VERSIONS = (
     "import json; from importlib.metadata import distributions as d; "
@@ -32,15 +32,15 @@ _SHOWN = {
 
 @dataclass
 class Environment:
-    """A Python with what a program needs.
+    """A Python with the packages a program needs.
 
     Attributes:
         name: ``ours`` or a peer.
         python: Its interpreter.
-        versions: Of the packages that matter.
-        missing: Why it cannot be used; empty when it can.
+        versions: Versions of the packages that matter.
+        missing: Why it cannot be used; empty if it can.
         checks: Network -> largest difference of its logits to Paddle's.
-        options: More arguments of its program: what was found to be fastest here.
+        options: Additional arguments of its program: the fastest settings on this machine.
     """
 
     name: str
@@ -59,15 +59,15 @@ def program_of(name: str, repo: Path) -> Path:
 
 
 def make_environment(name: str, places: Places, networks: set[str]) -> Environment:
-    """Find or make an environment, and check that its networks agree with Paddle's.
+    """Find or create an environment, and check that its networks agree with Paddle's.
 
     Args:
         name: ``ours`` or a peer.
         places: Where things are.
-        networks: Whose weights it will use.
+        networks: Networks whose weights it will use.
 
     Returns:
-        The environment; with ``missing`` where it cannot be made, or its networks do not agree.
+        The environment; with ``missing`` if it cannot be created, or its networks do not agree.
     """
     if name == OURS:
         return Environment(name, Path(sys.executable), _versions(name, Path(sys.executable)))
@@ -87,7 +87,7 @@ def make_environment(name: str, places: Places, networks: set[str]) -> Environme
 
 
 def choose_workers(made: Environment, places: Places) -> None:
-    """Let a peer decode in its main process or in worker processes, whichever is faster on this machine.
+    """Decide whether a peer decodes in its main process or in worker processes, whichever is faster on this machine.
 
     Args:
         made: Its environment; ``options`` is set.
@@ -109,7 +109,7 @@ def choose_workers(made: Environment, places: Places) -> None:
 
 
 def _why(error: subprocess.CalledProcessError) -> str:
-    """The telling line of what a program said."""
+    """The most informative line of a program's output."""
     lines = [line.strip() for line in str(error.stderr or error).splitlines() if line.strip()]
     return next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "no message")[
         :300
@@ -142,6 +142,6 @@ def _difference(made: Environment, places: Places, network: str) -> float:
 
 
 def _run(command: list[str]) -> str:
-    """The program's stdout; pip keeps its settings, libraries do not."""
+    """The program's stdout; pip keeps its settings, libraries do not inherit theirs."""
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=clean_environment())
     return done.stdout

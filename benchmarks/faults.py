@@ -2,10 +2,10 @@
 
     python benchmarks/faults.py [--kills 100] [--terms 20] [--full 10] [--flips 10] [--jobs 2] [--out FILE]
 
-Every run must go on and end with the same weights, to the bit, and the same metrics as a run that was left in peace.
-Half of the kills fall in the middle of a save: the process kills itself at a random file operation, or with half a
-file written; the others come from outside at a random moment. A fork of one process that has imported Paddle runs
-each training, which saves most of the time. Exit code 1 when a run was lost or ended elsewhere.
+Every run must resume and end with the same weights, to the bit, and the same metrics as an undisturbed run. Half of the
+kills happen in the middle of a save: the process kills itself at a random file operation, or with half a file written;
+the others come from outside at a random moment. Each training runs in a fork of one process that has imported Paddle,
+which saves most of the time. The exit code is 1 if a run was lost or ended with different results.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Ended:
     Attributes:
         fault: What was done to it.
         disturbed: Whether the fault struck before the run was done.
-        problem: What was wrong; empty when it ended as the run that was left in peace.
+        problem: What went wrong; empty if it ended like the undisturbed run.
     """
 
     fault: Fault
@@ -47,7 +47,7 @@ class Ended:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What a run has come to: its weights, best weights and metrics."""
+    """The outcome of a run: its weights, best weights and metrics."""
     from toolkit.engine import RunFolder, TrainingState
     from toolkit.zoo import read_weights
 
@@ -64,7 +64,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def disturbed_run(fault: Fault, seconds: float, size: int, expected: dict[str, Any]) -> Ended:
-    """Disturb a run, let it go on, and compare; one that had ended before is tried again, and struck earlier."""
+    """Disturb a run, resume it, and compare; if it ended before the fault, try again and strike earlier."""
     for share in (1.0, 0.5, 0.25, 0.1):
         ended = _attempt(fault, share * seconds, size, expected)
         if ended.disturbed or ended.problem:
@@ -85,14 +85,14 @@ def _attempt(fault: Fault, seconds: float, size: int, expected: dict[str, Any]) 
                 break
         else:
             tail = (folder / "log.txt").read_text(errors="replace").splitlines()[-3:]
-            problem = f"it did not go on: {' | '.join(tail)}"
+            problem = f"it did not resume: {' | '.join(tail)}"
         return Ended(fault, disturbed, problem or _difference(folder, expected))
 
 
 def _difference(folder: Path, expected: dict[str, Any]) -> str:
     runs = sorted(folder.glob("job*"))
     if len(runs) != 1 and (folder / "job" / "checkpoints").is_dir():
-        return f"{len(runs)} runs in place of one"
+        return f"{len(runs)} runs instead of one"
 
     def compare() -> list[str]:
         found = outcome(runs[-1])
@@ -102,15 +102,15 @@ def _difference(folder: Path, expected: dict[str, Any]) -> str:
         wrong = in_process(compare, folder / "log.txt")()
     except RuntimeError as error:
         return f"its files cannot be read: {str(error).splitlines()[-1]}"
-    return f"other {', '.join(wrong)} than in peace" if wrong else ""
+    return f"{', '.join(wrong)} differ from the undisturbed run" if wrong else ""
 
 
 def campaign(faults: list[Fault], jobs: int = 1) -> list[Ended]:
-    """Run them all, after one that is left in peace.
+    """Run them all, after one undisturbed run.
 
     Args:
-        faults: What to do.
-        jobs: Runs at a time.
+        faults: The faults to inject.
+        jobs: Parallel runs.
     """
     with tempfile.TemporaryDirectory(prefix="faults-peace-") as place:
         folder = Path(place)
@@ -120,16 +120,16 @@ def campaign(faults: list[Fault], jobs: int = 1) -> list[Ended]:
         seconds = time.monotonic() - began
         size = sum(file.stat().st_size for file in (folder / "job").rglob("*") if file.is_file())
         expected = in_process(lambda: outcome(folder / "job"), folder / "log.txt")()
-    print(f"a run in peace takes {seconds:.1f} s and {size / 1e6:.1f} MB", file=sys.stderr)
+    print(f"an undisturbed run takes {seconds:.1f} s and {size / 1e6:.1f} MB", file=sys.stderr)
 
     def share(number: int) -> Callable[[], list[Ended]]:
-        return lambda: [_told(disturbed_run(fault, seconds, size, expected)) for fault in faults[number::jobs]]
+        return lambda: [_reported(disturbed_run(fault, seconds, size, expected)) for fault in faults[number::jobs]]
 
     waiting = [in_process(share(number)) for number in range(jobs)]  # no threads: Paddle's mode is that of a thread
     return [each for answer in waiting for each in answer()]
 
 
-def _told(ended: Ended) -> Ended:
+def _reported(ended: Ended) -> Ended:
     if ended.problem:
         print(f"{ended.fault}: {ended.problem}", file=sys.stderr)
     return ended
@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, count in (("kills", 100), ("terms", 20), ("full", 10), ("flips", 10)):
         parser.add_argument(f"--{name}", type=int, default=count)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--jobs", type=int, default=1, help="parallel runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON")
     args = parser.parse_args()

@@ -1,12 +1,12 @@
-"""How fast images get from JPEG files to normalised batches, on one core.
+"""Throughput from JPEG files to normalised batches, on one core.
 
     python benchmarks/input_pipeline.py [--images FOLDER] [--count 96] [--rounds 7]
 
-Every round does all rows one after the other (A B A B ...), so that what else the machine does hits all alike. Times
-are CPU time of the process, medians over the rounds; a ratio is the median of the ratios of each round. Beside the rows
-of the loader stands the time of each step. Images are photographs (FOLDER, or two of scikit-learn's), recompressed as
-JPEGs of 500 x 375 and 2048 x 1536 pixels, quality 90. Threads and allocator are set as in every tool, by importing the
-toolkit, but for one thread in place of one a core.
+Every round runs all rows one after the other (A B A B ...), so other load on the machine affects all equally. Times are
+CPU time of the process, medians over the rounds; a ratio is the median of the ratios of each round. Each step is also
+timed separately. Images are photographs (FOLDER, or two of scikit-learn's), recompressed as JPEGs of 500 x 375 and
+2048 x 1536 pixels, quality 90. Threads and allocator are set as in every tool, by importing the toolkit, except that
+one thread is used instead of one per core.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from toolkit.data import (
 
 SIZE, BATCH, QUALITY = 224, 32, 90
 SMALL, LARGE = (500, 375), (2048, 1536)
-LARGE_SHARE = 12  # large pictures are so many times fewer
+LARGE_SHARE = 12  # there are fewer large images by this factor
 PLAIN = "plain: imread, resize, numpy"
 _MEAN, _STD = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
 
 
 def main() -> None:
-    """Make the images, run the rounds, print the tables."""
+    """Create the images, run the rounds, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, help="folder of photographs")
     parser.add_argument("--count", type=int, default=96, help="images of 500 x 375")
@@ -61,14 +61,14 @@ def main() -> None:
         photos = list(islice(cycle(_photographs(arguments.images, arguments.count)), arguments.count))
         small = _write(photos, SMALL, Path(folder) / "small")
         large = _write(photos[::LARGE_SHARE], LARGE, Path(folder) / "large")
-        _say_what(small, large)
+        _print_setup(small, large)
         for title, files in (("500 x 375", small), ("2048 x 1536", large)):
             _report(f"JPEGs of {title}, one core", _rounds(_loaders(files), arguments.rounds), len(files))
         _report("the steps, 500 x 375", _rounds(_steps(small), arguments.rounds), len(small), PLAIN)
 
 
 def _photographs(folder: Path | None, count: int) -> list[NDArray[np.uint8]]:
-    """BGR pictures."""
+    """BGR images."""
     if folder is None:
         from sklearn.datasets import load_sample_images
 
@@ -89,7 +89,7 @@ def _write(photos: Sequence[NDArray[np.uint8]], size: tuple[int, int], folder: P
     return files
 
 
-def _say_what(*sets: Sequence[Path]) -> None:
+def _print_setup(*sets: Sequence[Path]) -> None:
     sizes = ", ".join(
         f"{len(files)} of {np.mean([file.stat().st_size for file in files]) / 1000:.0f} KB" for files in sets
     )
@@ -129,7 +129,7 @@ def _loaders(files: Sequence[Path]) -> dict[str, Callable[[], None]]:
 
 
 def _plain(files: Sequence[Path]) -> None:
-    """What is often written: read, resize to 256, cut out 224, normalise in floating point."""
+    """A typical implementation: read, resize to 256, crop 224, normalise in floating point."""
     margin = (256 - SIZE) // 2
     batch = np.empty((len(files[:BATCH]), 3, SIZE, SIZE), np.float32)
     for number, file in enumerate(files):
@@ -159,7 +159,7 @@ def _steps(files: Sequence[Path]) -> dict[str, Callable[[], None]]:
 
 
 def _rounds(rows: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each row in each round; the first round, which warms caches, does not count."""
+    """CPU seconds of each row in each round; the first round warms caches and is not counted."""
     times: dict[str, list[float]] = {name: [] for name in rows}
     for number in range(rounds + 1):
         for name, work in rows.items():

@@ -1,4 +1,4 @@
-"""Images and weights of the benchmarks: subsets as folders of links, and one file of weights for all libraries."""
+"""Images and weights of the benchmarks: subsets as folders of links, and one weights file for all libraries."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def link_images(source: Path, places: Places, name: str) -> None:
     """Draw an image set from a folder of photographs, with a fixed seed, as links.
 
     Args:
-        source: Has ``train/<class>/*.jpg`` and ``val/<class>/*.jpg``.
-        places: Where to.
+        source: Folder with ``train/<class>/*.jpg`` and ``val/<class>/*.jpg``.
+        places: Where to write.
         name: A row of ``IMAGE_SETS``.
 
     Raises:
@@ -52,7 +52,7 @@ def link_images(source: Path, places: Places, name: str) -> None:
 
 
 def _drawn(files: Sequence[Path], count: int) -> list[Path]:
-    """Some files by chance, but two of each class in any case."""
+    """A random subset of files with at least two of each class."""
     shuffled = random.Random(_SEED).sample(files, len(files))
     seen: Counter[str] = Counter()
     first: list[Path] = []
@@ -64,15 +64,15 @@ def _drawn(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def make_weights(network: str, pretrained: Path | None, places: Places) -> None:
-    """Write a network's weights for Paddle and, with an image and its logits, for all others.
+    """Write a network's weights for Paddle and, with an image and its logits, for all other libraries.
 
     Args:
         network: Its name.
         pretrained: ImageNet weights; None for random ones.
-        places: Where to.
+        places: Where to write.
 
     Raises:
-        SystemExit: Paddle could not do it.
+        SystemExit: Paddle failed.
     """
     target = places.weights(network, "npz")
     if target.is_file():
@@ -86,4 +86,4 @@ def make_weights(network: str, pretrained: Path | None, places: Places) -> None:
     environment = {**clean_environment(), "PYTHONPATH": str(places.repo)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"the weights of {network} could not be made:\n{done.stderr[-2000:]}")
+        sys.exit(f"the weights of {network} could not be written:\n{done.stderr[-2000:]}")

@@ -1,4 +1,4 @@
-"""One program as a whole process, measured: wall and CPU time and peak memory of it and of all that it starts."""
+"""Measure one program as a whole process: wall and CPU time and peak memory, including its descendants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Failed(Exception):
-    """A program ended with an error; the message is one line."""
+    """A program failed; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Measurement:
     Attributes:
         wall: Seconds from start to exit.
         cpu: CPU-seconds, user and system, of the process and all its descendants.
-        peak: Most memory in use at a time, MB: pages that processes share count once.
-        result: What the program printed at its end.
+        peak: Peak memory in use at any time, MB; pages shared by processes count once.
+        result: The JSON object that the program printed last.
     """
 
     wall: float
@@ -53,7 +53,7 @@ def clean_environment(keep: Sequence[str] = ()) -> dict[str, str]:
     """The environment without settings of threads, allocators and libraries, so that each program runs as installed.
 
     Args:
-        keep: Names that stay.
+        keep: Variables to keep.
     """
     return {name: value for name, value in os.environ.items() if name in keep or not name.startswith(_SETTINGS)}
 
@@ -64,14 +64,14 @@ def measure(
     """Run a program to its end.
 
     Args:
-        command: Its words.
-        environment: All its variables.
-        folder: Where it runs.
-        timeout: Seconds after which it is ended.
-        log: Its stderr.
+        command: Program and arguments.
+        environment: All environment variables.
+        folder: Working directory.
+        timeout: Seconds after which it is killed.
+        log: File for its stderr.
 
     Raises:
-        Failed: It ended with an error, took too long, or its last line is no JSON object.
+        Failed: It failed, took too long, or its last line is not a JSON object.
     """
     _adopt_orphans()
     began = time.perf_counter()
@@ -124,13 +124,13 @@ def _end_group(pid: int) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Descendants whose parent has gone become children of this process, which can then count their CPU time."""
+    """Make orphaned descendants children of this process, so that their CPU time can be counted."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _cpu_of_orphans(group: int) -> float:
-    """CPU time of processes of a group that outlived their parent, and have been ended."""
+    """CPU time of processes of a group that outlived their parent and have ended."""
     seconds, end = 0.0, time.monotonic() + _ORPHANS_MAY_LIVE
     while time.monotonic() < end:
         try:
@@ -145,7 +145,7 @@ def _cpu_of_orphans(group: int) -> float:
 
 
 class _Watch(threading.Thread):
-    """Samples the memory of a process and its descendants, where there are several.
+    """Samples the memory of a process and its descendants, if it has any.
 
     (The peak of a single process is known exactly, from the system's own count.)
     """
@@ -164,7 +164,7 @@ class _Watch(threading.Thread):
                 self.peak = max(self.peak, sum(map(_memory, processes)))
 
     def stop(self) -> None:
-        """Sample no more."""
+        """Stop sampling."""
         self._end.set()
         self.join()
 
@@ -178,7 +178,7 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _memory(pid: int) -> float:
-    """Memory of a process in MB, its part of what it shares with others."""
+    """Memory of a process in MB, including its share of pages it shares with others."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

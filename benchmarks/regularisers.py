@@ -1,4 +1,4 @@
-"""Regularisers in the calibration: what is tried on top of a preset, and what the pairs of runs say of it."""
+"""Regularisers in the calibration: what is tried on top of a preset, and what the pairs of runs show."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ OPTIONS: dict[str, str] = {
     "weight_averaging": "callbacks.weight_averaging=ema",
     "tta": "train.tta=4",
 }
-"""Name of a regulariser -> the option that a user would give."""
+"""Name of a regulariser -> the option that enables it."""
 TRIED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(OPTIONS)}
-"""Preset -> regularisers that are tried on top of it; such a run is called ``large_similar + mixup``."""
+"""Preset -> regularisers tried on top of it; such a run is called ``large_similar + mixup``."""
 _FEWEST = 8
 
 
 def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser, ...]:
-    """What each regulariser has added, over all pairs of runs that differ in it alone.
+    """The gain of each regulariser over all pairs of runs that differ only in it.
 
     Args:
-        rows: Of ``calibration.jsonl``.
+        rows: Lines of ``calibration.jsonl``.
     """
     runs = {(*key_of(row), row["seed"], row["preset"]): row for row in rows}
     gains: dict[tuple[str, bool], list[float]] = defaultdict(list)
@@ -62,12 +62,12 @@ def regulariser_table(found: Iterable[Regulariser]) -> list[str]:
     """Lines of Markdown."""
     return [
         "",
-        "## Regularisers, against the same run without",
+        "## Regularisers, compared with the same run without",
         "",
         "| option | on | gain (points) | standard error | pairs of runs | training images | advised |",
         "|---|---|---|---|---|---|---|",
         *(
-            f"| `{one.option}` | {'a head alone' if one.head_alone else 'stages that move'} | {100 * one.gain:+.2f} "
+            f"| `{one.option}` | {'a head alone' if one.head_alone else 'fine-tuned stages'} | {100 * one.gain:+.2f} "
             f"| {100 * one.error:.2f} | {one.runs} | {one.least_images} to {one.most_images} "
             f"| {'yes' if one.pays else 'no'} |"
             for one in found

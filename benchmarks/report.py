@@ -19,7 +19,7 @@ _FIGURES = ("wall", "cpu", "peak")
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     model, memory = platform.processor() or platform.machine(), 0.0
     if Path("/proc/cpuinfo").is_file():
         names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
@@ -42,14 +42,14 @@ def _lines(path: str) -> list[str]:
 
 
 def collect(runs: Sequence[Mapping[str, Any]], clock: str) -> dict[str, Any]:
-    """What one contender's runs come to.
+    """The figures of one contender's runs.
 
     Args:
-        runs: Measurements as JSON, one a round.
+        runs: Measurements as JSON, one per round.
         clock: ``process`` or ``section``.
 
     Returns:
-        ``runs``: wall and CPU seconds and peak MB of each round; ``accuracy`` of each, and ``images`` where known.
+        ``runs``: wall and CPU seconds and peak MB of each round; ``accuracy`` of each, and ``images`` if known.
     """
     found: dict[str, Any] = {"wall": [], "cpu": [], "peak": [], "accuracy": []}
     for run in runs:
@@ -67,7 +67,7 @@ def collect(runs: Sequence[Mapping[str, Any]], clock: str) -> dict[str, Any]:
 def markdown(results: Mapping[str, Any]) -> str:
     """All cases as a Markdown page."""
     order = [case.name for case in CASES if case.name in results]
-    parts = ["# Results", "", "Written by `make bench`; [README.md](README.md) says how to read it.", ""]
+    parts = ["# Results", "", "Written by `make bench`; [README.md](README.md) explains how to read it.", ""]
     for name in order:
         parts += [*_case(results[name]), ""]
     return "\n".join(parts)
@@ -78,7 +78,7 @@ def _case(found: Mapping[str, Any]) -> Iterable[str]:
     yield f"## {found['title']}"
     yield ""
     if found["smoke"]:
-        yield "**A smoke run with tiny sizes: these numbers say nothing.**"
+        yield "**A smoke run with tiny sizes: these numbers mean nothing.**"
         yield ""
     yield f"`{found['name']}`. Goal: {found['goal']}."
     yield ""
@@ -104,13 +104,13 @@ def _figures(row: Mapping[str, Any], rate: bool) -> list[str]:
 
 
 def _ratios(rows: Rows) -> Iterable[str]:
-    """How many times as much as each subject every other row takes."""
+    """What every other row takes, divided by what each subject takes."""
     measured = [row for row in rows if not row.get("missing")]
     subjects = [row for row in measured if row["subject"]]
     others = [row for row in measured if not row["subject"]]
     if not subjects or not others:
         return
-    heads = ["takes so many times as much", "as", "wall", "CPU", "peak memory"]
+    heads = ["contender", "relative to", "wall", "CPU", "peak memory"]
     yield from _table(
         heads, [[o["label"], s["label"], *(_ratio(o[k], s[k]) for k in _FIGURES)] for o in others for s in subjects]
     )
@@ -147,13 +147,13 @@ def _number(value: float) -> str:
 
 
 def _spread(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """The median, and the least and the greatest where there are several."""
+    """The median, with minimum and maximum if there are several values."""
     least, middle, most = (write(value) for value in (min(values), median(values), max(values)))
     return middle if least == most else f"{middle} ({least}-{most})"
 
 
 def read_results(file: Path) -> dict[str, Any]:
-    """Results of earlier runs, by case; none where there is no file."""
+    """Results of earlier runs, by case; empty if there is no file."""
     if not file.is_file():
         return {}
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def read_results(file: Path) -> dict[str, Any]:
 
 
 def write_results(file: Path, results: Mapping[str, Any]) -> None:
-    """Write the page, and the same as JSON beside it."""
+    """Write the page, and the same results as JSON next to it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     file.write_text(markdown(results), encoding="utf-8")

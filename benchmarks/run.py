@@ -1,9 +1,9 @@
-"""Run the benchmarks: this toolkit beside others, each doing the same job on the same images.
+"""Run the benchmarks: this toolkit compared with others, each doing the same job on the same images.
 
     python benchmarks/run.py [--only CASE ...] [--without PEER ...] [--repeats 3] [--smoke] [--dry-run]
 
-Every round runs all contenders of a case one after the other (A B A B ...), each as a process of its own, so that what
-else the machine does hits all alike. See benchmarks/README.md.
+Every round runs all contenders of a case one after the other (A B A B ...), each in its own process, so other
+load on the machine affects all equally. See benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NETWORKS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "resnet18": None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare, run, write; 1 when something was missing or failed."""
+    """Prepare, run, write; return 1 if something was missing or failed."""
     args = _parser().parse_args(arguments)
     places = Places(REPO, args.work.expanduser().resolve())
     cases = [case for case in CASES if not args.only or case.name in args.only]
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     environments = _prepare(args, cases, places)
     out = args.out or (places.work / "smoke.md" if args.smoke else REPO / "benchmarks" / "results.md")
     if (load := os.getloadavg()[0]) > BUSY and not args.smoke:
-        print(f"the machine is busy (load {load:.1f}): times will not be worth much", file=sys.stderr)
+        print(f"the machine is busy (load {load:.1f}): times will be unreliable", file=sys.stderr)
     results, whole = read_results(out.with_suffix(".json")), True
     for case in cases:
         found = _run_case(case, places, environments, repeats=args.repeats, smoke=args.smoke)
@@ -61,9 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", default=[], choices=[case.name for case in CASES], metavar="CASE")
     parser.add_argument("--without", nargs="+", default=[], choices=list(PEERS), metavar="PEER", help="leave peers out")
     parser.add_argument("--repeats", type=int, default=3, help="rounds")
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to see that everything runs: no results")
+    parser.add_argument("--smoke", action="store_true", help="tiny sizes, to check that everything runs: no results")
     parser.add_argument("--dry-run", action="store_true", help="show the commands")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="Markdown; JSON is written beside it")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="Markdown; JSON is written next to it")
     parser.add_argument(
         "--work", type=Path, default=Path("~/.cache/paddle-finetune/bench"), help="environments, images"
     )
@@ -154,7 +154,7 @@ def _run_case(
 
 
 def _run(row: Contender, places: Places, environments: Mapping[str, Environment], smoke: bool) -> Measurement:
-    """One contender once, in an empty folder of its own."""
+    """Run one contender once, in its own empty folder."""
     fresh = Path(tempfile.mkdtemp(prefix="run-", dir=places.work))
     try:
         command = _command(row, places, environments[row.environment], smoke)

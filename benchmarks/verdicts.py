@@ -1,4 +1,4 @@
-"""Advice against the bake-off: what some thresholds say in measured situations, and how good that was."""
+"""Advice compared with the bake-off: what given thresholds recommend in measured situations, and how good that is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from toolkit.advise.thresholds import Thresholds
 __all__ = ["CLOSE", "Case", "Verdict", "held_out", "judged", "known_scores", "summary_of"]
 
 CLOSE = 0.01
-"""One point: so near to the best preset counts as right."""
+"""One point: advice this close to the best preset counts as right."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Case:
 
 
 def known_scores(case: Case) -> dict[str, float]:
-    """Scores of the presets that advice may name, means over seeds."""
+    """Mean scores over seeds of the presets that may be advised."""
     return {title: score for title, score in case.situation.means.items() if title in ADVISED}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Advice against the bake-off in one situation."""
+    """Advice compared with the bake-off in one situation."""
 
     case: Case
     advised: str
@@ -50,12 +50,12 @@ class Verdict:
 
     @property
     def similar_right(self) -> bool:
-        """Whether the set is called what its owner says."""
+        """Whether the similarity matches what the data set's owner says."""
         return self.similar == SETS[self.case.data].similar
 
 
 def judged(case: Case, thresholds: Thresholds) -> Verdict:
-    """What the thresholds advise, and how much worse it is than the best preset."""
+    """What the thresholds recommend, and how much worse it is than the best preset."""
     _, place, choices = recommend(case.measured, thresholds)
     scores = known_scores(case)
     advised = next((choice.title for choice in choices if choice.title in scores), choices[0].title)
@@ -68,7 +68,7 @@ def judged(case: Case, thresholds: Thresholds) -> Verdict:
 
 
 def held_out(cases: Sequence[Case], make: Callable[[Sequence[Case]], Thresholds]) -> list[Verdict]:
-    """What a rule does on sets that it has not seen, one after the other."""
+    """Verdicts of a rule on each data set, derived without that data set."""
     verdicts = []
     for data in sorted({case.data for case in cases}):
         rest = [case for case in cases if case.data != data]
@@ -79,7 +79,7 @@ def held_out(cases: Sequence[Case], make: Callable[[Sequence[Case]], Thresholds]
 
 
 def summary_of(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """``regret`` and share of ``right`` over the situations with results, their number, and of all ``similarity``."""
+    """``regret`` and share of ``right`` over the situations with results, their number, and ``similarity`` over all."""
     scored = [verdict for verdict in verdicts if verdict.best]
     truth = [verdict.similar_right for verdict in verdicts]
     return {

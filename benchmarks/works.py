@@ -1,4 +1,4 @@
-"""What is to be done, apart from who does it: one row of numbers that ours and every peer are given alike."""
+"""The workloads, apart from who runs them: rows of numbers, from which ours and all peers get the same arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 __all__ = ["FRESH", "ExtractWork", "Places", "RowsWork", "TrainWork", "Work"]
 
 FRESH = "{fresh}"
-"""In a command: an empty folder of each run."""
+"""In a command: replaced by an empty folder for each run."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class Places:
         return self.work / "images" / name
 
     def weights(self, network: str, kind: str) -> Path:
-        """Weights of a network: ``pdparams`` for Paddle, ``npz`` for everybody."""
+        """Weights of a network: ``pdparams`` for Paddle, ``npz`` for all others."""
         return self.work / "weights" / f"{network}.{kind}"
 
 
 class Work(Protocol):
-    """Something to do."""
+    """A workload."""
 
     def small(self) -> Work:
-        """The same with tiny sizes, to see that it runs."""
+        """The same with tiny sizes, to check that it runs."""
 
     def for_ours(self, places: Places) -> list[str]:
         """Arguments of the toolkit's program."""
@@ -55,7 +55,7 @@ class TrainWork:
         images: Image set, a row of ``material.IMAGE_SETS``.
         freeze: ``all`` (a head is trained), ``none`` (everything is) or a number of stages from the bottom.
         epochs: Passes over the training images.
-        batch: Images a step.
+        batch: Images per step.
         lr: Learning rate of SGD with momentum 0.9, constant.
         augment: Random crop (35 to 100 % of the area), mirroring, brightness, contrast and saturation.
     """
@@ -69,7 +69,7 @@ class TrainWork:
     augment: bool = False
 
     def small(self) -> TrainWork:
-        """24 + 12 images, two epochs at most."""
+        """24 + 12 images, at most two epochs."""
         return replace(self, images="smoke", epochs=min(2, self.epochs), batch=8)
 
     def for_ours(self, places: Places) -> list[str]:
@@ -105,12 +105,12 @@ class TrainWork:
 
 @dataclass(frozen=True)
 class ExtractWork:
-    """Compute pooled features of images that are decoded and normalised already.
+    """Compute pooled features of images that are already decoded and normalised.
 
     Attributes:
         network: A network.
         engine: ``paddle``, ``onnx``, or ``dygraph``, Paddle's ordinary mode.
-        batch: ``dygraph``: images a call; the engines use the toolkit's.
+        batch: ``dygraph``: images per call; the engines use the toolkit's batch size.
         count: Images.
     """
 
@@ -136,10 +136,10 @@ class ExtractWork:
 
 @dataclass(frozen=True)
 class RowsWork:
-    """Fill a feature cache with synthetic features, and train a head on them for an epoch.
+    """Fill a feature cache with synthetic features, and train a head on them for one epoch.
 
     Attributes:
-        rows: Images there would be.
+        rows: Number of images that they stand for.
     """
 
     rows: int

@@ -1,4 +1,4 @@
-"""Draw the README's picture from a finished quickstart run.
+"""Draw the README's figure from a finished quickstart run.
 
 Example:
     make quickstart
@@ -31,7 +31,7 @@ def curves(run: Path) -> dict[str, np.ndarray]:
 
 
 def legend(preset: str, values: np.ndarray, ours: np.ndarray) -> str:
-    """Its name, and how far its best epochs are behind fine-tuning's, seed by seed, with the 95 % interval."""
+    """The preset's name and its gap to fine-tuning at the best epochs, paired by seed, with the 95 % interval."""
     if values is ours:
         return PRESETS[preset]
     found = ttest_rel(100 * ours.max(axis=1), 100 * values.max(axis=1))
@@ -41,7 +41,7 @@ def legend(preset: str, values: np.ndarray, ours: np.ndarray) -> str:
 
 
 def draw(run: Path, target: Path) -> None:
-    """Source digits, target digits, and the learning curves."""
+    """Draw source digits, target digits and the learning curves."""
     digits = load_digits()
     figure = Figure(figsize=(9.6, 3.6), dpi=150)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.55))

@@ -205,7 +205,7 @@ def test_what_is_missing_stands_in_the_table() -> None:
 def test_a_smoke_run_says_so() -> None:
     found = results([row("ours", [1], subject=True)])
     found["linear_probe"]["smoke"] = True
-    assert "these numbers say nothing" in markdown(found)
+    assert "these numbers mean nothing" in markdown(found)
 
 
 def test_a_section_is_what_the_program_says() -> None:

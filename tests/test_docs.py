@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.test_layers import LAYERS
 from toolkit.config import make_config
 
 REPO = Path(__file__).resolve().parents[1]
@@ -72,6 +73,25 @@ def test_its_scripts_and_configs_are_there(page: str) -> None:
     text = PAGES[page].read_text(encoding="utf-8")
     for name in re.findall(r"\b((?:tools|benchmarks)/\w+\.py|configs/\w+\.yaml)", text):
         assert (REPO / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_files_it_names_are_there(page: str) -> None:
+    text = PAGES[page].read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:toolkit|tests|tools|benchmarks|configs|docs)/[\w./*-]*)`", text))
+    for folder, row in re.findall(r"in `(toolkit/\w+/)`: (.*?) \|", text):
+        named |= {folder + name for name in re.findall(r"`([\w/]+\.py)`", row)}
+    assert len(named) > 40 or page != "CONTRIBUTING.md"
+    assert not [name for name in named if not list(REPO.glob(name.rstrip("/")))]
+
+
+def test_the_layers_of_contributing_are_those_of_the_code() -> None:
+    rows = rows_of(PAGES["CONTRIBUTING.md"].read_text(encoding="utf-8"))
+    assert {f"toolkit.{row[1]}": int(row[0]) for row in rows if row[0].isdigit()} == LAYERS
+    begin, end = ([row[0] for row in rows].index(name) for name in ("build, source", "to add"))
+    rooms = {name.rstrip("/") for row in rows[begin:end] for name in row[0].split(", ")}
+    folder = REPO / "toolkit" / "engine"
+    assert rooms == {path.stem for path in folder.iterdir() if not path.name.startswith("__")}
 
 
 @pytest.mark.parametrize("name", TRANSLATED)

@@ -1,8 +1,8 @@
-"""Pooled features of images that are in memory: an engine of the toolkit, or plain dygraph with a batch of its own.
+"""Pooled features of images in memory: with an engine of the toolkit, or in plain dygraph with a given batch size.
 
 python benchmarks/ours/extract.py NETWORK paddle|onnx|dygraph --batch B --count N --weights FILE --images FOLDER
 
-What loading costs is measured with one block of 32 images, and taken away.
+The cost of loading is measured with one block of 32 images, and subtracted.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from toolkit.engine.features.extract import extract
 from toolkit.engine.features.runners import StageSlice, traced
 from toolkit.zoo import create_network
 
-BLOCK, PICTURES = 32, 32
+BLOCK, IMAGES = 32, 32
 
 
 class Prepared:
-    """Images in memory, each used many times over."""
+    """Images in memory, each used many times."""
 
     portable: ClassVar[bool] = False
 
     def __init__(self, images: Path) -> None:
-        files = (sorted(images.glob("*/*/*.jpg")) * PICTURES)[:PICTURES]
+        files = (sorted(images.glob("*/*/*.jpg")) * IMAGES)[:IMAGES]
         self._inputs = np.stack([Preprocessing(224).apply(read_image(str(file))) for file in files])
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Inputs of some rows."""
-        return np.asarray(self._inputs[rows % PICTURES])
+        return np.asarray(self._inputs[rows % IMAGES])
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def main() -> None:
     stage_slice, source = StageSlice(network, 0, len(network.stage_names)), Prepared(args.images)
     stage_slice.eval()
     if args.engine == "dygraph":
-        _by_hand(stage_slice, source, args.batch, BLOCK)  # a first call is slower
+        _by_hand(stage_slice, source, args.batch, BLOCK)  # the first call is slower
         found = _timed(lambda: _by_hand(stage_slice, source, args.batch, args.count))
     else:
         with traced(stage_slice, (3, 224, 224), args.engine) as program:

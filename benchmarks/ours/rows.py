@@ -1,4 +1,4 @@
-"""Fill a feature cache with synthetic features, train a head on them for an epoch: how much memory does that take?
+"""Fill a feature cache with synthetic features and train a head on them for one epoch, to measure peak memory.
 
 python benchmarks/ours/rows.py ROWS --dir FOLDER
 """
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def train(batches: FeatureLoader) -> float:
-    """Train a linear head for one epoch; share of the second half that it gets right before it learns from it."""
+    """Train a linear head for one epoch; return its accuracy on the second half, measured before each update."""
     head = paddle.nn.Linear(WIDTH, CLASSES)
     optimizer = paddle.optimizer.Momentum(1e-3, 0.9, parameters=head.parameters())
     right, seen = 0, 0

@@ -1,4 +1,4 @@
-"""``tools/train.py`` with a clock that starts after the imports, and its reading beside the result."""
+"""``tools/train.py`` with a clock that starts after the imports; the time is added to the result."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from toolkit.core.runtime import world_size
 
 
 def main(args: argparse.Namespace) -> app.Outcome:
-    """Train, and say how long it took."""
+    """Train, and report the time."""
     config = app.read_config(args)
     from toolkit.commands import train
 
     wall, cpu = time.perf_counter(), _cpu()
     done = train.train(config)
     seconds, cpu_seconds = time.perf_counter() - wall, _cpu() - cpu
-    if world_size() > 1:  # of the others this process knows nothing: at most all of the time
+    if world_size() > 1:  # other processes are not visible here; assume full use of one core each
         cpu_seconds = seconds * world_size()
     return app.Outcome({**(done.json or {}), "seconds": seconds, "cpu_seconds": cpu_seconds})
 
 
 def _cpu() -> float:
-    """CPU-seconds of this process and the children that have ended."""
+    """CPU-seconds of this process and its finished children."""
     return sum(use.ru_utime + use.ru_stime for use in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
 
 

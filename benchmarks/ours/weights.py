@@ -1,4 +1,4 @@
-"""Write a network's weights, as Paddle has them and as arrays, with one image and its logits to check others by.
+"""Write a network's weights, in Paddle's format and as arrays, with one image and its logits to check other libraries.
 
 python benchmarks/ours/weights.py NETWORK TARGET.npz --images FOLDER [--pretrained FILE.pdparams]
 """
@@ -31,8 +31,8 @@ def main() -> None:
     if arguments.pretrained:
         network.set_state_dict(paddle.load(str(arguments.pretrained)))
     network.eval()
-    picture = read_image(str(sorted(arguments.images.glob("val/*/*.jpg"))[0]))
-    image = Preprocessing(224).apply(picture)[None]
+    pixels = read_image(str(sorted(arguments.images.glob("val/*/*.jpg"))[0]))
+    image = Preprocessing(224).apply(pixels)[None]
     with paddle.no_grad():
         logits = network(paddle.to_tensor(image)).numpy()
     arrays = {name: value.numpy() for name, value in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What the peers share: their arguments, their clock, and the line they end with. No library is imported here."""
+"""What the peers share: arguments, clock, and the line of JSON at the end. No framework is imported here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZE, RESIZED = 224, 256
 AREA, LIGHT = (0.35, 1.0), 0.2
-"""Augmentation: share of the picture's area that a crop keeps; largest change of brightness, contrast, saturation."""
+"""Augmentation: share of the image's area that a crop keeps; largest change of brightness, contrast, saturation."""
 Arrays = Mapping[str, Any]
 
 
@@ -23,8 +23,8 @@ def run(check: Callable[[str, Arrays, Any], Any], train: Callable[[argparse.Name
     """Parse the arguments, work, and print one line of JSON.
 
     Args:
-        check: From a network's name, its weights and an image ``[1, 3, 224, 224]`` to the logits.
-        train: Trains; gives the accuracy on the validation images after the last epoch.
+        check: Maps a network's name, its weights and an image ``[1, 3, 224, 224]`` to the logits.
+        train: Trains, and returns the validation accuracy after the last epoch.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--network", required=True)
@@ -36,7 +36,7 @@ def run(check: Callable[[str, Arrays, Any], Any], train: Callable[[argparse.Name
     parser.add_argument("--batch", type=int)
     parser.add_argument("--lr", type=float)
     parser.add_argument("--augment", action="store_true")
-    parser.add_argument("--workers", type=int, default=2, help="processes or threads that decode, where there are any")
+    parser.add_argument("--workers", type=int, default=2, help="processes or threads that decode, if any")
     args = parser.parse_args()
     with np.load(args.weights) as file:
         arrays = dict(file)
@@ -52,5 +52,5 @@ def run(check: Callable[[str, Arrays, Any], Any], train: Callable[[argparse.Name
 
 
 def _cpu() -> float:
-    """CPU-seconds of this process and the children that have ended."""
+    """CPU-seconds of this process and its finished children."""
     return sum(use.ru_utime + use.ru_stime for use in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))

@@ -1,7 +1,7 @@
-"""Keras 3 on TensorFlow: decoded images kept by ``Dataset.cache``, a parallel ``map``, ``prefetch``.
+"""Keras 3 on TensorFlow: decoded images cached by ``Dataset.cache``, a parallel ``map``, ``prefetch``.
 
-MobileNetV2 is built here, layer by layer as in ``keras.applications``, but with the padding and the epsilon of
-PyTorch's and Paddle's, so that the same weights give the same logits.
+MobileNetV2 is built here, layer by layer as in ``keras.applications``, but with the padding and epsilon of
+PyTorch and Paddle, so that the same weights give the same logits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Builder:
         self._weights: list[tuple[Any, list[Any]]] = []
 
     def conv(self, x: Any, name: str, norm: str, stride: int = 1, active: bool = True) -> Any:
-        """Convolution (depthwise where the weights say so), BatchNorm, ReLU6."""
+        """Convolution (depthwise if the weights are), BatchNorm, ReLU6."""
         kernel = self._arrays[f"{name}.weight"]
         depthwise, side = kernel.shape[1] == 1, kernel.shape[2]
         if side > 1:
@@ -53,13 +53,13 @@ class Builder:
         return layers.ReLU(6.0)(x) if active else x
 
     def load(self) -> None:
-        """Put the weights into the layers."""
+        """Load the weights into the layers."""
         for layer, values in self._weights:
             layer.set_weights(values)
 
 
 def build(network: str, arrays: common.Arrays) -> keras.Model:
-    """From images ``[N, 224, 224, 3]`` to pooled features ``[N, 1280]``."""
+    """A model from images ``[N, 224, 224, 3]`` to pooled features ``[N, 1280]``."""
     if network != "mobilenet_v2":
         raise NotImplementedError(f"{network} is not built here")
     make = Builder(arrays)
@@ -88,7 +88,7 @@ def check(network: str, arrays: common.Arrays, image: Any) -> Any:
 
 
 def decode(path: Any, label: Any) -> Any:
-    """A picture as it is in its file."""
+    """The decoded image, at its original size."""
     return tf.io.decode_jpeg(tf.io.read_file(path), channels=3), label
 
 
@@ -116,7 +116,7 @@ def change(image: Any, label: Any) -> Any:
 
 
 def normalise(image: Any, label: Any) -> Any:
-    """What the network reads."""
+    """The network's input."""
     return (tf.cast(image, tf.float32) / 255.0 - common.MEAN) / common.STD, label
 
 

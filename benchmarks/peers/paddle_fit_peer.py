@@ -1,4 +1,4 @@
-"""Paddle's own ``Model.fit``, as it is installed: no thread, MKL or allocator settings."""
+"""Paddle's own ``Model.fit``, as installed: no thread, MKL or allocator settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADS = {"mobilenet_v2": "classifier", "resnet18": "fc"}
 
 
 class OnFrozen(nn.Layer):
-    """A head on a network that stays in eval mode and needs no gradients, as it should be done by hand."""
+    """A head on a network that stays in eval mode without gradients, as a careful user would write it."""
 
     def __init__(self, backbone: nn.Layer, head: nn.Layer) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class OnFrozen(nn.Layer):
             parameter.stop_gradient = True
 
     def train(self) -> None:
-        """Only the head's mode changes."""
+        """Change the mode of the head only."""
         super().train()
         self.backbone.eval()
 
@@ -42,7 +42,7 @@ class Accuracy(paddle.callbacks.Callback):
     last = 0.0
 
     def on_eval_end(self, logs: Any = None) -> None:
-        """Read it."""
+        """Store the accuracy."""
         self.last = float(logs["acc"])
 
 

@@ -28,7 +28,7 @@ RENAMED = {"_mean": "running_mean", "_variance": "running_var"}
 
 
 def build(network: str, arrays: common.Arrays) -> nn.Module:
-    """The network with Paddle's weights: dense layers are transposed, statistics have other names."""
+    """The network with Paddle's weights: dense layers are transposed, statistics renamed."""
     state = {}
     for name, array in arrays.items():
         first, _, last = name.rpartition(".")
@@ -95,7 +95,7 @@ def train(args: argparse.Namespace, arrays: common.Arrays) -> float:
 
 
 def evaluate(network: nn.Module, batches: Any) -> float:
-    """Share of the images that are recognised."""
+    """Accuracy over all images."""
     right = 0
     with torch.inference_mode():
         for images, labels in batches:

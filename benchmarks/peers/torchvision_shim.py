@@ -1,8 +1,8 @@
 """torchvision for a PyTorch without its compiled operators.
 
-torchvision from PyPI is built for PyTorch with CUDA. Beside a CPU build its C++ library does not load, and then even
-``import torchvision`` fails, as it describes operators that are not there. Neither networks nor transforms use them;
-once they are declared, the import succeeds.
+torchvision from PyPI is built for PyTorch with CUDA. With a CPU build its C++ library does not load, and then even
+``import torchvision`` fails, because it refers to operators that do not exist. Neither networks nor transforms use
+them; once they are declared, the import succeeds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _register_fake = torch.library.register_fake
 
 
 def declare() -> None:
-    """Declare what the import needs, and leave out the descriptions of operators that are not there."""
+    """Declare what the import needs, and skip registrations for operators that do not exist."""
 
     def register(op, *args, **kwargs):  # type: ignore[no-untyped-def]
         missing = isinstance(op, str) and op.startswith("torchvision::")

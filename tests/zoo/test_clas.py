@@ -12,7 +12,7 @@ import numpy as np
 import paddle
 import pytest
 
-from benchmarks.engines import lively, pictures
+from benchmarks.engines import images_of, lively
 from tests.zoo import test_contract as contract
 from toolkit.core.errors import NetworkError
 from toolkit.engine.features.runners import StageSlice, Tracing
@@ -161,8 +161,8 @@ def test_engines_are_used_where_they_agree(name: str, capsys: pytest.CaptureFixt
     size = max(spec.min_size, 97)
     paddle.seed(1)
     network = create_network(name, num_classes=3, image_size=size)
-    lively(network, pictures(size))
-    part, images = StageSlice(network, 0, len(network.stage_names)), pictures(size)
+    lively(network, images_of(size))
+    part, images = StageSlice(network, 0, len(network.stage_names)), images_of(size)
     part.eval()
     with Tracing(part, (3, size, size)) as tracing:
         engine = tracing.trusted("onnx" if onnx_is_installed() else "paddle", lambda: images)
