@@ -19,7 +19,7 @@ from toolkit.core.errors import NetworkError, TrainingError
 from toolkit.data import Preprocessing
 from toolkit.deploy import Predictor, export_model
 from toolkit.engine import Trainer, build_job
-from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.tasks import sigmoid, softmax
 from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.solvers import (
     LinearSolution,

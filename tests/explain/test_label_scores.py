@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from toolkit.engine.learning.metrics import multilabel_metrics
+from toolkit.tasks import multilabel_metrics
 from toolkit.explain import label_scores as module
 from toolkit.explain.bootstrap import resamples
 from toolkit.explain.label_scores import label_scores, map_interval, worst_labels

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from toolkit.engine.learning.metrics import regression_metrics
+from toolkit.tasks import regression_metrics
 from toolkit.explain.target_scores import largest_errors, target_scores
 
 GENERATOR = np.random.default_rng(0)

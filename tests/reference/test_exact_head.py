@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from toolkit.engine.learning.metrics import softmax
+from toolkit.tasks import softmax
 from toolkit.engine.solvers import fit_linear_head
 
 

@@ -13,7 +13,7 @@ from toolkit.callbacks import VisualDLLogger, stage_graph
 from toolkit.core.runtime import is_main_process
 from toolkit.data import ImageSet, as_rgb
 from toolkit.engine.job import Job
-from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.tasks import sigmoid, softmax
 
 _MOST_LOOKED_AT = 2000
 """Images among which mistakes are looked for, spread over the set: finding them must not take long."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine import Job
-from toolkit.engine.learning.metrics import softmax
+from toolkit.tasks import softmax
 from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.result_figures import reliability_diagram
 from toolkit.explain.statistics import (

@@ -13,7 +13,7 @@ from toolkit.core.errors import ConfigError
 from toolkit.data import ArrayImages, DataBundle
 from toolkit.engine.learning.class_weights import class_weights
 from toolkit.engine.learning.losses import binary_cross_entropy, binary_focal, cross_entropy, focal
-from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.tasks import sigmoid, softmax
 from toolkit.engine.learning.objective import ClassificationObjective, make_objective
 
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.config import Config
 from toolkit.engine import build_job, evaluate_job
-from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.tasks import sigmoid, softmax
 from toolkit.engine.learning.tta import mean_outputs
 
 RNG = np.random.default_rng(0)

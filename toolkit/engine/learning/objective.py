@@ -14,7 +14,7 @@ from paddle.static import InputSpec
 
 from toolkit.data import Batch
 from toolkit.engine.learning.losses import binary_focal, focal, squared_error
-from toolkit.engine.learning.metrics import classification_metrics, multilabel_metrics, regression_metrics
+from toolkit.tasks import classification_metrics, multilabel_metrics, regression_metrics
 from toolkit.tasks import TASKS, TaskName
 
 AuxiliaryWeights = Callable[[], tuple[float, ...]]

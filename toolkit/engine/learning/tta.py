@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.learning.metrics import sigmoid, softmax
+from toolkit.tasks import sigmoid, softmax
 from toolkit.tasks import Activation
 
 _Rows = NDArray[np.floating]

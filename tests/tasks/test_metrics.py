@@ -15,7 +15,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from toolkit.engine.learning.metrics import (
+from toolkit.tasks import (
     classification_metrics,
     multilabel_metrics,
     regression_metrics,
