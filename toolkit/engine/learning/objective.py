@@ -14,8 +14,7 @@ from paddle.static import InputSpec
 
 from toolkit.data import Batch
 from toolkit.engine.learning.losses import binary_focal, focal, squared_error
-from toolkit.tasks import classification_metrics, multilabel_metrics, regression_metrics
-from toolkit.tasks import TASKS, TaskName
+from toolkit.tasks import TASKS, TaskName, classification_metrics, multilabel_metrics, regression_metrics
 
 AuxiliaryWeights = Callable[[], tuple[float, ...]]
 Floats = NDArray[np.float32]
