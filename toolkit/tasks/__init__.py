@@ -5,10 +5,11 @@ from toolkit.tasks.base import Activation, Loss, Metric, Output, Task, TaskName
 from toolkit.tasks.classification import classification_metrics
 from toolkit.tasks.monitors import MONITORS, TRAINING_METRICS, better_of, monitor_name, monitors_of
 from toolkit.tasks.multilabel import multilabel_metrics
-from toolkit.tasks.registry import TASKS
+from toolkit.tasks.registry import METRICS, TASKS
 from toolkit.tasks.regression import regression_metrics
 
 __all__ = [
+    "METRICS",
     "MONITORS",
     "TASKS",
     "TRAINING_METRICS",

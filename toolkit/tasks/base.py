@@ -30,11 +30,17 @@ class Metric:
         name: Key in results and logs.
         title: What tables call it.
         better: ``max`` when more is better, else ``min``.
+        share: A share of the images, said and drawn in percent; its error follows from their number.
+        in_units: In the targets' own units, or their square; no number of decimals suits all.
+        floor: Where axes end below; None: where the values do.
     """
 
     name: str
     title: str
     better: Literal["min", "max"]
+    share: bool = False
+    in_units: bool = False
+    floor: float | None = None
 
 
 LOSS = Metric("loss", "loss", "min")

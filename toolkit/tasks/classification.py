@@ -15,7 +15,7 @@ class Classification(Task):
     """One class an image; see ``Task``."""
 
     name = "classification"
-    metrics = (Metric("top1", "top-1", "max"), Metric("top5", "top-5", "max"), MACRO_F1, LOSS)
+    metrics = (Metric("top1", "top-1", "max", share=True), Metric("top5", "top-5", "max", share=True), MACRO_F1, LOSS)
     training = ("top1",)
     activation = "softmax"
     loss = "cross_entropy"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from toolkit.tasks.base import Task
-from toolkit.tasks.registry import TASKS
+from toolkit.tasks.registry import METRICS, TASKS
 
 
 def monitors_of(tasks: Iterable[Task], *, averages: bool) -> tuple[str, ...]:
@@ -27,7 +27,6 @@ MONITORS = monitors_of(TASKS.values(), averages=True)
 """All that any training measures."""
 TRAINING_METRICS = tuple(name.removeprefix("train/") for name in MONITORS if name.startswith("train/"))
 """Names of all metrics that are measured on training batches."""
-_BETTER = {metric.name: metric.better for task in TASKS.values() for metric in task.metrics}
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 _SPELLINGS = {
     "acc": "top1",
@@ -64,4 +63,5 @@ def monitor_name(text: str) -> str:
 
 def better_of(monitor: str) -> Literal["min", "max"]:
     """Whether less or more is better of a monitor; more, where it is unknown."""
-    return _BETTER.get(monitor.rpartition("/")[2].removeprefix("avg_"), "max")
+    metric = METRICS.get(monitor.rpartition("/")[2].removeprefix("avg_"))
+    return "max" if metric is None else metric.better

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from toolkit.tasks.base import Task, TaskName
+from toolkit.tasks.base import Metric, Task, TaskName
 from toolkit.tasks.classification import Classification
 from toolkit.tasks.multilabel import Multilabel
 from toolkit.tasks.regression import Regression
@@ -17,3 +17,7 @@ TASKS: Mapping[TaskName, Task] = MappingProxyType(
         "regression": Regression(),
     }
 )
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {metric.name: metric for task in TASKS.values() for metric in task.metrics}
+)
+"""The metrics of all tasks by name."""

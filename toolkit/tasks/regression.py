@@ -18,7 +18,12 @@ class Regression(Task):
     """Numbers; see ``Task``."""
 
     name = "regression"
-    metrics = (Metric("r2", "R2", "max"), Metric("mae", "MAE", "min"), Metric("mse", "MSE", "min"), LOSS)
+    metrics = (
+        Metric("r2", "R2", "max", floor=-1.0),  # it has no lower bound, and one bad epoch would flatten the rest
+        Metric("mae", "MAE", "min", in_units=True),
+        Metric("mse", "MSE", "min", in_units=True),
+        LOSS,
+    )
     activation = "none"
     loss = "squared_error"
     outputs = "target"
