@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.task_decisions import task_decisions
+
 REPO = Path(__file__).resolve().parents[1]
 
 LAYERS = {
@@ -212,6 +214,12 @@ def test_house_rules() -> None:
     assert not found
 
 
+def test_nobody_decides_by_the_name_of_a_task() -> None:
+    others = {module: path for module, path in MODULES.items() if part_of(module) != "toolkit.tasks"}
+    found = [f"{path}, {words}" for path in others.values() for words in task_decisions(parsed(path))]
+    assert not found, "say it as a fact or a method of toolkit.tasks.Task"
+
+
 def test_files_stay_small() -> None:
     most = {**dict.fromkeys(MODULES.values(), MOST_LINES), **dict.fromkeys(TOOLS, MOST_TOOL_LINES)}
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in most}
@@ -300,6 +308,32 @@ def test_imports_know_where_they_stand() -> None:
     source = "import a\nif TYPE_CHECKING:\n    import b\nelse:\n    import c\ndef f():\n    import d"
     facts = {item.target: (item.deferred, item.typing_only) for item in imports_of("toolkit.x", ast.parse(source))}
     assert facts == {"a": (False, False), "b": (False, True), "c": (False, False), "d": (True, False)}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "if task == 'x': pass",
+        "a = 1 if config.task != other else 2",
+        "kind == 'regression'",
+        "name in ('multilabel', 'x')",
+        "(job.task, width) == ('regression', 1)",
+        "task is MULTILABEL",
+        "objective.task.name == given",
+        "TASKS[name].outputs == 'target'",
+        "images.labels.ndim == 1",
+        "labels.ndim != 2",
+        "isinstance(TASKS[name], Regression)",
+        "match name:\n    case 'classification': pass",
+    ],
+)
+def test_decisions_by_task_are_found(source: str) -> None:
+    assert len(task_decisions(ast.parse(source))) == 1
+
+
+@pytest.mark.parametrize("source", ["task in readers", "task is None", "task.labels_are_rows", "pixels.ndim == 2"])
+def test_facts_and_look_ups_are_no_decisions_by_task(source: str) -> None:
+    assert not task_decisions(ast.parse(source))
 
 
 @pytest.mark.parametrize(

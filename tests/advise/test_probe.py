@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from toolkit.advise.confidence import certainty
-from toolkit.advise.probe import chance_of, knn_score, linear_score, skill, usable_rows
+from toolkit.advise.probe import knn_score, linear_score, skill
 from toolkit.advise.sample import sample_rows, strata_of
+from toolkit.tasks import TASKS
 
 RNG = np.random.default_rng
 
@@ -47,15 +48,15 @@ def test_labels_and_targets() -> None:
 
 
 def test_chance_and_skill() -> None:
-    assert chance_of(np.array([0, 0, 0, 1]), "classification") == 0.75
-    assert chance_of(np.array([[0.0, 1.0], [0.0, 1.0]]), "multilabel") == 0.5
+    assert TASKS["classification"].chance(np.array([0, 0, 0, 1])) == 0.75
+    assert TASKS["multilabel"].chance(np.array([[0.0, 1.0], [0.0, 1.0]])) == 0.5
     assert skill(0.875, 0.75) == 0.5
     assert skill(0.5, 0.75) == 0
     assert skill(1.0, 1.0) == 0
 
 
 def test_classes_of_one_image_are_left_out() -> None:
-    assert usable_rows(np.array([0, 1, 1, 2, 1]), "classification").tolist() == [1, 2, 4]
+    assert TASKS["classification"].comparable(np.array([0, 1, 1, 2, 1])).tolist() == [1, 2, 4]
 
 
 def test_certainty() -> None:
@@ -68,18 +69,18 @@ def test_certainty() -> None:
 
 def test_every_beginning_of_a_sample_is_like_the_whole() -> None:
     labels = np.repeat([0, 1, 2], [600, 300, 100])
-    rows = sample_rows(strata_of(labels, 1000), 200, seed=1)
+    rows = sample_rows(strata_of(labels, 1000, "classification"), 200, seed=1)
     assert len(set(rows.tolist())) == 200
     for count in (20, 100, 200):
         shares = np.bincount(labels[rows[:count]], minlength=3) / count
         assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.06)
-    assert rows.tolist() == sample_rows(strata_of(labels, 1000), 200, seed=1).tolist()
-    assert rows.tolist() != sample_rows(strata_of(labels, 1000), 200, seed=2).tolist()
-    assert sorted(sample_rows(strata_of(None, 5), 200, 0).tolist()) == [0, 1, 2, 3, 4]
+    assert rows.tolist() == sample_rows(strata_of(labels, 1000, "classification"), 200, seed=1).tolist()
+    assert rows.tolist() != sample_rows(strata_of(labels, 1000, "classification"), 200, seed=2).tolist()
+    assert sorted(sample_rows(strata_of(None, 5, "classification"), 200, 0).tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_strata_of_rows() -> None:
     several = np.array([[1, 0], [1, 1], [0, 0], [1, 0]], np.float32)
-    assert strata_of(several, 4).tolist() == [1, 0, 2, 1]  # the rarest label first, none last
-    ranges = strata_of(np.arange(50, dtype=np.float32)[:, None], 50)
+    assert strata_of(several, 4, "multilabel").tolist() == [1, 0, 2, 1]  # the rarest label first, none last
+    ranges = strata_of(np.arange(50, dtype=np.float32)[:, None], 50, "regression")
     assert np.bincount(ranges).tolist() == [5] * 10

@@ -19,7 +19,6 @@ from toolkit.core.errors import NetworkError, TrainingError
 from toolkit.data import Preprocessing
 from toolkit.deploy import Predictor, export_model
 from toolkit.engine import Trainer, build_job
-from toolkit.engine.learning.metrics import sigmoid, softmax
 from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.solvers import (
     LinearSolution,
@@ -32,7 +31,7 @@ from toolkit.engine.solvers import (
 from toolkit.engine.solvers import neighbours as neighbours_module
 from toolkit.engine.solvers import rows as rows_module
 from toolkit.engine.solvers.folds import folds_of
-from toolkit.tasks import TASKS, TaskName
+from toolkit.tasks import TASKS, TaskName, sigmoid, softmax
 from toolkit.zoo import StagedNetwork, create_network
 
 Sets = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from toolkit.engine.learning.metrics import multilabel_metrics
 from toolkit.explain import label_scores as module
 from toolkit.explain.bootstrap import resamples
 from toolkit.explain.label_scores import label_scores, map_interval, worst_labels
+from toolkit.tasks import multilabel_metrics
 
 GENERATOR = np.random.default_rng(0)
 TRUE = GENERATOR.random((60, 5)) < np.array([0.5, 0.3, 0.1, 0.9, 0.4])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 
-from toolkit.engine.learning.metrics import regression_metrics
 from toolkit.explain.target_scores import largest_errors, target_scores
+from toolkit.tasks import regression_metrics
 
 GENERATOR = np.random.default_rng(0)
 TRUE = GENERATOR.normal((10, 1000), (1, 50), size=(200, 2)).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from toolkit.engine.learning.metrics import softmax
 from toolkit.engine.solvers import fit_linear_head
+from toolkit.tasks import softmax
 
 
 @pytest.mark.parametrize("regularisation", [0.5, 4.0])

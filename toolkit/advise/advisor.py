@@ -22,6 +22,7 @@ from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
 from toolkit.core.runtime import select_device
 from toolkit.engine.solvers.phase import solved, why_trained
+from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
 _SHALLOW = "small_different/shallow_features"
@@ -129,7 +130,7 @@ def recommend(measured: Measurement, thresholds: Thresholds) -> tuple[tuple[Evid
     evidence = evidence_of(measured, thresholds)
     place = place_of(measured.size, evidence, thresholds.size)
     choices = rank_presets(situation_of(measured, place), place, thresholds.rule)
-    if measured.task != "classification":  # losses are of top-1 accuracy
+    if not TASKS[measured.task].calibrated:  # losses are of top-1 accuracy
         choices = [replace(choice, loss=None) for choice in choices]
     return evidence, place, _possible(choices, measured)
 
@@ -229,7 +230,7 @@ def _regularisers(
     measured: Measurement, choice: Choice, known: Sequence[Regulariser], config: Config | None
 ) -> tuple[str, ...]:
     """What the calibration says of options that the config does not use yet, the most helpful first."""
-    if measured.task != "classification":
+    if not TASKS[measured.task].calibrated:
         return ()
     used = {} if config is None else _options(config)
     same = [

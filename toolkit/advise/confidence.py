@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.learning.metrics import softmax
+from toolkit.tasks import softmax
 
 
 @dataclass(frozen=True)

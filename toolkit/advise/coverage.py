@@ -5,6 +5,7 @@ from __future__ import annotations
 from toolkit.advise.choose import REACH, Situation, within_reach
 from toolkit.advise.measurement import NO_CLASSIFIER, Measurement
 from toolkit.advise.thresholds import Thresholds
+from toolkit.tasks import TASKS
 
 
 def outside_note(measured: Measurement, here: Situation, thresholds: Thresholds) -> str | None:
@@ -27,6 +28,6 @@ def outside_note(measured: Measurement, here: Situation, thresholds: Thresholds)
         )
     if measured.missing.get("confidence") == NO_CLASSIFIER:
         found.append("weights without ImageNet's classifier, as those of a source task of your own")
-    if measured.task != "classification":
+    if not TASKS[measured.task].calibrated:
         found.append(f"{measured.task} (presets were compared by top-1 accuracy, so that no expected loss is given)")
     return f"outside of what was calibrated: {'; '.join(found)}" if found else None

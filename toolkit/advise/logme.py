@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _ROUNDS, _CLOSE = 100, 1e-4
 _TINY, _LEAST = 1e-12, 1e-100
@@ -44,11 +44,9 @@ def logme(features: NDArray[np.floating], labels: NDArray[Any], task: TaskName =
 
 
 def _targets(labels: NDArray[Any], task: TaskName) -> NDArray[np.float64]:
-    if task == "classification":
-        return (labels[:, None] == np.unique(labels)).astype(np.float64)
-    values = labels.astype(np.float64)
+    values = TASKS[task].columns(labels)
     values = values[:, np.ptp(values, axis=0) > 0]
-    return values if task == "multilabel" else (values - values.mean(axis=0)) / values.std(axis=0)
+    return (values - values.mean(axis=0)) / values.std(axis=0) if TASKS[task].predicts_numbers else values
 
 
 def _evidence(u: NDArray[np.float64], sigma: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -15,7 +15,7 @@ from toolkit.advise.confidence import certainty
 from toolkit.advise.eligibility import some_rows, why_alike, why_unusable
 from toolkit.advise.logme import logme
 from toolkit.advise.measurement import NO_CLASSIFIER, Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
-from toolkit.advise.probe import chance_of, knn_score, linear_score, usable_rows
+from toolkit.advise.probe import knn_score, linear_score
 from toolkit.advise.request import Subject
 from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
 from toolkit.advise.store import Keeper
@@ -23,7 +23,7 @@ from toolkit.config import CacheConfig
 from toolkit.core.console import info, quietly, warn
 from toolkit.core.errors import ToolkitError, WeightsError
 from toolkit.data import BatchLoader, ImageSet
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo import StagedNetwork, create_network
 
 STATISTICS_IMAGES = 128
@@ -85,10 +85,9 @@ def size_of(labels: NDArray[Any] | None, count: int, classes: int, task: TaskNam
         classes: Number of classes, labels or targets.
         task: What the labels are.
     """
-    if labels is None or task == "regression":
-        return Size(images=count, classes=classes if labels is not None else 0, least=count, median=count, most=count)
-    counts = np.bincount(labels, minlength=classes) if task == "classification" else labels.sum(axis=0)
-    counts = np.asarray(counts, np.int64)
+    if labels is None:
+        return Size(images=count, classes=0, least=count, median=count, most=count)
+    counts = TASKS[task].counts(labels, classes)
     return Size(
         images=count,
         classes=classes,
@@ -124,7 +123,7 @@ class _Measuring:
     ) -> None:
         self.subject, self.network, self.own, self.seed = subject, network, own, seed
         self.engine, self.device, self.workers = cache.engine, device, workers
-        strata = strata_of(subject.labels, len(subject.images))
+        strata = strata_of(subject.labels, len(subject.images), subject.task)
         self.images = subject.images.take(sample_rows(strata, sample, seed))
         self.missing: dict[str, str] = {}
         self.notes: list[str] = []
@@ -167,7 +166,7 @@ class _Measuring:
         if why is not None:
             self._leave_out(_OF_LABELS, why)
             return None
-        rows = usable_rows(labels, task)
+        rows = TASKS[task].comparable(labels)
         alone = len(labels) - len(rows)
         if alone:
             self.notes.append(
@@ -189,7 +188,7 @@ class _Measuring:
         found = [linear_score(codes[rows], labels, self.subject.task, self.seed) for codes in seen.stages]
         return Depth(
             images=len(rows),
-            chance=chance_of(labels, self.subject.task),
+            chance=TASKS[self.subject.task].chance(labels),
             scores=tuple(probe.score for probe in found),
             errors=tuple(probe.error for probe in found),
         )
@@ -219,7 +218,7 @@ class _Measuring:
             return None
         return Codes(
             images=len(rows),
-            chance=chance_of(labels, task),
+            chance=TASKS[task].chance(labels),
             knn=Pair(pretrained=knn[0], random=knn[1]),
             probe=Pair(pretrained=probe[0], random=probe[1]),
             logme=Pair(pretrained=evidence[0], random=evidence[1]),
@@ -234,7 +233,7 @@ class _Measuring:
         labels = self.images.labels[rows]
         finite = all(np.isfinite(one[rows]).all() for one in codes)
         why = why_alike(labels, task) if finite else _NOT_FINITE
-        return rows, np.unique(labels, return_inverse=True)[1] if task == "classification" else labels, why
+        return rows, TASKS[task].renumbered(labels), why
 
     def _batchnorm(self, seen: Activations) -> Distances | None:
         if not seen.distances:

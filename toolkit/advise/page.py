@@ -49,7 +49,8 @@ def write_page(advice: Advice, path: Path) -> Path:
 
 def _facts(advice: Advice) -> dict[str, Any]:
     measured, place, plan = advice.measured, advice.place, advice.plan
-    metric, rules = TASKS[measured.task].main, load_thresholds().evidence
+    task, rules = TASKS[measured.task], load_thresholds().evidence
+    metric = task.main
     return {
         "name": advice.name,
         "advice": advice,
@@ -66,6 +67,7 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
         "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
         "metric": metric,
+        "outputs": task.plural,
         "unlike": unlike_the_matrix(place, advice.choices[0].title),
         "recommended": _recommended(advice),
         "choices": [

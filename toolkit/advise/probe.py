@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, Output, TaskName
 
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _MOST_FOLDS = 5
@@ -35,20 +35,6 @@ class Probe:
     error: float
 
 
-def usable_rows(labels: NDArray[Any], task: TaskName) -> NDArray[np.int64]:
-    """Images that a probe can use: those of classes with one image have nothing to be compared with."""
-    if task != "classification":
-        return np.arange(len(labels))
-    return np.flatnonzero(np.bincount(labels)[labels] > 1)
-
-
-def chance_of(labels: NDArray[Any], task: TaskName) -> float:
-    """The score without looking at the images: share of the largest class, mean share of the labels, or 0."""
-    if task == "classification":
-        return float(np.bincount(labels).max() / len(labels))
-    return float(labels.mean()) if task == "multilabel" else 0.0
-
-
 def skill(score: float, chance: float) -> float:
     """A score as the part of the way from chance (0) to perfection (1); not below 0."""
     return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
@@ -66,7 +52,7 @@ def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "class
         task: What the labels are.
         seed: Of the folds.
     """
-    targets = _as_targets(labels, task)
+    targets = TASKS[task].columns(labels)
     outputs = np.zeros_like(targets)
     for train, test in _folds(labels, task, seed):
         scaler = StandardScaler().fit(features[train])
@@ -74,7 +60,7 @@ def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "class
         strengths = [strength * features.shape[1] for strength in _STRENGTHS]
         model = RidgeCV(alphas=strengths).fit(known, targets[train])
         outputs[test] = model.predict(asked).reshape(len(test), -1)
-    return _SCORES[task](outputs, labels)
+    return _SCORES[TASKS[task].outputs](outputs, labels)
 
 
 def knn_score(features: Floats, labels: NDArray[Any], task: TaskName = "classification") -> Probe:
@@ -96,17 +82,11 @@ def knn_score(features: Floats, labels: NDArray[Any], task: TaskName = "classifi
     closeness = np.take_along_axis(near, found, axis=1)
     votes = np.exp((closeness - closeness.max(axis=1, keepdims=True)) / _TEMPERATURE)
     votes /= votes.sum(axis=1, keepdims=True)
-    return _SCORES[task]((votes[..., None] * _as_targets(labels, task)[found]).sum(axis=1), labels)
-
-
-def _as_targets(labels: NDArray[Any], task: TaskName) -> NDArray[np.float64]:
-    if task == "classification":
-        return (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float64)
-    return labels.astype(np.float64)
+    return _SCORES[TASKS[task].outputs]((votes[..., None] * TASKS[task].columns(labels)[found]).sum(axis=1), labels)
 
 
 def _folds(labels: NDArray[Any], task: TaskName, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    if task == "classification":
+    if TASKS[task].one_class_per_image:
         counts = np.bincount(labels)
         folds = int(min(_MOST_FOLDS, counts[counts > 0].min()))
         return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
@@ -135,6 +115,6 @@ def _explained(outputs: Floats, labels: NDArray[Any]) -> Probe:
     return Probe(score, float(max(0.0, 1 - score) * np.sqrt(2 / len(labels))))
 
 
-_SCORES: Mapping[TaskName, Callable[[Floats, NDArray[Any]], Probe]] = MappingProxyType(
-    {"classification": _accuracy, "multilabel": _precision, "regression": _explained}
+_SCORES: Mapping[Output, Callable[[Floats, NDArray[Any]], Probe]] = MappingProxyType(
+    {"class": _accuracy, "label": _precision, "target": _explained}
 )

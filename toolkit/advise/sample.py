@@ -8,33 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.core.random import Stream, generator
+from toolkit.tasks import TASKS, TaskName
 
 MOST_IMAGES = 2000
 """Images that are looked at, by default."""
-_RANGES = 10
 
 
-def strata_of(labels: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
+def strata_of(labels: NDArray[Any] | None, count: int, task: TaskName) -> NDArray[np.int64]:
     """A number for each image; those of one number are alike for the draw.
 
     Args:
-        labels: Class numbers ``[N]``; 0/1 ``[N, C]``, of which the rarest label counts that an image has; targets
-            ``[N, T]``, of which the first counts, in ten ranges. None: images without labels.
+        labels: Of all images; None: images without labels.
         count: N.
+        task: What the labels are.
 
     Returns:
         ``[N]``.
     """
-    if labels is None or not count:
-        return np.zeros(count, np.int64)
-    if labels.ndim == 1:
-        return np.asarray(labels, np.int64)
-    if np.isin(labels, (0, 1)).all():
-        rare_first = np.argsort(labels.sum(axis=0), kind="stable")
-        ordered = labels[:, rare_first] > 0
-        return np.where(ordered.any(axis=1), ordered.argmax(axis=1), labels.shape[1]).astype(np.int64)
-    place = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
-    return np.asarray(place * _RANGES // count, np.int64)
+    return np.zeros(count, np.int64) if labels is None or not count else TASKS[task].strata(labels)
 
 
 def sample_rows(strata: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from toolkit.advise.evidence import Evidence
 from toolkit.advise.words import MISSING, detail_words, no_plan_words, number, says, tuning_words, unlike_the_matrix
 from toolkit.core.console import new_table
+from toolkit.tasks import TASKS
 
 if TYPE_CHECKING:
     from toolkit.advise.advice import Advice
@@ -66,7 +67,7 @@ def evidence_table(advice: Advice) -> Table:
         numeric=("value",),
     )  # fmt: skip
     table.add_row("training images", f"{size.images:,}", "", "", advice.place.size, "")
-    if size.classes and advice.measured.task != "regression":
+    if size.classes and not TASKS[advice.measured.task].predicts_numbers:
         words = f"least {size.least:,}, median {size.median:,.0f}, most {size.most:,} (1 to {size.imbalance:.1f})"
         table.add_row(f"images of each class ({size.classes:,} in all)", words, "", "", "", "")
     for piece in advice.evidence:

@@ -11,7 +11,7 @@ from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.matrix import Place
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.thresholds import Branch, Regulariser, Thresholds
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS
 from toolkit.transfer import get_preset
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ _WHERE: Mapping[Branch, str] = MappingProxyType(
         "unlike": "Where images are different and the network has no BatchNorm",
         "rest": "In situations like this one",
     }
-)
-_THINGS: Mapping[TaskName, tuple[str, str]] = MappingProxyType(
-    {"classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("target", "targets")}
 )
 
 
@@ -104,11 +101,11 @@ def regulariser_sentence(found: Regulariser) -> str:
 
 
 def _size(measured: Measurement, place: Place, thresholds: Thresholds) -> str:
-    size, rule = measured.size, thresholds.size
+    size, rule, task = measured.size, thresholds.size, TASKS[measured.task]
     what = f"There {'is' if size.images == 1 else 'are'} {_counted(size.images, 'training image', 'training images')}"
     if size.classes:
-        what += f" for {_counted(size.classes, *_THINGS[measured.task])}"
-    if size.classes > 1 and measured.task != "regression":
+        what += f" for {_counted(size.classes, task.outputs, task.plural)}"
+    if size.classes > 1 and not task.predicts_numbers:
         what += f", {size.median:,.0f} of the median one"
     own = own_preset(place.cell)
     cell = f"{place.size} and {place.similarity}"

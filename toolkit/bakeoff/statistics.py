@@ -13,7 +13,6 @@ from toolkit.bakeoff.trial import Trial
 from toolkit.tasks import Metric
 
 _LEVEL = 0.95
-_SHARES = frozenset({"top1"})
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
         return Difference(*words, None, None, bool(other.halted), "unknown")
     from scipy.stats import t  # takes time to import
 
-    floor = 1 / max(1, images) if best.metric.name in _SHARES else 0.0
+    floor = 1 / max(1, images) if best.metric.share else 0.0
     width = float(t.ppf((1 + _LEVEL) / 2, len(paired) - 1)) * max(stdev(paired), floor) / math.sqrt(len(paired))
     verdict: Literal["clear", "within"] = "clear" if gap - width > 0 else "within"
     return Difference(*words, gap - width, gap + width, bool(other.halted), verdict)

@@ -20,7 +20,6 @@ FRACTIONS = (0.25, 0.5)
 _MARGINS = {0.25: 0.15, 0.5: 0.10}
 """How far behind the best other one a run may be there."""
 _SIGMAS = 2.0
-_SHARES = frozenset({"top1"})
 _FEWEST_EPOCHS = 3
 """Sooner nobody is judged: a network that moves is often worse at first."""
 
@@ -61,7 +60,7 @@ def least_value(fraction: float, value: float, images: int, metric: Metric) -> f
         metric: What is compared.
     """
     margin = _MARGINS[fraction]
-    if metric.name in _SHARES:
+    if metric.share:
         margin = max(margin, _SIGMAS * math.sqrt(2 * value * (1 - value) / max(1, images)))
     return value - margin if metric.better == "max" else value + margin
 

@@ -12,9 +12,7 @@ from paddle.callbacks import Callback
 
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
-from toolkit.tasks import TASKS, monitor_name
-
-_BETTER = {metric.name: metric.better for task in TASKS.values() for metric in task.metrics}
+from toolkit.tasks import MONITORS, better_of, monitor_name
 
 
 def as_float(value: Any) -> float:
@@ -43,11 +41,7 @@ class MonitorCallback(Callback, ABC):
         ConfigError: The mode is unknown.
     """
 
-    known_monitors: ClassVar[tuple[str, ...]] = (
-        *(f"val/{name}" for name in _BETTER),
-        *dict.fromkeys(f"train/{name}" for task in TASKS.values() for name in ("loss", *task.training)),
-        *(f"val/avg_{name}" for name in _BETTER),
-    )
+    known_monitors: ClassVar[tuple[str, ...]] = MONITORS
     """All that any training measures; ``avg_`` is of averaged weights."""
     state_fields: ClassVar[tuple[str, ...]] = ("best", "best_epoch")
     """Names of the attributes that make up the state; subclasses add theirs."""
@@ -60,7 +54,7 @@ class MonitorCallback(Callback, ABC):
         if mode not in ("auto", "min", "max"):
             raise ConfigError(f"{type(self).__name__}: unknown mode {mode!r}; expected auto, min or max")
         self.monitor = monitor_name(monitor)
-        self.mode = mode if mode != "auto" else _BETTER.get(self.monitor.rpartition("/")[2].removeprefix("avg_"), "max")
+        self.mode = mode if mode != "auto" else better_of(self.monitor)
         self.min_delta = abs(min_delta)
         self.epoch = 0
         self._train_logs: Mapping[str, Any] = {}

@@ -16,9 +16,8 @@ from toolkit.callbacks.numbers import metrics_of
 from toolkit.callbacks.visualdl_graph import write_graph
 from toolkit.callbacks.visualdl_record import VisualDLRecord
 from toolkit.core.runtime import is_main_process
-from toolkit.tasks import TASKS
+from toolkit.tasks import TRAINING_METRICS
 
-_TRAINING = tuple(dict.fromkeys(name for task in TASKS.values() for name in ("loss", *task.training)))
 _LONGEST_TITLE = 100
 _MOST_COMPONENTS = 50
 
@@ -196,7 +195,7 @@ class VisualDLLogger(Callback):
         if not is_main_process() or (self.step - 1) % self.every:
             return
         logs = logs or {}
-        for name in _TRAINING:
+        for name in TRAINING_METRICS:
             if name in logs:
                 self._record.scalar(f"train/{name}", as_float(logs[name]), self.step)
         if "lr" in logs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from toolkit.config.file_pattern import check_place, fields_of, model_pattern
 from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig
 from toolkit.config.section import Fraction, Section, spelled_as
 from toolkit.core.names import did_you_mean, listed
-from toolkit.tasks import monitor_name
+from toolkit.tasks import MONITORS, monitor_name
 
 
 def _switch(value: Any) -> Any:
@@ -59,29 +59,10 @@ HOOKS = (
 )
 """Where functions can be called."""
 _DOTTED = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
-MonitorName = Literal[
-    "val/loss",
-    "val/top1",
-    "val/top5",
-    "val/macro_f1",
-    "val/micro_f1",
-    "val/map",
-    "val/r2",
-    "val/mae",
-    "val/mse",
-    "train/loss",
-    "train/top1",
-    "val/avg_loss",
-    "val/avg_top1",
-    "val/avg_top5",
-    "val/avg_macro_f1",
-    "val/avg_micro_f1",
-    "val/avg_map",
-    "val/avg_r2",
-    "val/avg_mae",
-    "val/avg_mse",
-]
-_MONITORS: tuple[str, ...] = get_args(MonitorName)
+if TYPE_CHECKING:
+    MonitorName = str
+else:
+    MonitorName = Literal[MONITORS]
 _OF_THE_RUN = ("config.yaml", "metrics.jsonl", "run.json", "report.html")
 Monitor = Annotated[MonitorName, BeforeValidator(_of_validation)]
 
@@ -155,7 +136,7 @@ class ModelCheckpointConfig(MonitorConfig):
         """The whole pattern of file names."""
         return model_pattern(
             self.path,
-            _MONITORS,
+            MONITORS,
             best_only=self.best_only,
             every_steps=self.every_steps,
             keep_last=self.keep_last,
@@ -164,7 +145,7 @@ class ModelCheckpointConfig(MonitorConfig):
 
     def metrics(self) -> tuple[str, ...]:
         """The metrics that stand in the pattern."""
-        return tuple(name for name in fields_of(self.pattern, ("epoch", "step", *_MONITORS)) if "/" in name)
+        return tuple(name for name in fields_of(self.pattern, ("epoch", "step", *MONITORS)) if "/" in name)
 
 
 class LogFileConfig(Section):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from toolkit.tasks import TASKS
+
 if TYPE_CHECKING:
     from toolkit.config.schema import Config
 
@@ -21,19 +23,18 @@ def contradictions(config: Config) -> list[str]:
 
 
 def _of_task(config: Config) -> list[str]:
-    train, data, task = config.train, config.data, config.task
-    found = []
-    if data.sampling == "balanced" and task != "classification":
-        cure = "; train.class_weights: balanced weighs labels" if task == "multilabel" else ""
-        found.append(f"data.sampling: balanced shows each class equally often, and {task} has no classes{cure}")
-    if task != "regression":
-        return found
-    for asked, key in ((train.loss, f"loss: {train.loss}"), (train.class_weights, "class_weights")):
-        if asked is not None:
-            found.append(f"train.{key} is for classes and labels, and regression has none")
-    if train.cutmix:
-        found.append("train.cutmix mixes labels by area, which says nothing of numbers: use train.mixup for regression")
-    return found
+    train, unsuited = config.train, TASKS[config.task].unsuited
+    asked = {
+        "data.sampling: balanced": (config.data.sampling == "balanced", ""),
+        "train.loss": (train.loss is not None, f": {train.loss}"),
+        "train.class_weights": (train.class_weights is not None, ""),
+        "train.cutmix": (train.cutmix > 0, ""),
+    }
+    return [
+        f"{option}{value} {unsuited[option]}"
+        for option, (is_asked, value) in asked.items()
+        if is_asked and option in unsuited
+    ]
 
 
 def _of_solver(config: Config) -> list[str]:

@@ -18,7 +18,7 @@ from toolkit.config.model import ModelConfig
 from toolkit.config.section import Section, spelled_as
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
 from toolkit.config.transfer import TransferConfig
-from toolkit.tasks import TASKS, TaskName
+from toolkit.tasks import TASKS, TaskName, monitors_of
 
 
 class Config(Section):
@@ -51,11 +51,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _monitors_belong_to_the_task(self) -> Config:
-        task = TASKS[self.task]
-        known = [f"val/{metric.name}" for metric in task.metrics]
-        known += [f"train/{name}" for name in ("loss", *task.training)]
-        if self.callbacks.weight_averaging is not None:
-            known += [f"val/avg_{metric.name}" for metric in task.metrics]
+        known = monitors_of([TASKS[self.task]], averages=self.callbacks.weight_averaging is not None)
         for monitor in self.callbacks.monitors():
             if monitor not in known:
                 cure = "; averages are measured with callbacks.weight_averaging" if "/avg_" in monitor else ""
@@ -63,11 +59,13 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _smoothing_is_for_classes(self) -> Config:
-        if self.train.label_smoothing and self.task != "classification":
-            raise ValueError(f"train.label_smoothing is for classification, not for {self.task}")
-        if self.model.head.type == "cosine" and self.task == "regression":
-            raise ValueError("model.head cosine compares directions, which gives no numbers: use linear or mlp")
+    def _options_suit_the_task(self) -> Config:
+        for option, is_asked in (
+            ("train.label_smoothing", self.train.label_smoothing > 0),
+            ("model.head cosine", self.model.head.type == "cosine"),
+        ):
+            if is_asked and option in TASKS[self.task].unsuited:
+                raise ValueError(f"{option} {TASKS[self.task].unsuited[option]}")
         return self
 
     @model_validator(mode="after")

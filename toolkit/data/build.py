@@ -30,7 +30,7 @@ from toolkit.data.images import ImageSet
 from toolkit.data.source import Source
 from toolkit.data.split import limit_per_class, split_parts
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, Output, TaskName
 
 Parts: TypeAlias = Mapping[str, ImageSet]
 Check: TypeAlias = Callable[[Sequence[str], Parts], None]
@@ -40,11 +40,11 @@ Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int, Copies], ImageSe
 
 @dataclass(frozen=True)
 class _Rules:
-    """What a task asks of its data.
+    """What outputs of a kind ask of the data.
 
     Attributes:
         split: Draws the parts that a data set does not have.
-        limit: Keeps ``samples_per_class`` training images; None: the task has no such thing.
+        limit: Keeps ``samples_per_class`` training images; None: there is no such thing.
         check: Refuses, before the split, what cannot be split or learned.
         check_split: Refuses what only the split shows.
     """
@@ -55,11 +55,11 @@ class _Rules:
     check_split: Check | None = None
 
 
-_RULES: Mapping[TaskName, _Rules] = MappingProxyType(
+_RULES: Mapping[Output, _Rules] = MappingProxyType(
     {
-        "classification": _Rules(split_parts, limit_per_class, check_classes),
-        "multilabel": _Rules(split_by_labels, limit_per_label, check_columns, check_labels),
-        "regression": _Rules(split_by_targets, None, check_columns, check_targets),
+        "class": _Rules(split_parts, limit_per_class, check_classes),
+        "label": _Rules(split_by_labels, limit_per_label, check_columns, check_labels),
+        "target": _Rules(split_by_targets, None, check_columns, check_targets),
     }
 )
 
@@ -92,7 +92,7 @@ def build_data(
         >>> len(data.train), data.classes[:3]
         (100, ('0', '1', '2'))
     """
-    facts, rules = FORMATS[config.format], _RULES[task]
+    facts, rules = FORMATS[config.format], _RULES[TASKS[task].outputs]
     _refuse_misfits(config, task, facts, rules)
     source = facts.readers[task](config)
     if config.classes is not None:

@@ -14,7 +14,7 @@ from toolkit.core.errors import DataError
 from toolkit.data.augmentation import Augmentation, Content, Flip
 from toolkit.data.images import ImageSet
 from toolkit.data.preprocessing import Preprocessing
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,11 @@ class DataBundle:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by part and class; of those with a label; of those with a number for a target: of all."""
+        count = TASKS[self.task].counts
         return {
-            split: dict(zip(self.classes, self._counts(images).tolist(), strict=True))
+            split: dict(zip(self.classes, count(images.labels, len(self.classes)).tolist(), strict=True))
             for split, images in self.splits.items()
         }
-
-    def _counts(self, images: ImageSet) -> npt.NDArray[np.int64]:
-        if self.task == "regression":
-            return np.full(len(self.classes), len(images), np.int64)
-        if self.task == "multilabel":
-            return np.asarray(images.labels.sum(axis=0, dtype=np.float64), np.int64)
-        return np.bincount(images.labels, minlength=len(self.classes))
 
     def target_statistics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and standard deviation (of the population) of each target over the training images.
@@ -99,7 +93,7 @@ class DataBundle:
         Raises:
             ValueError: The task is no regression.
         """
-        if self.task != "regression":
+        if not TASKS[self.task].predicts_numbers:
             raise ValueError(f"a {self.task} task has no targets")
         values = self.train.labels.astype(np.float64)
         return values.mean(axis=0), values.std(axis=0)
@@ -110,7 +104,7 @@ class DataBundle:
         Raises:
             ValueError: The task is no regression.
         """
-        if self.task != "regression":
+        if not TASKS[self.task].predicts_numbers:
             raise ValueError(f"a {self.task} task has no targets")
         measures: dict[str, Callable[..., Any]] = {"mean": np.mean, "std": np.std, "min": np.min, "max": np.max}
         return {

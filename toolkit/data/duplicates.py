@@ -85,7 +85,7 @@ def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copie
         console.warn(
             f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
         )
-    rows = any(images.labels.ndim == 2 for images in splits.values())
+    rows = any(images.has_rows for images in splits.values())
     if contradictions:
         how = "with different labels" if rows else "in two classes"
         console.warn(f"{len(contradictions)} identical image(s) {how}: {listed(contradictions, 2)}")

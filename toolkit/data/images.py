@@ -54,6 +54,11 @@ class ImageSet(ABC):
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether a picture has a row of labels or targets; else it has a class number."""
+        return self.labels.dtype.kind == "f"
+
     @abstractmethod
     def read(self, index: int) -> Pixels:
         """Pixels of one picture, uint8 ``[height, width, channels]``.

@@ -21,7 +21,7 @@ from toolkit.data.formats.folder_tree import Folder, kind_of
 from toolkit.data.formats.registry import FORMATS
 from toolkit.data.images import ImageSet
 from toolkit.data.source import Source
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _TABLES = (".csv", ".tsv")
 _EVALUATION_PARTS = ("test", "eval", "val")
@@ -116,9 +116,9 @@ def _read_table(path: Path, config: DataConfig, known: Sequence[str], task: Task
     with quietly():
         columns = set(read_table(path, Finder(config.root or path.parent, guess_extension=True)).columns)
     named = tuple(name for name in known if name in columns)
-    names_in_cells = task == "multilabel" and not named
+    names_in_cells = TASKS[task].names_in_cells and not named
     if config.label_columns is None or not set(config.label_columns) <= columns:
-        own = named if task != "classification" and named else None
+        own = named if TASKS[task].labels_are_rows and named else None
         config = config.model_copy(update={"label_columns": own})
     source = read_table_part(config.model_copy(update={"weight_column": None}), path, task)
     return _completed(source, known) if names_in_cells else source
@@ -163,7 +163,7 @@ def match_classes(images: ImageSet, given: Sequence[str], known: Sequence[str]) 
     """
     places = {normal(name): place for place, name in enumerate(known)}
     where = np.array([places.get(normal(name), -1) for name in given], np.int64)
-    rows = images.labels.ndim == 2
+    rows = images.has_rows
     there = np.ones(len(given), bool) if rows else np.bincount(images.labels, minlength=len(given)) > 0
     unknown = [name for name, place, used in zip(given, where, there, strict=True) if place < 0 and used]
     if unknown:

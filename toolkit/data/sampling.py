@@ -134,7 +134,7 @@ def make_sampler(sampling: Literal["natural", "balanced", "weighted"], images: I
     if sampling == "natural":
         return None if counting is None else ShuffledSampler(counting)
     if sampling == "balanced":
-        if images.labels.ndim != 1:
+        if images.has_rows:
             raise ValueError("balanced sampling is for images with classes")
         return BalancedSampler(images.labels, counting)
     if images.weights is None:

@@ -28,7 +28,7 @@ class Source:
     @property
     def has_rows(self) -> bool:
         """True when a picture has a row of labels or targets, False when it has a class."""
-        return self.splits["train"].labels.ndim == 2
+        return self.splits["train"].has_rows
 
     @property
     def _kind(self) -> str:

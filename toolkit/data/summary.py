@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from rich.table import Table
@@ -10,12 +10,9 @@ from rich.text import Text
 
 from toolkit.core.console import new_table
 from toolkit.data.bundle import DataBundle
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS
 
 _MOST_ROWS = 20
-_NAMES: Mapping[TaskName, tuple[str, str]] = {
-    "classification": ("class", "classes"), "multilabel": ("label", "labels"), "regression": ("target", "targets"),
-}  # fmt: skip
 
 
 def data_table(data: DataBundle) -> Table:
@@ -28,14 +25,14 @@ def data_table(data: DataBundle) -> Table:
         A rich table; of more than 20 rows the first and the last 10 are shown, and the caption says which class has the
         fewest and which the most training images.
     """
-    one, many = _NAMES[data.task]
+    task = TASKS[data.task]
     sizes = [f"{len(images):,}" for images in data.splits.values()]
-    if data.task == "regression":
+    if task.predicts_numbers:
         rows, numbers = _target_rows(data), ("images", "mean", "min", "max")
-        table = new_table(f"data: {len(data.classes)} {many}", one, "part", *numbers, numeric=numbers)
+        table = new_table(f"data: {len(data.classes)} {task.plural}", task.outputs, "part", *numbers, numeric=numbers)
     else:
         rows, splits = _count_rows(data), tuple(data.splits)
-        table = new_table(f"data: {len(data.classes)} {many}", one, *splits, numeric=splits)
+        table = new_table(f"data: {len(data.classes)} {task.plural}", task.outputs, *splits, numeric=splits)
     for column in table.columns[1:]:
         column.no_wrap = True
     table.columns[0].overflow = "fold"
@@ -44,7 +41,7 @@ def data_table(data: DataBundle) -> Table:
         rows = [*rows[:half], [f"... {more} more rows", *([""] * (len(rows[0]) - 1))], *rows[-half:]]
     for name, *cells in rows:
         table.add_row(Text(name if name.isprintable() else repr(name)[1:-1]), *cells)
-    if data.task != "regression":
+    if not task.predicts_numbers:
         table.add_section()
         table.add_row("all images", *sizes, style="bold")
         if len(data.classes) > _MOST_ROWS:
@@ -55,10 +52,8 @@ def data_table(data: DataBundle) -> Table:
 def _count_rows(data: DataBundle) -> Sequence[list[str]]:
     counts = data.counts()
     rows = [[name, *(f"{counts[split][name]:,}" for split in data.splits)] for name in data.classes]
-    if data.task == "multilabel":
-        bare = [int((~(images.labels > 0).any(axis=1)).sum()) for images in data.splits.values()]
-        rows += [["(none of them)", *(f"{count:,}" for count in bare)]] if any(bare) else []
-    return rows
+    bare = [TASKS[data.task].unlabelled(images.labels) for images in data.splits.values()]
+    return [*rows, ["(none of them)", *(f"{count:,}" for count in bare)]] if any(bare) else rows
 
 
 def _target_rows(data: DataBundle) -> Sequence[list[str]]:

@@ -16,7 +16,7 @@ from toolkit.data import ImageSet
 from toolkit.data.pool import read_one
 from toolkit.deploy.image_predictor import ImagePredictor
 from toolkit.deploy.prediction import Prediction
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, Output
 
 _TITLE = "predictions of the exported model"
 _Truth: TypeAlias = "str | list[str] | dict[str, float]"
@@ -34,7 +34,7 @@ def show_examples(predictor: ImagePredictor, images: ImageSet, count: int) -> tu
         For machines: each prediction's ``to_dict`` with its ``truth`` (a name, a list of names, or numbers by target).
         For people: a table.
     """
-    form = _FORMS[predictor.task]
+    form = _FORMS[TASKS[predictor.task].outputs]
     rows = [int(row) for row in np.linspace(0, len(images) - 1, min(count, len(images)))]
     pictures, names = (
         [read_one(partial(images.read, row), images.path(row)) for row in rows],
@@ -81,7 +81,7 @@ def _value_cells(prediction: Prediction, truth: Any) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class _Form:
-    """How examples of one task are shown.
+    """How examples with one kind of output are shown.
 
     Attributes:
         truth: From an image's label and the names to what it is.
@@ -96,11 +96,11 @@ class _Form:
     cells: Callable[[Prediction, Any], list[tuple[str, ...]]]
 
 
-_FORMS: Mapping[TaskName, _Form] = MappingProxyType(
+_FORMS: Mapping[Output, _Form] = MappingProxyType(
     {
-        "classification": _Form(_class_truth, ("is", "predicted", "confidence"), ("confidence",), _class_cells),
-        "multilabel": _Form(_label_truth, ("is", "predicted", "confidence"), (), _label_cells),
-        "regression": _Form(
+        "class": _Form(_class_truth, ("is", "predicted", "confidence"), ("confidence",), _class_cells),
+        "label": _Form(_label_truth, ("is", "predicted", "confidence"), (), _label_cells),
+        "target": _Form(
             _value_truth, ("target", "is", "predicted", "error"), ("is", "predicted", "error"), _value_cells
         ),
     }

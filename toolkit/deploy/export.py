@@ -24,7 +24,7 @@ from toolkit.deploy.exported_engine import choose_exported, exported_program, no
 from toolkit.deploy.manifest import MANIFEST_NAME, Manifest, ModelFile
 from toolkit.deploy.predictor import Predictor
 from toolkit.inference import Engine, InferenceSession, unwrapped
-from toolkit.tasks import TASKS, TaskName
+from toolkit.tasks import TASKS, Output, TaskName
 
 _OWN = "inference."
 _BATCH = 8
@@ -176,13 +176,13 @@ def _difference(folder: str | Path, network: Layer, images: npt.NDArray[np.float
     exported, trained = predictor.outputs(images), _outputs(unwrapped(network), predictor.task, images)
     if trained.shape != exported.shape:
         raise DeployError(f"the exported model gives {exported.shape} outputs, the network {trained.shape}")
-    return float((np.abs(trained - exported) / _CHECKS[predictor.task].scale(network, trained)).max())
+    return float((np.abs(trained - exported) / _CHECKS[TASKS[predictor.task].outputs].scale(network, trained)).max())
 
 
 def _refuse_different(images: int, task: TaskName, difference: float, tolerance: float) -> None:
     if not difference <= tolerance:  # NaN must fail
         raise DeployError(
-            f"the exported model is not the trained network: on {images} images {_CHECKS[task].what} by "
+            f"the exported model is not the trained network: on {images} images {_CHECKS[TASKS[task].outputs].what} by "
             f"{difference:.3g}, allowed is {tolerance:g}",
             hint="look for NaN weights or layers that act differently in a static graph; nothing was replaced",
         )
@@ -212,11 +212,11 @@ class _Check:
 
 
 _PROBABILITIES = _Check(lambda _network, _values: np.ones(1), "probabilities differ")
-_CHECKS: Mapping[TaskName, _Check] = MappingProxyType(
+_CHECKS: Mapping[Output, _Check] = MappingProxyType(
     {
-        "classification": _PROBABILITIES,
-        "multilabel": _PROBABILITIES,
-        "regression": _Check(_target_scale, "values, as shares of their target's scale, differ"),
+        "class": _PROBABILITIES,
+        "label": _PROBABILITIES,
+        "target": _Check(_target_scale, "values, as shares of their target's scale, differ"),
     }
 )
 

@@ -24,7 +24,7 @@ from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.image_sources import Picture, as_pixels, list_pictures
 from toolkit.deploy.inputs import read_ahead
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _MAX_READERS = 4
 _Named: TypeAlias = "tuple[str, Picture]"
@@ -141,7 +141,7 @@ class ImagePredictor(ABC):
             raise DeployError(f"tta is {tta}; expected 1 to {MOST_VIEWS} views of a picture")
         if threshold is None:
             return
-        if self.task != "multilabel":
+        if not TASKS[self.task].takes_threshold:
             raise DeployError(f"a threshold is for multilabel models; this one does {self.task}")
         if not 0 <= threshold < 1:
             raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")

@@ -216,14 +216,14 @@ class Manifest:
 def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
     """The task; it must be one that is known, and agree with what the output is."""
     name = values.get("task", "classification")
-    known = [task for task in TASKS if task == name]
-    if not known:
+    if not isinstance(name, str) or name not in TASKS:
         guess = did_you_mean(str(name), TASKS) or f"known are {', '.join(TASKS)}"
         raise DeployError(f"{path}: task is {name!r}; {guess}", hint=_AGAIN)
-    output = _get(path, values, "output", dict).get("is", TASKS[known[0]].activation)
-    if output != TASKS[known[0]].activation:
+    task = cast(TaskName, name)
+    output = _get(path, values, "output", dict).get("is", TASKS[task].activation)
+    if output != TASKS[task].activation:
         raise DeployError(f"{path}: task is {name}, but output.is says {output!r}", hint=_AGAIN)
-    return known[0]
+    return task
 
 
 def _test_time(path: Path, values: Mapping[str, Any]) -> tuple[Flip, int]:

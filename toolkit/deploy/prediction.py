@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolkit.core.console import new_table
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, Output, TaskName
 
 THRESHOLD = 0.5
 """Multilabel: a label with a probability above this is taken to be there."""
@@ -55,7 +55,7 @@ class Prediction:
         """
         if self.error:
             return {"path": self.path, "error": self.error}
-        return {key: getattr(self, key) for key in _FORMS[self.task].keys}
+        return {key: getattr(self, key) for key in _FORMS[TASKS[self.task].outputs].keys}
 
 
 def read_outputs(
@@ -72,7 +72,7 @@ def read_outputs(
             first.
         threshold: Multilabel: what is above this probability is there.
     """
-    return _FORMS[task].read(path, row, names, topk, threshold)
+    return _FORMS[TASKS[task].outputs].read(path, row, names, topk, threshold)
 
 
 def _read_classes(path: str, row: _Row, names: Sequence[str], topk: int, _threshold: float) -> Prediction:
@@ -142,7 +142,7 @@ def _value_cells(line: _Line) -> tuple[Text | str, ...]:
 
 @dataclass(frozen=True)
 class _Form:
-    """How predictions of one task are read and shown.
+    """How predictions with one kind of output are read and shown.
 
     Attributes:
         read: From outputs to a prediction.
@@ -162,9 +162,9 @@ class _Form:
     cells: Callable[[_Line], tuple[Text | str, ...]]
 
 
-_FORMS: Mapping[TaskName, _Form] = MappingProxyType(
+_FORMS: Mapping[Output, _Form] = MappingProxyType(
     {
-        "classification": _Form(
+        "class": _Form(
             _read_classes,
             ("path", "label", "confidence"),
             ("rank", "label", "confidence"),
@@ -173,7 +173,7 @@ _FORMS: Mapping[TaskName, _Form] = MappingProxyType(
             ("confidence",),
             _class_cells,
         ),
-        "multilabel": _Form(
+        "label": _Form(
             _read_labels,
             ("path", "label", "confidence", "scores"),
             ("rank", "label", "confidence", "predicted"),
@@ -182,7 +182,7 @@ _FORMS: Mapping[TaskName, _Form] = MappingProxyType(
             ("confidence",),
             _label_cells,
         ),
-        "regression": _Form(
+        "target": _Form(
             _read_values,
             ("path", "values"),
             ("target", "value"),
@@ -196,7 +196,7 @@ _FORMS: Mapping[TaskName, _Form] = MappingProxyType(
 
 
 def _form(predictions: Sequence[Prediction]) -> _Form:
-    return _FORMS[predictions[0].task if predictions else "classification"]
+    return _FORMS[TASKS[predictions[0].task].outputs if predictions else "class"]
 
 
 def predictions_table(predictions: Sequence[Prediction], title: str = "Predictions") -> Table:

@@ -21,6 +21,7 @@ from toolkit.engine.learning.mixup import Mixing
 from toolkit.engine.learning.objective import Objective, make_objective
 from toolkit.engine.runs.lineage import ancestry_of
 from toolkit.engine.runs.source import finished_source
+from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights, resolve_weights
 from toolkit.zoo.head import LinearHead
@@ -127,7 +128,7 @@ def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
 def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Objective:
     """The task's objective; a regression's network is told the units of its targets."""
     scale = None
-    if config.task == "regression":
+    if TASKS[config.task].predicts_numbers:
         mean, scale = data.target_statistics()
         network.set_target_statistics(mean, scale)
     train = config.train
@@ -147,7 +148,7 @@ def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Obje
 def _mixing(config: Config, data: DataBundle) -> Mixing | None:
     if not config.train.mixing:
         return None
-    classes = len(data.classes) if config.task == "classification" else None
+    classes = len(data.classes) if TASKS[config.task].one_class_per_image else None
     return Mixing(config.train.mixup, config.train.cutmix, classes, config.seed)
 
 

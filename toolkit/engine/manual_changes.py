@@ -223,8 +223,8 @@ def _check_scores(job: Job, y: np.ndarray, what: str) -> None:
     """Losses and exports apply the activation themselves."""
     last = list(job.network.named_sublayers())[-1][1]
     sums_to_one = y.shape[1] > 1 and bool((y >= 0).all()) and bool(np.allclose(y.sum(axis=1), 1.0, atol=1e-5))
-    task = job.objective.task.name
-    if (task == "classification" and sums_to_one) or (task == "multilabel" and isinstance(last, nn.Sigmoid)):
+    activated = {"softmax": sums_to_one, "sigmoid": isinstance(last, nn.Sigmoid), "none": False}
+    if activated[job.objective.task.activation]:
         raise NetworkError(
             f"the head as it was changed by hand ({what}) gives probabilities, but the loss takes scores",
             hint="leave its last Softmax or Sigmoid out: loss and export apply it",

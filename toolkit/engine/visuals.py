@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import paddle
@@ -13,13 +12,11 @@ from toolkit.callbacks import VisualDLLogger, stage_graph
 from toolkit.core.runtime import is_main_process
 from toolkit.data import ImageSet, as_rgb
 from toolkit.engine.job import Job
-from toolkit.engine.learning.metrics import sigmoid, softmax
 
 _MOST_LOOKED_AT = 2000
 """Images among which mistakes are looked for, spread over the set: finding them must not take long."""
 _WIDEST = 4096
 """Features wider than this are averaged over the places of the map."""
-_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -66,8 +63,8 @@ def show_findings(logger: VisualDLLogger, job: Job, epoch: int) -> None:
         job: The job; its network holds the weights to look at.
         epoch: Epoch of these weights, from 1.
     """
-    log, (split, images) = job.config.log, job.data.evaluation
-    mistakes = log.mistakes if job.config.task != "regression" else 0
+    log, (split, images), task = job.config.log, job.data.evaluation, job.objective.task
+    mistakes = 0 if task.predicts_numbers else log.mistakes
     most = max(min(_MOST_LOOKED_AT, len(images)) if mistakes else 0, min(log.embeddings, len(images)))
     if not most or not is_main_process():
         return
@@ -76,8 +73,8 @@ def show_findings(logger: VisualDLLogger, job: Job, epoch: int) -> None:
         _show_mistakes(logger, job, seen, mistakes, f"mistakes ({split})", epoch)
     if log.embeddings:
         chosen = _spread(most, min(log.embeddings, most))
-        true, predicted = seen.images.labels[chosen], _decided(job, seen.outputs)[chosen]
-        columns = {"label": _names(job, true), "predicted": _names(job, predicted)}
+        true, predicted = seen.images.labels[chosen], task.decide(seen.outputs)[chosen]
+        columns = {"label": task.words(true, job.data.classes), "predicted": task.words(predicted, job.data.classes)}
         logger.add_embeddings(seen.features[chosen], columns, f"features of {split} images")
 
 
@@ -98,41 +95,17 @@ def _look(job: Job, images: ImageSet) -> _Seen:
 
 
 def _show_mistakes(logger: VisualDLLogger, job: Job, seen: _Seen, most: int, tag: str, epoch: int) -> None:
-    labels, decided = seen.images.labels, _decided(job, seen.outputs)
-    if labels.ndim == 1:
-        chances = softmax(seen.outputs)
-        wrong, certainty = decided != labels, 1 - chances[np.arange(len(labels)), labels]
-    else:
-        chances = sigmoid(seen.outputs)
-        wrong, certainty = (decided != labels).any(axis=1), np.abs(chances - labels).max(axis=1)
+    task, labels = job.objective.task, seen.images.labels
+    wrong, certainty = task.mistakes(seen.outputs, labels)
     worst = np.argsort(-certainty, kind="stable")
     worst = worst[wrong[worst]][:most]
     if not len(worst):
         return
     loader = job.loader(seen.images, training=False)
     pixels = np.stack([as_rgb(loader.view(int(index))) for index in worst])
-    true, predicted = _names(job, labels[worst]), _names(job, decided[worst])
+    true, predicted = (task.words(some[worst], job.data.classes) for some in (labels, task.decide(seen.outputs)))
     titles = [f"{one} taken for {other}" for one, other in zip(true, predicted, strict=True)]
     logger.add_titled_images(pixels, titles, tag, epoch)
-
-
-def _decided(job: Job, outputs: NDArray[np.float32]) -> NDArray[Any]:
-    """The network's decisions, in the form of labels."""
-    if job.config.task == "classification":
-        return outputs.argmax(axis=1)
-    if job.config.task == "regression":
-        return outputs
-    return (sigmoid(outputs) >= _HALF).astype(np.float32)
-
-
-def _names(job: Job, labels: NDArray[Any]) -> list[str]:
-    """Labels in words."""
-    classes = job.data.classes
-    if job.config.task == "classification":
-        return [classes[int(label)] for label in labels]
-    if job.config.task == "multilabel":
-        return [", ".join(name for name, has in zip(classes, row, strict=True) if has) or "none" for row in labels]
-    return [", ".join(f"{value:.4g}" for value in row) for row in labels]
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine import Job
-from toolkit.engine.learning.metrics import softmax
 from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.result_figures import reliability_diagram
 from toolkit.explain.statistics import (
@@ -21,6 +20,7 @@ from toolkit.explain.statistics import (
 )
 from toolkit.explain.tables import MANY, confusion_cells, count_summary
 from toolkit.explain.thumbnails import shown_image
+from toolkit.tasks import softmax
 
 _MISTAKES = 12
 

@@ -19,7 +19,6 @@ COLORS = (
     "#0891b2", "#be185d", "#4d7c0f", "#475467", "#7c3aed",
 )  # fmt: skip
 """Of the candidates, in the order of the table."""
-_SHARES = frozenset({"top1", "top5"})
 _WIDE = 8.0
 """Times that differ by more than this are drawn on a logarithmic axis."""
 
@@ -73,7 +72,7 @@ def scores_of_seeds(rows: Sequence[Comparison]) -> Picture:
         axes.set_yticks(range(len(rows)), [str(number + 1) for number in range(len(rows))])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(metric.title)
-        if metric.name in _SHARES:
+        if metric.share:
             axes.xaxis.set_major_formatter(PercentFormatter(1.0))
 
     return drawn(draw, f"{metric.title} of each seed: {_in_words(rows)}", max(1.6, 0.7 + 0.3 * len(rows)))
@@ -100,7 +99,7 @@ def _line(axes: Axes, number: int, places: np.ndarray, values: np.ndarray) -> No
 
 def _finish(axes: Axes, metric: Metric) -> None:
     axes.set_ylabel(f"{metric.title}, validation")
-    if metric.name in _SHARES:
+    if metric.share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 

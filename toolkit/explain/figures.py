@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,11 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.tasks import METRICS
 
-_SHARES = frozenset({"top1", "top5"})
-"""Metrics that are drawn in percent."""
-_FLOORS: Mapping[str, float] = MappingProxyType({"r2": -1.0})
-"""Where an axis ends below: R2 has no lower bound, and one bad epoch would flatten the rest."""
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot an epoch."""
 
@@ -47,9 +43,9 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
         axes.set_ylabel(title)
         axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        if metric in _SHARES:
+        if METRICS[metric].share:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        floor = _FLOORS.get(metric)
+        floor = METRICS[metric].floor
         if floor is not None and axes.get_ylim()[0] < floor:
             highest = max([floor + 0.1, *(line["val"][metric] for line in lines if line["val"][metric] > floor)])
             axes.set_ylim(floor, highest + 0.05 * (highest - floor))

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine import Job
-from toolkit.engine.learning.metrics import sigmoid
 from toolkit.explain.calibration import calibration_words, measure_calibration
 from toolkit.explain.label_scores import LabelScore, label_scores, map_interval, worst_labels
 from toolkit.explain.result_figures import CURVE_COLORS, ReliabilityWords, precision_recall, reliability_diagram
 from toolkit.explain.tables import MANY
 from toolkit.explain.thumbnails import shown_image
+from toolkit.tasks import sigmoid
 
 _MISTAKES = 8
 _NAMED = 6

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import floor, isfinite, log10
-from types import MappingProxyType
+
+from toolkit.tasks import METRICS
 
 _LARGE, _SMALL = 1e4, 1e-3
 _MOST_DECIMALS = 6
@@ -53,11 +54,9 @@ def span(interval: tuple[float, float] | None, words: Callable[[float], str]) ->
     return "–" if interval is None else f"{words(interval[0])} to {words(interval[1])}"
 
 
-_WORDS: Mapping[str, Callable[[float], str]] = MappingProxyType(
-    {"top1": percent, "top5": percent, "mae": number, "mse": number}
-)
-
-
 def metric_words(name: str, value: float) -> str:
     """A metric's value as a person says it: accuracies in percent, errors in their unit, the rest to three places."""
-    return _WORDS.get(name, fixed)(value)
+    metric = METRICS.get(name)
+    if metric is None or not (metric.share or metric.in_units):
+        return fixed(value)
+    return percent(value) if metric.share else number(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo, stage_count, stage_indices
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.transfer.phases import RequestedPhase, requested_phases
 from toolkit.transfer.presets import PresetSpec, dense_lr, share_of, spec_of
 from toolkit.transfer.remarks import plan_notes
@@ -171,7 +171,7 @@ def resolve_plan(
     wanted = _named_multipliers(transfer, kept, [stage.name for stage in stages[cut:]] if cut else [])
     requested = requested_phases(transfer, train, spec, kept)
     head_alone = all(request.frozen == len(kept) for request in requested)
-    optimizer = train.optimizer or ("momentum" if head_alone and task != "regression" else "adamw")
+    optimizer = train.optimizer or (TASKS[task].head_optimizer if head_alone else "adamw")
     defaults = _default_rates(requested, optimizer, spec, len(kept), task, head)
     phases = tuple(
         _resolve_phase(request, rate, spec, transfer, train, wanted, len(kept))

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from toolkit.config import TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, Loss, TaskName
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ HEAD_FIRST = 10
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
 """For a network that starts from random weights."""
 _LABELLED = Rates(sgd=50.0, momentum=5.0, adam=0.1, adamw=0.1)
-DENSE_LR: Mapping[TaskName, Rates] = MappingProxyType(
+DENSE_LR: Mapping[Loss, Rates] = MappingProxyType(
     {
-        "classification": _LABELLED,
-        "multilabel": _LABELLED,
-        "regression": Rates(sgd=0.5, momentum=0.1, adam=0.03, adamw=0.03),
+        "cross_entropy": _LABELLED,
+        "binary_cross_entropy": _LABELLED,
+        "squared_error": Rates(sgd=0.5, momentum=0.1, adam=0.03, adamw=0.03),
     }
 )
 """For one dense layer alone on standardised features; ``dense_lr`` makes rates of them."""
@@ -65,10 +65,10 @@ def dense_lr(optimizer: str, task: TaskName, features: int, outputs: int) -> flo
         features: Their number.
         outputs: Number of classes, labels or targets.
     """
-    rate = DENSE_LR[task].of(optimizer)
+    rate = DENSE_LR[TASKS[task].loss].of(optimizer)
     if optimizer.startswith("adam"):
         return rate / math.sqrt(features)
-    return rate / features * (1 if task == "classification" else outputs)
+    return rate / features * (outputs if TASKS[task].averages_outputs else 1)
 
 
 _CS231N = "cs231n notes, Transfer Learning"

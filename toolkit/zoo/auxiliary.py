@@ -9,7 +9,7 @@ from paddle import Tensor, nn
 
 from toolkit.core.console import info
 from toolkit.core.errors import NetworkError
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo.execution import run
 from toolkit.zoo.forward_steps import BoundStage, bind_stage
 from toolkit.zoo.head import LinearHead
@@ -76,7 +76,7 @@ def bind_auxiliary(
     for one in fitting:
         new = {}
         if num_classes is not None:
-            new[one.head] = LinearHead(one.width, num_classes, regression=task == "regression")
+            new[one.head] = LinearHead(one.width, num_classes, regression=TASKS[task].predicts_numbers)
         branch = bind_stage(original, one.head, one.steps, new)
         if num_classes is not None:
             _scale_dropout_in_training(branch)

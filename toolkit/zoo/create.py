@@ -13,7 +13,7 @@ from toolkit.config import HeadConfig
 from toolkit.core.console import info
 from toolkit.core.errors import NetworkError
 from toolkit.core.stages import stage_count
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo.auxiliary import bind_auxiliary
 from toolkit.zoo.execution import output_shape
 from toolkit.zoo.forward_steps import BoundStage, bind_stage, expand_stages
@@ -87,7 +87,7 @@ def create_network(
     spec = get_spec(name)
     if image_size is not None:
         check_image_size(spec, image_size)
-    new_top = cut is not None or head is not None or pooling != "avg" or task == "regression"
+    new_top = cut is not None or head is not None or pooling != "avg" or TASKS[task].predicts_numbers
     _check_classes(name, num_classes, new_top=new_top)
     request = _Request(num_classes, head or HeadConfig(), cut, image_size, in_channels, pooling, task)
     network = _assemble(spec, request)

@@ -14,7 +14,7 @@ from paddle.nn.initializer import Constant, KaimingNormal, Normal
 
 from toolkit.config import HeadConfig
 from toolkit.core.errors import NetworkError
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo.forward_steps import Step
 from toolkit.zoo.standardised_head import StandardisingHead
 
@@ -190,7 +190,7 @@ def build_head(config: HeadConfig, in_features: int, num_classes: int, task: Tas
     Raises:
         NetworkError: A cosine head for regression.
     """
-    regression = task == "regression"
+    regression = TASKS[task].predicts_numbers
     if config.type == "mlp":
         widths = (in_features, num_classes, config.hidden)
         return MLPHead(*widths, config.activation, config.dropout, regression=regression, standardises=True)

@@ -13,8 +13,8 @@ from toolkit.core.errors import ConfigError
 from toolkit.data import ArrayImages, DataBundle
 from toolkit.engine.learning.class_weights import class_weights
 from toolkit.engine.learning.losses import binary_cross_entropy, binary_focal, cross_entropy, focal
-from toolkit.engine.learning.metrics import sigmoid, softmax
 from toolkit.engine.learning.objective import ClassificationObjective, make_objective
+from toolkit.tasks import sigmoid, softmax
 
 RNG = np.random.default_rng(0)
 LOGITS = (3 * RNG.standard_normal((37, 4))).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 
 from toolkit.config import Config
 from toolkit.engine import build_job, evaluate_job
-from toolkit.engine.learning.metrics import sigmoid, softmax
 from toolkit.engine.learning.tta import mean_outputs
+from toolkit.tasks import sigmoid, softmax
 
 RNG = np.random.default_rng(0)
 VIEWS = [RNG.normal(0, 3, (6, 4)).astype(np.float32) for _ in range(3)]

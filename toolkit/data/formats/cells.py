@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from toolkit.tasks import TaskName
+from toolkit.tasks import Output
 
 _FLAGS: Mapping[str, float] = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0}
 _LARGEST = float(np.finfo(np.float32).max)
@@ -51,5 +51,5 @@ def read_weight(text: str) -> float:
     return value
 
 
-PARSERS: Mapping[TaskName, Callable[[str], float]] = {"multilabel": read_flag, "regression": read_number}
-"""How the number of one label or target is read, by task."""
+PARSERS: Mapping[Output, Callable[[str], float]] = {"label": read_flag, "target": read_number}
+"""How the number of one label or target is read."""

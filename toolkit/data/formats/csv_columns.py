@@ -16,7 +16,7 @@ from toolkit.data.formats.cells import read_flag
 from toolkit.data.formats.csv_table import Row, Table
 from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import SPLIT_NAMES
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _IMAGE_COLUMNS = ("path", "image", "file", "filename", "image_path", "image_name", "image_id", "img", "file_name")
 _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target", "species", "tags")
@@ -85,10 +85,10 @@ def find_columns(config: DataConfig, table: Table, task: TaskName, find: Finder)
 def _refuse_wrong_number(table: Table, image: str, labels: Sequence[str], task: TaskName) -> None:
     if not labels:
         raise DataError(f"{table.file} has no column of labels beside {image!r}", hint="add one")
-    if task == "classification" and len(labels) > 1:
+    if TASKS[task].one_class_per_image and len(labels) > 1:
         likely = next((name for name in labels if name.lower() in _LABEL_COLUMNS), labels[0])
         raise DataError(
-            f"{table.file}: a classification needs one column of class names, but there are {listed(labels)}",
+            f"{table.file}: a {task} needs one column of class names, but there are {listed(labels)}",
             hint=f"say which one: data.label_columns: [{likely}], or set task: multilabel or regression",
         )
 
@@ -96,7 +96,7 @@ def _refuse_wrong_number(table: Table, image: str, labels: Sequence[str], task: 
 def _row_numbers(table: Table, task: TaskName) -> list[str]:
     """Columns that number the rows from 0 or 1, by what they hold and how they are called."""
     count, found = len(table.rows), []
-    names = (*_NUMBER_COLUMNS, *(_ID_COLUMNS if task == "classification" else ()))
+    names = (*_NUMBER_COLUMNS, *(_ID_COLUMNS if TASKS[task].one_class_per_image else ()))
     for position, name in enumerate(table.columns):
         if name.lower() in names or (name == "column 1" and position == 0):
             cells = [row.cells[name] for row in table.rows]

@@ -15,13 +15,12 @@ from toolkit.core.names import listed, natural_order, nearest, same_name
 from toolkit.data.formats.cells import PARSERS
 from toolkit.data.formats.paths import read_numbered_names
 from toolkit.data.images import Labels
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _SEPARATOR = "|"
 _PLAIN_SEPARATORS = (",", ";", "\t")
 _SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
 """What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
-_KINDS: Mapping[TaskName, str] = {"multilabel": "labels", "regression": "targets"}
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,11 @@ def read_labels(
     Raises:
         DataError: A cell that is no label; file, line and column are named.
     """
-    if task == "classification":
+    if TASKS[task].one_class_per_image:
         names = {split: [[_filled(record, columns[0])] for record in rows] for split, rows in records.items()}
         classes, numbers = _numbered(config, root, columns[0], names, records)
         return classes, {split: np.array([row[0] for row in rows], np.int64) for split, rows in numbers.items()}
-    if task == "multilabel" and len(columns) == 1:
+    if TASKS[task].names_in_cells and len(columns) == 1:
         separator = config.label_separator or _SEPARATOR
         names = {split: [_split(record, separator) for record in rows] for split, rows in records.items()}
         _refuse_flags(columns[0], names["train"], records["train"])
@@ -79,7 +78,8 @@ def read_labels(
         return classes, {split: _rows_of_flags(rows, len(classes)) for split, rows in numbers.items()}
     if config.label_file is not None:
         raise DataError(
-            f"data.label_file {config.label_file} has no use here: the columns name the {len(columns)} {_KINDS[task]}",
+            f"data.label_file {config.label_file} has no use here: the columns name the {len(columns)} "
+            f"{TASKS[task].plural}",
             hint="leave data.label_file out",
         )
     return tuple(columns), {
@@ -208,7 +208,7 @@ def _parsed(record: Record, columns: Sequence[str], task: TaskName) -> list[floa
     row = []
     for column, cell in zip(columns, record.cells, strict=True):
         try:
-            row.append(PARSERS[task](cell))
+            row.append(PARSERS[TASKS[task].outputs](cell))
         except ValueError as error:
             raise DataError(
                 f"{record.where}: column {column!r}: {error}",

@@ -20,13 +20,12 @@ from toolkit.data.formats.file_finder import Finder
 from toolkit.data.formats.paths import read_lines, read_names, read_numbered_names, required_folder, split_files
 from toolkit.data.images import FileImages
 from toolkit.data.source import Source
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _TRAIN, _VAL = "train_list.txt", "val_list.txt"
 Entry = TypeVar("Entry")
 _LINE = re.compile(r"(?P<path>.*\S)(?:\s+|\s*[,;])(?P<label>[+-]?\d+)", re.ASCII)
 _SPACED = re.compile(r"(?P<path>.*[^\s,])\s+(?P<row>[-+.\deE]+\s*(?:,\s*[-+.\deE]+)+)", re.ASCII)
-_EXAMPLES: Mapping[str, str] = {"multilabel": "0,1,0,1", "regression": "1.5 or 1.5,2"}
 
 
 def read_list(config: DataConfig) -> Source:
@@ -147,7 +146,7 @@ def read_vector_list(config: DataConfig, task: TaskName) -> Source:
 
 def _names_of_columns(config: DataConfig, root: Path, width: int, task: TaskName) -> tuple[str, ...]:
     if config.label_file is None:
-        return ("target",) if (task, width) == ("regression", 1) else tuple(map(str, range(width)))
+        return TASKS[task].default_names(width)
     names = read_names(root / config.label_file)
     if len(names) != width:
         raise DataError(
@@ -182,12 +181,12 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
         if spaced is not None:
             words = [spaced["path"], spaced["row"]]
         try:
-            row = [PARSERS[task](cell) for cell in words[1].split(",")]
+            row = [PARSERS[TASKS[task].outputs](cell) for cell in words[1].split(",")]
         except (IndexError, ValueError) as error:
             what = f": {error}" if len(words) > 1 else ""
             raise DataError(
-                f"{file}:{number}: expected 'path {_EXAMPLES[task]}', got {line[:80]!r}{what}",
-                hint=f"one image a line, for instance 'images/cat 1.jpg {_EXAMPLES[task].split()[-1]}'",
+                f"{file}:{number}: expected 'path {TASKS[task].row_example}', got {line[:80]!r}{what}",
+                hint=f"one image a line, for instance 'images/cat 1.jpg {TASKS[task].row_example.split()[-1]}'",
             ) from error
         entries.append((_unquoted(words[0].strip()), row, number))
     return _some(file, entries)

@@ -44,20 +44,18 @@ class FormatFacts:
 
 
 def _classes(reader: Reader) -> Mapping[TaskName, Reader]:
-    return {"classification": reader}
+    return {name: reader for name, task in TASKS.items() if task.one_class_per_image}
+
+
+def _rows(reader: Callable[..., Source]) -> Mapping[TaskName, Reader]:
+    return {name: partial(reader, task=name) for name, task in TASKS.items() if task.labels_are_rows}
 
 
 FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
     {
         "folder": FormatFacts(_classes(read_folder)),
         "cub200": FormatFacts(_classes(read_cub200)),
-        "list": FormatFacts(
-            {
-                "classification": read_list,
-                "multilabel": partial(read_vector_list, task="multilabel"),
-                "regression": partial(read_vector_list, task="regression"),
-            }
-        ),
+        "list": FormatFacts({**_classes(read_list), **_rows(read_vector_list)}),
         "csv": FormatFacts({task: partial(read_csv, task=task) for task in TASKS}),
         "digits": FormatFacts(
             {"classification": read_digits, "regression": read_digits_as_numbers},

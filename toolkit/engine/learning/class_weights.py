@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import nearest
 from toolkit.data import DataBundle
+from toolkit.tasks import TASKS
 
 Wanted = str | Mapping[str, float]
 
@@ -43,7 +44,7 @@ def class_weights(wanted: Wanted | None, beta: float, data: DataBundle) -> NDArr
     if not isinstance(wanted, str):
         return _given(wanted, data.classes)
     labels = data.train.labels
-    if data.task == "multilabel":
+    if TASKS[data.task].labels_are_rows:
         counts = labels.sum(axis=0, dtype=np.float64)
         others = len(labels) - counts
         if wanted == "effective":

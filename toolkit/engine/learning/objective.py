@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,7 @@ from paddle.static import InputSpec
 
 from toolkit.data import Batch
 from toolkit.engine.learning.losses import binary_focal, focal, squared_error
-from toolkit.engine.learning.metrics import classification_metrics, multilabel_metrics, regression_metrics
-from toolkit.tasks import TASKS, TaskName
+from toolkit.tasks import TASKS, Loss, TaskName
 
 AuxiliaryWeights = Callable[[], tuple[float, ...]]
 Floats = NDArray[np.float32]
@@ -63,9 +62,9 @@ class Objective(nn.Layer):
             labels: A batch's labels, or mixed ones: float32 ``[N, C]``.
         """
 
-    @abstractmethod
     def metrics(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, float]:
         """The task's metrics over all samples, in the order of ``task.metrics``."""
+        return self.task.measure(outputs, labels)
 
     @property
     def is_weighted(self) -> bool:
@@ -128,6 +127,7 @@ class ClassificationObjective(Objective):
         focal_gamma: Of the focal loss; 0 is cross entropy.
         class_weights: How much images of each class count, ``[C]``; by default all alike.
         image_weights: See ``Objective``.
+        task: One with this loss.
     """
 
     def __init__(
@@ -137,8 +137,9 @@ class ClassificationObjective(Objective):
         focal_gamma: float = 0.0,
         class_weights: Floats | None = None,
         image_weights: Floats | None = None,
+        task: TaskName = "classification",
     ) -> None:
-        super().__init__("classification", auxiliary_weights, image_weights)
+        super().__init__(task, auxiliary_weights, image_weights)
         self._smoothing = label_smoothing
         self._gamma = focal_gamma
         self._class_weights = class_weights
@@ -157,11 +158,7 @@ class ClassificationObjective(Objective):
         weights = super().weights(labels, indices)
         if self._class_weights is None:
             return weights
-        return weights * (self._class_weights[labels] if labels.ndim == 1 else labels @ self._class_weights)
-
-    def metrics(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, float]:
-        """See ``classification_metrics``."""
-        return classification_metrics(outputs, labels)
+        return weights * (self._class_weights[labels] if labels.dtype.kind in "iu" else labels @ self._class_weights)
 
     def running(self) -> list[paddle.metric.Metric]:
         """Top-1."""
@@ -180,6 +177,7 @@ class MultilabelObjective(Objective):
         focal_gamma: Of the focal loss; 0 is cross entropy.
         positive_weights: How much a positive of each label counts against a negative, ``[C]``; by default 1.
         image_weights: See ``Objective``.
+        task: One with this loss.
     """
 
     def __init__(
@@ -188,8 +186,9 @@ class MultilabelObjective(Objective):
         focal_gamma: float = 0.0,
         positive_weights: Floats | None = None,
         image_weights: Floats | None = None,
+        task: TaskName = "multilabel",
     ) -> None:
-        super().__init__("multilabel", auxiliary_weights, image_weights)
+        super().__init__(task, auxiliary_weights, image_weights)
         self._gamma = focal_gamma
         self._positive_weights = positive_weights
 
@@ -197,10 +196,6 @@ class MultilabelObjective(Objective):
         """Mean over the labels of binary cross entropy or focal loss, in nats."""
         positive = None if self._positive_weights is None else paddle.to_tensor(self._positive_weights)
         return binary_focal(outputs, labels, self._gamma, positive)
-
-    def metrics(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, float]:
-        """See ``multilabel_metrics``."""
-        return multilabel_metrics(outputs, labels)
 
 
 class RegressionObjective(Objective):
@@ -210,6 +205,7 @@ class RegressionObjective(Objective):
         scale: Standard deviation of each target over the training images, ``[T]``, > 0.
         auxiliary_weights: See ``Objective``.
         image_weights: See ``Objective``.
+        task: One with this loss.
     """
 
     def __init__(
@@ -217,8 +213,9 @@ class RegressionObjective(Objective):
         scale: NDArray[np.floating],
         auxiliary_weights: AuxiliaryWeights = tuple,
         image_weights: Floats | None = None,
+        task: TaskName = "regression",
     ) -> None:
-        super().__init__("regression", auxiliary_weights, image_weights)
+        super().__init__(task, auxiliary_weights, image_weights)
         self._scale = np.asarray(scale, np.float32)
 
     def sample_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -226,8 +223,8 @@ class RegressionObjective(Objective):
         return squared_error(outputs, labels, paddle.to_tensor(self._scale))
 
     def metrics(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, float]:
-        """See ``regression_metrics``."""
-        return regression_metrics(outputs, labels, self._scale)
+        """See ``Objective``."""
+        return self.task.measure(outputs, labels, self._scale)
 
 
 def make_objective(
@@ -251,8 +248,12 @@ def make_objective(
         scale: Regression: see there; by default 1 for every target.
         auxiliary_weights: See ``Objective``.
     """
-    if task == "classification":
-        return ClassificationObjective(auxiliary_weights, label_smoothing, focal_gamma, class_weights, image_weights)
-    if task == "multilabel":
-        return MultilabelObjective(auxiliary_weights, focal_gamma, class_weights, image_weights)
-    return RegressionObjective(np.ones(1) if scale is None else scale, auxiliary_weights, image_weights)
+    auxiliary, weights = auxiliary_weights, image_weights
+    makers: Mapping[Loss, Callable[[], Objective]] = {
+        "cross_entropy": lambda: ClassificationObjective(
+            auxiliary, label_smoothing, focal_gamma, class_weights, weights, task
+        ),
+        "binary_cross_entropy": lambda: MultilabelObjective(auxiliary, focal_gamma, class_weights, weights, task),
+        "squared_error": lambda: RegressionObjective(np.ones(1) if scale is None else scale, auxiliary, weights, task),
+    }
+    return makers[TASKS[task].loss]()

@@ -8,8 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.engine.learning.metrics import sigmoid, softmax
-from toolkit.tasks import Activation
+from toolkit.tasks import Activation, sigmoid, softmax
 
 _Rows = NDArray[np.floating]
 _TINY = 1e-12

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from toolkit.callbacks import Checkpoint
 from toolkit.engine.learning.objective import Objective
+from toolkit.tasks import METRICS
 from toolkit.transfer import Plan
 
 _GROUPS = 20
-_SHARES = ("top1", "top5")
 _MOST_SPANS = 5
 
 
@@ -37,7 +37,7 @@ def standard_error(objective: Objective, outputs: NDArray[np.floating], labels: 
         In the metric's unit, >= 0; infinite where there are too few images to tell.
     """
     count = len(outputs)
-    if name in _SHARES:
+    if METRICS[name].share:
         share = (objective.metrics(outputs, labels)[name] * count + 0.5) / (count + 1)
         return math.sqrt(share * (1 - share) / (count + 1))
     groups = min(_GROUPS, count)
@@ -72,7 +72,7 @@ def certainty_of(checkpoint: Checkpoint, plan: Plan, images: int, epochs: int) -
     if best is None or error is None or not math.isfinite(error) or not equals or epochs < 2:
         return None
     name = checkpoint.monitor.partition("/")[2]
-    size = f"± {100 * error:.1f} points" if name.removeprefix("avg_") in _SHARES else f"± {error:.2g}"
+    size = f"± {100 * error:.1f} points" if METRICS[name.removeprefix("avg_")].share else f"± {error:.2g}"
     others = _spans([epoch + 1 for epoch in equals])
     within = f"within the error of {images} image{'s' if images > 1 else ''} ({size})"
     words = f"epoch {best + 1}; "

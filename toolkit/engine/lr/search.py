@@ -170,10 +170,7 @@ def find_rates(job: Job) -> RateSearch:
 def _split(job: Job) -> tuple[_Rows, _Rows]:
     """Positions to learn from and to measure on; of each class its share, and never its only image."""
     labels, rng = job.data.train.labels, generator(Stream.RATE_SEARCH, job.config.seed)
-    if labels.ndim == 1:
-        groups = [np.flatnonzero(labels == number) for number in np.unique(labels)]
-    else:
-        groups = [np.arange(len(labels))]
+    groups = job.objective.task.groups(labels)
     drawn = [rng.permutation(group)[: round(_HELD_OUT * len(group))] for group in groups]
     held = np.sort(np.concatenate(drawn)).astype(np.int64)
     return np.setdiff1d(np.arange(len(labels), dtype=np.int64), held), held

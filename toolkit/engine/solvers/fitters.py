@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine.solvers.rows import chunks_of
-from toolkit.tasks import TaskName
+from toolkit.tasks import Loss
 
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-6
@@ -191,6 +191,6 @@ class Targets:
 
 
 MakeFitter = Callable[..., Fitter]
-FITTERS: Mapping[TaskName, MakeFitter] = MappingProxyType(
-    {"classification": Classes, "multilabel": Labels, "regression": Targets}
+FITTERS: Mapping[Loss, MakeFitter] = MappingProxyType(
+    {"cross_entropy": Classes, "binary_cross_entropy": Labels, "squared_error": Targets}
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toolkit.engine.learning.objective import Objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
 from toolkit.engine.solvers.rows import Rows, Scaling
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _FOLDS = 5
 _ROUGHLY = 1e-4
@@ -31,12 +31,7 @@ def folds_of(labels: NDArray[Any], task: TaskName) -> list[NDArray[np.int64]]:
         task: What they are.
     """
     order = np.random.default_rng(0).permutation(len(labels))
-    if task == "classification":
-        order = order[np.argsort(labels[order], kind="stable")]
-        counts = np.bincount(labels)
-        order = order[counts[labels[order]] > 1]
-        if len(np.flatnonzero(counts)) < 2:
-            return []
+    order = TASKS[task].held_out_order(labels, order)
     count = min(_FOLDS, len(order), len(labels) - 1)
     return [order[fold::count] for fold in range(count)] if count > 1 else []
 
@@ -72,7 +67,7 @@ class HeldOut:
             kept, left = np.flatnonzero(~out), np.sort(held)
             rows = np.asarray(features[kept], np.float32)
             scaling = Scaling.of(rows)
-            fitter = FITTERS[task](scaling.apply(rows), labels[kept], outputs, after_fit, _ROUGHLY)
+            fitter = FITTERS[TASKS[task].loss](scaling.apply(rows), labels[kept], outputs, after_fit, _ROUGHLY)
             self._folds.append((fitter, scaling.apply(np.asarray(features[left], np.float32)), labels[left]))
 
     def loss(self, regularisation: float) -> float | None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from toolkit.core.errors import NetworkError
 from toolkit.engine.solvers.solution import LinearSolution
+from toolkit.tasks import TASKS
 from toolkit.zoo import StagedNetwork
 from toolkit.zoo.head import LinearHead
 
@@ -39,7 +40,7 @@ def install_linear_solution(network: StagedNetwork, solution: LinearSolution) ->
     """
     head = _linear_head(network, network.frozen)
     shape = tuple(head.weight.shape)
-    if shape != solution.weight.shape or head.regression != (solution.task == "regression"):
+    if shape != solution.weight.shape or head.regression != TASKS[solution.task].predicts_numbers:
         kind = "regression" if head.regression else "classes or labels"
         raise NetworkError(
             f"a {solution.task} head of {solution.weight.shape} does not fit {network.spec.name}, "

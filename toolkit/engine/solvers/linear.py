@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from toolkit.engine.learning.objective import Objective, make_objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
 from toolkit.engine.solvers.folds import HeldOut
-from toolkit.engine.solvers.rows import Rows, Scaling, labels_of, spread_of
+from toolkit.engine.solvers.rows import Rows, Scaling, labels_of
 from toolkit.engine.solvers.solution import LinearSolution, Trial
-from toolkit.tasks import TaskName
+from toolkit.tasks import TASKS, TaskName
 
 _GRID = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
 _SMALL = 10**7
@@ -89,9 +89,8 @@ def fit_linear_head(
     if not strengths or not strengths[-1] > 0:
         raise ValueError(f"regularisation: {list(grid)}; expected numbers above 0")
     scaling = Scaling.of(features)
-    fitter = FITTERS[task](scaling.apply(features), labels, num_classes, after_fit)
-    scale = spread_of(labels) if task == "regression" else None
-    objective = make_objective(task, scale=scale)
+    fitter = FITTERS[TASKS[task].loss](scaling.apply(features), labels, num_classes, after_fit)
+    objective = make_objective(task, scale=TASKS[task].scale_of(labels))
     held = HeldOut(features, labels, views, objective, num_classes, after_fit) if len(strengths) > 1 else None
     search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), objective, held)
     with _few_threads(features.shape):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.engine.learning.objective import make_objective
-from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of, spread_of
-from toolkit.tasks import TaskName
+from toolkit.engine.solvers.rows import Rows, chunks_of, labels_of
+from toolkit.tasks import TASKS, TaskName
 
-Floats = NDArray[np.float64]
 _BLOCK = 2**24
 """Most similarities in memory: 64 MB of float32."""
 
@@ -61,12 +59,12 @@ def knn_baseline(
     if not k or min(k) < 1 or not temperature > 0:
         raise ValueError(f"k {list(k)} and temperature {temperature}: expected numbers above 0")
     indices, similarities = _nearest(features, val_features, min(max(k), len(labels)))
-    objective, found = make_objective(task, scale=spread_of(labels) if task == "regression" else None), {}
+    objective, found = make_objective(task, scale=TASKS[task].scale_of(labels)), {}
     for count in k:
         near = similarities[:, :count].astype(np.float64)
         votes = np.exp((near - near[:, :1]) / temperature)
         votes /= votes.sum(axis=1, keepdims=True)
-        outputs = _OUTPUTS[task](labels, indices[:, :count], votes, num_classes)
+        outputs = TASKS[task].vote(labels, indices[:, :count], votes, num_classes)
         found[count] = objective.metrics(outputs, val_labels)
     return found
 
@@ -102,32 +100,3 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length 1; zeros stay zeros."""
     unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-30))
     return unit
-
-
-def _class_logits(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, classes: int) -> Floats:
-    k, share = votes.shape[1], np.zeros((len(votes), classes))
-    np.add.at(share, (np.arange(len(votes))[:, None], labels[neighbours]), votes)
-    return np.log((k * share + 1 / classes) / (k + 1))
-
-
-def _label_logits(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, _: int) -> Floats:
-    k = votes.shape[1]
-    share = (k * _mean(labels, neighbours, votes) + 0.5) / (k + 1)
-    return np.log(share) - np.log1p(-share)
-
-
-def _targets(labels: NDArray[Any], neighbours: NDArray[np.int64], votes: Floats, _: int) -> Floats:
-    return _mean(labels, neighbours, np.full_like(votes, 1 / votes.shape[1]))
-
-
-def _mean(values: NDArray[Any], neighbours: NDArray[np.int64], weights: Floats) -> Floats:
-    """Weighted mean of the neighbours' rows ``[M, C]``, one neighbour at a time."""
-    total = np.zeros((len(neighbours), values.shape[1]))
-    for place in range(neighbours.shape[1]):
-        total += weights[:, place, None] * values[neighbours[:, place]]
-    return total
-
-
-_OUTPUTS: Mapping[TaskName, Callable[[NDArray[Any], NDArray[np.int64], Floats, int], Floats]] = MappingProxyType(
-    {"classification": _class_logits, "multilabel": _label_logits, "regression": _targets}
-)

@@ -84,12 +84,6 @@ def labels_of(rows: Rows, labels: NDArray[Any], what: str) -> NDArray[Any]:
     return np.asarray(labels)
 
 
-def spread_of(targets: NDArray[Any]) -> NDArray[np.float64]:
-    """Standard deviation of each target ``[N, C]``, in its own unit; 1 for a constant one."""
-    std: NDArray[np.float64] = targets.std(axis=0, dtype=np.float64)
-    return np.where(std > 0, std, 1.0)
-
-
 @dataclass(frozen=True)
 class Scaling:
     """Standardisation of features by the statistics of the training rows.

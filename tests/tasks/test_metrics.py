@@ -15,14 +15,14 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )
 
-from toolkit.engine.learning.metrics import (
+from toolkit.tasks import (
+    TASKS,
     classification_metrics,
     multilabel_metrics,
     regression_metrics,
     sigmoid,
     softmax,
 )
-from toolkit.tasks import TASKS
 
 
 def test_classification_agrees_with_scikit_learn() -> None:
