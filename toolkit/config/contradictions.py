@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from toolkit.tasks import TASKS
+from toolkit.config.data import DataConfig
+from toolkit.config.model import ModelConfig
+from toolkit.config.train import CacheConfig, TrainConfig
+from toolkit.config.transfer import TransferConfig
+from toolkit.tasks import TASKS, TaskName
 
-if TYPE_CHECKING:
-    from toolkit.config.schema import Config
+
+class Sections(Protocol):
+    """What is compared of a config."""
+
+    task: TaskName
+    model: ModelConfig
+    data: DataConfig
+    transfer: TransferConfig
+    train: TrainConfig
+    cache: CacheConfig
 
 
-def contradictions(config: Config) -> list[str]:
+def contradictions(config: Sections) -> list[str]:
     """What a config asks for that does not fit its task, its solver, its start, or itself.
 
     Args:
@@ -22,7 +34,7 @@ def contradictions(config: Config) -> list[str]:
     return [*_of_task(config), *_of_solver(config), *_of_weights(config), *_of_mixing(config), *_of_options(config)]
 
 
-def _of_task(config: Config) -> list[str]:
+def _of_task(config: Sections) -> list[str]:
     train, unsuited = config.train, TASKS[config.task].unsuited
     asked = {
         "data.sampling: balanced": (config.data.sampling == "balanced", ""),
@@ -37,7 +49,7 @@ def _of_task(config: Config) -> list[str]:
     ]
 
 
-def _of_solver(config: Config) -> list[str]:
+def _of_solver(config: Sections) -> list[str]:
     train, data = config.train, config.data
     if train.solver != "exact":
         return []
@@ -52,7 +64,7 @@ def _of_solver(config: Config) -> list[str]:
     return [f"train.solver: exact fits the plain loss of all images: leave {' and '.join(asked)} out"] if asked else []
 
 
-def _of_weights(config: Config) -> list[str]:
+def _of_weights(config: Sections) -> list[str]:
     train = config.train
     found = []
     if config.data.sampling == "balanced" and isinstance(train.class_weights, str):
@@ -66,14 +78,14 @@ def _of_weights(config: Config) -> list[str]:
     return found
 
 
-def _of_mixing(config: Config) -> list[str]:
+def _of_mixing(config: Sections) -> list[str]:
     names = config.train.mixing
     if not names or config.cache.views is None:
         return []
     return [f"train.{names[0]} mixes images anew in every step, so that no features can be kept: leave cache.views out"]
 
 
-def _of_options(config: Config) -> list[str]:
+def _of_options(config: Sections) -> list[str]:
     train = config.train
     found = []
     if train.clip_norm is not None and train.clip_value is not None:
