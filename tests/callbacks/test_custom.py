@@ -61,7 +61,7 @@ def test_a_class_of_paddle() -> None:
         ("my_callbacks.Counter", {}, "module my_callbacks has no Counter — did you mean Count?"),
         ("my_callbacks.NOT_A_CLASS", {}, "my_callbacks.NOT_A_CLASS is not a callback"),
         ("json.JSONDecoder", {}, "json.JSONDecoder is not a callback"),
-        ("my_callbacks.Count", {"begin": 1}, "cannot be made with args {'begin': 1}: TypeError"),
+        ("my_callbacks.Count", {"begin": 1}, "cannot be created with args {'begin': 1}: TypeError"),
         ("my_callbacks.Picky", {}, "RuntimeError: not today"),
         ("Count", {}, "expected package.module.Class"),
     ],

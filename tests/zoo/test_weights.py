@@ -232,7 +232,7 @@ def test_an_array_whose_data_does_not_fit_its_shape(tmp_path: Path) -> None:
         (pickle.dumps({"w": 2**100}), "'w' holds a int"),
         (pickle.dumps({"\x1b[31m\n": np.ones(2)}), r"name of an array is '\\x1b"),
         (pickle.dumps({"w" * 1000: "one"}), "w{79}[.]{3} holds a str"),
-        (b"\x80\x05\x96" + bytes(2) + b"\x80" + bytes(5) + b"abc.", "claims more than it has"),
+        (b"\x80\x05\x96" + bytes(2) + b"\x80" + bytes(5) + b"abc.", "claims more data than it has"),
         (b"\x80\x02]q\x00" + b"".join(b"0(h%ch%clq%c" % (i, i, i + 1) for i in range(40)) + b".", "again and again"),
     ],
 )

@@ -355,8 +355,8 @@ def test_validation_features_go_elsewhere_where_the_cache_cannot_be_written(
     cache = {"engine": "paddle", "dir": tmp_path / "file"}
     result = Trainer.from_config(make(data={"augment": "standard"}, train={"epochs": 4}, cache=cache)).fit()
     assert result.last["epoch"] == 4
-    assert re.search(r"cannot be written .*: new features are kept in \S+ until the end", capsys.readouterr().err)
-    with pytest.raises(ToolkitError, match="a file stands where a folder is needed"):
+    assert re.search(r"cannot be written .*: new features go to \S+ until the end", capsys.readouterr().err)
+    with pytest.raises(ToolkitError, match="a file is in the way of a folder"):
         Trainer.from_config(make(cache={**cache, "enabled": True})).fit()
 
 
