@@ -52,7 +52,7 @@ def test_a_damaged_record_is_one_line_and_stops_no_other_run(
     found = unfinished_run(config)
     assert found is not None
     assert found.path == good.path
-    assert "job-2 is passed over" in capsys.readouterr().err.replace("\n", "")
+    assert "job-2 is skipped" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_damaged_lines_of_metrics_are_left_out_and_said(make: Make, capsys: pytest.CaptureFixture[str]) -> None:

@@ -71,11 +71,11 @@ class _PutBack:
 
 
 def _install(handler: object) -> None:
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
-            signal.signal(number, handler)  # type: ignore[arg-type]
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
+            signal.signal(signum, handler)  # type: ignore[arg-type]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(signum: int, frame: FrameType | None) -> None:
     os.write(2, b"interrupted\n")
     os._exit(CODE)

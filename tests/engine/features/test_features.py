@@ -225,7 +225,7 @@ def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
 @pytest.mark.parametrize(
     ("sections", "cached", "words"),
     [
-        ({}, True, "on, 9 frozen stages see each image once instead of 2 times"),
+        ({}, True, "on, 9 frozen stages process each image once instead of 2 times"),
         ({"data": {"augment": "standard"}}, False, "off, as augmentation"),
         ({"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 9}}, True, "4 views"),
         ({"cache": {"enabled": False}}, False, ""),

@@ -1,4 +1,4 @@
-"""Exact metrics over a whole data set, a function a task."""
+"""Exact metrics over a whole data set, one function per task."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def classification_metrics(logits: Floats, labels: NDArray[np.integer]) -> dict[
         labels: Class indices in [0, C), ``[N]``.
 
     Returns:
-        ``top1`` and ``top5`` in [0, 1] (with fewer than five classes top5 counts all of them), ``macro_f1`` in [0, 1]:
+        ``top1`` and ``top5`` in [0, 1] (with fewer than five classes, top5 covers all of them), ``macro_f1`` in [0, 1]:
         F1 averaged over the classes present in labels or predictions, ``loss`` in nats (mean over samples).
     """
     scores = logits.astype(np.float64)
@@ -47,7 +47,7 @@ def classification_metrics(logits: Floats, labels: NDArray[np.integer]) -> dict[
 
 def _macro_f1(labels: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> float:
     """F1 averaged over the classes present in labels or predictions: 2 hits / (labelled + predicted)."""
-    labelled, said = (np.bincount(each, minlength=classes) for each in (labels, predicted))
+    labelled, said = (np.bincount(indices, minlength=classes) for indices in (labels, predicted))
     hits = np.bincount(labels[labels == predicted], minlength=classes)
     there = labelled + said > 0
     return float((2 * hits[there] / (labelled + said)[there]).mean())
@@ -62,8 +62,8 @@ def multilabel_metrics(logits: Floats, labels: Floats) -> dict[str, float]:
 
     Returns:
         ``map`` in [0, 1]: average precision (the area under the precision-recall steps, not interpolated) averaged over
-        the labels that some sample has; 0 if there are none. ``macro_f1`` (averaged over all labels; one that is
-        neither there nor predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
+        the labels that occur in some sample; 0 if none do. ``macro_f1`` (averaged over all labels; one that is neither
+        present nor predicted counts as 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
     """
     from sklearn.metrics import average_precision_score, f1_score  # takes a second to import
 
@@ -89,7 +89,7 @@ def regression_metrics(predicted: Floats, targets: Floats, scale: Floats | None 
 
     Returns:
         ``r2``: 1 - squared error / squared deviation from the mean, averaged over the targets (a target that does not
-        vary here counts 1 where it is met exactly, else 0); ``mae`` and ``mse``, averaged over samples and targets, in
+        vary here counts as 1 if predicted exactly, else 0); ``mae`` and ``mse``, averaged over samples and targets, in
         the targets' units and their square; ``loss``: the MSE in units of ``scale``.
     """
     error = predicted.astype(np.float64) - targets
