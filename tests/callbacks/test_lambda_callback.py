@@ -57,7 +57,7 @@ def test_a_function_by_its_path() -> None:
     [
         ("os.path.jion", "callbacks.functions.on_eval_end: os.path.jion: module .* has no jion — did you mean join"),
         ("os.sep", "os.sep is not a function"),
-        ("nothing.of_the_kind", "there is no module 'nothing'"),
+        ("nothing.of_the_kind", "no module 'nothing'"),
         ("plain", "expected package.module.function"),
     ],
 )

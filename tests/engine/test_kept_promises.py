@@ -78,9 +78,9 @@ def test_nothing_but_a_regular_file_is_moved_or_replaced(tmp_path: Path) -> None
     folder.mkdir()
     for path in (pipe, folder):
         logger = CSVLogger(path)
-        with pytest.raises(ConfigError, match="no regular file"):
+        with pytest.raises(ConfigError, match="not a regular file"):
             logger.on_train_begin()
-        with pytest.raises(ToolkitError, match=r"no regular file|directory"), clear_os_errors(str(path)):
+        with pytest.raises(ToolkitError, match=r"not a regular file|directory"), clear_os_errors(str(path)):
             write_text(path, "x")
     assert sorted(tmp_path.iterdir()) == [folder, pipe]
 

@@ -70,7 +70,7 @@ def _module(name: str, where: str) -> Any:
         missing = error.name or name
         own = name == missing or name.startswith(f"{missing}.")
         raise ConfigError(
-            f"{where}: there is no module {missing!r}" + ("" if own else f", which {name} imports"),
+            f"{where}: no module {missing!r}" + ("" if own else f", which {name} imports"),
             hint="put its folder on PYTHONPATH" if own else f"install {missing}",
         ) from error
     except Exception as error:  # whatever the user's module raises

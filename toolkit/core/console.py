@@ -57,12 +57,12 @@ def quietly() -> Iterator[None]:
 def held_back() -> Iterator[Callable[[], None]]:
     """Capture console output; the yielded function prints it once the context has ended."""
 
-    def say() -> None:
+    def print_captured() -> None:
         console.file.write(captured.get())
         console.file.flush()
 
     with console.capture() as captured:
-        yield say
+        yield print_captured
 
 
 def new_table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:

@@ -215,8 +215,8 @@ def _check_outputs(job: Job) -> None:
 def _reason(error: Exception) -> str:
     """The informative line of an error: Paddle's start with a stack and end with advice."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith(("InvalidArgumentError", "(InvalidArgument)", "ValueError"))]
-    return (said or lines or [type(error).__name__])[0].partition(" [Hint")[0]
+    telling = [line for line in lines if line.startswith(("InvalidArgumentError", "(InvalidArgument)", "ValueError"))]
+    return (telling or lines or [type(error).__name__])[0].partition(" [Hint")[0]
 
 
 def _check_scores(job: Job, y: np.ndarray, what: str) -> None:

@@ -25,7 +25,7 @@ def refuse_resume_checkpoint(path: Path, metadata: Mapping[str, Any]) -> None:
     """Reject a checkpoint of a training.
 
     Raises:
-        WeightsError: The file is one.
+        WeightsError: The file is such a checkpoint.
     """
     if not {"state", "digest"} <= metadata.keys():
         return
@@ -46,7 +46,7 @@ def refuse_exported(path: Path, start: bytes) -> None:
         start: Its first bytes.
 
     Raises:
-        WeightsError: The file is one.
+        WeightsError: The file belongs to an exported model.
     """
     tensors = len(start) > _EMPTY_HEADER and not any(start[:_EMPTY_HEADER]) and any(start)
     if tensors or path.suffix in (".pdiparams", ".pdmodel"):
@@ -62,7 +62,7 @@ def refuse_optimizer(path: Path, content: Any) -> None:
     """Reject the state of an optimizer, as written by ``paddle.save(optimizer.state_dict(), path)``.
 
     Raises:
-        WeightsError: The file is one.
+        WeightsError: The file is an optimizer's state.
     """
     names = [name for name in content if isinstance(name, str)] if isinstance(content, dict) else []
     if "LR_Scheduler" in names or any(name.endswith(_MOMENTS) for name in names) or path.suffix == ".pdopt":

@@ -47,10 +47,10 @@ def classification_metrics(logits: Floats, labels: NDArray[np.integer]) -> dict[
 
 def _macro_f1(labels: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> float:
     """F1 averaged over the classes present in labels or predictions: 2 hits / (labelled + predicted)."""
-    labelled, said = (np.bincount(indices, minlength=classes) for indices in (labels, predicted))
+    labelled, guessed = (np.bincount(indices, minlength=classes) for indices in (labels, predicted))
     hits = np.bincount(labels[labels == predicted], minlength=classes)
-    there = labelled + said > 0
-    return float((2 * hits[there] / (labelled + said)[there]).mean())
+    present = labelled + guessed > 0
+    return float((2 * hits[present] / (labelled + guessed)[present]).mean())
 
 
 def multilabel_metrics(logits: Floats, labels: Floats) -> dict[str, float]:
