@@ -73,7 +73,7 @@ def test_shards_that_are_cut_short_longer_or_gone_are_found(store: FeatureStore,
     files[9].unlink()
     mend(store, entry, fill, [range(30), range(90, 95)])
     said = capsys.readouterr().err
-    for words in (f"bytes, not {128 + 300}", "has 0 bytes", "shard-00009.npy is not there"):
+    for words in (f"bytes, not {128 + 300}", "has 0 bytes", "shard-00009.npy is missing"):
         assert words in said
 
 
@@ -146,14 +146,14 @@ def test_the_same_facts_with_another_shape_are_computed_anew(store: FeatureStore
     entry = fill(store)
     with anew(store, entry).writing(90, (3, 5), "float16") as writer:
         assert list(writer.missing) == [range(90)]
-    assert "holds 95 rows (3, 5) of float16; computed anew" in capsys.readouterr().err
+    assert "holds 95 rows (3, 5) of float16; recomputing" in capsys.readouterr().err
 
 
 def test_foreign_files_are_named_and_left_alone(store: FeatureStore, fill: Fill, capsys) -> None:
     entry = fill(store, stop=35)
     (entry.folder / "photo.jpg").write_bytes(b"mine")
     fill(store)
-    assert "photo.jpg do not belong there; left alone" in capsys.readouterr().err
+    assert "photo.jpg do not belong there; leaving them" in capsys.readouterr().err
     assert [(p.file, p.what, p.fixed) for p in store.verify(fix=True)] == [
         ("photo.jpg", "does not belong there", False)
     ]
@@ -198,8 +198,8 @@ def test_verify_finds_everything_and_mends_it(store: FeatureStore, fill: Fill) -
         found = {(p.key, p.file): (p.what, p.fixed) for p in store.verify(fix)}
         assert found == {
             (bad.key, "shard-00002.npy"): ("is damaged (wrong checksum)", fix),
-            (bad.key, "shard-00007.npy"): ("is not there", fix),
-            (bad.key, ".shard-00000.npy.0123abcd.tmp"): ("was left behind by a process that was killed", fix),
+            (bad.key, "shard-00007.npy"): ("is missing", fix),
+            (bad.key, ".shard-00000.npy.0123abcd.tmp"): ("was left behind by a killed process", fix),
             (lost.key, "entry.json"): ("entry.json is damaged (not JSON)", fix),
         }
     assert store.verify() == []

@@ -81,7 +81,7 @@ def test_a_read_only_cache_without_locks_can_be_read(small_disk: Path, fill: Fil
 def test_a_file_in_place_of_the_folder(tmp_path: Path, fill: Fill) -> None:
     (tmp_path / "file").write_text("mine")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(ToolkitError, match=r"a file stands where a folder is needed; choose another cache.dir"):
+        with pytest.raises(ToolkitError, match=r"a file is in the way of a folder; choose another cache.dir"):
             fill(FeatureStore(folder))
 
 

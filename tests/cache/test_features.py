@@ -52,7 +52,7 @@ def test_a_file_cut_short_while_in_use_is_no_silent_zero(
     with entry.open() as features:
         os.truncate(entry.folder / "shard-00000.npy", 200)
         assert len(features[[0]]) == 1
-        with pytest.raises(OSError, match="cut short while it was in use"):
+        with pytest.raises(OSError, match="truncated while in use"):
             features[[9]]
 
 
@@ -94,7 +94,9 @@ def test_what_float16_cannot_hold_is_refused_and_fits_float32(store: FeatureStor
     entry = store.entry({"dtype": "float16"})
     with (
         entry.writing(20, (7,), "float16") as writer,
-        pytest.raises(DtypeOverflowError, match=r"reach 70123, and float16 ends at 65504 — use cache.dtype: float32"),
+        pytest.raises(
+            DtypeOverflowError, match=r"reach 70123, beyond float16's maximum 65504 — use cache.dtype: float32"
+        ),
     ):
         writer.append(values)
     assert not entry.complete

@@ -97,7 +97,7 @@ def test_two_processes_that_fill_one_entry_both_end_right(store: FeatureStore) -
         first.send_signal(signal.SIGSTOP)
         with start(FILL, store.folder, 0, -1) as second:
             assert second.stderr is not None
-            assert "another process is filling it; waiting for it" in second.stderr.readline()
+            assert "waiting for another process to fill it" in second.stderr.readline()
             first.send_signal(signal.SIGCONT)
             said = [process.communicate() for process in (first, second)]
     assert "computed 95 95" in said[0][0]
@@ -130,7 +130,7 @@ def test_who_waits_goes_on_where_a_killed_one_was(store: FeatureStore) -> None:
         wait_for(first, "4")
         with start(FILL, store.folder, 0, -1) as second:
             assert second.stderr is not None
-            assert "waiting for it" in second.stderr.readline()
+            assert "waiting for another process" in second.stderr.readline()
             first.kill()
             said, errors = second.communicate()
     assert "computed 95 95" in said, errors

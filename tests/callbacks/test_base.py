@@ -126,5 +126,5 @@ def test_averaged_weights_are_watched_from_when_there_are_some(run: Any, make_mo
         watch.on_epoch_begin(epoch, {})
         watch.on_eval_end(logs)
     assert watch.seen == [(0.5, True), (0.4, True)]
-    with pytest.raises(ConfigError, match="val/avg_loss is not among"):  # nothing is averaged in this training
+    with pytest.raises(ConfigError, match="val/avg_loss is not measured"):  # nothing is averaged in this training
         run([Watch("avg_loss")], [0.5])

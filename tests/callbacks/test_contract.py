@@ -337,6 +337,6 @@ def test_an_unknown_monitor_is_refused_before_the_first_step(case: Case, make: A
 def test_a_metric_that_is_not_measured_is_named_before_the_first_step(case: Case, make: Any, run: Any) -> None:
     callback, steps = make(case), []
     callback.monitor = "val/top5"
-    with pytest.raises(ConfigError, match=r"val/top5 is not among .*\(val/loss, val/top1, val/acc\)"):
+    with pytest.raises(ConfigError, match=r"val/top5 is not measured .*\(val/loss, val/top1, val/acc\)"):
         run([callback], LOSSES, watch=lambda position, _: steps.append(position))
     assert steps == []

@@ -54,14 +54,14 @@ def test_a_class_of_paddle() -> None:
 @pytest.mark.parametrize(
     ("path", "args", "message"),
     [
-        ("my_callback.Count", {}, "there is no module 'my_callback' — put its folder on PYTHONPATH"),
-        ("json.no.Count", {}, "there is no module 'json.no' — put its folder on PYTHONPATH"),
-        ("my_needy.Count", {}, "there is no module 'a_package_that_is_not_there', which my_needy imports — install"),
+        ("my_callback.Count", {}, "no module 'my_callback' — put its folder on PYTHONPATH"),
+        ("json.no.Count", {}, "no module 'json.no' — put its folder on PYTHONPATH"),
+        ("my_needy.Count", {}, "no module 'a_package_that_is_not_there', which my_needy imports — install"),
         ("my_broken.Count", {}, "importing my_broken failed: SyntaxError"),
         ("my_callbacks.Counter", {}, "module my_callbacks has no Counter — did you mean Count?"),
         ("my_callbacks.NOT_A_CLASS", {}, "my_callbacks.NOT_A_CLASS is not a callback"),
         ("json.JSONDecoder", {}, "json.JSONDecoder is not a callback"),
-        ("my_callbacks.Count", {"begin": 1}, "cannot be made with args {'begin': 1}: TypeError"),
+        ("my_callbacks.Count", {"begin": 1}, "cannot be created with args {'begin': 1}: TypeError"),
         ("my_callbacks.Picky", {}, "RuntimeError: not today"),
         ("Count", {}, "expected package.module.Class"),
     ],

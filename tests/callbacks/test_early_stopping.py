@@ -66,8 +66,8 @@ def test_it_says_why(run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: 
     run([EarlyStopping(patience=2)], [1.0, 1.1, 1.2])
     run([EarlyStopping(patience=0)], [math.nan])
     assert said == [
-        "early stopping after epoch 3: val/loss has not got better for 2 epochs (best: 1.0000 in epoch 1)",
-        "early stopping after epoch 1: val/loss has not got better for 1 epoch (there was no finite value)",
+        "early stopping after epoch 3: val/loss has not improved for 2 epochs (best: 1.0000 in epoch 1)",
+        "early stopping after epoch 1: val/loss has not improved for 1 epoch (no finite value)",
     ]
     assert capsys.readouterr().out == ""
 

@@ -92,7 +92,7 @@ def test_another_file_is_not_touched(kind: Any, text: str, tmp_path: Path, run: 
     path.write_text(text, encoding="utf-8")
     callback = kind(path)
     callback.set_state_dict({"epochs": 1})
-    with pytest.raises(ConfigError, match=f"{kind.__name__}: .* is not its file"):
+    with pytest.raises(ConfigError, match=f"{kind.__name__}: .* was not written by it"):
         run([callback], [0.5, 0.4], first=1)
     assert path.read_text(encoding="utf-8") == text
 

@@ -37,8 +37,8 @@ def test_a_function_can_stop_the_training(run: Any, make_model: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"on_epochs_end": print}, "there is no hook on_epochs_end; known are .*did you mean on_epoch_end"),
-        ({"set_model": print}, "there is no hook set_model"),
+        ({"on_epochs_end": print}, "unknown hook on_epochs_end; known are .*did you mean on_epoch_end"),
+        ({"set_model": print}, "unknown hook set_model"),
         ({"on_epoch_end": 3}, "on_epoch_end is 3; expected a function"),
         ({"on_epoch_end": [print, None]}, "on_epoch_end is None; expected a function"),
     ],
@@ -57,7 +57,7 @@ def test_a_function_by_its_path() -> None:
     [
         ("os.path.jion", "callbacks.functions.on_eval_end: os.path.jion: module .* has no jion — did you mean join"),
         ("os.sep", "os.sep is not a function"),
-        ("nothing.of_the_kind", "there is no module 'nothing'"),
+        ("nothing.of_the_kind", "no module 'nothing'"),
         ("plain", "expected package.module.function"),
     ],
 )

@@ -144,5 +144,5 @@ def test_what_cannot_work_is_refused_before_training(path: str, wanted: dict[str
 
 
 def test_a_metric_of_another_task_is_named(make: Any, run: Any) -> None:
-    with pytest.raises(ConfigError, match=r"val/r2 of '\{epoch\}-\{val/r2\}.pdparams' is not among"):
+    with pytest.raises(ConfigError, match=r"val/r2 of '\{epoch\}-\{val/r2\}.pdparams' is not measured"):
         run([make("{epoch}-{val/r2}")], [0.5])

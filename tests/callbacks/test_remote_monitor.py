@@ -192,7 +192,7 @@ def test_nobody_waits_for_a_server_that_does_not_answer(
     monitor.on_train_end()
     assert max(slowest, time.monotonic() - before) < 20  # who waited for an answer would wait for 30 s
     said = capsys.readouterr().err
-    assert "52 message(s) never reached 127.0.0.1:" in said
+    assert "52 message(s) did not reach 127.0.0.1:" in said
     assert "hidden-path" not in said
 
 
@@ -358,7 +358,7 @@ def test_a_token_on_a_plain_connection_is_warned_of(
     RemoteMonitor("https://host/", token_env="MONITOR_TOKEN")
     assert capsys.readouterr().err == ""
     RemoteMonitor("http://host:8080/", token_env="MONITOR_TOKEN")
-    assert "goes to host:8080 unencrypted" in capsys.readouterr().err
+    assert "is sent to host:8080 unencrypted" in capsys.readouterr().err
 
 
 def test_other_processes_tell_nothing(server: Server, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Pat
     ("text", "words"),
     [
         ("model: [", "not valid YAML"),
-        ("model: a\nmodel: b\n", "stands twice"),
+        ("model: a\nmodel: b\n", "given twice"),
         ("- 1\n", "expected `key: value` lines"),
         ("train: {epochs: 3}\n", "model: is missing"),
         ("model: a\ntransfer: {preset: finetune, variant: finetune_most}\n", "variant belongs to"),

@@ -52,7 +52,7 @@ def test_a_damaged_record_is_one_line_and_stops_no_other_run(
     found = unfinished_run(config)
     assert found is not None
     assert found.path == good.path
-    assert "job-2 is passed over" in capsys.readouterr().err.replace("\n", "")
+    assert "job-2 is skipped" in capsys.readouterr().err.replace("\n", "")
 
 
 def test_damaged_lines_of_metrics_are_left_out_and_said(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,9 +78,9 @@ def test_nothing_but_a_regular_file_is_moved_or_replaced(tmp_path: Path) -> None
     folder.mkdir()
     for path in (pipe, folder):
         logger = CSVLogger(path)
-        with pytest.raises(ConfigError, match="no regular file"):
+        with pytest.raises(ConfigError, match="not a regular file"):
             logger.on_train_begin()
-        with pytest.raises(ToolkitError, match=r"no regular file|directory"), clear_os_errors(str(path)):
+        with pytest.raises(ToolkitError, match=r"not a regular file|directory"), clear_os_errors(str(path)):
             write_text(path, "x")
     assert sorted(tmp_path.iterdir()) == [folder, pipe]
 

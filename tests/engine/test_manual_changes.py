@@ -103,7 +103,7 @@ def test_it_goes_on_after_an_interruption_where_the_same_head_is_put_in_again(ma
     with pytest.raises(Interrupted):
         trainer("job", Stops(2)).fit()
     folder = make().output_dir / "job"
-    with pytest.raises(TrainingError, match=r"another network: \d+ arrays differ.*changed by hand"):
+    with pytest.raises(TrainingError, match=r"another network: \d+ arrays differ.*manual changes"):
         Trainer.from_config(load_config(folder / "config.yaml")).fit(resume=folder)
     again = trainer("job")
     again.fit(resume=folder)
@@ -156,7 +156,7 @@ def test_what_is_put_into_frozen_stages_learns_and_its_features_are_not_kept(
     assert result.parameters["trainable"] == 512 * 512 + 512 + 512 * 3 + 3
     said = capsys.readouterr().err
     assert "stage layer4.1: layer4.1 is Sequential" in said
-    assert "trained as transfer.freeze: 8" in said
+    assert "trained with transfer.freeze: 8" in said
     assert load_config(result.folder.config).transfer.freeze == 8
 
 
@@ -173,9 +173,9 @@ def test_a_layer_that_computes_something_else_reads_no_features_of_the_old_one(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda n: setattr(n, "fc", own_head(4)), r"gives \[2, 4\] for 2 images, but the data need \[2, 3\]"),
+        (lambda n: setattr(n, "fc", own_head(4)), r"outputs \[2, 4\] for 2 images, but the data need \[2, 3\]"),
         (lambda n: setattr(n, "fc", nn.Linear(100, 3)), r"the head gets features \[N, 512\]"),
-        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(512, 3), nn.Softmax())), "gives probabilities"),
+        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(512, 3), nn.Softmax())), "outputs probabilities"),
         (lambda n: setattr(n, "fc", None), "network.fc is gone"),
         (lambda n: setattr(n, "head", nn.Linear(512, 3)), "network.head was added by hand, but nothing runs it"),
         (lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(256, 512, 1))), "held 2 parts: layer4.0, layer4.1"),
@@ -241,7 +241,7 @@ def test_a_freeze_by_hand_is_the_plans(
     still = {key for index in range(frozen) for key in job.network.stage_state(index)}
     assert moved(job, before) & weights == weights - still
     assert not moved(job, before) & still
-    assert f"trained as transfer.freeze: {frozen} says" in capsys.readouterr().err
+    assert f"trained with transfer.freeze: {frozen} " in capsys.readouterr().err
     record = record_of(result)
     assert record["plan"]["phases"][0]["frozen"] == record["frozen_check"][0]["frozen_stages"] == frozen
     assert record["trained_proof"][0]["arrays_checked"] == len(weights - still) + 2
@@ -274,7 +274,7 @@ def test_single_weights_and_batch_norms_are_held_in_all_phases(
     there = {*job.network.stage_state(7), *job.network.stage_state(8), "fc.weight", "fc.bias"}
     assert moved(job, before) & there == there - still
     said = capsys.readouterr().err
-    assert "by hand: 3 weights stay as they are: fc.bias, layer4.1.bn1.bias, layer4.1.bn1.weight" in said
+    assert "by hand: 3 weights stay frozen: fc.bias, layer4.1.bn1.bias, layer4.1.bn1.weight" in said
     assert "by hand: layer4.1.bn2 stays in evaluation mode" in said
     whole = sum(p.size for i in (7, 8) for p in job.network.stage_parameters(i).values()) + 512 * 3 + 3
     assert result.parameters["trainable"] == whole - 512 * 2 - 3

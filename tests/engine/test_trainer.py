@@ -251,7 +251,7 @@ def test_a_head_alone_is_solved_by_default_as_well_as_by_scikit_learn(make: Make
         ({"model": {"head": "mlp"}}, "model.head.type: mlp"),
         ({"model": {"head": {"dropout": 0.2}}}, "model.head.dropout"),
         ({"model": {"pooling": "gem"}}, "model.pooling is gem"),
-        ({"cache": {"enabled": False}}, "works on kept features"),
+        ({"cache": {"enabled": False}}, "needs cached features"),
         ({"cache": {"max_size": 1000}}, "more than cache.max_size"),
         ({"data": {"augment": "standard"}}, "augmentation"),
     ],
@@ -278,7 +278,7 @@ def test_fine_tuning_and_an_explicit_solver_are_left_alone(make: Make, capsys: p
     ("sections", "words"),
     [
         ({"transfer": {"preset": "finetune"}}, "exact is for a head on frozen stages"),
-        ({"cache": {"enabled": False}}, "works on kept features"),
+        ({"cache": {"enabled": False}}, "needs cached features"),
         ({"data": {"augment": "standard"}}, "changes them"),
         ({"model": {"head": "mlp"}}, "linear"),
     ],

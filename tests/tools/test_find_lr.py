@@ -43,7 +43,7 @@ def test_a_plot_and_settings(
     ("arguments", "message"),
     [
         (("--steps", "5"), "--steps is 5; expected 20 or more"),
-        (("-o", "transfer.preset=auto"), "auto is no plan yet"),
+        (("-o", "transfer.preset=auto"), "auto is not a plan yet"),
         (("-o", "train.solver=exact", "-o", "transfer.preset=linear_probe"), "needs no learning rate"),
     ],
 )

@@ -120,7 +120,7 @@ def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, ma
     for path in (last, previous):
         path.write_bytes(evil)
     more = ("train", "--resume", "runs/job", "-o", "train.epochs=9")
-    assert_refused(call_here(*more), marker, "is no checkpoint")
+    assert_refused(call_here(*more), marker, "is not a checkpoint")
     previous.write_bytes(whole)  # the one before it is there to go on from
     call_here(*more)
     assert not marker.exists()

@@ -279,7 +279,7 @@ def test_facts_outlive_the_record(place: Path) -> None:
     assert stored_facts(folder) == facts
     digest = json.loads(folder.best_digest.read_text())
     folder.best_digest.write_text(json.dumps({"sha256": digest["sha256"]}))
-    with pytest.raises(TrainingError, match="does not say which classes"):
+    with pytest.raises(TrainingError, match="does not list its network"):
         stored_facts(folder)
 
 

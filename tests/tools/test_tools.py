@@ -202,7 +202,7 @@ def test_a_run_without_a_whole_epoch_is_not_taken_for_another(tmp_path: Path) ->
         write_text(path, "{}")
     assert find_run(None, job).folder.path == trained.path
     assert find_run(None, trained.config).folder.path == find_run(trained.path, None).folder.path == trained.path
-    with pytest.raises(TrainingError, match=r"go on with: .*--resume runs/job-2$"):
+    with pytest.raises(TrainingError, match=r"resume with: .*--resume runs/job-2$"):
         load_trained(find_run(None, begun.config).folder)
 
 

@@ -82,7 +82,7 @@ def test_resume_with_another_model_is_refused_with_all_differences(begun: Path, 
 def test_resume_with_more_epochs_and_another_rate_goes_on(begun: Path, call_here: Call) -> None:
     code, said = call_here("train", "--resume", begun, "-o", "train.epochs=2", "-o", "train.lr=0.01")
     assert code == 0, said
-    assert "goes on with another train.epochs: 1, not 2; another train.lr: 0.001, not 0.01" in said
+    assert "continues with another train.epochs: 1, not 2; another train.lr: 0.001, not 0.01" in said
     assert epochs_of(begun) == [1, 2]
 
 

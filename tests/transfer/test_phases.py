@@ -169,7 +169,7 @@ def test_without_anything_that_moves_the_options_have_no_effect_and_it_is_said()
     [
         ({"preset": "scratch", "head_first": 2}, {}, r"head_first: preset scratch starts from random weights"),
         ({"preset": "scratch", "gradual_unfreezing": True}, {}, r"gradual_unfreezing: preset scratch"),
-        ({"gradual_unfreezing": True, "phases": [{"epochs": 1}]}, {}, "both say what is frozen when"),
+        ({"gradual_unfreezing": True, "phases": [{"epochs": 1}]}, {}, "each decides what is frozen when"),
         ({"gradual_unfreezing": True}, {"epochs": 1}, r"1 epoch\(s\) and 19 stage\(s\) .* leave no phases"),
         ({"gradual_unfreezing": True, "head_first": 2, "freeze": 19}, {}, None),
     ],
@@ -216,7 +216,7 @@ def test_sizes_are_no_presets() -> None:
 
 
 def test_auto_is_for_the_advisor() -> None:
-    with pytest.raises(ConfigError, match=r"transfer\.preset: auto is no plan yet") as caught:
+    with pytest.raises(ConfigError, match=r"transfer\.preset: auto is not a plan yet") as caught:
         plan(preset="auto")
     assert "advise.py" in (caught.value.hint or "")
 

@@ -201,7 +201,7 @@ def test_rate_of_a_phase_its_own_then_train_then_preset() -> None:
 def test_phases_and_epochs_say_what_holds() -> None:
     found = plan(RESNET50, {"epochs": 9}, preset="finetune", phases=[{"epochs": 1}])
     assert found.epochs == 1
-    assert found.notes == ("train.epochs has no effect: the phases say how long they are",)
+    assert found.notes == ("train.epochs has no effect: the phases set their own length",)
 
 
 def test_a_rate_for_a_frozen_backbone_is_noted() -> None:
@@ -256,7 +256,7 @@ def test_batch_norm_does_what_the_preset_says_or_the_user(wish: dict[str, Any], 
 def test_random_weights_have_no_statistics_to_keep() -> None:
     with pytest.raises(ConfigError, match=r"batch_norm: preset scratch starts from random weights") as caught:
         plan(RESNET50, preset="scratch", batch_norm="frozen")
-    assert caught.value.hint == "leave batch_norm out, or take another preset"
+    assert caught.value.hint == "omit batch_norm, or choose another preset"
     assert plan(RESNET50, preset="scratch", batch_norm="train") == plan(RESNET50, preset="scratch")
 
 
@@ -265,7 +265,7 @@ def test_nor_has_a_network_that_comes_without_weights() -> None:
     assert resolve_plan(wish, TrainConfig(), RESNET50, pretrained=False).batch_norm == "train"
     with pytest.raises(ConfigError, match=r"batch_norm: model\.pretrained: false starts from random") as caught:
         resolve_plan(wish.model_copy(update={"batch_norm": "frozen"}), TrainConfig(), RESNET50, pretrained=False)
-    assert caught.value.hint == "leave batch_norm out, or set model.pretrained"
+    assert caught.value.hint == "omit batch_norm, or set model.pretrained"
 
 
 def test_unknown_preset_and_variant() -> None:
@@ -283,7 +283,7 @@ def test_the_optimizer_follows_what_moves() -> None:
 
 
 def test_a_rate_that_is_much_for_the_chosen_optimizer_is_noted() -> None:
-    assert any("usual is" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
+    assert any("is high for" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
     assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune", head_first=0).notes == ()
 
 

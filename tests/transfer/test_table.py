@@ -13,7 +13,7 @@ from toolkit.core.stages import StageInfo
 from toolkit.transfer import plan_table, resolve_plan
 
 STAGES = [StageInfo(f"block{i}", (8 * (i + 1), 16, 16), 1000 * (i + 1), batch_norm=True) for i in range(4)]
-SAID = "BatchNorm keeps the statistics of pretraining"
+SAID = "BatchNorm keeps its pretrained statistics"
 
 
 def _lines(stages: list[StageInfo] = STAGES, **transfer: Any) -> list[str]:

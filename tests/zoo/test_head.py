@@ -129,8 +129,8 @@ def test_outputs_of_regression_are_in_the_targets_units(config: HeadConfig, path
 @pytest.mark.parametrize(
     ("mean", "std", "says"),
     [
-        ([0.0], [1.0], r"do not fit 2 targets"),
-        ([0.0, 1.0], [1.0, 0.0], "std above 0"),
+        ([0.0], [1.0], r"do not match 2 targets"),
+        ([0.0, 1.0], [1.0, 0.0], "std > 0"),
         ([0.0, math.nan], [1.0, 1.0], "expected numbers"),
     ],
 )
@@ -144,7 +144,7 @@ def test_statistics_that_do_not_fit_are_refused(mean: list[float], std: list[flo
 def test_only_regression_has_target_statistics(task: str) -> None:
     network = create_network("lenet", 2, task=task)
     assert not any("target" in key for key in network.state_dict())
-    with pytest.raises(NetworkError, match="not made for regression"):
+    with pytest.raises(NetworkError, match="is not for regression"):
         network.set_target_statistics([0.0, 0.0], [1.0, 1.0])
 
 

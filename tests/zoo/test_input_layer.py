@@ -165,12 +165,12 @@ class Normalised(paddle.nn.Layer):
 @pytest.mark.parametrize(
     ("first", "says"),
     [
-        (paddle.nn.BatchNorm2D(3), "first, is a BatchNorm2D and no convolution"),
-        (paddle.nn.Linear(32, 4), "first, is a Linear and no convolution"),
+        (paddle.nn.BatchNorm2D(3), "first, is a BatchNorm2D not a convolution"),
+        (paddle.nn.Linear(32, 4), "first, is a Linear not a convolution"),
         (paddle.nn.Sequential(paddle.nn.PixelUnshuffle(2), paddle.nn.Conv2D(12, 2, 3)), "does not read the image"),
         (Normalised(), r"first\.conv, does not read the image"),
         (paddle.nn.Conv2D(3, 6, 3, groups=3), "in 3 groups"),
-        (Both(), r"first\.a and first\.b read the image both"),
+        (Both(), r"first\.a and first\.b both read the image"),
     ],
 )
 def test_a_network_without_a_first_convolution_is_refused(first: paddle.nn.Layer, says: str) -> None:

@@ -141,7 +141,7 @@ def test_cutting_at_the_top_keeps_everything() -> None:
 
 @pytest.mark.parametrize("cut", ["none", 0])
 def test_a_cut_that_keeps_nothing_is_refused(cut: int | str) -> None:
-    with pytest.raises(NetworkError, match="must keep one stage"):
+    with pytest.raises(NetworkError, match="must keep at least one stage"):
         create_network("lenet", num_classes=3, cut=cut)
 
 

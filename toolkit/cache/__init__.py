@@ -1,4 +1,4 @@
-"""The feature cache: outputs of frozen stages on disk, checked, resumable, shared by runs, within a size."""
+"""The feature cache: outputs of frozen stages on disk: checked, resumable, shared by runs, limited in size."""
 
 from toolkit.cache.entry import Entry
 from toolkit.cache.features import Features

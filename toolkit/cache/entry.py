@@ -1,4 +1,4 @@
-"""The features of one image set at one boundary: what is there, what is missing, filling and reading."""
+"""The features of one image set at one boundary: status, filling and reading."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from toolkit.core.errors import ToolkitError
 from toolkit.core.locking import FileLock, lock
 
 _MOST_SHARDS = 64
-"""An open entry holds a descriptor a shard, and a process may have 256 (macOS) or 1,024 (Linux) of them."""
+"""An open entry holds one file descriptor per shard, and a process may have 256 (macOS) or 1,024 (Linux) of them."""
 _SHARD_ROWS = 256
-"""What a kill may cost: small rows fill a file in minutes or hours, and a file counts once it is whole."""
+"""Limits what a kill can cost: files of small rows take minutes or hours, and only complete files count."""
 
 
 class Entry:
-    """One entry of a ``FeatureStore``, which makes it.
+    """One entry of a ``FeatureStore``, which creates it.
 
     Args:
-        folder: Where it is, or will be; its name is its key.
+        folder: The entry's folder, which may not exist yet; its name is the key.
         facts: What the features depend on.
-        shard_bytes: Most bytes of a file of a new entry, which has 256 rows at most; more of both where that makes
-            more than 64 files, or for one row.
-        checks: The store's.
+        shard_bytes: Maximum bytes of a file in a new entry, which has at most 256 rows; both grow if there would be
+            more than 64 files, or for a single large row.
+        checks: The store's checks.
         make_room: ``FeatureStore.make_room``.
     """
 
@@ -56,17 +56,17 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Its name in the store."""
+        """The entry's name in the store."""
         return self.folder.name
 
     @property
     def complete(self) -> bool:
-        """Whether every row is there and right. Reads every shard once a process; of damage one line is told."""
+        """Whether all rows are present and intact. Reads every shard once per process; warns once of damage."""
         index = self._checks.index(self.folder)
         return index is not None and not index.missing(self._checks.good(self.folder, index))
 
     def missing(self, rows: int) -> list[range]:
-        """The rows that ``writing`` would ask for, now.
+        """The rows that ``writing`` would currently request.
 
         Args:
             rows: Number of rows of the complete entry.
@@ -77,7 +77,7 @@ class Entry:
         return index.missing(self._checks.good(self.folder, index))
 
     def stale_bytes(self, rows: int) -> int:
-        """Size of the files that ``writing`` would remove first: damaged ones, and those of another number of rows.
+        """Size of the files that ``writing`` would remove first: damaged ones, and those for another row count.
 
         Args:
             rows: Number of rows of the complete entry.
@@ -87,35 +87,35 @@ class Entry:
         index = self._checks.index(self.folder)
         if info is None or index is None or index.rows != rows:
             return info.bytes if info else 0
-        good = sum(index.shards[number].bytes for number in self._checks.good(self.folder, index))
+        good = sum(index.shards[shard_index].bytes for shard_index in self._checks.good(self.folder, index))
         return max(0, info.bytes - good)
 
     @contextmanager
     def writing(
         self, rows: int, shape: Sequence[int], dtype: str, while_waiting: Callable[[], None] = lambda: None
     ) -> Iterator[Writer]:
-        """Fill what is missing.
+        """Fill the missing rows.
 
-        Waits, with one line, while another process fills this entry; ``Writer.missing`` is then most likely empty.
+        Waits, with a message, while another process fills this entry; ``Writer.missing`` is then usually empty.
 
         Args:
             rows: Number of rows of the complete entry, >= 1.
-            shape: Of one row, without zeros.
+            shape: Shape of one row, without zeros.
             dtype: ``"float16"`` or ``"float32"``.
-            while_waiting: Called again and again while another process fills; what it raises ends the waiting.
+            while_waiting: Called repeatedly while another process fills the entry; an exception ends the wait.
 
         Yields:
-            The writer. Leaving early, by an error or not, keeps its finished shards.
+            The writer. Leaving early, with or without an error, keeps the finished shards.
 
         Raises:
-            ToolkitError: The disk is too small (said before anything is written), full, or cannot be written.
+            ToolkitError: The disk is too small (raised before anything is written), full, or not writable.
 
         Example:
             >>> with entry.writing(len(images), (1280,), "float16") as writer:  # doctest: +SKIP
             ...     for span in writer.missing:
             ...         for block in compute(span):
             ...             writer.append(block)
-            ...     features = entry.open()  # inside: nobody evicts it in between
+            ...     features = entry.open()  # inside the context, so that nothing evicts the entry in between
         """
         if rows < 1 or 0 in shape or dtype not in ("float16", "float32"):
             raise ValueError(f"cannot keep {rows} rows {tuple(shape)} of {dtype}")
@@ -138,29 +138,29 @@ class Entry:
 
     @contextmanager
     def _locked_for_filling(self, while_waiting: Callable[[], None]) -> Iterator[None]:
-        """Alone among those who fill, and like a reader to those who evict."""
+        """Hold the fill lock exclusively, and the use lock like a reader."""
         root, held = self.folder.parent, list[FileLock]()
         try:
             with storing(root):
                 use_lock(root, self.key).parent.mkdir(parents=True, exist_ok=True)
-                checking = f"feature cache {self.key}: waiting for another process that checks or removes it"
+                checking = f"feature cache {self.key}: waiting for another process to check or remove it"
                 held.append(lock(use_lock(root, self.key), checking, shared=True, while_waiting=while_waiting))
-                filling = f"feature cache {self.key}: another process is filling it; waiting for it"
+                filling = f"feature cache {self.key}: waiting for another process to fill it"
                 held.append(lock(fill_lock(root, self.key), filling, while_waiting=while_waiting))
             yield
         finally:
-            for one in reversed(held):
-                one.release()
+            for file_lock in reversed(held):
+                file_lock.release()
 
     def _prepared(self, rows: int, shape: tuple[int, ...], dtype: str) -> Index:
-        """The index to go on with, after what cannot be used was removed."""
-        found = self._checks.index(self.folder)
-        if found is not None and (found.rows, found.shape, found.dtype) == (rows, shape, dtype):
-            good = self._checks.good(self.folder, found)
-            index = replace(found, shards={n: found.shards[n] for n in sorted(good)})
+        """The index to continue with, after removing unusable files."""
+        old = self._checks.index(self.folder)
+        if old is not None and (old.rows, old.shape, old.dtype) == (rows, shape, dtype):
+            good = self._checks.good(self.folder, old)
+            index = replace(old, shards={n: old.shards[n] for n in sorted(good)})
         else:
-            if found is not None:
-                warn(f"feature cache {self.key}: holds {found.rows} rows {found.shape} of {found.dtype}; computed anew")
+            if old is not None:
+                warn(f"feature cache {self.key}: holds {old.rows} rows {old.shape} of {old.dtype}; recomputing")
             per_shard = self._shard_bytes // (math.prod(shape) * np.dtype(dtype).itemsize)
             shard_rows = max(1, min(per_shard, _SHARD_ROWS), -(-rows // _MOST_SHARDS))
             index = Index(self.facts, rows, shape, dtype, shard_rows, float(int(time.time())))
@@ -169,7 +169,7 @@ class Entry:
         return index
 
     def _clear(self, keep: set[str]) -> None:
-        """Remove our own files but these: damaged ones, and temporary ones of processes that were killed."""
+        """Remove the cache's files except these: damaged ones, and temporary files of killed processes."""
         foreign = []
         for path in self.folder.iterdir():
             if not own_file(path.name):
@@ -177,10 +177,10 @@ class Entry:
             elif path.name not in keep:
                 path.unlink(missing_ok=True)
         if foreign:
-            warn(f"feature cache {self.key}: {', '.join(sorted(foreign)[:5])} do not belong there; left alone")
+            warn(f"feature cache {self.key}: {', '.join(sorted(foreign)[:5])} do not belong there; leaving them")
 
     def open(self) -> Features:
-        """Read the complete entry; nobody evicts it until the result is closed or gone.
+        """Open the complete entry; it cannot be evicted until the result is closed or deleted.
 
         Raises:
             ToolkitError: Rows are missing or damaged: fill them first.
@@ -204,14 +204,14 @@ class Entry:
     def _reading_lock(self) -> FileLock | None:
         path = use_lock(self.folder.parent, self.key)
         if (self.folder / INDEX_NAME).exists():
-            with suppress(OSError):  # a cache that we may read and not write: mapped files survive their removal
+            with suppress(OSError):  # a read-only cache: mapped files survive their removal
                 path.parent.mkdir(exist_ok=True)
-                waiting = f"feature cache {self.key}: waiting for another process that checks or removes it"
+                waiting = f"feature cache {self.key}: waiting for another process to check or remove it"
                 return lock(path, waiting, shared=True)
         return None
 
     def _touch(self) -> None:
-        """Note the time of use, where we may."""
+        """Record the time of use, if permitted."""
         path = self.folder / "used"
         with suppress(OSError):
             path.touch()
@@ -219,4 +219,4 @@ class Entry:
 
 
 def _incomplete(folder: Path, what: str) -> ToolkitError:
-    return ToolkitError(f"feature cache {folder}: {what} missing", hint="run again: what is missing is computed")
+    return ToolkitError(f"feature cache {folder}: {what} missing", hint="run again to compute what is missing")

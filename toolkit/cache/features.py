@@ -1,4 +1,4 @@
-"""Rows read from shards, in constant memory: small entries are memory-mapped, large ones read row by row."""
+"""Rows read from shards in constant memory: small entries are memory-mapped, large ones read row by row."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from numpy.typing import ArrayLike, NDArray
 from toolkit.cache.index import Index, shard_name
 
 _MAPPED = 64 * 2**20
-"""Largest entry to map, in bytes. Mapped pages count as memory of the process, and Linux maps far more than is touched
-(400 kB around a row of 2.5 kB were seen), so that larger entries would seem to fill the memory."""
+"""Largest entry to map, in bytes. Mapped pages count as process memory, and Linux maps far more than is touched
+(400 kB around a row of 2.5 kB were observed), so larger entries would appear to fill the memory."""
 
 
 class Features:
-    """The features of an image set: ``features[rows]`` gathers rows; only small entries are held in memory.
+    """The features of an image set: ``features[rows]`` gathers rows; only small entries are kept in memory.
 
-    While it lives, no process evicts the entry. It may be used in forked processes. ``with`` closes it at the end.
+    While this object lives, no process evicts the entry. Works in forked processes. ``with`` closes it.
 
     Args:
-        folder: The entry, whose shards have been checked.
-        index: What it holds; complete.
+        folder: The entry's folder, whose shards have been checked.
+        index: The complete index of the entry.
         release: Called by ``close``.
     """
 
     def __init__(self, folder: Path, index: Index, release: Callable[[], None]) -> None:
         self.shape = (index.rows, *index.shape)
-        """``(rows, *shape of a row)``."""
+        """``(rows, *row shape)``."""
         self.dtype: np.dtype[Any] = np.dtype(index.dtype).newbyteorder("<")
-        """As stored."""
+        """The stored dtype."""
         self._release = release
         self._shard_rows = index.shard_rows
         shards = [np.lib.format.open_memmap(folder / shard_name(n), mode="r") for n in range(index.shard_count)]
-        for number, shard in enumerate(shards):
-            if shard.shape != (len(index.shard_range(number)), *index.shape) or shard.dtype != self.dtype:
-                raise ValueError(f"{folder / shard_name(number)} holds {shard.dtype} {shard.shape}")
+        for shard_index, shard in enumerate(shards):
+            if shard.shape != (len(index.shard_range(shard_index)), *index.shape) or shard.dtype != self.dtype:
+                raise ValueError(f"{folder / shard_name(shard_index)} holds {shard.dtype} {shard.shape}")
         small = self.nbytes <= _MAPPED or not hasattr(os, "preadv")
         self._source: _Source | None = _Maps(shards) if small else _Files(folder, index)
 
@@ -55,30 +55,30 @@ class Features:
 
     @property
     def nbytes(self) -> int:
-        """Size of all rows."""
+        """Size of all rows in bytes."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __getitem__(self, rows: ArrayLike) -> NDArray[Any]:
         """Gather rows.
 
         Args:
-            rows: Integers ``[n]`` in 0 ... len - 1, in any order, repeated as you like; n may be 0.
+            rows: Integers ``[n]`` in 0 ... len - 1, in any order, with repeats; n may be 0.
 
         Returns:
-            ``[n, *shape of a row]`` in the stored dtype; a copy.
+            ``[n, *row shape]`` in the stored dtype; a copy.
 
         Raises:
-            IndexError: Something else than a list of integers in this range.
-            RuntimeError: It was closed.
+            IndexError: ``rows`` is not a list of integers in this range.
+            RuntimeError: The features are closed.
             OSError: A file cannot be read.
         """
         if self._source is None:
             raise RuntimeError("these features are closed")
         wanted = self._checked(rows)
-        found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
+        gathered = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         shards, inner = np.divmod(wanted, self._shard_rows)
-        self._source.gather(shards, inner, found)
-        return found
+        self._source.gather(shards, inner, gathered)
+        return gathered
 
     def _checked(self, rows: ArrayLike) -> NDArray[np.int64]:
         wanted = np.asarray(rows)
@@ -89,26 +89,26 @@ class Features:
         return wanted.astype(np.int64, copy=False)
 
     def close(self) -> None:
-        """Let the entry go; it may then be evicted. What was gathered stays."""
+        """Release the entry, which may then be evicted. Gathered rows stay valid."""
         self._source = None
         self._release()
 
 
 class _Source(Protocol):
-    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], found: NDArray[Any]) -> None:
-        """Copy row ``inner[i]`` of shard ``shards[i]`` to ``found[i]``."""
+    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Copy row ``inner[i]`` of shard ``shards[i]`` to ``out[i]``."""
 
 
 class _Maps:
     def __init__(self, shards: list[np.memmap[Any, Any]]) -> None:
         self._shards = [np.asarray(shard) for shard in shards]
 
-    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], found: NDArray[Any]) -> None:
+    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], out: NDArray[Any]) -> None:
         if len(self._shards) == 1:
-            np.take(self._shards[0], inner, axis=0, out=found, mode="clip")  # "raise" would copy twice
+            np.take(self._shards[0], inner, axis=0, out=out, mode="clip")  # "raise" would copy twice
             return
         for place, (shard, row) in enumerate(zip(shards.tolist(), inner.tolist(), strict=True)):
-            found[place] = self._shards[shard][row]
+            out[place] = self._shards[shard][row]
 
 
 class _Files:
@@ -117,17 +117,17 @@ class _Files:
         self._headers = [index.shards[n].bytes - index.shards[n].rows * self._row_bytes for n in sorted(index.shards)]
         self._descriptors: list[int] = []
         weakref.finalize(self, _close, self._descriptors)
-        for number in range(index.shard_count):
-            self._descriptors.append(os.open(folder / shard_name(number), os.O_RDONLY))
+        for shard_index in range(index.shard_count):
+            self._descriptors.append(os.open(folder / shard_name(shard_index), os.O_RDONLY))
 
-    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], found: NDArray[Any]) -> None:
-        if not len(found):
+    def gather(self, shards: NDArray[np.int64], inner: NDArray[np.int64], out: NDArray[Any]) -> None:
+        if not len(out):
             return
-        size, place, view = self._row_bytes, 0, found.reshape(-1).view(np.uint8).data
+        size, place, view = self._row_bytes, 0, out.reshape(-1).view(np.uint8).data
         for shard, row in zip(shards.tolist(), inner.tolist(), strict=True):
             position = self._headers[shard] + row * size
             if os.preadv(self._descriptors[shard], [view[place : place + size]], position) != size:
-                raise OSError(f"a file of the feature cache was cut short while it was in use (shard {shard})")
+                raise OSError(f"a file of the feature cache was truncated while in use (shard {shard})")
             place += size
 
 

@@ -1,4 +1,4 @@
-"""``entry.json``: what an entry holds, which of its shards are whole, and their checksums."""
+"""``entry.json``: what an entry holds, which of its shards are complete, and their checksums."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from toolkit.core.files import write_text
 INDEX_NAME = "entry.json"
 _OWN = re.compile(r"entry\.json|used|shard-\d{5,}\.npy|\.(entry\.json|shard-\d{5,}\.npy)\.[0-9a-f]{8}\.tmp")
 _OLD = ("features.npy", "done.json")
-"""Files of format 1, which was one file an entry."""
+"""Files of format 1, which had one file per entry."""
 
 
 class DamagedIndexError(ValueError):
-    """An ``entry.json`` that cannot be believed."""
+    """An ``entry.json`` that cannot be trusted."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shard:
     """One finished file of rows.
 
     Attributes:
-        rows: How many.
+        rows: Number of rows.
         bytes: Size of the file.
         crc32: Checksum of the whole file (zlib's CRC-32), 8 hex digits.
     """
@@ -43,16 +43,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Index:
-    """What ``entry.json`` says. Row r stands in shard ``r // shard_rows``.
+    """The content of ``entry.json``. Row r is in shard ``r // shard_rows``.
 
     Attributes:
         facts: What the features depend on.
-        rows: Of the complete entry.
-        shape: Of one row.
+        rows: Number of rows in the complete entry.
+        shape: Shape of one row.
         dtype: ``"float16"`` or ``"float32"``, little-endian in the files.
-        shard_rows: Rows of every shard but the last.
-        created: Seconds since 1970.
-        shards: The finished ones by number.
+        shard_rows: Rows in every shard except the last.
+        created: Creation time, seconds since 1970.
+        shards: The finished shards by index.
     """
 
     facts: Mapping[str, Any]
@@ -65,44 +65,44 @@ class Index:
 
     @property
     def row_bytes(self) -> int:
-        """Size of one row."""
+        """Size of one row in bytes."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def shard_count(self) -> int:
-        """Number of shards of the complete entry."""
+        """Number of shards in the complete entry."""
         return -(-self.rows // self.shard_rows)
 
-    def shard_range(self, number: int) -> range:
+    def shard_range(self, shard_index: int) -> range:
         """The rows of a shard."""
-        return range(number * self.shard_rows, min((number + 1) * self.shard_rows, self.rows))
+        return range(shard_index * self.shard_rows, min((shard_index + 1) * self.shard_rows, self.rows))
 
     def missing(self, good: Collection[int]) -> list[range]:
-        """The rows of all shards but these, neighbours joined."""
-        found: list[range] = []
-        for number in range(self.shard_count):
-            rows = self.shard_range(number)
-            if number in good:
+        """The rows of all shards except these, with adjacent ranges joined."""
+        missing: list[range] = []
+        for shard_index in range(self.shard_count):
+            rows = self.shard_range(shard_index)
+            if shard_index in good:
                 continue
-            if found and found[-1].stop == rows.start:
-                found[-1] = range(found[-1].start, rows.stop)
+            if missing and missing[-1].stop == rows.start:
+                missing[-1] = range(missing[-1].start, rows.stop)
             else:
-                found.append(rows)
-        return found
+                missing.append(rows)
+        return missing
 
 
-def shard_name(number: int) -> str:
-    """Its file."""
-    return f"shard-{number:05d}.npy"
+def shard_name(shard_index: int) -> str:
+    """File name of a shard."""
+    return f"shard-{shard_index:05d}.npy"
 
 
 def own_file(name: str) -> bool:
-    """Whether the cache itself, in this version or an older one, writes files of this name into an entry."""
+    """Whether the cache, in this version or an older one, writes files of this name."""
     return name in _OLD or _OWN.fullmatch(name) is not None
 
 
 def write_index(folder: Path, index: Index) -> None:
-    """Write it, whole or not at all."""
+    """Write the index atomically."""
     data = {
         "format": FORMAT,
         "facts": dict(index.facts),
@@ -111,22 +111,22 @@ def write_index(folder: Path, index: Index) -> None:
         "dtype": index.dtype,
         "shard_rows": index.shard_rows,
         "created": index.created,
-        "shards": {shard_name(number): vars(shard) for number, shard in sorted(index.shards.items())},
+        "shards": {shard_name(shard_index): vars(shard) for shard_index, shard in sorted(index.shards.items())},
     }
     data["crc32"] = f"{zlib.crc32(canonical(data)):08x}"
     write_text(folder / INDEX_NAME, json.dumps(data, indent=1) + "\n")
 
 
 def read_index(folder: Path) -> Index | None:
-    """What the entry in a folder says of itself; None when there is none.
+    """Read the index of the entry in a folder; None if there is none.
 
     Raises:
-        DamagedIndexError: It is of another version, or not as it was written; the message says which.
-        OSError: It cannot be read.
+        DamagedIndexError: The index has another version or is damaged; the message says which.
+        OSError: The index cannot be read.
     """
     try:
         data = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):  # the latter is told by who writes
+    except (FileNotFoundError, NotADirectoryError):  # the writer reports the latter
         if any((folder / name).exists() for name in _OLD):
             raise DamagedIndexError("of another version of the toolkit (format 1)") from None
         return None

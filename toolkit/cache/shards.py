@@ -1,4 +1,4 @@
-"""Files of rows: written with a checksum under a temporary name, and checked before they are used."""
+"""Files of rows: written with a checksum under a temporary name, and verified before use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Signature = tuple[int, int, int]
 
 
 class _Unfinished(Exception):
-    """Makes ``atomic_file`` throw away what was written."""
+    """Makes ``atomic_file`` discard the file."""
 
 
 class ShardFile:
-    """A ``.npy`` file that is being written.
+    """A ``.npy`` file being written.
 
     Args:
-        path: Where it shall stand.
-        rows: How many it will hold.
-        shape: Of one row.
-        dtype: Of the numbers.
+        path: The final path.
+        rows: Number of rows in the finished file.
+        shape: Shape of one row.
+        dtype: Type of the numbers.
     """
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> None:
@@ -45,7 +45,7 @@ class ShardFile:
         """Append bytes.
 
         Raises:
-            OSError: The disk is full, ...
+            OSError: The disk is full, or another write error.
         """
         view = memoryview(data)
         self._crc = zlib.crc32(view, self._crc)
@@ -54,52 +54,52 @@ class ShardFile:
             view = view[self._file.write(view) :]
 
     def finish(self) -> Shard:
-        """Put the file in its place, flushed to the disk."""
+        """Flush the file to disk and move it into place."""
         self._stack.close()
         return Shard(self._rows, self._bytes, f"{self._crc:08x}")
 
     def discard(self) -> None:
-        """Throw away what was written."""
+        """Discard the file."""
         error = _Unfinished()
         self._stack.__exit__(_Unfinished, error, None)
 
 
 class Checks:
-    """Checks of entries, each file once: what was found is remembered for as long as the file stays as it is."""
+    """Checks entries, each file once: results are remembered until the file changes."""
 
     def __init__(self) -> None:
         self._found: dict[Path, tuple[Signature, str | None]] = {}
 
     def index(self, folder: Path) -> Index | None:
-        """What an entry says of itself; None when there is nothing, or nothing to believe (told in one line, once)."""
+        """The index of an entry; None if there is none or it is damaged (reported once)."""
         path = folder / "entry.json"
         try:
             return read_index(folder)
         except DamagedIndexError as error:
             signature = _signature(path)
             if self._found.get(path) != (signature, str(error)):
-                warn(f"feature cache {folder.name}: {error}; it is not used")
+                warn(f"feature cache {folder.name}: {error}; ignoring it")
             self._found[path] = (signature, str(error))
             return None
 
     def good(self, folder: Path, index: Index) -> set[int]:
-        """Numbers of the shards that are there and right; of others one line is told, once."""
+        """Indices of the intact shards; others are reported once."""
         good = set()
-        for number, shard in index.shards.items():
-            path = folder / shard_name(number)
+        for shard_index, shard in index.shards.items():
+            path = folder / shard_name(shard_index)
             before = self._found.get(path)
-            problem = self.problem(path, shard, index, number)
+            problem = self.problem(path, shard, index, shard_index)
             if problem is None:
-                good.add(number)
+                good.add(shard_index)
             elif before != self._found.get(path):
-                warn(f"feature cache {folder.name}: {path.name} {problem}; it is computed anew")
+                warn(f"feature cache {folder.name}: {path.name} {problem}; computing it again")
         return good
 
-    def problem(self, path: Path, shard: Shard, index: Index, number: int) -> str | None:
-        """What is wrong with a shard, in words; None when it is as it was written."""
+    def problem(self, path: Path, shard: Shard, index: Index, shard_index: int) -> str | None:
+        """What is wrong with a shard, in words; None if it is intact."""
         signature = _signature(path)
         if path not in self._found or self._found[path][0] != signature:
-            self._found[path] = (signature, _problem(path, shard, len(index.shard_range(number))))
+            self._found[path] = (signature, _problem(path, shard, len(index.shard_range(shard_index))))
         return self._found[path][1]
 
 
@@ -120,7 +120,7 @@ def _problem(path: Path, shard: Shard, rows: int) -> str | None:
             return f"has {size} bytes, not {shard.bytes}"
         return None if _crc32(path) == shard.crc32 else "is damaged (wrong checksum)"
     except FileNotFoundError:
-        return "is not there"
+        return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
 

@@ -1,4 +1,4 @@
-"""The feature cache: entries in one folder, shared by runs, within a size."""
+"""The feature cache: entries in one folder, shared by runs, limited in size."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ from toolkit.core.runtime import world_size
 
 _SHARD_BYTES = 64 * 2**20
 _SPARE = 2**20
-"""Bytes of free disk to leave."""
+"""Disk space to leave free, in bytes."""
 _DAY = 86400.0
 Listing = list[EntryInfo]
 Problems = list[Problem]
 
 
 def feature_bytes(rows: int, shape: Sequence[int], dtype: str) -> int:
-    """Size of features on disk, but for some 100 bytes a shard.
+    """Size of features on disk in bytes, except about 100 bytes per shard.
 
     Args:
-        rows: How many.
-        shape: Of one row.
+        rows: Number of rows.
+        shape: Shape of one row.
         dtype: ``"float16"`` or ``"float32"``.
     """
     return rows * math.prod(shape) * np.dtype(dtype).itemsize
 
 
 class FeatureStore:
-    """A folder of entries. Any number of processes may use it at a time.
+    """A folder of entries. Any number of processes may use it at the same time.
 
     Args:
-        folder: Made when something is written. ``~`` is expanded.
-        max_bytes: Size of all entries together; the least recently used make room. None: no limit.
-        shard_bytes: Most bytes of a file of a new entry; see ``Entry``.
-        beside: Another folder whose entries are read where they are there; nothing is written to it.
+        folder: Created on the first write. ``~`` is expanded.
+        max_bytes: Maximum total size; the least recently used entries make room. None: no limit.
+        shard_bytes: Maximum bytes of a file in a new entry; see ``Entry``.
+        beside: Another folder to read existing entries from; never written.
 
     Example:
         >>> store = FeatureStore(Path("~/.cache/paddle-finetune/features"), max_bytes=20 * 10**9)  # doctest: +SKIP
@@ -83,8 +83,8 @@ class FeatureStore:
         """The entry for these facts; nothing is written yet.
 
         Args:
-            facts: All that the features depend on, as JSON has it; best from ``CacheKey.facts``. ``title`` is for
-                people, and does not count.
+            facts: Everything that the features depend on, as JSON values; best from ``CacheKey.facts``. ``title`` is
+                only a display name and is not part of the key.
         """
         plain = json.loads(json.dumps(dict(facts)))
         key, folder = key_of(plain), self.folder
@@ -94,19 +94,19 @@ class FeatureStore:
 
     def list(self) -> Listing:
         """All entries, the least recently used first. Checksums are not read; see ``verify``."""
-        found = []
+        entries = []
         with storing(self.folder):
             for folder in entry_folders(self.folder):
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    found.append(entry_info(folder))
-        return sorted((one for one in found if one is not None), key=lambda one: (one.used, one.key))
+                with suppress(FileNotFoundError):  # removed in the meantime
+                    entries.append(entry_info(folder))
+        return sorted((info for info in entries if info is not None), key=lambda info: (info.used, info.key))
 
     def verify(self, fix: bool = False) -> Problems:
         """Read every shard and compare checksums.
 
         Args:
-            fix: Remove what is wrong, except in entries that are in use; what is then missing is computed when it is
-                needed. Files that the cache does not write are reported, and never removed.
+            fix: Remove damaged files, except in entries that are in use; missing features are computed when needed.
+                Files that the cache does not write are reported but never removed.
 
         Raises:
             ToolkitError: The folder cannot be read or written.
@@ -115,18 +115,18 @@ class FeatureStore:
             return [problem for folder in entry_folders(self.folder) for problem in verify_entry(folder, fix)]
 
     def prune(self, max_bytes: int | None = None, older_than: float | None = None, everything: bool = False) -> int:
-        """Remove entries, the least recently used first; never one that a live process uses.
+        """Remove entries, the least recently used first; never one in use by a live process.
 
         Args:
-            max_bytes: Until the others take no more.
-            older_than: All that were not used for so many seconds.
-            everything: All.
+            max_bytes: Remove until the rest takes no more than this.
+            older_than: Remove entries not used for this many seconds.
+            everything: Remove all entries.
 
         Returns:
-            Bytes that were freed.
+            Number of bytes freed.
 
         Raises:
-            ToolkitError: The folder cannot be written.
+            ToolkitError: The folder is not writable.
         """
         entries = self.list()
         total, freed, now = sum(entry.bytes for entry in entries), 0, time.time()
@@ -140,14 +140,14 @@ class FeatureStore:
         return freed
 
     def make_room(self, size: int, keep: Collection[str] = ()) -> None:
-        """Make sure that so much more can be written: evict the least recently used entries that nobody uses.
+        """Make room for more data: evict the least recently used entries that are not in use.
 
-        ``Entry.writing`` calls it; call it before for several entries together. Nothing is removed when that would not
-        be enough.
+        ``Entry.writing`` calls this; call it yourself before writing several entries. Nothing is removed if that would
+        not free enough.
 
         Args:
-            size: Bytes to come.
-            keep: Keys of entries that stay in any case.
+            size: Number of bytes to write.
+            keep: Keys of entries that must stay.
 
         Raises:
             ToolkitError: The limit or the disk is too small.
@@ -169,23 +169,23 @@ class FeatureStore:
                     freed += remove_entry(self.folder / entry.key) or 0
         if freed < over:
             raise self._too_small(size, total - evictable, free, evictable)
-        info(f"feature cache: {decimal(freed)} of the least recently used features removed to make room")
+        info(f"feature cache: {decimal(freed)} of least recently used features removed to make room")
 
     def _too_small(self, size: int, used: int, free: int, evictable: int) -> ToolkitError:
-        said = [f"the feature cache {self.folder} needs {decimal(size)} more"]
+        parts = [f"the feature cache {self.folder} needs {decimal(size)} more"]
         if self.max_bytes is not None and size + used > self.max_bytes:
-            said.append(f"cache.max_size allows {decimal(self.max_bytes)}, of which {decimal(used)} are in use")
-            cure = "raise cache.max_size"
+            parts.append(f"cache.max_size allows {decimal(self.max_bytes)}, of which {decimal(used)} are in use")
+            fix = "raise cache.max_size"
         else:
-            said.append(f"the disk has {decimal(free)} free, and {decimal(evictable)} of older features could go")
-            cure = "free some space, set cache.dir to another disk"
-        return ToolkitError("; ".join(said), hint=f"{cure}, or use cache.enabled: false")
+            parts.append(f"the disk has {decimal(free)} free, and {decimal(evictable)} of older features could go")
+            fix = "free some space, set cache.dir to another disk"
+        return ToolkitError("; ".join(parts), hint=f"{fix}, or use cache.enabled: false")
 
 
 def usable_store(folder: Path, max_bytes: int | None) -> FeatureStore:
-    """The store in a folder; where that cannot be written, a line says so, and new entries live as long as the process.
+    """The store in a folder; if it is not writable, warns and keeps new entries only until the process ends.
 
-    Several processes that train together use the folder in any case, as they share it.
+    Processes that train together always use the folder, as they share it.
     """
     own = None if world_size() > 1 else _in_place_of(folder.expanduser())
     return FeatureStore(folder, max_bytes) if own is None else FeatureStore(own, max_bytes, beside=folder.expanduser())
@@ -193,7 +193,7 @@ def usable_store(folder: Path, max_bytes: int | None) -> FeatureStore:
 
 @lru_cache
 def _in_place_of(folder: Path) -> Path | None:
-    """A temporary folder where the given one cannot be written; a full disk is reported when writing."""
+    """A temporary folder if the given one is not writable; a full disk is reported when writing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -203,5 +203,5 @@ def _in_place_of(folder: Path) -> Path | None:
             return None
         own = Path(tempfile.mkdtemp(prefix="toolkit-cache-"))
         atexit.register(shutil.rmtree, own, ignore_errors=True)
-        warn(f"cache.dir {folder} cannot be written ({error.strerror}): new features are kept in {own} until the end")
+        warn(f"cache.dir {folder} cannot be written ({error.strerror}): new features go to {own} until the end")
         return own

@@ -1,4 +1,4 @@
-"""The entries of a store as files: who uses them, what they take, what is wrong with them, and removing them."""
+"""The entries of a store as files: usage, size, problems and removal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class EntryInfo:
-    """An entry, as a listing shows it.
+    """An entry as shown in a listing.
 
     Attributes:
-        key: Its name.
-        facts: What its features depend on; empty when ``problem`` says why.
-        rows: Of the complete entry.
-        complete: Every shard is there; their checksums were not read.
-        bytes: What its files take.
+        key: Name of the entry.
+        facts: What its features depend on; empty if there is a ``problem``.
+        rows: Number of rows in the complete entry.
+        complete: Whether all shards are present; checksums are not verified.
+        bytes: Size of its files.
         used: Last use, seconds since 1970.
-        created: Seconds since 1970; 0 when unknown.
-        problem: Why it cannot be used: another version, or damaged; else None.
+        created: Creation time, seconds since 1970; 0 if unknown.
+        problem: Why it is unusable (another version, or damaged), or None.
     """
 
     key: str
@@ -48,13 +48,13 @@ class EntryInfo:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the store that is not as it should be.
+    """Something wrong in the store.
 
     Attributes:
         key: The entry.
-        file: The file in it.
-        what: In words.
-        fixed: It was removed.
+        file: The affected file.
+        what: Description of the problem.
+        fixed: Whether the file was removed.
     """
 
     key: str
@@ -68,27 +68,27 @@ class Problem:
 
 
 def use_lock(root: Path, key: str) -> Path:
-    """Held shared by who reads or fills an entry, exclusively by who removes from it."""
+    """Lock held shared to read or fill an entry, exclusively to remove from it."""
     return root / ".locks" / f"{key}.use"
 
 
 def fill_lock(root: Path, key: str) -> Path:
-    """Held exclusively by who fills an entry, within ``use_lock``."""
+    """Lock held exclusively to fill an entry, within ``use_lock``."""
     return root / ".locks" / f"{key}.fill"
 
 
 def entry_folders(root: Path) -> list[Path]:
-    """All folders that have the name of an entry."""
+    """All folders named like an entry."""
     if not root.is_dir():
         return []
     return sorted(p for p in root.iterdir() if _KEY.fullmatch(p.name) and p.is_dir() and not p.is_symlink())
 
 
 def entry_info(folder: Path) -> EntryInfo | None:
-    """What there is to say of an entry without reading its rows; None when nothing of the cache is in the folder."""
+    """Describe an entry without reading its rows; None if the folder has no cache files."""
     sizes, times = {}, {}
     for path in folder.iterdir():
-        with suppress(FileNotFoundError):  # a temporary file of someone who fills it
+        with suppress(FileNotFoundError):  # a temporary file of a process that fills it
             if own_file(path.name):
                 stat = path.stat()
                 sizes[path.name], times[path.name] = stat.st_size, stat.st_mtime
@@ -97,7 +97,7 @@ def entry_info(folder: Path) -> EntryInfo | None:
     used = times.get("used") or max(times.values())
     try:
         index = read_index(folder)
-        problem = None if index else f"{INDEX_NAME} is not there"
+        problem = None if index else f"{INDEX_NAME} is missing"
     except DamagedIndexError as error:
         index, problem = None, str(error)
     if index is None:
@@ -109,7 +109,7 @@ def entry_info(folder: Path) -> EntryInfo | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[FileLock | None]:
-    """The entry's lock, or None when someone uses it."""
+    """The entry's lock, or None if the entry is in use."""
     path = use_lock(folder.parent, folder.name)
     path.parent.mkdir(exist_ok=True)
     held = try_lock(path)
@@ -121,16 +121,16 @@ def _alone(folder: Path) -> Iterator[FileLock | None]:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether some process, this one included, reads or fills the entry."""
+    """Whether a process, including this one, reads or fills the entry."""
     with _alone(folder) as held:
         return held is None
 
 
 def remove_entry(folder: Path) -> int | None:
-    """Remove the cache's own files of an entry, and its folder when that leaves it empty.
+    """Remove the cache's files from an entry, and the folder if it is then empty.
 
     Returns:
-        Bytes that were freed; None when it is in use, and stays.
+        Number of bytes freed; None if the entry is in use and stays.
     """
     with _alone(folder) as held:
         if held is None:
@@ -141,7 +141,7 @@ def remove_entry(folder: Path) -> int | None:
 def _remove(folder: Path) -> int:
     freed = 0
     own = [path for path in folder.iterdir() if own_file(path.name)]
-    for path in sorted(own, key=lambda path: path.name == INDEX_NAME):  # last: until then it says what this was
+    for path in sorted(own, key=lambda path: path.name == INDEX_NAME):  # last, as it describes the entry
         freed += path.stat().st_size
         path.unlink()
     with suppress(OSError):  # foreign files
@@ -153,16 +153,16 @@ def _remove(folder: Path) -> int:
 
 
 def remove_strays(folder: Path, older_than: float) -> int:
-    """Remove temporary files that killed processes left in an entry that nobody uses now.
+    """Remove temporary files that killed processes left in an unused entry.
 
     Args:
         folder: The entry.
-        older_than: Seconds. Where the file system has no locks, age alone tells a stray from a file in the making.
+        older_than: Minimum age in seconds. Without file locks, only age tells a stray from a file being written.
 
     Returns:
-        Bytes that were freed.
+        Number of bytes freed.
     """
-    with suppress(FileNotFoundError):  # the writer is alive, and done with one of them
+    with suppress(FileNotFoundError):  # the writer is alive and has finished one of them
         old = [p for p in folder.glob(".*.tmp") if own_file(p.name) and p.stat().st_mtime < time.time() - older_than]
         if not old:
             return 0
@@ -177,33 +177,33 @@ def remove_strays(folder: Path, older_than: float) -> int:
 
 
 def verify_entry(folder: Path, fix: bool) -> list[Problem]:
-    """Read all of an entry.
+    """Verify a whole entry.
 
     Args:
         folder: The entry.
-        fix: Remove what is wrong, where nobody uses the entry. Foreign files stay in any case.
+        fix: Remove damaged files if the entry is not in use. Foreign files always stay.
     """
     with ExitStack() as stack:
         held = None
-        with suppress(*(() if fix else (OSError,))):  # a cache that we may only read can be checked as well
+        with suppress(*(() if fix else (OSError,))):  # a read-only cache can be verified as well
             held = stack.enter_context(_alone(folder))
-        if not folder.is_dir():  # removed meanwhile
+        if not folder.is_dir():  # removed in the meantime
             return []
         foreign = [Problem(folder.name, p.name, "does not belong there") for p in folder.iterdir() if _foreign(p)]
         alone = held is not None
         try:
             index = read_index(folder)
         except DamagedIndexError as error:
-            found = [Problem(folder.name, INDEX_NAME, str(error), fix and alone)]
+            problems = [Problem(folder.name, INDEX_NAME, str(error), fix and alone)]
         else:
             if index is not None:
                 return _verify_shards(folder, index, alone=alone, fix=fix) + foreign
-            if not alone or entry_info(folder) is None:  # someone begins to fill it, or nothing is left
+            if not alone or entry_info(folder) is None:  # another process starts to fill it, or nothing is left
                 return foreign
-            found = [Problem(folder.name, INDEX_NAME, "is not there", fix)]
+            problems = [Problem(folder.name, INDEX_NAME, "is missing", fix)]
         if fix and alone:
             _remove(folder)
-        return found + foreign
+        return problems + foreign
 
 
 def _foreign(path: Path) -> bool:
@@ -213,15 +213,15 @@ def _foreign(path: Path) -> bool:
 def _verify_shards(folder: Path, index: Index, *, alone: bool, fix: bool) -> list[Problem]:
     checks = Checks()
     wrong = {shard_name(n): checks.problem(folder / shard_name(n), s, index, n) for n, s in index.shards.items()}
-    found = {name: what for name, what in wrong.items() if what is not None}
-    if alone:  # else they belong to who fills the entry
+    problems = {name: what for name, what in wrong.items() if what is not None}
+    if alone:  # otherwise they belong to the process that fills the entry
         listed = {shard_name(n) for n in index.shards} | {INDEX_NAME, "used"}
         strays = [path.name for path in folder.iterdir() if own_file(path.name) and path.name not in listed]
-        found |= dict.fromkeys(strays, "was left behind by a process that was killed")
-    if fix and alone and found:
-        good = {n: shard for n, shard in index.shards.items() if shard_name(n) not in found}
+        problems |= dict.fromkeys(strays, "was left behind by a killed process")
+    if fix and alone and problems:
+        good = {n: shard for n, shard in index.shards.items() if shard_name(n) not in problems}
         write_index(folder, replace(index, shards=good))
-        for name in found:
+        for name in problems:
             (folder / name).unlink(missing_ok=True)
     note = "" if alone or not fix else "; in use, not removed"
-    return [Problem(folder.name, name, what + note, fix and alone) for name, what in sorted(found.items())]
+    return [Problem(folder.name, name, what + note, fix and alone) for name, what in sorted(problems.items())]

@@ -1,4 +1,4 @@
-"""Filling an entry: rows in order, a shard at a time."""
+"""Fill an entry: rows in order, shard by shard."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ _LARGEST_HALF = 65504
 
 
 class DtypeOverflowError(ToolkitError):
-    """Features that float16 cannot hold; float32 can."""
+    """Features beyond the range of float16; float32 can hold them."""
 
 
 @contextmanager
 def storing(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turn what a disk can answer into one clear line with the cure.
+    """Turn disk errors into a one-line message with the fix.
 
     Args:
-        folder: The cache.
-        kept: What to say of the part that stays, at the time of the error.
+        folder: Folder of the cache.
+        kept: Returns a note on what is kept, evaluated at the time of the error.
 
     Raises:
-        ToolkitError: In place of the ``OSError``.
+        ToolkitError: Raised instead of the ``OSError``.
     """
     try:
         with clear_os_errors(f"the feature cache {folder}", place="cache.dir"):
@@ -50,14 +50,14 @@ def storing(folder: Path, kept: Callable[[], str] = lambda: "") -> Iterator[None
 
 
 class Writer:
-    """Takes the missing rows of an entry in order, and makes them durable shard by shard.
+    """Takes the missing rows of an entry in order, and commits them shard by shard.
 
-    A shard counts once it is whole: at an error or a kill the shards before it stay, and the next writer goes on there.
+    Only complete shards count: after an error or a kill they stay, and the next writer continues from there.
 
     Args:
-        folder: The entry; its index is written already.
-        index: The shards that are good.
-        missing: The rows to come, which begin and end with shards.
+        folder: The entry's folder; its index is already written.
+        index: Index of the intact shards.
+        missing: The rows to write, in whole shards.
     """
 
     def __init__(self, folder: Path, index: Index, missing: Sequence[range]) -> None:
@@ -65,9 +65,9 @@ class Writer:
         """Ranges of rows to append, in this order; empty when the entry is complete."""
         self._folder = folder
         self._index = index
-        self._numbers = iter([n for n in range(index.shard_count) if n not in index.shards])
+        self._shard_indices = iter([n for n in range(index.shard_count) if n not in index.shards])
         self._dtype = np.dtype(index.dtype).newbyteorder("<")
-        self._number = -1
+        self._shard_index = -1
         self._file: ShardFile | None = None
         self._open = range(0)
 
@@ -75,13 +75,13 @@ class Writer:
         """Write the next rows.
 
         Args:
-            block: ``[n, *shape of a row]``, floating point. n is any number that does not pass the end of the
-                current range of ``missing``. NaN and infinity are kept as they are.
+            block: ``[n, *row shape]``, floating point. n is any number that does not exceed the
+                current range of ``missing``. NaN and infinity are preserved.
 
         Raises:
-            DtypeOverflowError: A finite number is beyond float16's largest, 65504. The entry is then best left
-                alone, and another one filled in float32.
-            ToolkitError: The disk is full, or cannot be written. The finished shards stay.
+            DtypeOverflowError: A finite number exceeds float16's maximum, 65504. Abandon the entry then, and fill
+                another one in float32.
+            ToolkitError: The disk is full or not writable. The finished shards stay.
             ValueError: The block has another shape, or rows that are not missing.
         """
         if block.shape[1:] != self._index.shape or block.dtype.kind != "f":
@@ -96,20 +96,20 @@ class Writer:
             stored = stored[taken:]
 
     def _next_shard(self, within_block: bool) -> None:
-        number = next(self._numbers, None)
-        if number is None or (within_block and number != self._number + 1):
+        shard_index = next(self._shard_indices, None)
+        if shard_index is None or (within_block and shard_index != self._shard_index + 1):
             raise ValueError("these rows are not missing")
-        self._number, self._open = number, self._index.shard_range(number)
+        self._shard_index, self._open = shard_index, self._index.shard_range(shard_index)
 
     def _write(self, rows: NDArray[Any]) -> None:
         if self._file is None:
-            path = self._folder / shard_name(self._number)
+            path = self._folder / shard_name(self._shard_index)
             self._file = ShardFile(path, len(self._open), self._index.shape, self._dtype)
         self._file.write(rows.reshape(-1).view(np.uint8).data)
         self._open = self._open[len(rows) :]
         if not self._open:
             file, self._file = self._file, None
-            self._index.shards[self._number] = file.finish()
+            self._index.shards[self._shard_index] = file.finish()
             write_index(self._folder, self._index)
 
     def _kept(self) -> str:
@@ -117,7 +117,7 @@ class Writer:
         return f" ({rows} of {self._index.rows} rows are kept)" if rows else ""
 
     def close(self) -> None:
-        """Throw away the shard that is not whole, if there is one."""
+        """Discard the unfinished shard, if any."""
         if self._file is not None:
             self._file.discard()
             self._file = None
@@ -132,7 +132,7 @@ def _converted(block: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
             values = np.abs(block[infinite])
             largest = values[np.isfinite(values)].max()
             raise DtypeOverflowError(
-                f"the features reach {largest:.6g}, and float16 ends at {_LARGEST_HALF}",
+                f"the features reach {largest:.6g}, beyond float16's maximum {_LARGEST_HALF}",
                 hint="use cache.dtype: float32",
             )
     return stored

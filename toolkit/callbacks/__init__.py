@@ -1,4 +1,4 @@
-"""Callbacks on Paddle's own protocol: what happens beside training."""
+"""Callbacks that follow Paddle's callback protocol."""
 
 from toolkit.callbacks.base import MonitorCallback
 from toolkit.callbacks.checkpoint import Checkpoint

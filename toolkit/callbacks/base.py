@@ -1,4 +1,4 @@
-"""The one base of all callbacks that watch a metric."""
+"""Base class of all callbacks that monitor a metric."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from toolkit.tasks import MONITORS, better_of, monitor_name
 
 
 def as_float(value: Any) -> float:
-    """A number out of Paddle's logs, where it may stand alone, in a list or in an array."""
+    """Convert a value from Paddle's logs, which may be a scalar, a list or an array."""
     return float(np.asarray(value, dtype=np.float64).reshape(-1)[0])
 
 
 class MonitorCallback(Callback, ABC):
-    """Watches one metric and decides after each evaluation.
+    """Monitors one metric and decides after each evaluation.
 
-    Evaluation comes after ``on_epoch_end`` in Paddle's order, so decisions fall in ``on_eval_end``; evaluations outside
-    of training are not looked at. Used again, a callback starts anew, unless a state was restored just before.
+    Paddle evaluates after ``on_epoch_end``, so decisions are made in ``on_eval_end``; evaluations outside training are
+    ignored. A reused callback starts over unless its state was restored just before.
 
     Args:
-        monitor: ``val/loss``, ``train/top1``, ...; a plain name means ``val/``, and spellings of other frameworks
-            (``val_loss``, ``val_acc``) are known.
-        mode: ``min``, ``max``, or ``auto`` (less is better for losses).
-        min_delta: Smaller changes do not count as better, >= 0.
+        monitor: ``val/loss``, ``train/top1``, ...; a bare name means ``val/``; spellings of other frameworks
+            (``val_loss``, ``val_acc``) are accepted.
+        mode: ``min``, ``max``, or ``auto`` (lower is better for losses).
+        min_delta: Smaller changes do not count as an improvement, >= 0.
 
     Attributes:
         best: Best value so far, or None.
-        best_epoch: Its epoch, from 0, or None.
+        best_epoch: Epoch of the best value, from 0, or None.
         epoch: Current epoch, from 0.
 
     Raises:
@@ -44,7 +44,7 @@ class MonitorCallback(Callback, ABC):
     known_monitors: ClassVar[tuple[str, ...]] = MONITORS
     """All that any training measures; ``avg_`` is of averaged weights."""
     state_fields: ClassVar[tuple[str, ...]] = ("best", "best_epoch")
-    """Names of the attributes that make up the state; subclasses add theirs."""
+    """Names of the attributes saved in the state; subclasses add theirs."""
 
     best: float | None
     best_epoch: int | None
@@ -63,12 +63,12 @@ class MonitorCallback(Callback, ABC):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Clear the state."""
         self.best = None
         self.best_epoch = None
 
     def start_phase(self) -> None:
-        """A new phase of the same training begins: patience starts anew, the best value stays."""
+        """Start a new phase of the same training: patience starts over, the best value stays."""
 
     @abstractmethod
     def decide(self, value: float, better: bool) -> None:
@@ -76,15 +76,15 @@ class MonitorCallback(Callback, ABC):
 
         Args:
             value: The metric; may be NaN.
-            better: Whether it is the best so far; ``best`` and ``best_epoch`` are up to date.
+            better: Whether the value is the best so far; ``best`` and ``best_epoch`` are up to date.
         """
 
     def is_better(self, value: float) -> bool:
-        """Whether a value beats the best so far by more than ``min_delta``; NaN and infinities never do."""
+        """Whether a value improves on the best by more than ``min_delta``; NaN and infinity never do."""
         return self.beats(value, self.best)
 
     def beats(self, value: float, other: float | None) -> bool:
-        """Whether a value is better than another one, or finite where there is no other."""
+        """Whether a value is better than another, or finite if there is no other."""
         if not math.isfinite(value):
             return False
         if other is None:
@@ -92,35 +92,35 @@ class MonitorCallback(Callback, ABC):
         return value < other - self.min_delta if self.mode == "min" else value > other + self.min_delta
 
     def value(self, logs: Mapping[str, Any]) -> float:
-        """The metric in the logs of the last epoch.
+        """The monitored metric in the logs of the last epoch.
 
         Args:
-            logs: Those of ``on_eval_end``.
+            logs: Logs passed to ``on_eval_end``.
 
         Raises:
-            ConfigError: It is not there.
+            ConfigError: The logs do not contain the metric.
         """
         part, _, name = self.monitor.partition("/")
-        found = logs if part == "val" else self._train_logs
-        if name not in found:
-            self._not_measured(found)
-        return as_float(found[name])
+        metrics = logs if part == "val" else self._train_logs
+        if name not in metrics:
+            self._not_measured(metrics)
+        return as_float(metrics[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """The state as plain numbers."""
+        """The state as plain values."""
         return {name: getattr(self, name) for name in self.state_fields}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; the training that begins next goes on from it."""
+        """Restore a state; the next training continues from it."""
         for name in self.state_fields:
             setattr(self, name, state[name])
         self._restored = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Check the monitor, and start anew unless a state was restored.
+        """Check the monitor, and start over unless a state was restored.
 
         Raises:
-            ConfigError: The monitor is unknown, or not among what this training measures.
+            ConfigError: The monitor is unknown, or is not measured in this training.
         """
         self._check_monitor()
         if not self._restored:
@@ -129,7 +129,7 @@ class MonitorCallback(Callback, ABC):
         self._training = True
 
     def _is_average_to_come(self, logs: Mapping[str, Any]) -> bool:
-        """Whether weights are watched that are not averaged yet."""
+        """Whether the monitor refers to averaged weights before any have been averaged."""
         name = self.monitor.removeprefix("val/")
         return name.startswith("avg_") and name not in logs
 
@@ -147,16 +147,16 @@ class MonitorCallback(Callback, ABC):
     def _not_measured(self, names: Iterable[str]) -> NoReturn:
         part = self.monitor.partition("/")[0]
         raise ConfigError(
-            f"{type(self).__name__}: monitor {self.monitor} is not among what this training measures "
+            f"{type(self).__name__}: monitor {self.monitor} is not measured in this training "
             f"({', '.join(f'{part}/{name}' for name in names)})"
         )
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Later evaluations are not part of the training."""
+        """Ignore later evaluations, which are not part of the training."""
         self._training = False
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Note the epoch."""
+        """Store the epoch."""
         self.epoch = epoch
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -164,7 +164,7 @@ class MonitorCallback(Callback, ABC):
         self._train_logs = logs or {}
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Compare, and decide."""
+        """Compare the value and decide."""
         if not self._training or self._is_average_to_come(logs or {}):
             return
         value = self.value(logs or {})

@@ -1,4 +1,4 @@
-"""A row of a table an epoch."""
+"""Log one CSV row per epoch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from toolkit.core.files import write_text
 
 
 class CSVLogger(EpochLog):
-    """Writes a table with the columns ``epoch``, ``lr``, ``train/...``, ``val/...``.
+    """Writes a CSV file with the columns ``epoch``, ``lr``, ``train/...``, ``val/...``.
 
-    A metric that comes later (of averaged weights, for instance) becomes a column of its own, empty before. Numbers
-    keep their full precision.
+    A metric that appears later (of averaged weights, for instance) gets its own column, empty until then. Numbers
+    keep full precision.
 
     Args:
-        path: The file. Its folder is made.
+        path: The file. Its folder is created.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -28,16 +28,16 @@ class CSVLogger(EpochLog):
         self._columns: list[str] = []
 
     def keep_until(self, epoch: int) -> None:
-        """Cut off the rows after an epoch.
+        """Drop the rows after an epoch.
 
         Raises:
-            ConfigError: The file is another one.
+            ConfigError: The file was not written by this callback.
         """
         columns, rows = self._read()
         self._write(columns, [row for row in rows if int(row[0]) <= epoch])
 
     def append(self, values: Mapping[str, float]) -> None:
-        """Write a row, and columns that are new."""
+        """Write a row, adding new columns."""
         if not self.path.exists():
             self._write(list(values), [])
         elif not self._columns:
@@ -51,7 +51,7 @@ class CSVLogger(EpochLog):
             file.write(_text([row]))
 
     def _read(self) -> tuple[list[str], list[list[str]]]:
-        """Header and whole rows."""
+        """Header and complete rows."""
         text = self.path.read_bytes().decode(errors="replace")
         whole = text[: text.rfind("\n") + 1]
         rows = list(csv.reader(io.StringIO(whole, newline="")))
@@ -59,7 +59,7 @@ class CSVLogger(EpochLog):
         alien = columns[0] != "epoch" or any(len(row) != len(columns) or not row[0].isdigit() for row in rows[1:])
         if alien:
             raise ConfigError(
-                f"CSVLogger: {self.path} is not its file: it begins with {columns[0][:40]!r}, or rows are no epochs",
+                f"CSVLogger: {self.path} was not written by it (first column {columns[0][:40]!r}), or has bad rows",
                 hint="move it away, or give another path",
             )
         return columns, rows[1:]

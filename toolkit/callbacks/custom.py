@@ -1,4 +1,4 @@
-"""A callback of the user's own, by dotted path."""
+"""User-defined callbacks, loaded by dotted path."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from toolkit.core.names import did_you_mean
 
 
 def load_custom(path: str, args: Mapping[str, Any] | None = None) -> Callback:
-    """Import a class and make a callback of it.
+    """Import a callback class and create an instance.
 
     Args:
         path: ``package.module.Class``; any subclass of ``paddle.callbacks.Callback``, Paddle's own included.
-        args: Keyword arguments of its constructor.
+        args: Keyword arguments for its constructor.
 
     Returns:
         The callback.
 
     Raises:
-        ConfigError: The module cannot be imported, the class is not there or not a callback, or it refuses ``args``.
+        ConfigError: The module cannot be imported, the class is missing or not a callback, or it rejects ``args``.
     """
     where = f"callbacks.custom: {path}"
-    found = _load(path, where, "package.module.Class")
-    if not (isinstance(found, type) and issubclass(found, Callback)):
+    cls = _load(path, where, "package.module.Class")
+    if not (isinstance(cls, type) and issubclass(cls, Callback)):
         raise ConfigError(f"{where} is not a callback", hint="give a subclass of paddle.callbacks.Callback")
     try:
-        return found(**(args or {}))
+        return cls(**(args or {}))
     except Exception as error:  # whatever the user's constructor raises
-        raise ConfigError(f"{where}: cannot be made with args {dict(args or {})}: {_line(error)}") from error
+        raise ConfigError(f"{where}: cannot be created with args {dict(args or {})}: {_line(error)}") from error
 
 
 def load_function(path: str, hook: str) -> Callable[..., Any]:
-    """Import a function that is called at a hook.
+    """Import a function to call at a hook.
 
     Args:
         path: ``package.module.function``.
-        hook: Named in errors.
+        hook: Name of the hook, for error messages.
 
     Returns:
         The function.
 
     Raises:
-        ConfigError: The module cannot be imported, or there is no such function in it.
+        ConfigError: The module cannot be imported, or has no such function.
     """
     where = f"callbacks.functions.{hook}: {path}"
-    found = _load(path, where, "package.module.function")
-    if not callable(found):
+    loaded = _load(path, where, "package.module.function")
+    if not callable(loaded):
         raise ConfigError(f"{where} is not a function")
-    function: Callable[..., Any] = found
+    function: Callable[..., Any] = loaded
     return function
 
 
@@ -70,7 +70,7 @@ def _module(name: str, where: str) -> Any:
         missing = error.name or name
         own = name == missing or name.startswith(f"{missing}.")
         raise ConfigError(
-            f"{where}: there is no module {missing!r}" + ("" if own else f", which {name} imports"),
+            f"{where}: no module {missing!r}" + ("" if own else f", which {name} imports"),
             hint="put its folder on PYTHONPATH" if own else f"install {missing}",
         ) from error
     except Exception as error:  # whatever the user's module raises

@@ -1,4 +1,4 @@
-"""Messages to a server, delivered in the background: whoever posts them never waits."""
+"""Messages to a server, delivered in the background so that the sender never waits."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 from toolkit.core.console import info, warn
 
 _AGAIN = {408, 425, 429}
-"""Answers below 500 that may be another one next time (RFC 9110, RFC 8470, RFC 6585)."""
+"""Status codes below 500 that are worth a retry (RFC 9110, RFC 8470, RFC 6585)."""
 _WRONG, _OURS_TO_MEND, _SERVER_FAILED = 300, 400, 500
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where messages go, and how patiently.
+    """Where messages go, with timeouts and retries.
 
     Attributes:
         url: Address, http or https.
-        host: What people are told of it; the address itself may be a secret.
-        token: Sent as a bearer token (RFC 6750); None for none.
-        timeout: Seconds to wait for a connection, and again for the answer.
-        retries: Further attempts for a message that the server answers with an error of its own (5xx, 429).
-        pause: Seconds before the first further attempt; doubled with each failure in a row.
-        longest_pause: Most seconds between two attempts.
+        host: Name shown to people; the address itself may be secret.
+        token: Sent as a bearer token (RFC 6750); or None.
+        timeout: Seconds to wait for a connection, and again for the response.
+        retries: Additional attempts if the server responds with an error of its own (5xx, 429).
+        pause: Seconds before the first retry; doubled after each consecutive failure.
+        longest_pause: Maximum seconds between two attempts.
     """
 
     url: str
@@ -42,12 +42,12 @@ class Destination:
 
 @dataclass(eq=False)
 class Message:
-    """One JSON object on its way.
+    """One JSON object to deliver.
 
     Attributes:
-        body: The object; every value can be JSON.
-        may_go: Left out first when the queue is full.
-        attempts: Times that the server answered it with an error.
+        body: The object; all its values are JSON-serializable.
+        may_go: Whether to drop it first when the queue is full.
+        attempts: Number of attempts that the server answered with an error.
     """
 
     body: Mapping[str, Any]
@@ -58,12 +58,12 @@ class Message:
 class Delivery:
     """A queue and the thread that empties it, oldest first.
 
-    A server that is not there is tried again, with growing pauses, until ``close``; meanwhile the queue keeps the
-    newest messages. The thread is a daemon: a request that hangs never holds up the end of the process.
+    An unreachable server is retried, with growing pauses, until ``close``; meanwhile the queue keeps the newest
+    messages. The thread is a daemon: a hanging request never delays the end of the process.
 
     Args:
         destination: Where messages go.
-        most: Messages that wait at most; beyond it the oldest that ``may_go`` are dropped.
+        most: Maximum number of queued messages; beyond it, the oldest ones that ``may_go`` are dropped.
     """
 
     def __init__(self, destination: Destination, most: int = 100) -> None:
@@ -81,11 +81,11 @@ class Delivery:
 
     @property
     def waiting(self) -> int:
-        """Messages that have not been delivered yet."""
+        """Number of messages not delivered yet."""
         return len(self._waiting)
 
     def post(self, message: Message) -> None:
-        """Put a message into the queue; returns at once."""
+        """Queue a message; returns immediately."""
         with self._changed:
             if self._closed:
                 return
@@ -99,28 +99,28 @@ class Delivery:
         """Wait until everything is delivered.
 
         Args:
-            seconds: Longest wait.
+            seconds: Maximum wait.
 
         Returns:
-            Whether it is.
+            Whether everything was delivered.
         """
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
     def finish(self, seconds: float) -> None:
-        """Wait like ``flush``, but not for a server that did not answer the newest attempt: it costs nothing.
+        """Wait like ``flush``, except for a server that did not respond to the latest attempt.
 
         Args:
-            seconds: Longest wait.
+            seconds: Maximum wait.
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting or self._dead, seconds)
 
     def close(self) -> int:
-        """End the thread as soon as its request ends, which nobody waits for.
+        """Stop the thread once its current request ends, without waiting for it.
 
         Returns:
-            Messages that were never delivered, dropped ones included.
+            Number of undelivered messages, including dropped ones.
         """
         with self._changed:
             self._closed = True
@@ -144,8 +144,8 @@ class Delivery:
                     self._changed.wait_for(lambda: self._closed, end - time.monotonic())
 
     def _send(self, body: Mapping[str, Any]) -> tuple[bool, str]:
-        """Whether the message needs no further attempt, and what went wrong, in words without the address."""
-        import requests  # only where a monitor is wanted
+        """Whether the message is finished, and what went wrong, in words without the address."""
+        import requests  # only needed with a monitor
 
         where = self._destination
         try:
@@ -156,34 +156,34 @@ class Delivery:
                 auth=self._authorise,
                 timeout=where.timeout,
                 allow_redirects=False,
-                stream=True,  # the answer's body is nothing to wait for
+                stream=True,  # do not wait for the response body
             ) as answer:
                 status = answer.status_code
         except (requests.RequestException, OSError, ValueError) as error:
-            return False, f"does not answer ({type(error).__name__})"
+            return False, f"does not respond ({type(error).__name__})"
         if status < _WRONG:
             return True, ""
         again = status >= _SERVER_FAILED or status in _AGAIN
         return not again, f"answered {status}{'' if status >= _OURS_TO_MEND else ' (redirections are not followed)'}"
 
     def _authorise(self, request: Any) -> Any:
-        """As ``auth``, the token is not replaced by what ``.netrc`` says of the host."""
+        """Set the token via ``auth``, so that ``.netrc`` does not override it."""
         if self._destination.token is not None:
             request.headers["Authorization"] = f"Bearer {self._destination.token}"
         return request
 
     def _note(self, message: Message, finished: bool, problem: str) -> None:
-        """Take a message out of the queue, or count an attempt; say the first problem, and its end."""
+        """Remove a message from the queue or count an attempt; report the first problem and the recovery."""
         answered = problem.startswith("answered")
         message.attempts += answered
         finished = finished or message.attempts > self._destination.retries
-        if finished and message in self._waiting:  # it may have been dropped meanwhile
+        if finished and message in self._waiting:  # it may have been dropped in the meantime
             self._waiting.remove(message)
             self.dropped += bool(problem)
         self._failures = self._failures + 1 if problem else 0
         self._dead = bool(problem) and not answered
         if problem and not self._reported and not self._closed:
-            warn(f"remote monitor: {self._destination.host} {problem}; training goes on without it")
+            warn(f"remote monitor: {self._destination.host} {problem}; training continues without it")
         elif self._reported and not problem and not self._closed:
             info(f"remote monitor: {self._destination.host} is back")
         self._reported = bool(problem)

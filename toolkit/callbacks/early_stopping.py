@@ -1,4 +1,4 @@
-"""Stop when a metric no longer gets better."""
+"""Stop when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from toolkit.core.console import info
 
 
 class EarlyStopping(MonitorCallback):
-    """Sets ``model.stop_training`` when the metric has not got better for ``patience`` epochs.
+    """Sets ``model.stop_training`` when the metric has not improved for ``patience`` epochs.
 
-    A training of several phases goes on with the next one. ``restore_best`` decides what it goes on from, and what the
-    network holds when the training ends. It does not decide what a run leaves behind: the best epoch's model, which is
-    exported and reported, is that of ``Checkpoint``, and its monitor. (Where a config asks for ``restore_best`` and
-    gives no monitor for the checkpoint, both follow this one's.)
+    A training with several phases continues with the next one. ``restore_best`` decides which weights that phase starts
+    from, and which the network holds when the training ends. It does not decide the result of a run: ``Checkpoint``
+    and its monitor pick the best epoch's model, which is exported and reported. (If a config sets ``restore_best`` and
+    no monitor for the checkpoint, both follow this callback's monitor.)
 
     Args:
         monitor: Metric to watch.
         mode: ``min``, ``max`` or ``auto``.
-        min_delta: Smaller changes do not count as better.
-        patience: Epochs in a row without improvement before stopping; 0, like 1, stops at the first such epoch, and an
+        min_delta: Smaller changes do not count as an improvement.
+        patience: Consecutive epochs without improvement before stopping; 0, like 1, stops at the first such epoch. An
             epoch that improves never stops.
-        baseline: A value that must be beaten: until then no epoch counts as better, as in Paddle. None: the first epoch
+        baseline: A value to beat: until then no epoch counts as an improvement, as in Paddle. None: the first epoch
             does.
-        start_epoch: So many epochs at the beginning of the training are not looked at, >= 0.
-        restore_best: Put the weights of the best epoch back when a phase was stopped, and at the end of a training that
-            was: those that were trained, not their average. Costs a copy in memory, and in the run's checkpoint.
+        start_epoch: Number of epochs to ignore at the start of the training, >= 0.
+        restore_best: Restore the weights of the best epoch (the trained ones, not their average) when a phase was
+            stopped, and when the whole training was. Costs a copy in memory and in the run's checkpoint.
 
     Attributes:
-        wait: Epochs in a row without improvement.
+        wait: Consecutive epochs without improvement.
         stopped_epoch: Epoch of the stop, from 0, or None.
     """
 
@@ -55,7 +55,7 @@ class EarlyStopping(MonitorCallback):
         super().__init__(monitor, mode, min_delta)
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Clear the state."""
         super().reset()
         self.wait = 0
         self.stopped_epoch: int | None = None
@@ -63,51 +63,51 @@ class EarlyStopping(MonitorCallback):
         self._is_put_back = False
 
     def start_phase(self) -> None:
-        """Patience starts anew."""
+        """Start patience over."""
         self.wait = 0
         self.stopped_epoch = None
 
     def resume_phase(self) -> None:
-        """A phase that had been stopped when the run was interrupted is over."""
+        """End a phase that had already stopped when the run was interrupted."""
         self.model.stop_training = self.stopped_epoch is not None
 
     def end_phase(self) -> None:
-        """Put the best weights back when this one stopped the phase."""
+        """Restore the best weights if this callback stopped the phase."""
         if self._is_put_back or not self._best_weights or self.stopped_epoch is None or self.best_epoch is None:
             return
         self.model.network.set_state_dict(self._best_weights)
         self._is_put_back = True
-        info(f"the weights of epoch {self.best_epoch + 1}, the best by {self.monitor}, are put back")
+        info(f"restored the weights of epoch {self.best_epoch + 1}, the best by {self.monitor}")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The best weights so far, by state-dict key; part of the state."""
         return dict(self._best_weights)
 
     def set_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Restore what ``arrays`` gave."""
+        """Restore the arrays returned by ``arrays``."""
         self._best_weights = dict(arrays)
 
     def is_better(self, value: float) -> bool:
-        """Whether a value beats the best so far, or the baseline while there is none."""
+        """Whether a value beats the best so far, or the baseline if there is no best yet."""
         return self.beats(value, self.baseline if self.best is None else self.best)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Start anew: an earlier stop does not end this training, unless its state was restored."""
+        """Start over: an earlier stop does not end this training, unless its state was restored."""
         super().on_train_begin(logs)
         self.model.stop_training = self.stopped_epoch is not None
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Put the best weights back when this one stopped the training."""
+        """Restore the best weights if this callback stopped the training."""
         super().on_train_end(logs)
         self.end_phase()
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Compare, and decide, from ``start_epoch`` on."""
+        """Compare the value and decide, from ``start_epoch`` on."""
         if self.epoch >= self.start_epoch:
             super().on_eval_end(logs)
 
     def decide(self, value: float, better: bool) -> None:
-        """Count, and stop."""
+        """Count epochs without improvement, and stop."""
         self.wait = 0 if better else self.wait + 1
         if better and self.restore_best:
             self._best_weights = {key: array.numpy().copy() for key, array in self.model.network.state_dict().items()}
@@ -118,11 +118,11 @@ class EarlyStopping(MonitorCallback):
         self._is_put_back = False
         epochs = "epoch" if self.wait == 1 else "epochs"
         info(
-            f"early stopping after epoch {self.epoch + 1}: {self.monitor} has not got better for {self.wait} {epochs} "
+            f"early stopping after epoch {self.epoch + 1}: {self.monitor} has not improved for {self.wait} {epochs} "
             f"({self._best_in_words()})"
         )
 
     def _best_in_words(self) -> str:
         if self.best is not None and self.best_epoch is not None:
             return f"best: {self.best:.4f} in epoch {self.best_epoch + 1}"
-        return "there was no finite value" if self.baseline is None else f"never better than {self.baseline:g}"
+        return "no finite value" if self.baseline is None else f"never better than {self.baseline:g}"

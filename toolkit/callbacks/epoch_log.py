@@ -1,4 +1,4 @@
-"""The one base of callbacks that write a line an epoch into a text file."""
+"""Base class of callbacks that write one line per epoch to a text file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from toolkit.core.runtime import is_main_process
 
 
 class EpochLog(Callback, ABC):
-    """A line an epoch: its number from 1, the learning rate, and the metrics of training and validation.
+    """One line per epoch: its number from 1, the learning rate, and the metrics of training and validation.
 
-    Written by the main process only, after the evaluation of an epoch (or before the next epoch where there is none).
-    When a state was restored, the lines after it are cut off, a line that was cut short by a kill or a full disk too,
-    and the file goes on. When a training starts anew, an older file is renamed to ``<name>.earlier.<k>``.
+    Written by the main process only, after an epoch's evaluation (or before the next epoch if there is none). When a
+    state was restored, later lines, and a line cut short by a kill or a full disk, are dropped and the file continues.
+    When a training starts over, an older file is renamed to ``<name>.earlier.<k>``.
 
     Args:
-        path: The file. Its folder is made.
+        path: The file. Its folder is created.
 
     Attributes:
-        epochs: Number of the last epoch that was written.
+        epochs: Number of the last epoch written.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -40,10 +40,10 @@ class EpochLog(Callback, ABC):
 
     @abstractmethod
     def keep_until(self, epoch: int) -> None:
-        """Cut off the lines after an epoch, and what is not a whole line; see that the rest is a log of this kind.
+        """Drop lines after an epoch and incomplete lines; check that the rest is a log of this kind.
 
         Raises:
-            ConfigError: It is another file.
+            ConfigError: The file was not written by this callback.
         """
 
     @abstractmethod
@@ -51,19 +51,19 @@ class EpochLog(Callback, ABC):
         """Write a line: ``epoch``, ``lr``, ``train/...``, ``val/...``."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of the last epoch that was written."""
+        """The number of the last epoch written."""
         return {"epochs": self.epochs}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; the training that begins next continues the file from there."""
+        """Restore a state; the next training continues the file from there."""
         self.epochs = state["epochs"]
         self._restored = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Begin a file, or go on with it.
+        """Start a file, or continue it.
 
         Raises:
-            ConfigError: The file to go on with is another one, or no regular file.
+            ConfigError: The file to continue was not written by this callback, or is not a regular file.
             ToolkitError: The folder cannot be written.
         """
         if not self._restored:
@@ -84,9 +84,9 @@ class EpochLog(Callback, ABC):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Keep the training metrics for the line."""
-        found = metrics_of(logs)
-        rate = {"lr": as_float(found.pop("lr"))} if "lr" in found else {}
-        train = {f"train/{name}": as_float(value) for name, value in found.items()}
+        metrics = metrics_of(logs)
+        rate = {"lr": as_float(metrics.pop("lr"))} if "lr" in metrics else {}
+        train = {f"train/{name}": as_float(value) for name, value in metrics.items()}
         self._pending = {"epoch": epoch + 1, **rate, **train}
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -111,7 +111,7 @@ class EpochLog(Callback, ABC):
     def _refuse_devices(self) -> None:
         if self.path.exists() and not self.path.is_file():
             raise ConfigError(
-                f"{type(self).__name__}: {self.path} is no regular file, and is neither moved nor written",
+                f"{type(self).__name__}: {self.path} is not a regular file, so it is neither moved nor written",
                 hint="give another path",
             )
 

@@ -1,4 +1,4 @@
-"""A line of JSON an epoch."""
+"""Log one line of JSON per epoch."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from toolkit.core.files import write_text
 
 
 class JSONLLogger(EpochLog):
-    """Writes ``{"epoch": 1, "lr": ..., "train/loss": ..., "val/loss": ...}``; numbers that are not finite are null.
+    """Writes ``{"epoch": 1, "lr": ..., "train/loss": ..., "val/loss": ...}``; non-finite numbers become null.
 
     Args:
-        path: The file. Its folder is made.
+        path: The file. Its folder is created.
     """
 
     def keep_until(self, epoch: int) -> None:
-        """Cut off the lines after an epoch.
+        """Drop the lines after an epoch.
 
         Raises:
-            ConfigError: The file is another one.
+            ConfigError: The file was not written by this callback.
         """
         kept: list[str] = []
         for line in self.path.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 break
             try:
-                number = int(json.loads(line)["epoch"])
+                epoch_number = int(json.loads(line)["epoch"])
             except (KeyError, RecursionError, TypeError, ValueError):
                 raise ConfigError(
-                    f"JSONLLogger: {self.path} is not its file: line {len(kept) + 1} is no epoch",
+                    f"JSONLLogger: {self.path} was not written by it: line {len(kept) + 1} is not an epoch",
                     hint="move it away, or give another path",
                 ) from None
-            if number > epoch:
+            if epoch_number > epoch:
                 break
             kept.append(line.decode())
         write_text(self.path, "".join(kept))

@@ -1,4 +1,4 @@
-"""Functions as a callback."""
+"""A callback made of functions."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class LambdaCallback(Callback):
 
     Args:
         functions: Name of a hook (``on_epoch_end``, ``on_train_batch_end``, ``on_eval_end``, ...) -> a function, or
-            several to be called in their order. ``on_epoch_*`` get ``(epoch, logs)``, ``on_*_batch_*`` get ``(step,
+            several, called in order. ``on_epoch_*`` get ``(epoch, logs)``, ``on_*_batch_*`` get ``(step,
             logs)``, the others ``(logs)``; epochs and steps count from 0.
 
     Raises:
-        ConfigError: There is no such hook, or something is not a function.
+        ConfigError: A hook does not exist, or a value is not a function.
 
     Example:
-        >>> told = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs["loss"]))
-        >>> told.on_epoch_end(0, {"loss": 0.5})
+        >>> printer = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch + 1, logs["loss"]))
+        >>> printer.on_epoch_end(0, {"loss": 0.5})
         1 0.5
     """
 
@@ -35,14 +35,14 @@ class LambdaCallback(Callback):
         for hook, given in functions.items():
             if hook not in _HOOKS:
                 raise ConfigError(
-                    f"LambdaCallback: there is no hook {hook}; known are {', '.join(_HOOKS)}",
+                    f"LambdaCallback: unknown hook {hook}; known are {', '.join(_HOOKS)}",
                     hint=did_you_mean(hook, _HOOKS),
                 )
-            each = tuple(given) if isinstance(given, Sequence) else (given,)
-            for function in each:
+            hook_functions = tuple(given) if isinstance(given, Sequence) else (given,)
+            for function in hook_functions:
                 if not callable(function):
                     raise ConfigError(f"LambdaCallback: {hook} is {function!r}; expected a function")
-            setattr(self, hook, _in_order(each))
+            setattr(self, hook, _in_order(hook_functions))
 
 
 def _in_order(functions: Sequence[Callable[..., Any]]) -> Callable[..., None]:

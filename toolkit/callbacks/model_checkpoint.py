@@ -1,4 +1,4 @@
-"""Keep models of several epochs or steps, beside the run's own best and last."""
+"""Save models of several epochs or steps, in addition to the run's best and last."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ from toolkit.core.runtime import is_main_process
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Saves the network by a pattern of file names, and deletes what is no longer wanted.
+    """Saves the network under a file name pattern, and deletes outdated files.
 
-    A file is kept while it is among the last ``keep_last`` or among the best ``keep_best`` of those that were saved;
-    with neither, all are kept. A file that would not be kept is not written, and old ones are deleted only when the new
-    one is whole. What is looked at are the epochs of ``every_epochs``, for ``best_only`` and ``keep_best`` too. Files
-    are written by the main process only.
+    A file is kept while it is among the last ``keep_last`` or the best ``keep_best`` saved; with neither, all are kept.
+    A file that would not be kept is not written, and old ones are deleted only when the new one is complete. Only the
+    epochs of ``every_epochs`` compete, also for ``best_only`` and ``keep_best``. The main process alone writes files.
 
-    A file that an interrupted run had saved after its last checkpoint is written again under the same name when the run
-    goes on. The run's own ``best`` and ``last`` (``Checkpoint``) are not touched by any of this.
+    A file that an interrupted run saved after its last checkpoint is written again under the same name when the run
+    resumes. None of this affects the run's own ``best`` and ``last`` (``Checkpoint``).
 
     Args:
-        save_weights: Called with a path; writes the network's weights, whole or not at all.
-        folder: Where relative patterns begin.
-        path: Pattern: ``{epoch}`` (from 1), ``{step}`` (steps of the run), and metrics such as ``{val/loss:.3f}``; with
-            ``every_steps`` only those of ``train/``. ``.pdparams`` is added where no known ending stands. By default
-            the epoch or the step.
+        save_weights: Called with a path; writes the network's weights atomically.
+        folder: Base folder for relative patterns.
+        path: Pattern with ``{epoch}`` (from 1), ``{step}`` (of the run) and metrics such as ``{val/loss:.3f}``; with
+            ``every_steps`` only those of ``train/``. ``.pdparams`` is added unless it has a known extension. The
+            default is the epoch or the step.
         monitor: Metric that decides which is best.
         mode: ``min``, ``max`` or ``auto``.
-        min_delta: Smaller changes do not count as better for ``best_only``.
-        best_only: Save only what is better than everything before.
-        save_state: Called with ``<name>.optimizer.safetensors`` beside the weights; writes what is needed to train on.
+        min_delta: Smaller changes do not count as an improvement for ``best_only``.
+        best_only: Save only if the metric beats all previous ones.
+        save_state: Called with ``<name>.optimizer.safetensors`` beside the weights; writes what is needed to resume.
             None: weights only.
-        every_epochs: Save every so many epochs, after the evaluation.
-        every_steps: Save every so many steps of the run, in place of epochs.
-        keep_last: Number of latest files to keep.
+        every_epochs: Number of epochs between saves, which follow the evaluation.
+        every_steps: Number of steps of the run between saves; used instead of ``every_epochs``.
+        keep_last: Number of most recent files to keep.
         keep_best: Number of best files to keep.
 
     Attributes:
         step: Steps of this training so far.
-        saved: ``[path, value]`` of each file that is kept, in the order of saving.
+        saved: ``[path, value]`` of each kept file, in the order of saving.
 
     Raises:
-        ConfigError: The pattern, or what is asked for together, cannot work.
+        ConfigError: The pattern or the combination of options is invalid.
     """
 
     state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "step", "saved")
@@ -88,35 +87,35 @@ class ModelCheckpoint(MonitorCallback):
         super().__init__(monitor, mode, min_delta)
 
     def reset(self) -> None:
-        """Forget what was seen and saved; the files stay."""
+        """Clear the state; the files stay."""
         super().reset()
         self.step = 0
         self.saved: list[list[Any]] = []
         self._logs: Mapping[str, Any] = {}
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Start anew; or go on with those of the restored files that are still there."""
+        """Start over, or continue with the restored files that still exist."""
         super().on_train_begin(logs)
         if is_main_process():
             self.saved = [entry for entry in self.saved if full_path(entry[0], self._folder).is_file()]
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Count, and save every so many steps."""
+        """Count steps, and save every ``every_steps``."""
         self.step += 1
         if self._every_steps and self.step % self._every_steps == 0:
             self._save({f"train/{name}": value for name, value in metrics_of(logs).items()}, None)
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Compare, and save every so many epochs."""
+        """Compare the value, and save every ``every_epochs``."""
         if self._training and not self._every_steps and (self.epoch + 1) % self._every_epochs == 0:
             self._logs = logs or {}
             super().on_eval_end(logs)
 
     def decide(self, value: float, better: bool) -> None:
-        """Save what shall be kept."""
+        """Save the model if it is to be kept."""
         if better or not self._best_only:
-            train = {f"train/{name}": number for name, number in metrics_of(self._train_logs).items()}
-            self._save({**train, **{f"val/{name}": number for name, number in metrics_of(self._logs).items()}}, value)
+            train = {f"train/{name}": metric for name, metric in metrics_of(self._train_logs).items()}
+            self._save({**train, **{f"val/{name}": metric for name, metric in metrics_of(self._logs).items()}}, value)
 
     def _save(self, metrics: Mapping[str, Any], value: float | None) -> None:
         name = self._name(metrics)
@@ -138,12 +137,12 @@ class ModelCheckpoint(MonitorCallback):
             return fill(self.path, {**known, "epoch": self.epoch + 1, "step": self.step})
         except KeyError as error:
             raise ConfigError(
-                f"ModelCheckpoint: {error.args[0]} of {self.path!r} is not among what this training measures "
+                f"ModelCheckpoint: {error.args[0]} of {self.path!r} is not measured in this training "
                 f"({', '.join(known)})"
             ) from None
 
     def _kept(self, entries: list[list[Any]]) -> list[list[Any]]:
-        """Those of the entries that stay, in their order."""
+        """The entries to keep, in order."""
         if self._keep_last is None and self._keep_best is None:
             return entries
         last = entries[-self._keep_last :] if self._keep_last else []
@@ -155,7 +154,7 @@ class ModelCheckpoint(MonitorCallback):
         return value if self.mode == "min" else -value
 
     def _write(self, path: Path) -> None:
-        """The weights last: where they are, everything is."""
+        """Write the weights last, so that their presence means the save is complete."""
         with clear_os_errors(f"the checkpoint {path}"):
             if self._save_state is not None:
                 self._save_state(_beside(path))

@@ -1,4 +1,4 @@
-"""What is a metric in the logs that callbacks are given."""
+"""Metrics in the logs passed to callbacks."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 ALIASES = {"acc": "top1"}
-"""Names that Paddle's own callbacks want for a metric that is there under another name."""
+"""Aliases that Paddle's own callbacks expect for metrics present under another name."""
 _NOT_METRICS = ("seen", "step", "batch_size", "steps")
 
 
 def metrics_of(logs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The numbers among the logs that are metrics, each once."""
+    """The metrics in the logs, without aliases."""
     logs = logs or {}
     return {
         name: value

@@ -1,4 +1,4 @@
-"""Reduce the learning rate when a metric no longer gets better."""
+"""Reduce the learning rate when a metric stops improving."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from toolkit.core.errors import ConfigError
 
 
 class ReduceLROnPlateau(MonitorCallback):
-    """Multiplies the optimizer's rate by ``factor`` when the metric has not got better for ``patience`` epochs.
+    """Multiplies the optimizer's rate by ``factor`` when the metric has not improved for ``patience`` epochs.
 
-    The rate must be a number on the optimizer; a schedule on top of it keeps the factor (``engine.LearningRate``), and
+    The optimizer's rate must be a number; a schedule on top of it preserves the factor (``engine.LearningRate``), and
     stages with a share of the rate keep their share.
 
     Args:
         monitor: Metric to watch.
         mode: ``min``, ``max`` or ``auto``.
-        min_delta: Smaller changes do not count as better.
+        min_delta: Smaller changes do not count as an improvement.
         factor: New rate = old rate x factor, in (0, 1).
-        patience: Epochs in a row without improvement before reducing; 0, like 1, reduces at the first one.
-        cooldown: Epochs to wait after a reduction; counted as in Keras and Paddle, where the last of them counts again.
-        min_lr: The head's rate is never set below this.
+        patience: Consecutive epochs without improvement before reducing; 0, like 1, reduces at the first.
+        cooldown: Epochs to wait after a reduction; as in Keras and Paddle, the last of them counts towards patience.
+        min_lr: Lower bound of the head's rate.
 
     Attributes:
-        wait: Epochs in a row without improvement.
-        cooldown_left: Epochs of cooldown that are left.
+        wait: Consecutive epochs without improvement.
+        cooldown_left: Remaining epochs of cooldown.
 
     Raises:
-        ConfigError: The factor would not reduce.
+        ConfigError: The factor is not between 0 and 1.
     """
 
     state_fields: ClassVar[tuple[str, ...]] = (*MonitorCallback.state_fields, "wait", "cooldown_left")
@@ -55,18 +55,18 @@ class ReduceLROnPlateau(MonitorCallback):
         super().__init__(monitor, mode, min_delta)
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Clear the state."""
         super().reset()
         self.wait = 0
         self.cooldown_left = 0
 
     def start_phase(self) -> None:
-        """Patience starts anew."""
+        """Start patience over."""
         self.wait = 0
         self.cooldown_left = 0
 
     def decide(self, value: float, better: bool) -> None:
-        """Count, and reduce."""
+        """Count epochs without improvement, and reduce the rate."""
         if self.cooldown_left:
             self.cooldown_left -= 1
             self.wait = 0
@@ -82,7 +82,7 @@ class ReduceLROnPlateau(MonitorCallback):
         if isinstance(optimizer._learning_rate, LRScheduler):
             raise ConfigError(
                 "ReduceLROnPlateau: the optimizer's learning rate is a scheduler",
-                hint="make the optimizer with a number, or leave this callback out",
+                hint="create the optimizer with a number, or omit this callback",
             )
         old = float(optimizer.get_lr())
         new = max(old * self.factor, self.min_lr)
@@ -91,4 +91,4 @@ class ReduceLROnPlateau(MonitorCallback):
         optimizer.set_lr(new)
         self.cooldown_left = self.cooldown
         self.wait = 0
-        info(f"epoch {self.epoch + 1}: {self.monitor} stands still, learning rate {old:.3g} -> {new:.3g}")
+        info(f"epoch {self.epoch + 1}: {self.monitor} has stopped improving, learning rate {old:.3g} -> {new:.3g}")

@@ -1,4 +1,4 @@
-"""Tell a server how a run goes."""
+"""Report a run's progress to a server."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 class RemoteMonitor(Callback):
-    """Posts JSON at the begin and the end of a training, after each epoch, and when it fails.
+    """Posts JSON when a training begins and ends, after each epoch, and on failure.
 
-    An object: ``{"run", "event": "begin" | "epoch" | "end" | "failed", "epoch": finished epochs, "epochs", "metrics":
-    {"train/loss": ..., "val/loss": ...}, "reason": of a failure or null, "time": UTC, "dropped": messages lost so
-    far}``. Numbers that are not finite are null.
+    The object is ``{"run", "event": "begin" | "epoch" | "end" | "failed", "epoch": finished epochs, "epochs",
+    "metrics": {"train/loss": ..., "val/loss": ...}, "reason": of a failure or null, "time": UTC, "dropped": messages
+    lost so far}``. Non-finite numbers become null.
 
-    Everything is sent by a thread in the background, from the main process only: a server that is dead, slow or silent
-    never slows or stops a training (see ``Delivery``). The last message alone is waited for, ``flush_seconds`` at
-    most, and only while the server answers.
+    A background thread of the main process sends everything: a dead, slow or silent server never slows or stops a
+    training (see ``Delivery``). Only the last message is waited for, at most ``flush_seconds``, and only while the
+    server responds.
 
     Args:
         url: Where to post, http or https.
         run: Name of the run.
-        token_env: Name of the environment variable that holds a token, sent as ``Authorization: Bearer``. Its value is
-            written nowhere.
-        timeout: Seconds to wait for a connection, and again for an answer, > 0.
-        retries: Further attempts for a message that the server answers with an error of its own, >= 0.
-        queue: Messages that wait at most, >= 1; beyond it the oldest epochs are dropped, and counted.
-        flush_seconds: Longest wait for the last message at the end, >= 0.
+        token_env: Name of the environment variable with a token, sent as ``Authorization: Bearer``. Its value is never
+            written anywhere.
+        timeout: Seconds to wait for a connection, and again for a response, > 0.
+        retries: Additional attempts if the server responds with an error of its own, >= 0.
+        queue: Maximum number of queued messages, >= 1; beyond it, the oldest epochs are dropped and counted.
+        flush_seconds: Maximum wait for the last message at the end, >= 0.
 
     Raises:
         ConfigError: The address is not http(s), or the token is missing or cannot be sent.
@@ -64,7 +64,7 @@ class RemoteMonitor(Callback):
         host = _host(url)
         token = read_token(token_env) if token_env else None
         if token and url.lower().startswith("http:") and host.rpartition(":")[0] not in _LOCAL and host not in _LOCAL:
-            warn(f"remote monitor: the token in {token_env} goes to {host} unencrypted; use https")
+            warn(f"remote monitor: the token in {token_env} is sent to {host} unencrypted; use https")
         self.run = run
         self.flush_seconds = flush_seconds
         self._destination = Destination(url, host, token, timeout, retries)
@@ -74,23 +74,23 @@ class RemoteMonitor(Callback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Clear the state."""
         self.epoch = 0
         self._metrics: dict[str, float | None] = {}
         self._untold = False
         self._training = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Finished epochs."""
+        """The number of finished epochs."""
         return {"epoch": self.epoch}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; the next begin tells after which epoch the run goes on."""
+        """Restore a state; the next ``begin`` reports after which epoch the run resumes."""
         self.epoch = state["epoch"]
         self._restored = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Tell the begin; ``epoch`` is above 0 when a run goes on."""
+        """Report the start; ``epoch`` is above 0 if the run resumes."""
         self._end_delivery()
         epoch = self.epoch if self._restored else 0
         self.reset()
@@ -100,22 +100,22 @@ class RemoteMonitor(Callback):
         self._post("begin")
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Tell the epoch before, where it was not evaluated."""
+        """Report the previous epoch if it was not evaluated."""
         self._tell_epoch()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Note the training metrics."""
+        """Store the training metrics."""
         self.epoch, self._untold = epoch + 1, True
         self._metrics = _numbers("train", logs)
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Tell the epoch."""
+        """Report the epoch."""
         if self._training and self._untold:
             self._metrics.update(_numbers("val", logs))
             self._tell_epoch()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Tell the end, and wait a little until it is delivered."""
+        """Report the end, and wait briefly for its delivery."""
         self._tell_epoch()
         if self._training:
             self._post("end")
@@ -123,10 +123,10 @@ class RemoteMonitor(Callback):
         self._end_delivery()
 
     def failed(self, error: BaseException | None = None) -> None:
-        """Tell that the training ended before its end; nothing happens when it ended well.
+        """Report that the training failed; does nothing if it ended normally.
 
         Args:
-            error: Why; the first line of its message is sent, without the folders of absolute paths.
+            error: The cause; the first line of its message is sent, without the folders of absolute paths.
         """
         if self._training:
             self._post("failed", None if error is None else self._reason(error))
@@ -134,9 +134,9 @@ class RemoteMonitor(Callback):
         self._end_delivery()
 
     def close(self) -> None:
-        """Tell a failure when the training did not end; called with files and threads to give back, also after errors.
+        """Report a failure if the training did not end; called to release files and threads, also after errors.
 
-        The reason is the error that is being handled, if any.
+        The reason is the exception being handled, if any.
         """
         self.failed(sys.exc_info()[1])
 
@@ -171,11 +171,11 @@ class RemoteMonitor(Callback):
         self._delivery.finish(self.flush_seconds)
         lost, self._delivery = self._delivery.close(), None
         if lost:
-            warn(f"remote monitor: {lost} message(s) never reached {self._destination.host}")
+            warn(f"remote monitor: {lost} message(s) did not reach {self._destination.host}")
 
 
 def _numbers(part: str, logs: Mapping[str, Any] | None) -> dict[str, float | None]:
-    """Metrics by full name; null for what JSON has no number for."""
+    """Metrics by full name; None for values that JSON cannot represent."""
     values = {f"{part}/{name}": as_float(value) for name, value in metrics_of(logs).items()}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
@@ -196,7 +196,7 @@ def read_token(name: str) -> str:
     """The token in an environment variable.
 
     Args:
-        name: Of the variable.
+        name: Name of the variable.
 
     Raises:
         ConfigError: See ``RemoteMonitor``.
@@ -205,5 +205,5 @@ def read_token(name: str) -> str:
     if not value:
         raise ConfigError(f"{where}: the environment variable {name} is not set", hint=f"export {name}=...")
     if not _TOKEN.fullmatch(value):
-        raise ConfigError(f"{where}: the value of {name} cannot be sent in a header", hint="only visible ASCII can")
+        raise ConfigError(f"{where}: the value of {name} cannot be sent in a header", hint="use visible ASCII only")
     return value

@@ -1,4 +1,4 @@
-"""End a training whose loss is no longer a number, or has exploded."""
+"""Stop a training whose loss became NaN or infinite, or exploded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from toolkit.callbacks.base import as_float
 from toolkit.core.errors import DivergedError
 
 EXPLODED = 1e9
-"""A loss beyond this comes from weights that have left every reasonable range, though it is still a number."""
+"""A loss beyond this, though finite, comes from weights far outside any reasonable range."""
 
 
 class TerminateOnNaN(Callback):
     """Raises when a training or validation loss is NaN, infinite or beyond ``EXPLODED``.
 
-    It should come first in the list, so that no other callback acts on such a loss.
+    Put it first in the list, so that no other callback acts on such a loss.
     """
 
     def __init__(self) -> None:
@@ -26,22 +26,22 @@ class TerminateOnNaN(Callback):
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Note the epoch."""
+        """Store the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Look at the loss of a step.
+        """Check the loss of a step.
 
         Raises:
-            DivergedError: It is not finite, or has exploded.
+            DivergedError: The loss is not finite, or has exploded.
         """
         self._check(logs, f"in epoch {self._epoch + 1}, step {step + 1}")
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Look at the validation loss.
+        """Check the validation loss.
 
         Raises:
-            DivergedError: It is not finite, or has exploded.
+            DivergedError: The loss is not finite, or has exploded.
         """
         self._check(logs, f"on the validation images after epoch {self._epoch + 1}")
 

@@ -1,4 +1,4 @@
-"""A network as VisualDL's page of graphs shows it: a box a stage."""
+"""A network for VisualDL's graph page: one box per stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROOT = "/"
 
 
 def write_graph(folder: Path, graph: dict[str, Any]) -> None:
-    """Write a graph beside the record of a run, whole or not at all.
+    """Write a graph beside the record of a run, atomically.
 
     Raises:
         ToolkitError: The folder cannot be written.
@@ -29,17 +29,17 @@ def write_graph(folder: Path, graph: dict[str, Any]) -> None:
 def stage_graph(
     stages: Sequence[StageInfo], image: Sequence[int], head: str, outputs: int, head_parameters: int, frozen: int
 ) -> dict[str, Any]:
-    """The chain from the image to the outputs, in the form of VisualDL's own ``LogWriter.add_graph``.
+    """The chain from the image to the outputs, in the format of VisualDL's ``LogWriter.add_graph``.
 
-    That one traces operators, which Paddle 3 can only do with ``FLAGS_enable_pir_api=0`` from the start of the process,
-    and changes the network on the way. What a person chooses among here are stages, and those are known.
+    ``add_graph`` itself traces operators, which Paddle 3 can only do with ``FLAGS_enable_pir_api=0`` from the start of
+    the process, and it changes the network on the way. Users choose among stages, and those are known.
 
     Args:
-        stages: In order.
+        stages: The stages in forward order.
         image: Shape of one image, ``(C, H, W)``.
-        head: What the head is, in a word or two.
+        head: Short description of the head.
         outputs: Number of outputs.
-        head_parameters: Number of weights of the head.
+        head_parameters: Number of weights in the head.
         frozen: Number of stages that never move in this run.
     """
     boxes = [("image", "image", tuple(image), 0, "")]
@@ -63,8 +63,8 @@ def stage_graph(
         for place, (name, (_, _, shape, *_)) in enumerate(zip(names, boxes, strict=True))
     ]
     edges = [
-        {"from_node": one, "to_node": other, "vars": [f"{one}:out"], "label": _shape(box[2])}
-        for one, other, box in zip(names, names[1:], boxes, strict=False)
+        {"from_node": source, "to_node": target, "vars": [f"{source}:out"], "label": _shape(box[2])}
+        for source, target, box in zip(names, names[1:], boxes, strict=False)
     ]
     return {"version": _VERSION, "nodes": nodes, "vars": variables, "edges": edges}
 
@@ -107,5 +107,5 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _title(name: str) -> str:
-    """A stage's name on its box, where VisualDL shows what comes after the last dot."""
+    """A stage's name for its box; VisualDL shows only the part after the last dot."""
     return name.replace(".", "\N{MIDDLE DOT}")

@@ -1,4 +1,4 @@
-"""What a run shows in VisualDL."""
+"""Log a run to VisualDL."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _MOST_COMPONENTS = 50
 class VisualDLLogger(Callback):
     """Writes scalars, histograms, images and hyper-parameters for VisualDL, from the main process only.
 
-    VisualDL reads one record file a folder and shows points in the order of the file, so there is one file with a fixed
-    name. When a state is restored, what was written after that state is cut off, and the curves go on without a break.
-    When a training starts anew, an older record is renamed to ``earlier.<k>.log``.
+    VisualDL reads one record file per folder and shows points in file order, so there is one file with a fixed name.
+    When a state is restored, points written after that state are dropped, and the curves continue without a break. When
+    a training starts over, an older record is renamed to ``earlier.<k>.log``.
 
     Args:
         folder: Folder of the record.
@@ -60,16 +60,16 @@ class VisualDLLogger(Callback):
         return self.folder / self.file_name
 
     def reset(self) -> None:
-        """Forget the steps; the next point starts a record of its own."""
+        """Reset the step count; the next point starts a new record."""
         self._record.begin()
         self.step = 0
         self._epoch = 0
 
     def set_groups(self, multipliers: Mapping[str, float]) -> None:
-        """Say who learns at which rate.
+        """Set which parameter groups learn at which rate.
 
         Args:
-            multipliers: Name of a group of parameters -> its share of the optimizer's rate; shares of 0 are not shown.
+            multipliers: Name of a parameter group -> its share of the optimizer's rate; shares of 0 are not shown.
         """
         self._groups = dict(multipliers)
 
@@ -78,45 +78,46 @@ class VisualDLLogger(Callback):
         return {"step": self.step, "bytes": self._record.size()}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; the training that begins next continues the record from there."""
+        """Restore a state; the next training continues the record from there."""
         self._waiting.clear()
         self.step = state["step"]
         self._record.begin(state["bytes"])
         self._restored = True
 
     def add_images(self, images: NDArray[np.uint8], tag: str = "train images", step: int = 0) -> None:
-        """Show images as one grid. Before a training begins they wait for it; a resumed one has them already.
+        """Show images as one grid. They are held until a training starts; a resumed one already has them.
 
         Args:
             images: ``[N, H, W, 3]``, uint8, RGB, N >= 1.
             tag: Title.
-            step: Step or epoch they belong to.
+            step: Step or epoch that they belong to.
         """
         grid = _grid(images)
         self._write(lambda: self._record.image(tag, grid, step))
 
     def add_titled_images(self, images: NDArray[np.uint8], titles: Sequence[str], tag: str, step: int = 0) -> None:
-        """Show images one by one, each with its own title in any script; see ``add_images``.
+        """Show images individually, each with its own title in any script; see ``add_images``.
 
         Args:
             images: ``[N, H, W, 3]``, uint8, RGB.
-            titles: One an image, for instance which class was taken for which.
+            titles: One per image, for instance which class was mistaken for which.
             tag: Title of all of them.
-            step: Step or epoch they belong to.
+            step: Step or epoch that they belong to.
         """
-        for number, (image, title) in enumerate(zip(images, titles, strict=True), 1):
-            name = f"{tag}/{number:02d} {title.replace('/', '_')[:_LONGEST_TITLE]}"
+        for index, (image, title) in enumerate(zip(images, titles, strict=True), 1):
+            name = f"{tag}/{index:02d} {title.replace('/', '_')[:_LONGEST_TITLE]}"
             self._write(lambda name=name, image=image: self._record.image(name, image, step))  # type: ignore[misc]
 
     def add_embeddings(
         self, features: NDArray[np.floating], labels: Mapping[str, Sequence[str]], tag: str = "features"
     ) -> None:
-        """Show features on the page of high-dimensional data; see ``add_images``.
+        """Show features on the high-dimensional data page; see ``add_images``.
 
         Args:
-            features: ``[N, D]``. They are turned to their leading principal components, 50 at most: VisualDL's page
-                draws those right, while of wider ones, and of more than there are images, it loses most points.
-            labels: Name of a column -> N texts; two columns at least, or VisualDL's page does not load.
+            features: ``[N, D]``. They are projected onto their leading principal components, at most 50: VisualDL's
+                page draws those correctly, but loses most points of wider ones, and if there are fewer images than
+                columns.
+            labels: Name of a column -> N texts; at least two columns, or VisualDL's page does not load.
             tag: Title.
         """
         columns, header = list(labels.values()), list(labels)
@@ -124,14 +125,14 @@ class VisualDLLogger(Callback):
         self._write(lambda: self._record.embeddings(tag, points, columns, header))
 
     def add_graph(self, graph: dict[str, Any]) -> None:
-        """Show a network, see ``stage_graph``; a file of its own beside the record."""
+        """Show a network (see ``stage_graph``), in a separate file beside the record."""
         self._write(lambda: write_graph(self.folder, graph))
 
     def wants_gradients(self, step: int) -> bool:
         """Whether ``add_gradients`` should be called in this step, between backward and the update.
 
-        Paddle's protocol has no hook there, so whoever makes the steps asks. It is so in the last step of every
-        ``histograms``-th epoch, on the main process; never in ``paddle.Model.fit``, where nobody asks.
+        Paddle's protocol has no hook there, so the training loop asks. True in the last step of every ``histograms``-th
+        epoch, on the main process; never in ``paddle.Model.fit``, which does not ask.
 
         Args:
             step: Step in the epoch, from 0, as for ``on_train_batch_end``.
@@ -140,7 +141,7 @@ class VisualDLLogger(Callback):
         return bool(self._histograms_are_due() and steps and step == steps - 1)
 
     def add_gradients(self, gradients: Mapping[str, NDArray[Any]]) -> None:
-        """Write a histogram of each gradient.
+        """Write one histogram per gradient.
 
         Args:
             gradients: State-dict key -> gradient of the whole batch; see ``wants_gradients``.
@@ -149,11 +150,11 @@ class VisualDLLogger(Callback):
             self._record.histogram(f"gradients/{name}", values, self._epoch + 1)
 
     def hparams(self, parameters: Mapping[str, Any], metrics: Mapping[str, float | None]) -> None:
-        """Put the run on the page of hyper-parameters, so that runs can be compared.
+        """Add the run to the hyper-parameter page, to compare runs.
 
         Args:
-            parameters: Name -> value; what is neither number nor text is shown as text, None is left out.
-            metrics: Name -> final value; None is left out.
+            parameters: Name -> value; other types than numbers and text are shown as text, None is omitted.
+            metrics: Name -> final value; None is omitted.
         """
         if not is_main_process():
             return
@@ -164,7 +165,7 @@ class VisualDLLogger(Callback):
         self._record.flush()
 
     def close(self) -> None:
-        """Write out everything; a later call opens the record again."""
+        """Flush and close the record; a later call reopens it."""
         self._record.close()
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -186,11 +187,11 @@ class VisualDLLogger(Callback):
         self._waiting.clear()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Note the epoch."""
+        """Store the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Write loss, accuracy and learning rates, every so many steps."""
+        """Write loss, accuracy and learning rates, once every ``every`` steps."""
         self.step += 1
         if not is_main_process() or (self.step - 1) % self.every:
             return
@@ -204,25 +205,25 @@ class VisualDLLogger(Callback):
                     self._record.scalar(f"lr/{group}", as_float(logs["lr"]) * share, self.step)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Write histograms of the trainable weights, where it is their turn (epochs are counted from 1)."""
+        """Write histograms of the trainable weights if they are due (epochs count from 1)."""
         if self._histograms_are_due():
             for name, weight in self.model.network.named_parameters():
                 if not weight.stop_gradient:
                     self._record.histogram(f"weights/{name}", weight.astype("float32").numpy(), epoch + 1)
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Write the metrics of the validation images, every epoch (counted from 1)."""
+        """Write the metrics of the validation images, once per epoch (counted from 1)."""
         if self._training and is_main_process():
             for name, value in metrics_of(logs).items():
                 self._record.scalar(f"val/{name}", as_float(value), self._epoch + 1)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Write out everything."""
+        """Flush the record."""
         self._training = False
         self._record.flush()
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write now, or when the training begins."""
+        """Write now, or once the training starts."""
         if not is_main_process():
             return
         if self._used:
@@ -236,14 +237,14 @@ class VisualDLLogger(Callback):
 
 
 def _plain(value: Any) -> int | float | str:
-    """What VisualDL can hold: numbers and text."""
+    """Convert a value to a type that VisualDL supports: number or text."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return value
 
 
 def _principal(features: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Leading principal components ``[N, min(50, N - 1, D)]`` (one at least) of features ``[N, D]``."""
+    """Leading principal components ``[N, min(50, N - 1, D)]`` (at least 1) of features ``[N, D]``."""
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
     left, strength, _ = np.linalg.svd(centred, full_matrices=False)
     most = max(1, min(_MOST_COMPONENTS, len(features) - 1, features.shape[1]))
@@ -251,7 +252,7 @@ def _principal(features: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _grid(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One image ``[rows * H, columns * W, 3]``, about square, of N images; free places are black."""
+    """One image ``[rows * H, columns * W, 3]``, roughly square, of N images; empty cells are black."""
     count, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)

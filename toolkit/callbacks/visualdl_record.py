@@ -1,4 +1,4 @@
-"""One VisualDL record file, that a resumed run continues."""
+"""One VisualDL record file, which a resumed run continues."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_VALUES = 100_000
 
 
 class VisualDLRecord:
-    """A record with a fixed name: VisualDL reads one file a folder, and shows points in the order of the file.
+    """A record with a fixed name: VisualDL reads one file per folder and shows points in file order.
 
-    Nothing is written before the first point, or ``open``. A ``%`` in a tag becomes ``_``, as VisualDL wants it.
+    Nothing is written before the first point, or ``open``. A ``%`` in a tag becomes ``_``, as VisualDL requires.
 
     Args:
         path: The file; its name contains ``vdlrecords``.
@@ -34,11 +34,10 @@ class VisualDLRecord:
         self._keep: int | None = 0
 
     def begin(self, keep: int = 0) -> None:
-        """Say what the next point continues.
+        """Set what the next point continues.
 
         Args:
-            keep: Bytes of the file that stay, what comes after them is cut off; 0 sets an older file aside, as
-                ``earlier.<k>.log``.
+            keep: Bytes of the file to keep, the rest is cut off; 0 sets an older file aside as ``earlier.<k>.log``.
         """
         self.close()
         self._keep = keep
@@ -49,17 +48,17 @@ class VisualDLRecord:
         return self.path.stat().st_size if self._keep is None and self.path.exists() else 0
 
     def scalar(self, tag: str, value: float, step: int) -> None:
-        """One point of a curve."""
+        """Write one point of a curve."""
         self.open().add_scalar(as_tag(tag), value, step)
 
     def image(self, tag: str, image: NDArray[np.uint8], step: int) -> None:
-        """An image ``[H, W, 3]``, uint8, RGB."""
+        """Write an image ``[H, W, 3]``, uint8, RGB."""
         if image.max(initial=0) <= 1:
-            image = np.zeros_like(image)  # VisualDL takes 0 and 1 for black and white
+            image = np.zeros_like(image)  # VisualDL reads 0 and 1 as black and white
         self.open().add_image(as_tag(tag), image, step)
 
     def histogram(self, tag: str, values: NDArray[Any], step: int) -> None:
-        """How the finite ones among some numbers are distributed; of many, every k-th is looked at."""
+        """Write the distribution of the finite values; large arrays are sampled at every k-th value."""
         flat = np.asarray(values).reshape(-1)
         flat = flat[:: max(1, flat.size // _MOST_VALUES)].astype(np.float64)
         flat = flat[np.isfinite(flat)]
@@ -69,11 +68,11 @@ class VisualDLRecord:
     def embeddings(
         self, tag: str, features: NDArray[np.floating], labels: Sequence[Sequence[str]], header: Sequence[str]
     ) -> None:
-        """Points ``[N, D]`` to look at in two or three dimensions.
+        """Write points ``[N, D]``, to view in two or three dimensions.
 
         Args:
             tag: Title.
-            features: Their coordinates.
+            features: Coordinates of the points.
             labels: Columns of N texts each.
             header: Name of each column.
         """
@@ -82,23 +81,23 @@ class VisualDLRecord:
         self.open().add_embeddings(as_tag(tag), mat=matrix, metadata=columns, metadata_header=list(header))
 
     def hparams(self, parameters: Mapping[str, int | float | str], metrics: Sequence[str]) -> None:
-        """A row of the page of hyper-parameters; the metrics are scalars of these tags."""
+        """Write a row of the hyper-parameter page; the metrics are scalars with these tags."""
         self.open().add_hparams(dict(parameters), list(metrics))
 
     def flush(self) -> None:
-        """Write out everything."""
+        """Flush the record."""
         if self._writer is not None:
             with clear_os_errors(str(self.path)):
                 self._writer.flush()
 
     def close(self) -> None:
-        """Write out everything; a later point opens the file again."""
+        """Flush and close the file; a later point reopens it."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def open(self) -> Any:
-        """VisualDL's writer, made when it is first needed.
+        """VisualDL's writer, created on first use.
 
         Raises:
             ConfigError: VisualDL is not installed.
@@ -111,13 +110,13 @@ class VisualDLRecord:
                 raise ConfigError(
                     "log.visualdl is on, but VisualDL is not installed", hint="pip install visualdl"
                 ) from error
-            with clear_os_errors(str(self.path)), redirect_stdout(io.StringIO()):  # it greets old records on stdout
+            with clear_os_errors(str(self.path)), redirect_stdout(io.StringIO()):  # prints a notice about old records
                 self._cut()
                 self._writer = LogWriter(logdir=str(self.path.parent), file_name=self.path.name)
         return self._writer
 
     def _cut(self) -> None:
-        """Leave in the file what belongs to this training."""
+        """Keep only what belongs to this training."""
         keep, self._keep = self._keep, None
         if keep is None or not self.path.exists():
             return
@@ -129,5 +128,5 @@ class VisualDLRecord:
 
 
 def as_tag(text: str) -> str:
-    """A text as VisualDL's tag; a slash in it makes a group."""
+    """Convert text to a VisualDL tag; a slash makes a group."""
     return text.replace("%", "_")

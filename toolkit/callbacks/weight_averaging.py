@@ -1,4 +1,4 @@
-"""Averages of the weights over training, which often do better than the last ones."""
+"""Averages of the weights over training, which often outperform the last weights."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _BatchNorm = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
 
 
 class WeightAveraging(Callback):
-    """Averages what moves: trainable weights, and the running statistics of BatchNorm layers that train.
+    """Averages trainable weights and the running statistics of BatchNorm layers that train.
 
     ``ema``: after each step, ``average += (1 - d) * (weights - average)`` with ``d = min(decay, (1 + n) / (10 + n))``,
-    n steps being averaged before, so that the average forgets its start (Polyak and Juditsky 1992; the warm-up is that
-    of TensorFlow's ExponentialMovingAverage). Buffers are averaged like weights, as in timm's ModelEma.
+    n being the number of steps averaged so far, so that the average forgets its start (Polyak and Juditsky 1992;
+    warm-up as in TensorFlow's ExponentialMovingAverage). Buffers are averaged like weights, as in timm's ModelEma.
 
-    ``last``: the plain mean of the weights at the ends of the last epochs (Izmailov et al. 2018, "Averaging Weights
-    Leads to Wider Optima and Better Generalization", here over a window). There the statistics of BatchNorm are
-    computed anew for the mean; here they are averaged with the weights, which needs no pass over the images. Memory:
-    one copy of the moving weights for each epoch of the window; for ``ema`` one in all.
+    ``last``: the plain mean of the weights at the end of the last epochs (Izmailov et al. 2018, "Averaging Weights
+    Leads to Wider Optima and Better Generalization", here over a window). The paper recomputes the BatchNorm statistics
+    for the mean; here they are averaged with the weights, which needs no extra pass over the images. Memory: one copy
+    of the moving weights per epoch of the window; a single copy for ``ema``.
 
-    Averages are in float32 at least, also of networks in half precision. Weights that begin to move later (another
-    phase) are averaged as if they had stood still until then, and those that stop moving are averaged no more. The
+    Averages use float32 or better, even for networks in half precision. Weights that start to move later (in another
+    phase) are averaged as if they had been constant until then; those that stop moving are no longer averaged. The
     average does not take part in training.
 
     Args:
         kind: ``ema`` or ``last``.
         decay: ``ema``: share of the average that stays, in (0, 1).
-        last: ``last``: epochs of the window, >= 2.
+        last: ``last``: number of epochs in the window, >= 2.
         start_epoch: Epochs to pass before averaging begins, >= 0.
         keep: Which weights a run keeps as its best: ``raw``, ``average``, or the ``better`` of the two.
 
     Attributes:
-        updates: Steps (``ema``) or epochs (``last``) that were averaged.
+        updates: Steps (``ema``) or epochs (``last``) averaged so far.
 
     Raises:
-        ConfigError: An argument is out of its range.
+        ConfigError: An argument is out of range.
     """
 
     def __init__(
@@ -75,42 +75,42 @@ class WeightAveraging(Callback):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything that was averaged."""
+        """Discard all averages."""
         self.updates = 0
         self._epoch = 0
         self._moving: dict[str, Tensor] = {}
         self._copies: list[dict[str, Tensor]] = []  # ema: the average; last: weights of each epoch, the oldest first
 
     def state_dict(self) -> dict[str, Any]:
-        """Number of averaged steps or epochs."""
+        """The number of averaged steps or epochs."""
         return {"updates": self.updates}
 
     def set_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state; the training that begins next goes on from it, with the arrays of ``set_arrays``."""
+        """Restore a state; the next training continues from it, with the arrays of ``set_arrays``."""
         self.updates = state["updates"]
         self._restored = True
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What was averaged: ``<number of the copy>/<state-dict key>`` -> array."""
+        """The averages: ``<index of the copy>/<state-dict key>`` -> array."""
         return {f"{i}/{key}": _copied(value) for i, copy in enumerate(self._copies) for key, value in copy.items()}
 
     def set_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what ``arrays`` gave."""
+        """Restore the arrays returned by ``arrays``."""
         copies: dict[int, dict[str, Tensor]] = {}
         for name, array in arrays.items():
-            number, _, key = name.partition("/")
-            copies.setdefault(int(number), {})[key] = paddle.to_tensor(array)
-        self._copies = [copies[number] for number in sorted(copies)]
+            index, _, key = name.partition("/")
+            copies.setdefault(int(index), {})[key] = paddle.to_tensor(array)
+        self._copies = [copies[index] for index in sorted(copies)]
         self._restored = True
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Start anew, unless a state was restored."""
+        """Start over, unless a state was restored."""
         if not self._restored:
             self.reset()
         self._restored = False
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """See what moves in this epoch."""
+        """Determine what moves in this epoch."""
         self._epoch = epoch
         self._moving = moving_arrays(self.model.network)
         if self.kind == "ema" and not self._copies and epoch >= self.start_epoch:
@@ -121,7 +121,7 @@ class WeightAveraging(Callback):
             copy.update({key: _fresh(self._moving[key]) for key in self._moving.keys() - copy.keys()})
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """``ema``: follow the weights by one step."""
+        """``ema``: update the average by one step."""
         if self.kind != "ema" or not self._copies:
             return
         share = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
@@ -134,7 +134,7 @@ class WeightAveraging(Callback):
         self.updates += 1
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """``last``: take the weights into the window."""
+        """``last``: add the weights to the window."""
         if self.kind != "last" or epoch < self.start_epoch:
             return
         del self._copies[: max(0, len(self._copies) - self.last + 1)]
@@ -142,7 +142,7 @@ class WeightAveraging(Callback):
         self.updates += 1
 
     def averaged_weights(self) -> dict[str, NDArray[Any]] | None:
-        """The averages by state-dict key, of what moves only; None while they are the weights themselves."""
+        """The averages of moving arrays by state-dict key; None while they equal the weights."""
         if self.kind == "ema":
             return {key: _copied(value) for key, value in self._copies[0].items()} if self.updates else None
         if len(self._copies) < 2:
@@ -150,12 +150,12 @@ class WeightAveraging(Callback):
         return {key: _mean([copy[key] for copy in self._copies]) for key in self._copies[-1]}
 
     def keeps_average(self, raw: float, average: float, mode: Literal["min", "max"]) -> bool:
-        """Whether the average is what is kept, by the metric that decides.
+        """Whether to keep the average, by the metric that decides.
 
         Args:
-            raw: The metric with the weights themselves.
-            average: With their average.
-            mode: Whether less or more is better. Equal values keep the weights themselves.
+            raw: The metric with the raw weights.
+            average: The metric with the averaged weights.
+            mode: Whether lower or higher is better. Ties keep the raw weights.
         """
         if self.keep != "better":
             return self.keep == "average"
@@ -165,21 +165,21 @@ class WeightAveraging(Callback):
 
 
 def moving_arrays(network: nn.Layer) -> dict[str, Tensor]:
-    """What training changes in a network, by state-dict key.
+    """The arrays that training changes in a network, by state-dict key.
 
-    That is: the floating-point weights and statistics of layers that have a trainable weight, and the statistics of
-    BatchNorm layers without weights. What of it stands still is averaged to itself.
+    These are the floating-point weights and statistics of layers with a trainable weight, and the statistics of
+    BatchNorm layers without weights. Arrays that do not change average to themselves.
 
     Args:
-        network: Any layer; frozen weights are those with ``stop_gradient``.
+        network: Any layer; weights with ``stop_gradient`` are frozen.
 
     Returns:
-        Key -> the network's own tensor.
+        Key -> the network's tensor.
     """
     moving: dict[str, Tensor] = {}
     known = set(network.state_dict())
     for prefix, layer in network.named_sublayers(include_self=True):
-        own = {**layer._parameters, **layer._buffers}  # Paddle's BatchNorm has its statistics among the parameters
+        own = {**layer._parameters, **layer._buffers}  # Paddle's BatchNorm stores its statistics as parameters
         bare = isinstance(layer, _BatchNorm) and layer.weight is None and layer.bias is None
         if not bare and all(weight is None or weight.stop_gradient for weight in layer._parameters.values()):
             continue
@@ -192,11 +192,11 @@ def moving_arrays(network: nn.Layer) -> dict[str, Tensor]:
 
 @contextmanager
 def swapped_weights(network: nn.Layer, weights: Mapping[str, NDArray[Any]]) -> Iterator[None]:
-    """For a while a network has other weights; its own come back to the bit, also after an error.
+    """Swap a network's weights within the context; restores the original bits, also after an error.
 
     Args:
         network: Any layer.
-        weights: By state-dict key; some or all. They are rounded where the network has less precision.
+        weights: New weights by state-dict key, all or some. Rounded if the network has less precision.
 
     Raises:
         KeyError: The network has no such key.
@@ -219,7 +219,7 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def _fresh(tensor: Tensor) -> Tensor:
-    """A copy in float32 at least, without a past."""
+    """A copy in float32 or better, detached from the graph."""
     return tensor.detach().astype("float64" if _dtype(tensor) == "float64" else "float32").clone()
 
 
@@ -228,7 +228,7 @@ def _copied(tensor: Tensor) -> NDArray[Any]:
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[Any]:
-    """The mean as a running one, which leaves equal values as they are, to the bit."""
+    """The mean as a running mean, which preserves equal values bit for bit."""
     mean = _copied(tensors[0])
     for count, tensor in enumerate(tensors[1:], 2):
         mean += (tensor.numpy() - mean) / count

@@ -1,1 +1,1 @@
-"""What every part of the toolkit uses: errors, messages, files, locks and the machine."""
+"""Shared by the whole toolkit: errors, messages, files, locks and machine settings."""

@@ -1,4 +1,4 @@
-"""What a person sees while a tool works: messages, tables and progress, on stderr and from the main process only."""
+"""Console output while a tool works: messages, tables and progress, on stderr and from the main process only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ console = Console(stderr=True, quiet=not is_main_process(), highlight=False, sof
 
 
 def command(tool: str, *words: str | PathLike[str]) -> str:
-    """A command line of one of the tools, quoted so that it can be copied into a shell.
+    """The command line of a tool, quoted for copying into a shell.
 
     Example:
         >>> command("train", "--resume", "runs/my birds")
@@ -34,18 +34,18 @@ def command(tool: str, *words: str | PathLike[str]) -> str:
 
 
 def info(message: str) -> None:
-    """Print one line of news. Text in square brackets is printed as it is."""
+    """Print an informational line. Text in square brackets is printed verbatim."""
     console.print(message, markup=False)
 
 
 def warn(message: str) -> None:
-    """Print one line that deserves attention."""
+    """Print a warning."""
     console.print(f"warning: {message}", style="yellow", markup=False)
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Say nothing for a while."""
+    """Silence the console within the context."""
     before, console.quiet = console.quiet, True
     try:
         yield
@@ -55,14 +55,14 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[Callable[[], None]]:
-    """Hold back what is said meanwhile; the function that is given says it, afterwards."""
+    """Capture console output; the yielded function prints it once the context has ended."""
 
-    def say() -> None:
+    def print_captured() -> None:
         console.file.write(captured.get())
         console.file.flush()
 
     with console.capture() as captured:
-        yield say
+        yield print_captured
 
 
 def new_table(title: str, *columns: str, numeric: tuple[str, ...] = ()) -> Table:
@@ -82,7 +82,7 @@ def progress(*fields: str) -> Progress:
     """A progress bar that disappears when done, and stays silent where stderr is not a terminal.
 
     Args:
-        fields: Names of task fields to show behind the bar, for instance ``"loss"``; pass their text to
+        fields: Names of task fields to show after the bar, such as ``"loss"``; pass their text to
             ``Progress.add_task`` and ``Progress.update``.
     """
     return Progress(

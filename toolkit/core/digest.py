@@ -1,4 +1,4 @@
-"""Digests: of files, and of arrays, to see which of them changed."""
+"""Digests of files and arrays, to detect changes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _BLOCK = 2**20
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal.
+    """SHA-256 of a file, in hexadecimal.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -26,26 +26,26 @@ def file_digest(path: Path) -> str:
 
 
 def fingerprint(state: Mapping[str, Any]) -> dict[str, str]:
-    """Digest of every array, so that a copy of the weights need not be kept.
+    """Digest of every array, which saves keeping a copy of the weights.
 
     Args:
         state: State-dict key -> Paddle tensor or numpy array.
 
     Returns:
-        Key -> BLAKE2b digest (128 bits, hexadecimal) of type, shape and bytes.
+        Key -> BLAKE2b digest (128 bits, hexadecimal) of dtype, shape and bytes.
     """
     return {key: _digest(value) for key, value in state.items()}
 
 
 def moved(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Keys whose array is not the same to the bit, or that only one side has.
+    """Keys whose arrays differ in any bit, or that only one side has.
 
     Args:
         before: A fingerprint.
-        after: A later one of the same arrays.
+        after: A later fingerprint of the same arrays.
 
     Returns:
-        Sorted keys; empty when nothing moved.
+        Sorted keys; empty if nothing changed.
     """
     return sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
 

@@ -1,29 +1,29 @@
-"""Every error a user can cause, in one tree.
+"""The tree of errors that a user can cause.
 
-    ToolkitError                exit 1   something the user can mend
+    ToolkitError                exit 1   something the user can fix
     ├── ConfigError             exit 2   a bad YAML file, key, value or override
     ├── DataError               exit 1   missing, unreadable or inconsistent images and labels
     ├── NetworkError            exit 1   an unknown network, stage or input size
-    │   └── WeightsError        exit 1   weights that cannot be found, read or fitted
-    ├── DeviceError             exit 1   a device that is not there
-    ├── TrainingError           exit 1   a run that cannot go on (NaN loss, moved frozen weights, ...)
-    │   ├── DivergedError       exit 1   a loss that is no number any more, or far too large
+    │   └── WeightsError        exit 1   weights that cannot be found, read or loaded
+    ├── DeviceError             exit 1   a device that is not available
+    ├── TrainingError           exit 1   a run that cannot continue (NaN loss, changed frozen weights, ...)
+    │   ├── DivergedError       exit 1   the loss became NaN, infinite or far too large
     │   └── Interrupted         exit 130 Ctrl-C or SIGTERM; a checkpoint was written
-    └── DeployError             exit 1   an export or an exported model that is not what it should be
+    └── DeployError             exit 1   a failed export or an unusable exported model
 
-A message is one line: what happened and where, and what was expected. The cure goes into ``hint``.
-Anything else that is raised is a bug of ours and keeps its traceback.
+A message is one line: what happened, where, and what was expected. The fix goes into ``hint``.
+Any other exception is a bug in the toolkit and keeps its traceback.
 """
 
 from __future__ import annotations
 
 
 class ToolkitError(Exception):
-    """Base of every error that a user can cause and mend.
+    """Base of every error that a user can cause and fix.
 
     Args:
         message: One line: what happened, where, and what was expected.
-        hint: How to mend it, one line; printed after the message.
+        hint: How to fix it, one line; printed after the message.
     """
 
     exit_code = 1
@@ -52,19 +52,19 @@ class NetworkError(ToolkitError):
 
 
 class WeightsError(NetworkError):
-    """Weights that cannot be found, downloaded, read or fitted to the network."""
+    """Weights that cannot be found, downloaded, read or loaded into the network."""
 
 
 class DeviceError(ToolkitError):
-    """A device that was asked for and is not there."""
+    """A requested device that is not available."""
 
 
 class TrainingError(ToolkitError):
-    """A run that cannot go on."""
+    """A run that cannot continue."""
 
 
 class DivergedError(TrainingError):
-    """A loss that is no number any more, or far too large."""
+    """The loss became NaN, infinite or far too large."""
 
 
 class Interrupted(TrainingError):
@@ -74,4 +74,4 @@ class Interrupted(TrainingError):
 
 
 class DeployError(ToolkitError):
-    """An export that failed its own check, or an exported model that cannot be used."""
+    """An export that failed its check, or an unusable exported model."""

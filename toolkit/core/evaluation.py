@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Evaluation mode as a context manager."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def evaluating(network: Layer) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards every layer is in the mode it was in, frozen ones included."""
+    """Evaluation mode without gradients; restores every layer's previous mode, including that of frozen layers."""
     import paddle
 
     modes = [(layer, layer.training) for layer in network.sublayers(include_self=True)]

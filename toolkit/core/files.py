@@ -38,20 +38,20 @@ def _sync_folder(path: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path, ready: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what was written there takes its place at the end, or vanishes on error.
+    """Yield a temporary path beside ``path``; the file written there replaces ``path``, or is removed on error.
 
     Args:
-        path: Where the file shall stand. Its folder is made.
-        ready: Called when the new file is whole, before it takes its place.
+        path: The final path. Its folder is created.
+        ready: Called when the new file is complete, before it replaces the old one.
 
     Yields:
         The path to write to.
 
     Raises:
-        ToolkitError: A device or a pipe has this name; it is not replaced.
+        ToolkitError: ``path`` is a device or a pipe, which is not replaced.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise ToolkitError(f"cannot write {path}: it is no regular file, and is not replaced", hint="give another path")
+        raise ToolkitError(f"cannot write {path}: not a regular file, so it is not replaced", hint="give another path")
     temporary = _temporary(path)
     try:
         yield temporary
@@ -66,10 +66,10 @@ def atomic_file(path: Path, ready: Callable[[], None] | None = None) -> Iterator
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """The same for a whole folder: an older one of this name stays until the new one is complete.
+    """Like ``atomic_file``, for a folder: an existing folder stays until the new one is complete.
 
     Args:
-        path: Where the folder shall stand.
+        path: The final path.
 
     Yields:
         An empty folder to fill.
@@ -96,40 +96,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON, whole or not at all; floats keep their full precision."""
+    """Write JSON atomically; floats keep full precision."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 @contextmanager
 def clear_os_errors(what: str, place: str = "output_dir") -> Iterator[None]:
-    """Turn a full disk or a missing permission into one clear line.
+    """Turn a full disk or a missing permission into a one-line error.
 
     Args:
         what: What was being written, for the message.
-        place: What the user would change to write elsewhere.
+        place: The setting that changes the location.
 
     Raises:
-        ToolkitError: In place of the ``OSError``.
+        ToolkitError: Raised instead of the ``OSError``.
     """
-    cures = {
+    hints = {
         errno.ENOSPC: f"the disk is full; free some space, or choose another {place}",
         errno.EDQUOT: f"the disk quota is used up; free some space, or choose another {place}",
         errno.EACCES: "permission denied; choose a folder that you may write to",
-        errno.ENOTDIR: f"a file stands where a folder is needed; choose another {place}",
-        errno.EEXIST: f"a file stands where a folder is needed; choose another {place}",
-        errno.EISDIR: f"a folder stands where a file is needed; choose another {place}",
+        errno.ENOTDIR: f"a file is in the way of a folder; choose another {place}",
+        errno.EEXIST: f"a file is in the way of a folder; choose another {place}",
+        errno.EISDIR: f"a folder is in the way of a file; choose another {place}",
         errno.ENAMETOOLONG: "the name is too long for the file system; choose a shorter one",
         errno.EROFS: f"the file system is read-only; choose another {place}",
     }
     try:
         yield
     except OSError as error:
-        if error.errno not in cures:
+        if error.errno not in hints:
             raise
-        raise ToolkitError(f"cannot write {what}: {error.strerror}", hint=cures[error.errno]) from error
+        raise ToolkitError(f"cannot write {what}: {error.strerror}", hint=hints[error.errno]) from error

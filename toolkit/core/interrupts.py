@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM before and after a tool's work: one quiet line and exit code 130.
+"""Ctrl-C and SIGTERM outside a tool's main work: one line of output and exit code 130.
 
-While Python imports, an exception may come up anywhere, in the middle of a library's own start too. So until a tool
-works, and after it, a signal ends the process at once: nothing is held that would have to be given back.
+During imports an exception can surface anywhere, even inside a library's own start-up. So before a tool's main work
+begins, and after it ends, a signal ends the process at once: there is nothing to release.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from types import FrameType
 from typing import Any
 
 CODE = 130
-"""With which an interrupted tool leaves."""
+"""Exit code of an interrupted tool."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_as_tool() -> bool:
-    """Whether this process runs a script of ``tools/``; elsewhere signals are the business of who imports us."""
+    """Whether this process runs a script in ``tools/``; elsewhere the importing program handles signals."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     if script is None:
         return False
@@ -29,21 +29,21 @@ def run_as_tool() -> bool:
 
 
 def leave_at_once() -> None:
-    """From here on a signal ends the process with one line."""
+    """End the process with one line of output on any later signal."""
     _install(_leave)
 
 
 def raise_interrupts() -> None:
-    """From here on a signal raises ``KeyboardInterrupt``, so that what is held is given back."""
+    """Raise ``KeyboardInterrupt`` on any later signal, so that resources are released."""
     _install(signal.default_int_handler)
 
 
 @contextmanager
 def sigterm_waits() -> Iterator[None]:
-    """Keep SIGTERM waiting while Paddle is imported: its own handler, which prints a crash, never gets one.
+    """Hold SIGTERM back while Paddle is imported, so that Paddle's own handler, which prints a crash, never sees it.
 
-    The main thread lets the signal wait. Threads that are there already (NumPy's) cannot be told to: so our handler is
-    put back as soon as the next module is imported after Paddle has installed its own.
+    Only the main thread can block the signal; threads that already run (NumPy's) cannot. So our handler is reinstalled
+    as soon as the next module is imported after Paddle has installed its own.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -60,22 +60,22 @@ def sigterm_waits() -> Iterator[None]:
 
 
 class _PutBack:
-    """Installs a handler of SIGTERM whenever a module is imported; finds none itself."""
+    """Reinstalls a SIGTERM handler at every import; finds no module itself."""
 
     def __init__(self, handler: Any) -> None:
         self._handler = handler
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Leave the module to the other finders."""
+        """Reinstall the handler and leave the module to the other finders."""
         signal.signal(signal.SIGTERM, self._handler)
 
 
 def _install(handler: object) -> None:
-    for number in _SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
-            signal.signal(number, handler)  # type: ignore[arg-type]
+    for signum in _SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:  # a shell's background job ignores Ctrl-C
+            signal.signal(signum, handler)  # type: ignore[arg-type]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(signum: int, frame: FrameType | None) -> None:
     os.write(2, b"interrupted\n")
     os._exit(CODE)

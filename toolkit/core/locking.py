@@ -1,4 +1,4 @@
-"""Locks between processes that vanish with their process: kernel locks on small files."""
+"""Locks between processes, released when their process ends: kernel locks on small files."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from toolkit.core.console import info
 
 _PAUSE = 0.2  # seconds
 _READERS = 1024
-"""Windows: a shared holder takes one byte of so many, an exclusive one takes all of them."""
+"""Windows: a shared lock takes one of these bytes, an exclusive lock takes all of them."""
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK})
-"""What file systems answer that have no locks; there everyone gets one."""
+"""Errors from file systems without locks; there every request succeeds."""
 
 
 class FileLock:
-    """A lock that is held until ``release``, or until this object or its process is gone.
+    """A lock held until ``release`` is called, or until this object or its process is gone.
 
     Args:
-        descriptor: The locked file; owned from here on.
-        shared: Others may hold it shared as well.
+        descriptor: The locked file; this object takes ownership.
+        shared: Other processes may hold the lock shared as well.
     """
 
     def __init__(self, descriptor: int, shared: bool) -> None:
         self._release = weakref.finalize(self, _release, descriptor, shared, os.getpid())
 
     def release(self) -> None:
-        """Let others in; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         self._release()
 
 
@@ -70,13 +70,13 @@ def _open(path: Path) -> int:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         try:
-            return os.open(path, os.O_RDONLY)  # of another user, or on a read-only disk: it can be locked all the same
+            return os.open(path, os.O_RDONLY)  # another user's file or a read-only disk: locking works anyway
         except FileNotFoundError:
             raise error from None
 
 
 def _still_there(descriptor: int, path: Path) -> bool:
-    """Whether the locked file is still the one of this name: its last holder may have removed it."""
+    """Whether the locked file still has this path: the previous holder may have removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -84,14 +84,14 @@ def _still_there(descriptor: int, path: Path) -> bool:
 
 
 def try_lock(path: Path, *, shared: bool = False) -> FileLock | None:
-    """Take a lock if that is possible at once.
+    """Take a lock if it is free, without waiting.
 
     Args:
-        path: The lock file; its folder must be there. Who holds the lock exclusively may remove the file.
-        shared: Let others hold it shared as well; else nobody else holds it.
+        path: The lock file; its folder must exist. An exclusive holder may remove the file.
+        shared: Allow other shared holders; otherwise the lock is exclusive.
 
     Returns:
-        The lock, or None when another process, or another part of this one, holds it.
+        The lock, or None if another process, or another part of this one, holds it.
 
     Raises:
         OSError: The file cannot be opened.
@@ -109,34 +109,34 @@ def try_lock(path: Path, *, shared: bool = False) -> FileLock | None:
 def lock(
     path: Path, message: str, *, shared: bool = False, while_waiting: Callable[[], None] = lambda: None
 ) -> FileLock:
-    """Take a lock, and wait for it as long as it needs.
+    """Take a lock, waiting until it is free.
 
     Args:
-        path: The lock file; its folder must be there.
-        message: What to tell, once, when another process holds the lock.
+        path: The lock file; its folder must exist.
+        message: Printed once if another process holds the lock.
         shared: As in ``try_lock``.
-        while_waiting: Called again and again; what it raises ends the waiting.
+        while_waiting: Called repeatedly; an exception from it ends the wait.
 
     Raises:
         OSError: The file cannot be opened.
     """
-    found = try_lock(path, shared=shared)
-    if found is None:
+    held = try_lock(path, shared=shared)
+    if held is None:
         info(message)
-    while found is None:
+    while held is None:
         while_waiting()
         time.sleep(_PAUSE)
-        found = try_lock(path, shared=shared)
-    return found
+        held = try_lock(path, shared=shared)
+    return held
 
 
 @contextmanager
 def locked(path: Path, message: str) -> Iterator[None]:
-    """Hold a lock file while others wait; the system frees it when the process ends in any way.
+    """Hold a lock within the context; the system releases it however the process ends.
 
     Args:
-        path: The lock file; its folder must be there.
-        message: What to tell, once, when another process holds the lock.
+        path: The lock file; its folder must exist.
+        message: Printed once if another process holds the lock.
     """
     held = lock(path, message)
     try:

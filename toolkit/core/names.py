@@ -1,4 +1,4 @@
-"""Helping a person who mistyped a name."""
+"""Suggestions for mistyped names, and comparison of names."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _INVISIBLE = re.compile("[\\u00ad\\u200b\\u2060\\ufeff]")
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str | None:
-    """A hint that names the nearest known names, in any case of letters; None where none is near.
+    """A hint with the nearest known names, ignoring case; None if none is near.
 
     Args:
-        name: What was written.
-        known: What there is.
-        most: Names to suggest at most.
+        name: The name as written.
+        known: The valid names.
+        most: Maximum number of suggestions.
 
     Example:
         >>> did_you_mean("resnet5", ["resnet18", "resnet50", "vgg16"], 2)
@@ -33,40 +33,40 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str | None:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint that names the nearest known names, or the first of all."""
+    """A hint with the nearest known names, or with the first few."""
     return did_you_mean(name, known, 3) or f"known: {listed(known, 10)}"
 
 
 def listed(items: Sequence[str], shown: int = _SHOWN) -> str:
-    """The first items and how many more there are: ``a, b, c and 4 more``."""
+    """The first items and the number of the rest: ``a, b, c and 4 more``."""
     more = len(items) - shown
     return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """A sort key that takes numbers by their values: ``2`` before ``10``, ``no 9`` before ``no 10``."""
+    """A sort key that orders numbers by value: ``2`` before ``10``, ``no 9`` before ``no 10``."""
     words = re.split(r"(\d+)", name)
     return [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in words if word], name
 
 
 def normal(name: str) -> str:
-    """A name without what nobody sees: blanks around it, zero-width characters, and the two ways to write accents."""
+    """A name without invisible differences: surrounding blanks, zero-width characters, the two encodings of accents."""
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", name)).strip()
 
 
 def same_name(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is the same to the eye: itself, or else the only one of its normal form."""
+    """The known name that looks the same: an exact match, or else the only one with the same normal form."""
     known = tuple(known)
     if name in known:
         return name
-    same = [each for each in known if normal(each) == normal(name)]
+    same = [candidate for candidate in known if normal(candidate) == normal(name)]
     return same[0] if len(same) == 1 else None
 
 
 def alike(names: Iterable[str]) -> list[str]:
-    """Names that are probably meant to be one, quoted: ``'Ant' and 'ant'``, ``'0' and '0.0'``.
+    """Groups of names that probably mean the same, quoted: ``'Ant' and 'ant'``, ``'0' and '0.0'``.
 
-    They differ in case (but for single letters), white space, accents, invisible characters, or as numbers are written.
+    They differ in case (except single letters), white space, accents, invisible characters or number format.
     """
     groups: dict[str, list[str]] = {}
     for name in names:
@@ -86,6 +86,6 @@ def _meaning(name: str) -> str:
 
 
 def _quoted(names: Sequence[str]) -> str:
-    """The names, escaped where they look the same otherwise."""
+    """The names, escaped if they would look the same otherwise."""
     quote = ascii if len({normal(name) for name in names}) < len(names) else repr
     return " and ".join(map(quote, names))

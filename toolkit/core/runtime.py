@@ -1,9 +1,9 @@
-"""The machine: CPU settings that must stand before Paddle is imported, device, seeds and ranks.
+"""The machine: CPU settings that must be set before Paddle is imported, device, seeds and ranks.
 
-Paddle reads ``OMP_NUM_THREADS`` and MKL's settings once, when it is imported, and left alone it uses one thread and, on
-AMD processors, a slow path of the MKL it ships. And glibc's allocator gives the memory of activations back after every
-step, to ask for it again in the next one. ``configure_cpu`` therefore runs when ``toolkit`` is imported, touches only
-what the user has not set, and remembers what holds so that a run can say it.
+Paddle reads ``OMP_NUM_THREADS`` and MKL's settings once, when it is imported. By default it uses one thread and, on AMD
+processors, a slow path of the MKL it ships. In addition, glibc's allocator returns the memory of activations to the
+system after every step, only to request it again in the next. ``configure_cpu`` therefore runs when ``toolkit`` is
+imported. It changes only what the user has not set, and remembers the settings in effect so that a run can report them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class CpuSettings:
 
     Attributes:
         threads: Value of ``OMP_NUM_THREADS``.
-        threads_from: ``"toolkit"``, or ``"environment"`` when the user had set it.
+        threads_from: ``"toolkit"``, or ``"environment"`` if the user set it.
         mkl_debug_cpu_type: Value of ``MKL_DEBUG_CPU_TYPE`` (``"5"``: the fast AVX2 path on AMD), or None.
-        in_time: False when Paddle was imported first, so that the settings could not take effect.
-        memory_kept: glibc's allocator keeps freed memory for the next step.
+        in_time: False if Paddle was imported first, so that the settings have no effect.
+        memory_kept: Whether glibc's allocator keeps freed memory for the next step.
     """
 
     threads: str
@@ -50,7 +50,7 @@ class CpuSettings:
 
 _settings: CpuSettings | None = None
 _BLOCKTIME = "1"
-"""Milliseconds that OpenMP's idle threads spin before they sleep: the usual 200 take a core from the other threads."""
+"""Milliseconds that idle OpenMP threads spin before they sleep: the default 200 starves other threads of a core."""
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _MOST_INT = -1, -4, 2**31 - 1  # of glibc's malloc.h
 
 
@@ -69,13 +69,13 @@ def _is_amd_with_avx2() -> bool:
 
 
 def _keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed: training steps then run up to 1.2 times faster in some more memory.
+    """Make glibc's allocator keep freed memory: training steps run up to 1.2x faster and use slightly more memory.
 
-    ``TOOLKIT_MALLOC=system`` leaves the allocator alone, and so do settings of the user's own (``GLIBC_TUNABLES``,
+    ``TOOLKIT_MALLOC=system`` leaves the allocator alone, as do the user's own settings (``GLIBC_TUNABLES``,
     ``MALLOC_*``).
 
     Returns:
-        Whether it was told and took it.
+        Whether the allocator accepted the setting.
     """
     theirs = [name for name in os.environ if name == "GLIBC_TUNABLES" or name.startswith("MALLOC_")]
     if not sys.platform.startswith("linux") or theirs or os.environ.get("TOOLKIT_MALLOC") == "system":
@@ -89,7 +89,7 @@ def _keep_freed_memory() -> bool:
 
 
 def _local_processes() -> int:
-    """Processes of the job that share this machine's cores, as ``paddle.distributed.launch`` says."""
+    """Processes of the job that share this machine's cores, as set by ``paddle.distributed.launch``."""
     return max(1, int(os.environ.get("PADDLE_LOCAL_SIZE", "1") or 1))
 
 
@@ -115,38 +115,38 @@ def configure_cpu() -> CpuSettings:
 
 
 def cpu_settings() -> CpuSettings:
-    """The settings that hold in this process."""
+    """The settings in effect in this process."""
     return configure_cpu()
 
 
 def import_paddle() -> None:
-    """Import Paddle without its remarks on what is so on purpose, or of no use to the user of a tool.
+    """Import Paddle without warnings that do not concern the user of a tool.
 
-    These are on OMP_NUM_THREADS, a missing compiler cache, and the statistics of BatchNorm in training.
+    They are about OMP_NUM_THREADS, a missing compiler cache, and BatchNorm statistics in training.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
-    heard = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(heard):
+    captured = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(captured):
         warnings.filterwarnings("ignore", message="No ccache found")
         import paddle  # noqa: F401
-    remarks = [line for line in heard.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
+    remarks = [line for line in captured.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
     sys.stderr.write("".join(remarks))
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
 
 
 def rank() -> int:
-    """Rank of this process in a ``paddle.distributed.launch`` job; 0 outside of one."""
+    """Rank of this process in a ``paddle.distributed.launch`` job; 0 outside a job."""
     return int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
 
 def world_size() -> int:
-    """Number of processes of the job; 1 outside of one."""
+    """Number of processes in the job; 1 outside a job."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """For a while, Paddle takes this process for the only one of its job."""
+    """Make Paddle treat this process as the only one of its job within the context."""
     name, processes = "PADDLE_TRAINERS_NUM", world_size()
     if processes > 1:
         os.environ[name] = "1"
@@ -158,7 +158,7 @@ def alone() -> Iterator[None]:
 
 
 def is_main_process() -> bool:
-    """True on the one process that writes files and messages."""
+    """Whether this is the process that writes files and messages."""
     return rank() == 0
 
 
@@ -166,13 +166,13 @@ def select_device(wanted: str = "auto") -> str:
     """Choose and set Paddle's device.
 
     Args:
-        wanted: ``auto`` (a GPU when Paddle was built for one and sees one), ``cpu``, ``gpu`` or ``gpu:k``.
+        wanted: ``auto`` (a GPU if Paddle was built with CUDA and sees one), ``cpu``, ``gpu`` or ``gpu:k``.
 
     Returns:
-        The device in Paddle's spelling, ``cpu`` or ``gpu:k``.
+        The device in Paddle's notation, ``cpu`` or ``gpu:k``.
 
     Raises:
-        DeviceError: A GPU was asked for and cannot be used.
+        DeviceError: A GPU was requested and cannot be used.
     """
     import paddle
 
@@ -185,13 +185,13 @@ def select_device(wanted: str = "auto") -> str:
     if wanted.startswith("gpu"):
         if not paddle.is_compiled_with_cuda():
             raise DeviceError(
-                f"device {wanted} was asked for, but this paddle {paddle.__version__} was built for the CPU only",
+                f"device {wanted} was requested, but this paddle {paddle.__version__} was built for the CPU only",
                 hint="install paddlepaddle-gpu (see README, 'GPU'), or use train.device: auto",
             )
         index = int(wanted.partition(":")[2] or 0)
         if index >= gpus:
             raise DeviceError(
-                f"device {wanted} was asked for, but paddle sees {gpus} GPU(s)",
+                f"device {wanted} was requested, but paddle sees {gpus} GPU(s)",
                 hint="check nvidia-smi and CUDA_VISIBLE_DEVICES, or use train.device: auto",
             )
     paddle.set_device(wanted)
@@ -209,7 +209,7 @@ def seed_everything(seed: int) -> None:
 
 
 def versions() -> dict[str, Any]:
-    """Versions and machine facts that a run records."""
+    """Versions and machine details recorded by a run."""
     import cv2
     import numpy as np
     import paddle

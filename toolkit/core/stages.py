@@ -1,4 +1,4 @@
-"""The stages of a network: what every part of the toolkit knows of one, and which one a user means."""
+"""The stages of a network: their description, and how to resolve one from user input."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from toolkit.core.names import did_you_mean
 
 @dataclass(frozen=True)
 class StageInfo:
-    """One stage of a backbone, as plain facts.
+    """One stage of a backbone, as plain data.
 
     Attributes:
         name: The stage's name, unique in its network (``layer3.0``).
         shape: Output shape of one sample without the batch axis, ``(C, H, W)`` or ``(D,)``.
         parameters: Number of weights in the stage (BatchNorm statistics not counted).
-        batch_norm: It has BatchNorm layers.
+        batch_norm: Whether the stage has BatchNorm layers.
     """
 
     name: str
@@ -27,33 +27,33 @@ class StageInfo:
 
 
 def stage_indices(name: str, names: Sequence[str], where: str, error: type[ToolkitError] = ConfigError) -> list[int]:
-    """Positions of a stage, or of the stages of a group (``layer3`` for ``layer3.0``, ``layer3.1``, ...).
+    """Indices of a stage, or of the stages in a group (``layer3`` for ``layer3.0``, ``layer3.1``, ...).
 
     Args:
-        name: What the user wrote.
+        name: Stage or group name as the user wrote it.
         names: Stage names in forward order.
-        where: Config key or network, for the message.
-        error: What to raise.
+        where: Config key or network, for the error message.
+        error: Error class to raise.
 
     Raises:
         ToolkitError: No stage has this name.
     """
-    found = [i for i, known in enumerate(names) if known == name or known.startswith(f"{name}.")]
-    if not found:
+    indices = [i for i, known in enumerate(names) if known == name or known.startswith(f"{name}.")]
+    if not indices:
         raise error(
             f"{where}: unknown stage {name!r}; the stages are {', '.join(names)}", hint=did_you_mean(name, names, 3)
         )
-    return found
+    return indices
 
 
 def stage_count(stage: int | str, names: Sequence[str], where: str, error: type[ToolkitError] = ConfigError) -> int:
-    """Number of stages up to and with the one meant.
+    """Number of stages up to and including the given one.
 
     Args:
-        stage: A number from the bottom, a stage's or group's name, ``all`` or ``none``.
+        stage: A count from the input side, a stage's or group's name, ``all`` or ``none``.
         names: Stage names in forward order.
-        where: Config key or network, for the message.
-        error: What to raise.
+        where: Config key or network, for the error message.
+        error: Error class to raise.
 
     Returns:
         A number in [0, len(names)].

@@ -1,7 +1,7 @@
-"""YAML of strangers: plain values only, in time and memory that its length allows.
+"""Untrusted YAML: plain values only, in time and memory bounded by its length.
 
-An alias in YAML refers to what stands elsewhere. Nine lines of nine aliases each come to 9^9 values for whoever walks
-through them, and a merge (``<<``) writes them out at once. So aliases count as often as they appear.
+A YAML alias refers to a value elsewhere. Nine lines of nine aliases each expand to 9^9 values for any code that walks
+through them, and a merge (``<<``) expands them at once. So aliases count at every occurrence.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 from toolkit.core.pickles import shortened
 
 _MORE = 10_000
-"""Values that aliases may add to as many as the text has characters."""
+"""Values allowed beyond the number of characters in the text."""
 _DEEPEST = 50
 _LONGEST_NUMBER = 100
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -23,11 +23,11 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Scalar:
-    """A value that YAML takes for something else than text.
+    """A value that YAML reads as something other than text.
 
     Attributes:
-        value: What it takes it for: a number, True, None, a date.
-        text: What was written.
+        value: The parsed value: a number, True, None, a date.
+        text: The value as written.
     """
 
     value: Any
@@ -35,7 +35,7 @@ class Scalar:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key said twice, and what would be far larger than its text."""
+    """A SafeLoader that refuses duplicate keys and documents that expand far beyond their text."""
 
     most = 0
     keep_text = False
@@ -50,23 +50,23 @@ class _Loader(yaml.SafeLoader):
         mapping = super().construct_mapping(node, deep)
         plain = {key.text if isinstance(key, Scalar) else key: value for key, value in mapping.items()}
         if len(plain) < len(mapping):
-            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
+            raise yaml.MarkedYAMLError(problem="a duplicate key", problem_mark=node.start_mark)
         return plain
 
     def fetch_flow_collection_start(self, token: Any) -> None:
-        if self.flow_level >= _DEEPEST:  # PyYAML looks ahead, and at every level then
-            raise yaml.YAMLError("it is nested too deeply")
+        if self.flow_level >= _DEEPEST:  # PyYAML looks ahead at every level
+            raise yaml.YAMLError("nested too deeply")
         super().fetch_flow_collection_start(token)
 
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()
         if node is not None and _size(node, {}) > self.most:
-            raise yaml.YAMLError("its aliases come to far more than the text itself")
+            raise yaml.YAMLError("its aliases expand to far more than the text itself")
         return node
 
 
 def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
-    """Values below a node, aliases written out."""
+    """Number of values below a node, with aliases expanded."""
     if node in known:
         if not known[node]:
             raise yaml.MarkedYAMLError(problem="a value that contains itself", problem_mark=node.start_mark)
@@ -80,7 +80,7 @@ def _size(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
     elif isinstance(node, yaml.SequenceNode):
         children = node.value
     elif node.tag in _NUMBERS and len(node.value) > _LONGEST_NUMBER:
-        raise yaml.MarkedYAMLError(problem="a number without end", problem_mark=node.start_mark)
+        raise yaml.MarkedYAMLError(problem="a number with too many digits", problem_mark=node.start_mark)
     known[node] = 1 + sum(_size(child, known) for child in children)
     if isinstance(node, yaml.MappingNode):
         _refuse_twins([key for key, _ in node.value])
@@ -92,7 +92,7 @@ def _refuse_twins(keys: list[yaml.Node]) -> None:
     for key in keys:
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
             if (key.tag, key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} is given twice", problem_mark=key.start_mark)
             seen.add((key.tag, key.value))
 
 
@@ -101,14 +101,14 @@ def parse_yaml(text: str, *, keep_text: bool = False) -> Any:
 
     Args:
         text: The document.
-        keep_text: Give a ``Scalar`` for each value that is not text, and the text of each key.
+        keep_text: Return a ``Scalar`` for each value that is not text, and keys as text.
 
     Returns:
-        Plain values. Walking through them takes no longer than a text of this length may.
+        Plain values, which take time proportional to the text's length to walk through.
 
     Raises:
-        yaml.YAMLError: The text is not valid YAML, says a key twice, is nested too deeply, has a value that is none
-            (such as the date 2024-13-01), or comes to far more than its length.
+        yaml.YAMLError: The text is not valid YAML, has a duplicate key, is nested too deeply, has an invalid value
+            (such as the date 2024-13-01), or expands to far more than its length.
     """
     loader = _Loader(text)
     loader.most = len(text) + _MORE
@@ -116,8 +116,8 @@ def parse_yaml(text: str, *, keep_text: bool = False) -> Any:
     try:
         return loader.get_single_data()
     except RecursionError:
-        raise yaml.YAMLError("it is nested too deeply") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # PyYAML lets them through
-        raise yaml.YAMLError(f"a value that is none: {shortened(str(error))}") from None
+        raise yaml.YAMLError("nested too deeply") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # not caught by PyYAML
+        raise yaml.YAMLError(f"an invalid value: {shortened(str(error))}") from None
     finally:
         loader.dispose()

@@ -1,4 +1,4 @@
-"""From a config to a job: the data are read, the network is built, the plan is resolved; nothing is trained."""
+"""From a config to a job: read the data, build the network and resolve the plan, without training anything."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from toolkit.zoo.head import LinearHead
 
 _RGB = 3
 _FOCAL_GAMMA = 2.0  # Lin et al. (arXiv 1708.02002) found it best
-_EFFECTIVE_BETA = 0.999  # in the middle of what Cui et al. (arXiv 1901.05555) tried
+_EFFECTIVE_BETA = 0.999  # in the middle of the range that Cui et al. (arXiv 1901.05555) tried
 
 
 def build_job(config: Config, weights: Path | None = None, *, read_before: bool = False) -> Job:
     """Read the data, build the network, resolve the plan.
 
     Args:
-        config: What is asked for. A source task that it starts from must be trained (``toolkit.engine.source``).
-        weights: A trained network's weights, head included, to use in place of ``model.pretrained``.
-        read_before: The data were read a moment ago: what there is to say of them has been said.
+        config: The config. A source task that it starts from must already be trained (``toolkit.engine.source``).
+        weights: A trained network's weights, including its head, to use instead of ``model.pretrained``.
+        read_before: Whether the data were read just before, so that messages about them are not repeated.
 
     Raises:
-        ToolkitError: Anything in the config that does not fit the data, the network or the machine.
+        ToolkitError: The config does not fit the data, the network or the machine.
     """
     device = select_device(config.train.device)
     spec = get_spec(config.model.name)
@@ -63,19 +63,19 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
     if cut is not None:
         seed_everything(config.seed)
         network = new(cut=cut)
-    plan = plan_of(config, all_stages, dense_head(network))  # whatever is wrong with it is said before weights are read
+    plan = plan_of(config, all_stages, dense_head(network))  # reports its errors before weights are read
     start: bool | str | Path = False
     if weights is None:
         start = _start_weights(config) if plan.pretrained else False
         _check_start(plan, start)
-        found = resolve_weights(spec, start)
-        if found is not None:
-            load_weights(network, found, with_head=False)
+        path = resolve_weights(spec, start)
+        if path is not None:
+            load_weights(network, path, with_head=False)
     network.keep_statistics(plan.batch_norm == "frozen")
     objective = _objective(config, data, network)
     if weights is not None:
         load_weights(network, weights)
-    network.set_frozen(plan.phases[0].frozen)  # what is frozen by hand from here on can be told from it
+    network.set_frozen(plan.phases[0].frozen)  # baseline to detect manual freezing later
     return Job(
         config,
         data,
@@ -96,14 +96,14 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
 
 
 def plan_of(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
-    """The plan that a config asks for; arguments as for ``resolve_plan``."""
+    """The plan of a config; arguments as for ``resolve_plan``."""
     random = config.model.pretrained is False
     plan = resolve_plan(config.transfer, config.train, stages, config.task, head, pretrained=not random)
     return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
 
 
 def dense_head(network: StagedNetwork) -> DenseHead | None:
-    """The head, where it is one dense layer that standardises its features."""
+    """The head if it is a single dense layer that standardises its features; else None."""
     dense = isinstance(network.standardising_head, LinearHead)
     return DenseHead(network.feature_width, network.num_classes) if dense else None
 
@@ -126,7 +126,7 @@ def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
 
 
 def _objective(config: Config, data: DataBundle, network: StagedNetwork) -> Objective:
-    """The task's objective; a regression's network is told the units of its targets."""
+    """The task's objective; also sets the units of a regression network's targets."""
     scale = None
     if TASKS[config.task].predicts_numbers:
         mean, scale = data.target_statistics()
@@ -157,7 +157,7 @@ def _origin(pretrained: bool | str | Path) -> str:
 
 
 def _start_weights(config: Config) -> bool | str | Path:
-    """Where the backbone's weights come from.
+    """The source of the backbone's weights.
 
     Raises:
         ConfigError: A source task is not trained yet.

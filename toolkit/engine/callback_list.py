@@ -1,4 +1,4 @@
-"""Calling every callback of a run, in order; saving and restoring them together."""
+"""Call every callback of a run in order, and save and restore them together."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _PADDLES_STATE: dict[type[Callback], tuple[str, ...]] = {
     paddle.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter", "epoch"),
     paddle.callbacks.VisualDL: ("train_step",),
 }
-"""What Paddle's own callbacks count. They forget it in ``on_train_begin``, so it is put back after that."""
+"""Counters of Paddle's own callbacks. ``on_train_begin`` resets them, so they are restored afterwards."""
 
 
 class _PaddleNumber(float):
-    """A loss as Paddle's ``fit`` gives it, a list of one number, that is still a number."""
+    """A float that also supports ``[0]``, because Paddle's ``fit`` passes a loss as a list with one number."""
 
     def __getitem__(self, index: int) -> float:
         return [float(self)][index]
 
 
 def as_paddle_logs(logs: Mapping[str, float]) -> dict[str, float]:
-    """Logs as callbacks written for Paddle's ``fit`` read them: ``logs["loss"][0]``, and top-1 as ``acc`` as well."""
+    """Logs for callbacks written for Paddle's ``fit``: supports ``logs["loss"][0]``, and adds top-1 as ``acc``."""
     known = dict(logs)
     if "loss" in known:
         known["loss"] = _PaddleNumber(known["loss"])
@@ -53,18 +53,18 @@ def metric_names(job: Job) -> list[str]:
 
 
 class CallbackList:
-    """Calls every callback in the order of the list.
+    """Calls every callback in order.
 
-    Beside Paddle's protocol, callbacks of the toolkit may have these, all optional: ``start_phase()`` and
-    ``resume_phase()`` (a phase begins, or goes on in a resumed run), ``end_phase()`` (it is over),
-    ``set_groups(multipliers)`` (who learns at which rate), ``place_phase(number, done, start_stage)`` (which one it is,
-    how many of its epochs are done, and at which stage its inputs start) and ``close()`` (give back files and threads,
-    also after an error). Any callback, a user's too, may have ``state_dict()`` and ``set_state_dict(state)``
-    (plain JSON values), and ``arrays()`` and ``set_arrays(arrays)``.
+    Besides Paddle's protocol, callbacks of the toolkit may define the following optional hooks: ``start_phase()`` and
+    ``resume_phase()`` (a phase starts, or resumes in a resumed run), ``end_phase()`` (it ends),
+    ``set_groups(multipliers)`` (which groups learn at which rate), ``place_phase(index, done, start_stage)`` (the
+    phase's index, its finished epochs, and the stage at which its inputs start) and ``close()`` (release files and
+    threads, also after an error). Any callback, including a user's, may have ``state_dict()`` and
+    ``set_state_dict(state)`` (plain JSON values), and ``arrays()`` and ``set_arrays(arrays)``.
 
     Args:
-        callbacks: Any callbacks of Paddle's protocol.
-        model: What they act on.
+        callbacks: Any callbacks that follow Paddle's protocol.
+        model: The model that they act on.
         job: The run's job, for hyper-parameters.
     """
 
@@ -77,7 +77,7 @@ class CallbackList:
         self._set_params(len(job.loader(job.data.train, training=True, shared=True)))
 
     def set_model(self, model: paddle.Model) -> None:
-        """Give the callbacks the model that they act on from now on."""
+        """Set the model that the callbacks act on from now on."""
         self._each("set_model", model)
 
     def _set_params(self, steps: int) -> None:
@@ -91,10 +91,10 @@ class CallbackList:
         self._each("set_params", params)
 
     def call(self, hook: str, *args: Any) -> None:
-        """Call one hook of Paddle's protocol on all of them; like Paddle, always with logs.
+        """Call a hook of Paddle's protocol on all callbacks; like Paddle, always with logs.
 
         Raises:
-            TrainingError: A callback that is not of the toolkit raised something; that is the error's cause.
+            TrainingError: A callback outside the toolkit raised an exception, which is the error's cause.
         """
         if not (args and isinstance(args[-1], Mapping)):
             args = (*args, {})
@@ -105,7 +105,7 @@ class CallbackList:
             self._restore_paddles_own()
 
     def told(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches of an evaluation; the callbacks hear of the begin and the end of each."""
+        """Yield the batches of an evaluation, notifying the callbacks at the start and end of each."""
         for step, batch in enumerate(batches):
             logs = {"step": step, "batch_size": len(batch.labels)}
             self.call("on_eval_batch_begin", step, logs)
@@ -115,19 +115,19 @@ class CallbackList:
     @property
     def averaging(self) -> WeightAveraging | None:
         """The callback that keeps an average of the weights, if there is one."""
-        return next((each for each in self._callbacks if isinstance(each, WeightAveraging)), None)
+        return next((callback for callback in self._callbacks if isinstance(callback, WeightAveraging)), None)
 
     @property
     def checkpoint(self) -> Checkpoint:
         """The callback that chooses the best epoch; every run has it."""
-        return next(each for each in reversed(self._callbacks) if isinstance(each, Checkpoint))
+        return next(callback for callback in reversed(self._callbacks) if isinstance(callback, Checkpoint))
 
     def watch(self, step: int) -> Callable[[Mapping[str, Tensor]], None] | None:
-        """Who wants to see the gradients of a step (from 0, in its epoch); None when nobody does.
+        """A function that passes a step's gradients to the callbacks that want them (step from 0), or None.
 
-        What is returned is called with parameter path -> gradient, after backward and before the update.
+        It is called with parameter path -> gradient, after backward and before the update.
         """
-        wanting = [each for each in self._callbacks if isinstance(each, VisualDLLogger) and each.wants_gradients(step)]
+        wanting = [c for c in self._callbacks if isinstance(c, VisualDLLogger) and c.wants_gradients(step)]
         if not wanting:
             return None
 
@@ -139,22 +139,22 @@ class CallbackList:
         return show
 
     def start_phase(
-        self, number: int, stages: Sequence[StageInfo], *, steps: int, done: int, start_stage: int, resumed: bool
+        self, index: int, stages: Sequence[StageInfo], *, steps: int, done: int, start_stage: int, resumed: bool
     ) -> None:
-        """Tell what comes: which phase, steps an epoch, who learns at which rate, and whether the phase goes on."""
-        phase = self._job.plan.phases[number]
+        """Announce a phase: its index, steps per epoch, learning rates, and whether it resumes."""
+        phase = self._job.plan.phases[index]
         rates = {stage.name: rate for stage, rate in zip(stages, phase.multipliers, strict=True) if rate}
         self._set_params(steps)
         self._optional("resume_phase" if resumed else "start_phase")
         self._optional("set_groups", {"head": 1.0, **_rate_groups(rates)})
-        self._optional("place_phase", number, done, start_stage)
+        self._optional("place_phase", index, done, start_stage)
 
     def end_phase(self) -> None:
-        """Tell that a phase is over, before its last state is saved and its optimizer goes."""
+        """Announce the end of a phase, before its last state is saved and its optimizer is dropped."""
         self._optional("end_phase")
 
     def state(self) -> dict[str, Any]:
-        """State of each callback that has one, keyed by its class (and number, from the second of a class on)."""
+        """State of each callback that has one, keyed by class (plus a number from the second of a class on)."""
         states = {}
         for key, callback in self._keyed():
             if _is_stateful(callback):
@@ -164,7 +164,7 @@ class CallbackList:
         return states
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Arrays of each callback that has some, keyed ``<callback>/<name>``; saved beside ``state``."""
+        """Arrays of each callback that has any, keyed ``<callback>/<name>``; saved beside ``state``."""
         return {
             f"{key}/{name}": array
             for key, callback in self._keyed()
@@ -173,7 +173,7 @@ class CallbackList:
         }
 
     def restore(self, states: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
-        """Put back what ``state`` and ``arrays`` took; callbacks that were not there then start anew."""
+        """Restore the results of ``state`` and ``arrays``; callbacks that are new since then start over."""
         for key, callback in self._keyed():
             if key not in states:
                 continue
@@ -186,7 +186,7 @@ class CallbackList:
                 self._guarded(callback, "set_arrays", own)
 
     def finish(self, result: RunResult) -> None:
-        """Record the final metrics beside the hyper-parameters, and close files."""
+        """Record the final metrics with the hyper-parameters, and close files."""
         metrics = {metric.name: result.best.get(metric.name) for metric in self._job.objective.task.metrics}
         for callback in self._callbacks:
             if isinstance(callback, VisualDLLogger):
@@ -195,7 +195,7 @@ class CallbackList:
         self.close()
 
     def close(self) -> None:
-        """Give back the terminal, open files and threads; also after an error."""
+        """Release the terminal, open files and threads; also after an error."""
         self._optional("close")
 
     def _keyed(self) -> Iterator[tuple[str, Any]]:
@@ -220,12 +220,12 @@ class CallbackList:
                 self._guarded(callback, hook, *args)
 
     def _guarded(self, callback: Callback, hook: str, *args: Any) -> Any:
-        """Call a hook; what a user's code raises is told with its name and place."""
+        """Call a hook; errors of user code are reported with its name and location."""
         try:
             return getattr(callback, hook)(*args)
         except ToolkitError:
             raise
-        except Exception as error:  # whatever the user's code raises
+        except Exception as error:  # user code may raise anything
             kind = type(callback)
             if _is_ours(kind) and not isinstance(callback, LambdaCallback):
                 raise
@@ -234,14 +234,14 @@ class CallbackList:
             raise TrainingError(
                 f"callback {kind.__module__}.{kind.__qualname__} failed in {hook}{when}: "
                 f"{type(error).__name__}{': ' + words[0] if words else ''} ({_place(error, kind)})",
-                hint="mend the callback, or leave it out",
+                hint="fix the callback, or omit it",
             ) from error
 
 
 def _place(error: Exception, kind: type) -> str:
-    """File and line where it failed: in the user's own code, where that took part."""
+    """File and line of the failure, in the user's own code if it was involved."""
     frames = traceback.extract_tb(error.__traceback__)
-    if _is_ours(kind):  # a user's function in a callback of ours: where it was entered, or what it called of the user's
+    if _is_ours(kind):  # a user's function in our callback: report its entry, or the user code that it called
         user = next((frame.filename for frame in frames if not Path(frame.filename).is_relative_to(_PACKAGE)), None)
     else:
         user = getattr(sys.modules.get(kind.__module__), "__file__", None)
@@ -262,7 +262,7 @@ def _paddles_fields(callback: Callback) -> tuple[str, ...]:
 
 
 def _rate_groups(rates: dict[str, float]) -> dict[str, float]:
-    """One curve for stages that learn alike: named after the first and the last of them."""
+    """A single curve for stages with equal rates, named after the first and the last."""
     groups: dict[float, list[str]] = {}
     for stage, rate in rates.items():
         groups.setdefault(rate, []).append(stage)
@@ -270,7 +270,7 @@ def _rate_groups(rates: dict[str, float]) -> dict[str, float]:
 
 
 def hyper_parameters(job: Job) -> dict[str, Any]:
-    """What runs are compared by."""
+    """The hyper-parameters by which runs are compared."""
     config, plan = job.config, job.plan
     last = plan.phases[-1]
     return {

@@ -1,4 +1,4 @@
-"""The callbacks of a run, made from the config by a table of builders."""
+"""The callbacks of a run, built from the config by a table of builders."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from toolkit.zoo import write_weights
 
 @dataclass(frozen=True)
 class Setting:
-    """What builders make callbacks from.
+    """The input of the builders.
 
     Attributes:
         job: The run's job.
         folder: The run's folder.
-        model: What the callbacks act on.
-        save_best: Notes the network's weights as the best so far.
-        error: Gives the standard error of a metric in the last evaluation, where it is known.
+        model: The model that the callbacks act on.
+        save_best: Stores the network's weights as the best so far.
+        error: Returns the standard error of a metric in the last evaluation, or None.
         custom: The user's own callbacks.
     """
 
@@ -61,7 +61,7 @@ class Setting:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """What decides which epoch is best."""
+        """The callback that decides which epoch is best."""
         wanted = self.job.config.callbacks.deciding.model_dump(include=set(MonitorConfig.model_fields))
         monitor = wanted["monitor"] = wanted["monitor"] or _main_monitor(self)
         preliminary = preliminary_phases(self.job.plan)
@@ -72,11 +72,11 @@ def custom_callbacks(config: Config) -> list[Callback]:
     """The user's own callbacks and functions.
 
     Raises:
-        ConfigError: One of them cannot be made, or the token of the remote monitor is missing.
+        ConfigError: A callback cannot be created, or the token of the remote monitor is missing.
     """
     remote = config.callbacks.remote_monitor
     if remote is not None and remote.token_env:
-        read_token(remote.token_env)  # a missing one is found here as well, before there is a folder
+        read_token(remote.token_env)  # detects a missing token before a folder is created
     functions = {
         hook: [load_function(path, hook) for path in paths] for hook, paths in config.callbacks.functions.items()
     }
@@ -92,7 +92,7 @@ def build_callbacks(
     error: Callable[[str], float | None],
     custom: Sequence[Callback] = (),
 ) -> CallbackList:
-    """The callbacks that a config asks for, those that every run has, and the user's own."""
+    """The configured callbacks, those of every run, and the user's own."""
     setting = Setting(job, folder, model, save_best, error, custom)
     return CallbackList([callback for build in BUILDERS for callback in build(setting)], model, job)
 
@@ -191,4 +191,4 @@ BUILDERS: tuple[Callable[[Setting], Iterable[Callback]], ...] = (
     _model_checkpoints,
     _checkpoint,
 )
-"""In the order in which the callbacks are called: what watches for damage first, the run's own checkpoint last."""
+"""In calling order: checks for damage first, the run's own checkpoint last."""

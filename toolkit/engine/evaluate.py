@@ -31,10 +31,10 @@ def predict_outputs(
     """The network's outputs ``[N, C]`` and the labels of all batches.
 
     Args:
-        network: Is in evaluation mode afterwards.
+        network: The network, left in evaluation mode.
         batches: In any order.
-        train: Says the precision; by default single.
-        shared: Each process has other batches: all get the outputs for all of them, each sample once, by position.
+        train: Sets the precision; by default single.
+        shared: Whether each process has other batches: all get all outputs, each sample once, ordered by position.
     """
     outputs, labels, positions = [], [], []
     network.eval()
@@ -46,20 +46,20 @@ def predict_outputs(
             positions.append(batch.indices)
     if not shared:
         return np.concatenate(outputs), np.concatenate(labels)
-    found = [all_rows(np.concatenate(each)) for each in (outputs, labels, positions)]
-    _, order = np.unique(found[2], return_index=True)
-    return found[0][order], found[1][order]
+    gathered = [all_rows(np.concatenate(arrays)) for arrays in (outputs, labels, positions)]
+    _, order = np.unique(gathered[2], return_index=True)
+    return gathered[0][order], gathered[1][order]
 
 
 def loader_outputs(
     network: StagedNetwork, loader: Loader, train: TrainConfig
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """The network's outputs ``[N, C]`` and the labels of all batches, which enter it at the stage that they are for.
+    """The network's outputs ``[N, C]`` and the labels of all batches, which enter it at their ``start_stage``.
 
     Args:
-        network: Is in evaluation mode afterwards.
+        network: The network, left in evaluation mode.
         loader: Images or features.
-        train: Says the precision.
+        train: Sets the precision.
     """
     with network.starting_at(loader.start_stage):
         return predict_outputs(network, loader, train)
@@ -78,14 +78,14 @@ def evaluate(
 
 
 def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
-    """Evaluate a job's network on its test images, or on the validation images when there are none.
+    """Evaluate a job's network on its test images, or on the validation images if there are none.
 
     Args:
-        job: With trained weights.
+        job: A job with trained weights.
         tta: Views of each image whose outputs are averaged (see ``toolkit.data.views``).
 
     Returns:
-        The metrics, with ``split`` (``test`` or ``val``), ``images`` (their number) and, of more than one, ``views``.
+        The metrics, with ``split`` (``test`` or ``val``), ``images`` (their number) and, if more than one, ``views``.
     """
     split, images = job.data.evaluation
 
@@ -99,20 +99,20 @@ def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
 
 
 def evaluation_views(preprocessing: Preprocessing, flip: Flip, tta: int) -> tuple[Preprocessing, ...]:
-    """The ways to see an image in an evaluation: the centre crop alone, or ``tta`` views (``toolkit.data.views``)."""
+    """The views of an image in an evaluation: the centre crop alone, or ``tta`` views (``toolkit.data.views``)."""
     return views_of(preprocessing, flip, tta) if tta > 1 else (preprocessing,)
 
 
 def outputs_of_views(
     network: StagedNetwork, objective: Objective, views: Sequence[Iterable[Batch]], train: TrainConfig
 ) -> NDArray[np.float32]:
-    """The network's outputs ``[N, C]`` for some images, averaged over views of them.
+    """The network's outputs ``[N, C]`` for a set of images, averaged over their views.
 
     Args:
-        network: Is in evaluation mode afterwards.
-        objective: Says what is averaged: the task's activations.
-        views: All batches, in order, of each view; at least one.
-        train: Says the precision.
+        network: The network, left in evaluation mode.
+        objective: Determines what is averaged: the task's activations.
+        views: All batches of each view, in order; at least one view.
+        train: Sets the precision.
     """
-    found = [predict_outputs(network, batches, train)[0] for batches in views]
-    return mean_outputs(found, objective.task.activation)
+    outputs = [predict_outputs(network, batches, train)[0] for batches in views]
+    return mean_outputs(outputs, objective.task.activation)

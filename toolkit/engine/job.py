@@ -1,4 +1,4 @@
-"""What a run works with: config, data, network and plan."""
+"""The inputs of a run: config, data, network and plan."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from toolkit.zoo import StagedNetwork
 
 @dataclass(frozen=True)
 class Job:
-    """A config made real.
+    """A config with its data, network and plan.
 
     Attributes:
-        config: What was asked for.
+        config: The config.
         data: Images and labels.
-        network: The network with its new head, and pretrained weights where the plan wants them.
+        network: The network with its new head, and pretrained weights if the plan uses them.
         plan: What is frozen, and how fast the rest learns.
         stages: The network's stages at this input size, in order.
-        preprocessing: From an image to the network's input.
+        preprocessing: Maps an image to the network's input.
         device: Paddle's name of the device.
-        weights: Where the backbone's weights came from.
+        weights: Source of the backbone's weights.
         objective: Loss and metrics of the task.
-        ancestry: The runs that led to these weights, the oldest first (see ``ancestry_of``).
-        pictures: Decoded images, kept in memory where the config says so.
-        mixing: How training images are mixed, where they are.
-        l2_sp: What pulls the backbone's weights to the pretrained ones, where something does.
-        lr_search: How the learning rate was found, where ``train.lr`` was ``auto`` (see ``settle_rates``).
-        advice: What the advisor said, where ``transfer.preset`` was ``auto``.
-        all_stages: Those of the uncut network, for which a plan is resolved.
-        own_plan: The plan of the config, by ``plan_of``.
-        by_hand: A line on each thing that was changed by hand after the job was built.
+        ancestry: The runs that led to these weights, oldest first (see ``ancestry_of``).
+        pictures: Decoded images kept in memory, if the config says so.
+        mixing: How training images are mixed, if at all.
+        l2_sp: Penalty that pulls the backbone's weights to the pretrained ones, if any.
+        lr_search: How the learning rate was found, if ``train.lr`` was ``auto`` (see ``settle_rates``).
+        advice: The advisor's advice, if ``transfer.preset`` was ``auto``.
+        all_stages: Stages of the uncut network, for which a plan is resolved.
+        own_plan: The config's plan from ``plan_of``.
+        by_hand: A line on each manual change after the job was built.
     """
 
     config: Config
@@ -70,18 +70,18 @@ class Job:
 
     @property
     def trainable_parameters(self) -> int:
-        """Number of weights of stages and head that move now."""
+        """Number of currently trainable weights of stages and head."""
         backbone = (self.network.stage_parameters(index) for index in range(len(self.stages)))
-        weights = (weight for each in (*backbone, self.network.head_parameters()) for weight in each.values())
+        weights = (weight for ps in (*backbone, self.network.head_parameters()) for weight in ps.values())
         return sum(prod(weight.shape) for weight in weights if not weight.stop_gradient)
 
     def in_phase(self, phase: PhasePlan) -> Job:
-        """The same job with the augmentation of one phase."""
+        """A copy of the job with the augmentation of one phase."""
         mixing = None if phase.augment == "none" else self.mixing
         return replace(self, plan=self.plan.with_augment(self.plan.augment_of(phase)), mixing=mixing)
 
     def augmentation(self) -> Augmentation | None:
-        """The plan's training augmentation; None when there is none."""
+        """The plan's training augmentation; None if there is none."""
         if self.plan.augment == "none":
             return None
         return self.data.augmentation(self.plan.augment, self.preprocessing)
@@ -89,13 +89,13 @@ class Job:
     def loader(
         self, images: ImageSet, *, training: bool, shared: bool = False, sampler: Sampler | None = None
     ) -> BatchLoader:
-        """Batches of images: shuffled and augmented for training, in order and cropped in the centre otherwise.
+        """Batches of images: shuffled and augmented for training, otherwise in order and centre-cropped.
 
         Args:
-            images: What to read.
-            training: For training.
-            shared: This process's part of them, where several train together; all, where there are too few to share.
-            sampler: Which of them, and in which order; by default all, for training as the config says.
+            images: The images to read.
+            training: Whether the batches are for training.
+            shared: Whether to load only this process's part, if several train together; all if too few to share.
+            sampler: Chooses images and their order; by default all, for training as configured.
         """
         shared = shared and (training or len(images) >= world_size())
         size, processes = self.config.data.batch_size, world_size() if shared else 1
@@ -118,7 +118,7 @@ class Job:
         )
 
     def mixed(self, batches: BatchLoader) -> BatchLoader | MixingLoader:
-        """Training batches as the config wants them mixed; the same where it does not."""
+        """Training batches, mixed if the config says so."""
         if self.mixing is None:
             return batches
         return MixingLoader(batches, self.mixing, self.objective.weights if self.objective.is_weighted else None)

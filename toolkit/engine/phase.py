@@ -31,7 +31,7 @@ from toolkit.transfer import PhasePlan, set_multipliers
 
 
 class Run(Protocol):
-    """What a phase asks of the run that it belongs to."""
+    """The interface of a run that a phase uses."""
 
     job: Job
     model: paddle.Model
@@ -42,18 +42,18 @@ class Run(Protocol):
     request: StopRequest
 
     def stop_if_asked(self, *, between_steps: bool = True) -> None:
-        """End the run where somebody has asked for it."""
+        """End the run if requested."""
 
     def snapshot(self, *, write: bool = False) -> None:
-        """Take everything as it is now, and write it where asked to."""
+        """Take a snapshot of everything, and optionally write it."""
 
     def validate(self, batches: Callable[[], Iterable[Batch]]) -> dict[str, float]:
-        """The metrics of the validation images."""
+        """Compute the metrics of the validation images."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What a run resumes with when an epoch is trained but not yet evaluated: callbacks would act twice otherwise."""
+    """State to resume with when an epoch is trained but not evaluated, so that callbacks do not act twice."""
 
     callbacks: dict[str, Any]
     averages: dict[str, NDArray[Any]]
@@ -62,18 +62,18 @@ class Settled:
 
 
 class PhaseRun:
-    """A phase from where the run's state is to the phase's end.
+    """A phase from the run's current state to the phase's end.
 
     Args:
-        run: The run. Its state says whether the phase begins or goes on.
+        run: The run. Its state determines whether the phase starts or resumes.
         phase: The phase of the plan.
 
     Attributes:
         settled: Set while an epoch is trained and not yet evaluated.
 
     Raises:
-        ToolkitError: Its inputs cannot be made.
-        StopTraining: Somebody asked for the end while features were computed.
+        ToolkitError: Its inputs cannot be created.
+        StopTraining: The end was requested while features were computed.
     """
 
     def __init__(self, run: Run, phase: PhasePlan) -> None:
@@ -102,12 +102,12 @@ class PhaseRun:
         self.settled: Settled | None = None
 
     def train(self) -> None:
-        """Train the epochs that are left, and check that what is frozen did not move.
+        """Train the remaining epochs, and check that frozen arrays did not change.
 
         Raises:
-            StopTraining: Somebody asked for the end.
+            StopTraining: The end was requested.
             DivergedError: Losses or weights became NaN or infinite.
-            TrainingError: Frozen weights moved, or weights that should learn did not.
+            TrainingError: Frozen weights changed, or trainable weights did not.
         """
         run, state, inputs = self._run, self._run.state, self._inputs
         run.callbacks.start_phase(
@@ -125,7 +125,7 @@ class PhaseRun:
         self._check.end(state)
 
     def note(self) -> None:
-        """Write the optimizer and its rate into the run's state."""
+        """Store the optimizer and its rate in the run's state."""
         run, state = self._run, self._run.state
         state.lr_scale = self._rate.settled() if self.settled is None else self.settled.lr_scale
         state.optimizer = optimizer_state(run.model._optimizer, run.job.network)
@@ -173,17 +173,17 @@ class PhaseRun:
         state.step = first_step(run.job, state)
         batches.set_epoch(state.epoch, state.step)
         if state.step:
-            rate.before_step(first + state.step - 1)  # the optimizer's rate when the run was interrupted
+            rate.before_step(first + state.step - 1)  # the optimizer's rate at the interruption
         for batch in batches:
             step = state.step
             run.callbacks.call("on_train_batch_begin", step)
             rate.before_step(first + step)
             state.largest_lr = max(state.largest_lr, rate.value)
             seed_step(step_seed(run.job.config.seed, state.epoch, step))
-            found, count, asked = self._step.step(batch, run.request.asked, run.callbacks.watch(step))
-            state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in found.items()}
+            metrics, count, asked = self._step.step(batch, run.request.asked, run.callbacks.watch(step))
+            state.sums = {name: state.sums.get(name, 0.0) + value * count for name, value in metrics.items()}
             state.seen += count
-            logs = {**_means(state), "loss": found["loss"], "lr": rate.value, "seen": state.seen}
+            logs = {**_means(state), "loss": metrics["loss"], "lr": rate.value, "seen": state.seen}
             logs.update(step=step, batch_size=count)
             run.callbacks.call("on_train_batch_end", step, as_paddle_logs(logs))
             state.step += 1
@@ -196,12 +196,12 @@ class PhaseRun:
         return {**_means(state), "lr": rate.value}
 
     def _stoppable(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The same batches; after each of them the run may end."""
+        """Yield the batches; the run may end after each of them."""
         for batch in batches:
             yield batch
             self._run.stop_if_asked()
 
 
 def _means(state: TrainingState) -> dict[str, float]:
-    """Training metrics of the epoch so far."""
+    """Mean training metrics of the epoch so far."""
     return {name: value / state.seen for name, value in state.sums.items()}

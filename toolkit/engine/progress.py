@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar while it works and a table line an epoch."""
+"""Console output of a run: a progress bar while it works, and one table line per epoch."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from toolkit.tasks import Metric, Task
 
 _TAIL = {"lr": "        lr", "images/s": "   images/s", "time": "   time", "left": "  left"}
 _LEFT = 14
-"""Columns that the time left may take."""
+"""Maximum width of the remaining time, in columns."""
 _DROPPED = ("images/s", "lr", "left", "top-5", "micro-F1", "MSE", "macro-F1", "time")
-"""Columns that a narrow terminal goes without, in this order."""
+"""Columns omitted on a narrow terminal, in this order."""
 
 
 class Reporter(Callback):
-    """Shows the bar and the lines.
+    """Shows the progress bar and the lines.
 
     Args:
-        epochs: Epochs of all phases together.
-        samples: Training images an epoch.
-        task: Whose metrics are shown.
-        left: Estimates the time that the run still takes.
+        epochs: Total number of epochs of all phases.
+        samples: Training images per epoch.
+        task: The task, whose metrics are shown.
+        left: Estimates the remaining time of the run.
         classes: Number of classes, labels or targets.
-        is_best: Whether an evaluation that has just ended, of which it gets the logs, is the best so far.
+        is_best: Called with the logs of an evaluation; returns whether it is the best so far.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Reporter(Callback):
         self._said_header = False
         self._steps = 0
 
-    def place_phase(self, number: int, done: int, start_stage: int) -> None:
-        """A phase begins or goes on; see ``TimeLeft``."""
-        self._left.start_phase(number, done, start_stage)
+    def place_phase(self, index: int, done: int, start_stage: int) -> None:
+        """Start or resume a phase; see ``TimeLeft``."""
+        self._left.start_phase(index, done, start_stage)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Start the epoch's bar."""
@@ -72,7 +72,7 @@ class Reporter(Callback):
         )
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Move the bar."""
+        """Advance the bar."""
         self._steps += 1
         if self._bar is None or self._task is None:
             return
@@ -83,7 +83,7 @@ class Reporter(Callback):
         self._bar.update(self._task, advance=1, numbers=numbers)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Remember the training numbers for the line."""
+        """Store the training metrics for the line."""
         self._train, self._trained = dict(logs or {}), time.monotonic()
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, numbers="evaluating")
@@ -111,12 +111,12 @@ class Reporter(Callback):
     def _header(self) -> str:
         train = " ".join(f"{_title(metric, 'train'):>{_width(metric)}}" for metric in self._training)
         shown = self._fitting()
-        val = " ".join(f"{_title(each, 'val'):>{_width(each)}}" for each in self._validation if each.title in shown)
+        val = " ".join(f"{_title(m, 'val'):>{_width(m)}}" for m in self._validation if m.title in shown)
         tail = "".join(words for name, words in _TAIL.items() if name in shown)
         return f" epoch  {train}  |{val}{tail}"
 
     def _fitting(self) -> set[str]:
-        """Columns beside epoch and training: all, or on a narrow terminal those that fit, so that no line wraps."""
+        """Columns besides epoch and training: all, or those that fit on a narrow terminal without wrapping."""
         widths = {metric.title: _width(metric) + 1 for metric in self._validation}
         widths.update((name, len(words)) for name, words in _TAIL.items())
         widths["left"] = _LEFT
@@ -128,7 +128,7 @@ class Reporter(Callback):
         return set(widths)
 
     def close(self) -> None:
-        """Take the bar away; also after an error."""
+        """Remove the bar; also after an error."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -143,7 +143,7 @@ def _width(metric: Metric) -> int:
 
 
 def _numbers(metrics: Sequence[Metric], values: Mapping[str, Any]) -> str:
-    """Values in columns; what is better when less has no upper bound, so it gets significant digits."""
+    """Format values in columns; lower-is-better metrics are unbounded, so they get significant digits."""
     return " ".join(
         f"{values[metric.name]:{_width(metric)}.{'4g' if metric.better == 'min' else '3f'}}" for metric in metrics
     )

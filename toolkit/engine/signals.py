@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one is noted and ends the run after the batch, the second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first one ends the run after the current batch, the second one ends it at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from toolkit.engine.runs.folder import RunFolder
 
 
 class StopTraining(Exception):
-    """Somebody wants a training to end; whoever runs it saves, and tells.
+    """Raised to end a training on request; the caller saves and reports it.
 
     Args:
-        signal_name: What asked for it.
+        signal_name: The signal that requested the end.
     """
 
     def __init__(self, signal_name: str) -> None:
@@ -26,7 +26,7 @@ class StopTraining(Exception):
 
 
 class StopRequest:
-    """Whether somebody wants the run to end.
+    """A request to end the run.
 
     Attributes:
         signal_name: ``SIGINT`` or ``SIGTERM`` once one came, else None.
@@ -36,13 +36,13 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether one came."""
+        """Whether a signal arrived."""
         return self.signal_name is not None
 
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second one acts as usual.
+    """Record the first SIGINT or SIGTERM instead of terminating; the second one acts as usual.
 
     Outside the main thread signals cannot be caught, and the request stays empty.
     """
@@ -50,32 +50,32 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, frame: FrameType | None) -> None:
-        request.signal_name = signal.Signals(number).name
-        for each, handler in before.items():
-            if each == signal.SIGINT or world_size() == 1:  # the launcher sends SIGTERM after a Ctrl-C that all got
-                signal.signal(each, handler)
+    def note(signum: int, frame: FrameType | None) -> None:
+        request.signal_name = signal.Signals(signum).name
+        for other, handler in before.items():
+            if other == signal.SIGINT or world_size() == 1:  # the launcher sends SIGTERM after a Ctrl-C for all
+                signal.signal(other, handler)
 
-    for number in before:
-        signal.signal(number, note)
+    for signum in before:
+        signal.signal(signum, note)
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 @contextmanager
 def resumable(folder: RunFolder) -> Iterator[None]:
-    """Let Ctrl-C in what follows a run's training, its smaller runs included, end with the command that goes on.
+    """Make Ctrl-C after a run's training, including in its smaller runs, end with the command that resumes it.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
 
     Raises:
-        Interrupted: In place of ``KeyboardInterrupt``, and of the smaller run's own.
+        Interrupted: Raised instead of ``KeyboardInterrupt`` and of a smaller run's own ``Interrupted``.
     """
     try:
         yield
@@ -88,10 +88,10 @@ def resumable(folder: RunFolder) -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of something that Paddle makes an error of its own of.
+    """Delay Ctrl-C and SIGTERM during code in which Paddle would turn them into its own errors.
 
     Raises:
-        KeyboardInterrupt: At the end, when one came; the second one acts at once.
+        KeyboardInterrupt: Raised at the end if a signal arrived; a second one acts at once.
     """
     with stop_requests() as request:
         yield

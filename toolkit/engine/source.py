@@ -1,4 +1,4 @@
-"""A source task first: the run that a config's weights come from is a run like any other."""
+"""Train a source task first: the run that provides a config's weights is an ordinary run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from toolkit.engine.trainer import Trainer
 
 
 def prepare_job(config: Config, *, read_before: bool = False) -> Job:
-    """``build_job``; a source task that the config starts from is trained first.
+    """Like ``build_job``, but first trains the source task that the config starts from, if any.
 
     Args:
-        config: What is asked for.
+        config: The config.
         read_before: See ``build_job``.
 
     Raises:
@@ -28,19 +28,19 @@ def prepare_job(config: Config, *, read_before: bool = False) -> Job:
 
 
 def train_source(config: Config, wanted: SourceConfig) -> RunFolder:
-    """The finished run of a source task; it is trained now when there is none.
+    """The finished run of a source task, which is trained now if there is none.
 
     Args:
-        config: Of the run that starts from it.
-        wanted: Its ``model.pretrained``.
+        config: Config of the run that starts from it.
+        wanted: The ``model.pretrained`` of that config.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came while the source task was trained.
+        Interrupted: Ctrl-C or SIGTERM arrived while the source task was trained.
         ToolkitError: The source uses another network, or cannot be trained.
     """
     folder, source = finished_source(config, wanted), source_config(config, wanted)
     if folder is not None:
-        info(f"source task {source.name}: {folder.path} is there")
+        info(f"source task {source.name}: using {folder.path}")
         return folder
     info(f"source task {source.name}: not trained yet, training it first ({wanted.config.name})")
     try:

@@ -1,4 +1,4 @@
-"""Before a head is trained alone: the statistics by which it standardises its features."""
+"""Set the statistics by which a head standardises its features, before it is trained alone."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from toolkit.transfer import PhasePlan
 from toolkit.zoo import StagedNetwork
 
 _SAMPLE = 512
-"""Images that are enough. The same ones count whether features are kept or not, so that both train the same head."""
+"""Number of images to use. They are the same whether features are cached or not, so that both train the same head."""
 _CONSTANT = 1e-10
 """A variance below this share of the mean square is rounding."""
 
 
 def standardise(job: Job, phase: PhasePlan, batches: Loader) -> None:
-    """Tell a new head the statistics of its features, where it is trained alone and by gradients.
+    """Set the feature statistics of a new head that is trained alone and by gradients.
 
-    The features' scale differs by orders of magnitude between networks; standardised, one learning rate suits them all.
-    A head that has learned keeps what it has, and so does one that takes no statistics.
+    The scale of features differs by orders of magnitude between networks; standardised, one rate suits all.
+    A trained head keeps its statistics; a head without statistics is not changed.
 
     Args:
         job: The job.
-        phase: The phase that begins.
-        batches: What it trains on; the first images of epoch 0 are looked at.
+        phase: The phase to start.
+        batches: Its training batches; the first images of epoch 0 are used.
 
     Raises:
         TrainingError: Features are not finite.
@@ -45,26 +45,26 @@ def standardise(job: Job, phase: PhasePlan, batches: Loader) -> None:
 
 
 def standardise_as_planned(job: Job, phase: PhasePlan, batches: Loader) -> None:
-    """The same for a training beside the run: where the plan begins with a head alone, so that its features are such.
+    """Like ``standardise``, for a training outside the run, if the plan starts with a head alone.
 
     Args:
         job: The job.
-        phase: What is tried.
-        batches: What it learns from.
+        phase: The phase to try.
+        batches: Its training batches.
     """
     if job.plan.phases[0].frozen == len(job.stages):
         standardise(job, phase, batches)
 
 
 def feature_statistics(network: StagedNetwork, batches: Loader) -> tuple[NDArray[np.float64], float]:
-    """Mean of each feature that the head reads, and one scale for all: the root of the mean variance of a feature.
+    """Mean of each feature that the head reads, and one scale for all: the root of the features' mean variance.
 
     Args:
         network: The network.
-        batches: The first ones of epoch 0 count, of all processes.
+        batches: Training batches; the first ones of epoch 0 are used, from all processes.
 
     Returns:
-        ``[D]``, and a number above 0: 1 where all features are constant. The same on all processes.
+        ``[D]``, and a number above 0: 1 if all features are constant. The same on all processes.
 
     Raises:
         TrainingError: Features are not finite.
@@ -87,14 +87,14 @@ def feature_statistics(network: StagedNetwork, batches: Loader) -> tuple[NDArray
 
 
 def _blocks(network: StagedNetwork, batches: Loader) -> Generator[NDArray[np.float32], None, None]:
-    """What the head reads, ``[N, D]``, a block at a time."""
+    """The inputs of the head, ``[N, D]``, in blocks."""
     stages = len(network.stage_names)
     for block in _first(batches):
         yield network.pool(network.features(paddle.to_tensor(block), stages, batches.start_stage)).numpy()
 
 
 def _first(batches: Loader) -> Iterator[NDArray[np.float32]]:
-    """The same images on any number of processes, each of which has its share of them."""
+    """The first images, the same for any number of processes, each of which has its share."""
     seen = 0
     batches.set_epoch(0)
     stream: Iterator[Batch] = iter(batches)

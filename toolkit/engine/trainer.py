@@ -1,4 +1,4 @@
-"""The trainer: a run from its beginning, or from where it was interrupted, to its result."""
+"""The trainer: a run from its start, or from an interruption, to its result."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ from toolkit.engine.validation import Validation, validate
 from toolkit.transfer import plan_table
 
 _MOST_BACKOFFS = 8
-"""Times that a run goes back after a loss that is NaN or infinite, in a phase."""
+"""Maximum rollbacks per phase after a loss became NaN or infinite."""
 
 
 class Trainer:
-    """Trains a job's network by its plan.
+    """Trains a job's network according to its plan.
 
     Args:
         job: Data, network and plan.
-        callbacks: More of Paddle's callbacks, called after those that the config names.
+        callbacks: Additional Paddle callbacks, called after the configured ones.
 
     Attributes:
         model: The network as Paddle's ``Model``.
-        was_complete: The run that ``fit`` was to resume had trained all its epochs.
+        was_complete: Whether the run that ``fit`` resumed had already trained all its epochs.
 
     Example:
         >>> from toolkit import Trainer, load_config
@@ -76,7 +76,7 @@ class Trainer:
         """Build the job of a config and a trainer for it; see ``build_job``.
 
         Raises:
-            ToolkitError: Anything in the config that does not fit the data, the network or the machine.
+            ToolkitError: The config does not fit the data, the network or the machine.
         """
         return cls(build_job(config))
 
@@ -85,7 +85,7 @@ class Trainer:
         """The folder of the run.
 
         Raises:
-            TrainingError: ``fit`` has opened none yet.
+            TrainingError: ``fit`` has not opened a folder yet.
         """
         if self._folder is None:
             raise TrainingError("the run has no folder yet", hint="call fit first")
@@ -93,23 +93,23 @@ class Trainer:
 
     @property
     def state(self) -> TrainingState:
-        """Where the run is; that of a run that has not begun where ``fit`` has trained nothing."""
+        """The state of the run; an initial state if ``fit`` has not trained anything."""
         return self._run.state if self._run is not None else TrainingState()
 
     def fit(self, resume: Path | str | None = None) -> RunResult:
-        """Train all phases, keep the best and the last epoch, and prove that frozen stages did not move.
+        """Train all phases, keep the best and the last epoch, and check that frozen stages did not change.
 
         Args:
-            resume: Folder of an interrupted run of the same config, to go on from its newest checkpoint;
-                ``auto`` for the newest unfinished one, if there is any.
+            resume: Folder of an interrupted run of the same config, to continue from its newest checkpoint;
+                ``auto`` for the newest unfinished one, if any.
 
         Returns:
-            What came out. The network holds the best epoch's weights.
+            The result. The network holds the best epoch's weights.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came; the message says how to resume.
-            ConfigError: A callback of the user's cannot be made, or the run to resume has another config.
-            TrainingError: The loss became NaN, frozen weights moved, or another process trains in the run's folder.
+            Interrupted: Ctrl-C or SIGTERM arrived; the message says how to resume.
+            ConfigError: A user callback cannot be created, or the run to resume has another config.
+            TrainingError: The loss became NaN, frozen weights changed, or another process trains in the run's folder.
             ToolkitError: The run's folder cannot be written.
         """
         check_device(self.job.config.train)
@@ -138,13 +138,13 @@ class Trainer:
 
 
 class TrainingRun:
-    """A run: its state, its folder, and its phases one after the other.
+    """A run: its state, its folder, and its phases in sequence.
 
     Args:
-        job: Settled: nothing of its plan is open.
+        job: A job whose plan is fully settled.
         model: The job's network.
-        folder: The run's, locked.
-        request: Says whether somebody asks for the end.
+        folder: The run's locked folder.
+        request: Tells whether the end was requested.
         custom: The user's own callbacks.
     """
 
@@ -159,13 +159,13 @@ class TrainingRun:
         self.callbacks = build_callbacks(job, folder, model, self._keep_best, self._standard_error, custom)
 
     def begin(self, *, resumed: bool) -> None:
-        """Begin the record, or read the state of the run that goes on."""
+        """Start the record, or load the state of the resumed run."""
         job, folder = self.job, self.folder
         show(data_table(job.data))
         if resumed:
             state = load_newest(folder)
             if not check_best(folder, state):
-                warn(f"{folder.best} is damaged or gone; the best epoch is chosen among those that come")
+                warn(f"{folder.best} is damaged or missing; the best epoch is chosen among future ones")
                 state.best = None
                 state.callbacks.pop("Checkpoint", None)
             if state.phase == len(job.plan.phases) and state.planned < job.plan.epochs:
@@ -180,11 +180,11 @@ class TrainingRun:
             self.snapshot(write=True)
 
     def train(self) -> None:
-        """Train all phases; whatever ends the training, what can be kept is kept.
+        """Train all phases; saves as much as possible however the training ends.
 
         Raises:
-            Interrupted: Somebody asked for the end.
-            TrainingError: The loss became NaN or infinite, frozen weights moved, or a callback raised.
+            Interrupted: The end was requested.
+            TrainingError: The loss became NaN or infinite, frozen weights changed, or a callback raised an error.
         """
         try:
             self.callbacks.call("on_train_begin")
@@ -196,7 +196,7 @@ class TrainingRun:
             self.snapshot(write=True)
             raise Interrupted(
                 f"{stop.signal_name}: stopped; {self.folder.last} was written {self.state.position(self.job.plan)}",
-                hint=f"go on with: {self.folder.resume_command}{self.folder.use_commands}",
+                hint=f"resume with: {self.folder.resume_command}{self.folder.use_commands}",
             ) from None
         except Exception as error:
             trained = self._phase is not None and self._phase.settled is not None
@@ -208,17 +208,17 @@ class TrainingRun:
             self.callbacks.close()
 
     def finish(self) -> RunResult:
-        """Measure the best epoch, and close the record."""
+        """Measure the best epoch and close the record."""
         result = make_result(self.job, self.folder, self.state, self.callbacks.checkpoint)
         self.callbacks.finish(result)
         self.folder.write_record(finish_record(self.folder.read_record(), self.state, result))
         return result
 
     def stop_if_asked(self, *, between_steps: bool = True) -> None:
-        """End where somebody has asked for it; several processes end between two epochs, where they all come by.
+        """End the run if requested; several processes end between two epochs, which they all reach.
 
         Raises:
-            StopTraining: Somebody has.
+            StopTraining: The end was requested.
         """
         alone, wanted = world_size() == 1, self.request.asked
         asked = wanted if alone else not between_steps and sums([float(wanted)])[0] > 0
@@ -226,10 +226,10 @@ class TrainingRun:
             raise StopTraining(self.request.signal_name or "another process")
 
     def snapshot(self, *, write: bool = False) -> None:
-        """Take everything as it is now, and write it where asked to.
+        """Take a snapshot of everything, and optionally write it.
 
         Raises:
-            ToolkitError: The disk is full or not writable; what was there stays.
+            ToolkitError: The disk is full or not writable; existing files stay.
         """
         state, by_hand = self.state, self.job.network.by_hand
         settled = self._phase.settled if self._phase is not None else None
@@ -248,12 +248,12 @@ class TrainingRun:
             self.checkpoints.write()
 
     def validate(self, batches: Callable[[], Iterable[Batch]]) -> dict[str, float]:
-        """The metrics of the validation images."""
+        """Compute the metrics of the validation images."""
         self._validation = validate(self.job, batches, self.callbacks.averaging)
         return self._validation.metrics
 
     def _train_phase(self) -> None:
-        """Train a phase; after a loss that is NaN or infinite go back with half the rate, where the config says so."""
+        """Train a phase; if the loss becomes NaN or infinite and the config allows it, roll back and halve the rate."""
         for left in range(_MOST_BACKOFFS, -1, -1):
             try:
                 self._phase = PhaseRun(self, self.job.plan.phases[self.state.phase])
@@ -265,11 +265,11 @@ class TrainingRun:
                 self._phase = None
                 self.checkpoints.latest.lr_scale *= 0.5
                 self._go_back()
-                warn(f"{error.message}; going on {self.state.position(self.job.plan)} with half the learning rate")
+                warn(f"{error.message}; continuing {self.state.position(self.job.plan)} with half the learning rate")
                 self.callbacks.call("on_train_begin")
 
     def _end_phase(self) -> None:
-        """Note that a phase is over; the last one's optimizer is kept, for a run that is given more epochs later."""
+        """Mark a phase as finished; the last one's optimizer is kept, in case more epochs are added later."""
         state = self.state
         state.phase += 1
         if state.phase < len(self.job.plan.phases):
@@ -279,23 +279,23 @@ class TrainingRun:
         self._phase = None
 
     def _go_back(self) -> None:
-        """Make everything what it was when the latest snapshot was taken."""
+        """Restore the latest snapshot."""
         self.state = self.checkpoints.restore()
         put_back(self.job.network, self.state)
         self.folder.keep_metrics_until(self.state.epoch)
         self.callbacks.restore(self.state.callbacks, self.state.averages)
 
     def _write_after_error(self) -> None:
-        """Write the last state that is whole, where that is possible; whoever raised the error tells of it."""
+        """Write the last complete state if possible; the original error is reported by its raiser."""
         try:
             self.checkpoints.write()
         except (ToolkitError, OSError):
-            where = f"{self.folder.last} could not be written once more" if self.folder.has_checkpoint else ""
+            where = f"{self.folder.last} could not be written again" if self.folder.has_checkpoint else ""
         else:
             self.state = self.checkpoints.restore()
             where = f"{self.folder.last} was written {self.state.position(self.job.plan)}"
         if where:
-            info(f"{where}; when the error is fixed, go on with: {self.folder.resume_command}")
+            info(f"{where}; when the error is fixed, resume with: {self.folder.resume_command}")
 
     def _keep_best(self) -> None:
         averages = self._validation.averages if self._validation is not None else None

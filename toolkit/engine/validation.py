@@ -1,4 +1,4 @@
-"""The evaluation after each epoch: of the weights, and of their average where one is kept."""
+"""The evaluation after each epoch: of the weights, and of their average if there is one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from toolkit.engine.learning.uncertainty import standard_error
 
 @dataclass(frozen=True)
 class Validation:
-    """What an evaluation of the validation images found.
+    """The result of an evaluation of the validation images.
 
     Attributes:
-        metrics: Those of the weights that the run would keep, with those of the weights as ``raw_...`` and of their
-            average as ``avg_...`` where there are both.
-        averages: The arrays of the average when that is what the run would keep.
+        metrics: Metrics of the weights that the run would keep, plus those of the raw weights as ``raw_...`` and of
+            their average as ``avg_...`` if there are both.
+        averages: The arrays of the average if the run would keep it.
         outputs: Outputs ``[N, C]`` of the weights that the run would keep.
-        labels: Their labels.
+        labels: Labels of the validation images.
         objective: The task's metrics.
     """
 
@@ -37,7 +37,7 @@ class Validation:
     objective: Objective
 
     def error(self, monitor: str) -> float | None:
-        """Standard error of a metric, ``val/...``; None for others, which are not measured on these images."""
+        """Standard error of a metric, ``val/...``; None for metrics not measured on these images."""
         part, _, name = monitor.partition("/")
         if part != "val":
             return None
@@ -45,11 +45,11 @@ class Validation:
 
 
 def validate(job: Job, batches: Callable[[], Iterable[Batch]], averaging: WeightAveraging | None) -> Validation:
-    """The metrics of the validation images.
+    """Compute the metrics of the validation images.
 
     Args:
         job: Network, objective and precision.
-        batches: Gives the validation images; those of this process, where there are several.
+        batches: Returns the validation batches; those of this process, if there are several.
         averaging: The callback that keeps an average of the weights, if any.
 
     """
@@ -70,14 +70,14 @@ def validate(job: Job, batches: Callable[[], Iterable[Batch]], averaging: Weight
     chosen = averaging.keeps_average(raw[0][name], averaged[0][name], mode)
     kept = averaged if chosen else raw
     both = {
-        f"{kind}_{key}": value for kind, found in (("raw", raw), ("avg", averaged)) for key, value in found[0].items()
+        f"{kind}_{key}": value for kind, part in (("raw", raw), ("avg", averaged)) for key, value in part[0].items()
     }
     return Validation({**kept[0], **both}, averages if chosen else None, *kept[1:], job.objective)
 
 
 def _deciding(job: Job) -> tuple[str, Literal["min", "max"]]:
-    """The validation metric that decides which epoch is best, and which way is better."""
+    """The validation metric that decides which epoch is best, and its direction."""
     deciding, task = job.config.callbacks.deciding, job.objective.task
     part, _, name = (deciding.monitor or f"val/{task.main.name}").partition("/")
-    metric = task.metric(name) if part == "val" and name in {each.name for each in task.metrics} else task.main
+    metric = task.metric(name) if part == "val" and name in {metric.name for metric in task.metrics} else task.main
     return metric.name, deciding.mode if deciding.mode != "auto" else metric.better

@@ -1,4 +1,4 @@
-"""What VisualDL shows of images, and of the network on them."""
+"""Images and network results shown in VisualDL."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from toolkit.data import ImageSet, as_rgb
 from toolkit.engine.job import Job
 
 _MOST_LOOKED_AT = 2000
-"""Images among which mistakes are looked for, spread over the set: finding them must not take long."""
+"""Number of images searched for mistakes, spread over the set, to limit the time."""
 _WIDEST = 4096
 """Features wider than this are averaged over the places of the map."""
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """Some images, and what the network makes of them.
+    """Images with the network's features and outputs.
 
     Attributes:
-        images: N of them.
-        features: What the head reads, ``[N, D]``.
+        images: N images.
+        features: Inputs of the head, ``[N, D]``.
         outputs: ``[N, C]``.
     """
 
@@ -35,7 +35,7 @@ class _Seen:
 
 
 def show_graph(logger: VisualDLLogger, job: Job) -> None:
-    """The network's stages."""
+    """Show the network's stages."""
     size, config = job.preprocessing.image_size, job.config
     if config.log.graph:
         never_move = min(phase.frozen for phase in job.plan.phases)
@@ -45,7 +45,7 @@ def show_graph(logger: VisualDLLogger, job: Job) -> None:
 
 
 def show_samples(logger: VisualDLLogger, job: Job) -> None:
-    """The first training images of the first epoch, as the network sees them."""
+    """Show the first training images of the first epoch, as the network sees them."""
     count = min(job.config.log.sample_images, len(job.data.train))
     if count:
         loader = job.loader(job.data.train, training=True)
@@ -54,13 +54,13 @@ def show_samples(logger: VisualDLLogger, job: Job) -> None:
 
 
 def show_findings(logger: VisualDLLogger, job: Job, epoch: int) -> None:
-    """What the network, with the weights that it has now, gets most wrong, and where it sees the images.
+    """Show the current network's worst mistakes, and its features of the images.
 
-    Nothing, and at no cost, unless ``log.mistakes`` or ``log.embeddings`` asks for it.
+    Does nothing, at no cost, unless ``log.mistakes`` or ``log.embeddings`` is set.
 
     Args:
-        logger: Where to.
-        job: The job; its network holds the weights to look at.
+        logger: The VisualDL logger.
+        job: The job; its network holds the weights to show.
         epoch: Epoch of these weights, from 1.
     """
     log, (split, images), task = job.config.log, job.data.evaluation, job.objective.task
@@ -109,5 +109,5 @@ def _show_mistakes(logger: VisualDLLogger, job: Job, seen: _Seen, most: int, tag
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """So many of ``count`` positions, evenly: sets are often sorted by class."""
+    """At most ``most`` of ``count`` positions, evenly spread, as sets are often sorted by class."""
     return np.linspace(0, count - 1, most).round().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Programs: networks traced once, saved, and run without Paddle's dygraph mode."""
+"""Programs: networks that are traced once, saved, and run without Paddle's dygraph mode."""
 
 from toolkit.inference.engines import TITLES, TO_TRY, Engine, Floats, TracedProgram
 from toolkit.inference.onnx import OnnxSession, convert_program, onnx_is_installed

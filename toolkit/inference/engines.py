@@ -1,4 +1,4 @@
-"""What can run a program, and what takes its place where it cannot be trusted."""
+"""The engines that can run a program, and the fallbacks for untrusted ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TO_TRY: Mapping[Engine, tuple[Engine, ...]] = MappingProxyType(
         "onnx": ("onnx", "paddle", "paddle without oneDNN"),
     }
 )
-"""Engine that is wanted -> engines to try, in order; behind them comes dygraph, the reference."""
+"""Requested engine -> engines to try, in order; dygraph, the reference, comes last."""
 TITLES: Mapping[Engine, str] = MappingProxyType(
     {
         "dygraph": "dygraph",
@@ -41,7 +41,7 @@ class TracedProgram:
     """A traced layer on disk.
 
     Attributes:
-        engine: What runs it.
+        engine: The engine that runs it.
         files: The program and its weights, or the ``.onnx`` file.
     """
 
@@ -49,7 +49,7 @@ class TracedProgram:
     files: tuple[Path, ...]
 
     def load(self, threads: int) -> Callable[[NDArray[np.float32]], Floats]:
-        """A function from a batch to its outputs.
+        """Load the program as a function from a batch to its outputs.
 
         Raises:
             DeployError: The engine cannot load the files.

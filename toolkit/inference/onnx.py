@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the same function: a batch in, an array out."""
+"""ONNX Runtime behind the common interface: a batch in, an array out."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _ERRORS_ONLY = 3
 
 
 def onnx_is_installed() -> bool:
-    """Whether the ``onnx`` extra is there."""
+    """Whether the ``onnx`` extra is installed."""
     return all(find_spec(name) is not None for name in _NEEDED)
 
 
 def convert_program(model: Path, params: Path, target: Path) -> Path:
-    """Turn a saved program into an ONNX file; the batch size stays free.
+    """Convert a saved program to an ONNX file; the batch size stays dynamic.
 
     Args:
         model: ``inference.json`` or ``inference.pdmodel``.
@@ -43,10 +43,10 @@ def convert_program(model: Path, params: Path, target: Path) -> Path:
     except ImportError as error:
         raise DeployError("paddle2onnx is not installed", hint='pip install -e ".[onnx]"') from error
     try:
-        # Its default optimize_tool, polygraphy, would be fetched with pip from a host of its own while this runs.
+        # The default optimize_tool, polygraphy, would be installed at run time with pip from its own host.
         with _hushed():
             paddle2onnx.export(str(model), str(params), str(target), verbose=False, optimize_tool="None")
-    except Exception as error:  # it raises whatever its C++ part meets
+    except Exception as error:  # its C++ part raises many kinds of errors
         raise DeployError(f"paddle2onnx cannot convert {model}: {str(error).splitlines()[0][:200]}") from error
     if not target.is_file():
         raise DeployError(f"paddle2onnx wrote no file for {model}")
@@ -55,23 +55,23 @@ def convert_program(model: Path, params: Path, target: Path) -> Path:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Drop what is printed, from C++ too: paddle2onnx tells its progress, and its errors in the exception again."""
+    """Discard output, including that of C++: paddle2onnx prints progress, and errors that its exception repeats."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
     try:
         with Path(os.devnull).open("w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
-            for number in (1, 2):
-                os.dup2(nothing.fileno(), number)
+            for descriptor in (1, 2):
+                os.dup2(nothing.fileno(), descriptor)
             yield
     finally:
-        for number, real in zip((1, 2), kept, strict=True):
-            os.dup2(real, number)
+        for descriptor, real in zip((1, 2), kept, strict=True):
+            os.dup2(real, descriptor)
             os.close(real)
 
 
 class OnnxSession:
-    """A model loaded into ONNX Runtime on the CPU. Safe to call from several threads, and it lets others run meanwhile.
+    """A model loaded into ONNX Runtime on the CPU. Thread-safe; releases the GIL while running.
 
     Args:
         path: An ``.onnx`` file with one input and one output.
@@ -92,7 +92,7 @@ class OnnxSession:
         self.path = path
         try:
             self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # it raises many kinds, without a common base
+        except Exception as error:  # many kinds of errors, without a common base
             raise DeployError(f"ONNX Runtime cannot load {path}: {str(error).splitlines()[0][:200]}") from error
         self._input = self._session.get_inputs()[0].name
 
@@ -100,7 +100,7 @@ class OnnxSession:
         """Run one batch, float32 ``[N, ...]`` to float32 ``[N, ...]``.
 
         Raises:
-            DeployError: ONNX Runtime failed on it.
+            DeployError: ONNX Runtime failed on the batch.
         """
         try:
             output: npt.NDArray[np.float32] = self._session.run(None, {self._input: images})[0]

@@ -1,4 +1,4 @@
-"""From a network in training to a static program on disk, without leaving a trace on the network."""
+"""Export a network in training as a static program, without changing the network."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NOTHING = object()
 
 
 def unwrapped(network: Layer) -> Layer:
-    """The network itself, where data parallelism has wrapped it."""
+    """The network without its data-parallel wrapper, if any."""
     return network._layers if isinstance(network, paddle.DataParallel) else network
 
 
 @contextmanager
 def _forwards_kept(network: Layer) -> Iterator[None]:
-    """Undo what ``to_static`` does to layers: Paddle 2 puts a converted ``forward`` on every one of them."""
+    """Undo changes by ``to_static``: Paddle 2 puts a converted ``forward`` on every layer."""
     kept = [
         (layer, layer.__dict__.get("forward", _NOTHING), dict(layer._original_funcs))
         for layer in network.sublayers(include_self=True)
@@ -46,12 +46,12 @@ def _forwards_kept(network: Layer) -> Iterator[None]:
 
 
 def save_program(network: Layer, folder: Path, shape: Sequence[int]) -> tuple[Path, Path]:
-    """Write a network as a program for Paddle Inference; the batch size stays free.
+    """Save a network as a program for Paddle Inference; the batch size stays dynamic.
 
     Args:
-        network: Takes ``[N, *shape]``; its modes, layers and weights stay as they are.
-        folder: Where to write; exists.
-        shape: Of one input, without the batch axis.
+        network: Takes ``[N, *shape]``; its modes, layers and weights do not change.
+        folder: The target folder, which must exist.
+        shape: Shape of one input, without the batch axis.
 
     Returns:
         Paths of the program (``.json`` by Paddle 3, ``.pdmodel`` by Paddle 2) and of the weights.
@@ -66,12 +66,12 @@ def save_program(network: Layer, folder: Path, shape: Sequence[int]) -> tuple[Pa
             paddle.jit.save(network, str(folder / "inference"), input_spec=[spec])
         except PADDLE_ERRORS as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # a full disk and the like: the caller says which
+                raise  # a full disk or similar, which the caller reports
             raise DeployError(
                 f"Paddle cannot export this network: {paddle_says(error)}",
                 hint="its forward() must not depend on tensor values, and its first argument must be named self",
             ) from error
-    found = [folder / name for name in MODEL_NAME if (folder / name).is_file()]
-    if not found or not (folder / PARAMS_NAME).is_file():
+    models = [folder / name for name in MODEL_NAME if (folder / name).is_file()]
+    if not models or not (folder / PARAMS_NAME).is_file():
         raise DeployError(f"Paddle {paddle.__version__} wrote {sorted(p.name for p in folder.iterdir())} only")
-    return found[0], folder / PARAMS_NAME
+    return models[0], folder / PARAMS_NAME

@@ -1,4 +1,4 @@
-"""Paddle Inference behind one function: a batch of pictures in, outputs out."""
+"""Paddle Inference behind the common interface: a batch of images in, outputs out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from paddle import inference
 from toolkit.core.errors import DeployError
 
 PADDLE_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, KeyError, OSError, MemoryError, SystemError)
-"""What Paddle raises for its own errors, by their kind."""
+"""Exceptions that Paddle raises for its own errors."""
 _GPU_POOL_MB = 100
-_SHAPES_KEPT = 10  # oneDNN keeps compiled primitives for so many input shapes (batch sizes)
+_SHAPES_KEPT = 10  # number of input shapes (batch sizes) for which oneDNN caches primitives
 
 
 def paddle_says(error: BaseException) -> str:
-    """The one telling line of Paddle's many-line error messages."""
+    """The informative line of Paddle's multi-line error messages."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(\w+Error: )?\(\w+\) ", line)]
     return (telling or lines or [type(error).__name__])[-1]
@@ -59,15 +59,15 @@ def _configure(
 class InferenceSession:
     """A model loaded into Paddle Inference; on a CPU with oneDNN, several times faster than Paddle's dygraph mode.
 
-    Safe to call from several threads: calls wait for each other. For parallel work make a session a thread.
+    Thread-safe: calls wait for each other. For parallel work, create one session per thread.
 
     Args:
         model: ``inference.json`` or ``inference.pdmodel``.
         params: ``inference.pdiparams``.
         device: ``cpu`` or ``gpu:k``.
         threads: CPU threads, at least 1.
-        optimize: Fuse layers; takes seconds for large networks, and pays from the first dozens of images on.
-        onednn: Compute with oneDNN on a CPU. Some networks come out wrong with it, or crash: see ``trusted_engine``.
+        optimize: Fuse layers; takes seconds for large networks and pays off after a few dozen images.
+        onednn: Use oneDNN on a CPU. Some networks give wrong results with it, or crash: see ``trusted_engine``.
 
     Raises:
         DeployError: Paddle cannot load the files.
@@ -108,7 +108,7 @@ class InferenceSession:
             float32 ``[N, outputs]``.
 
         Raises:
-            DeployError: Paddle failed on it.
+            DeployError: Paddle failed on the batch.
         """
         batch = np.ascontiguousarray(images, np.float32)
         try:

@@ -1,4 +1,4 @@
-"""Running a program in another process, which may die of it: an engine that crashes takes its process along."""
+"""Run a program in a separate process, because a crashing engine kills its process."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from toolkit.core.errors import DeployError
 from toolkit.inference.engines import Floats, TracedProgram
 
 _REFUSED = 3
-"""Exit code of a process whose engine said no; the reason is in what it wrote to stderr."""
+"""Exit code if the engine refused; stderr has the reason."""
 _NO_MEMORY = "SIGKILL"
 
 
 class TrialError(Exception):
-    """A program that another process could not run.
+    """A program that the separate process could not run.
 
     Args:
-        reason: What happened, for people: behind the engine's name.
-        lasting: It would happen again; else it may be want of memory or time.
+        reason: What happened, as words that follow the engine's name.
+        lasting: Whether it would happen again; otherwise a lack of memory or time may be the cause.
     """
 
     def __init__(self, reason: str, *, lasting: bool) -> None:
@@ -41,9 +41,9 @@ class TrialError(Exception):
 
 
 class Trial:
-    """A process that waits for a program; it loads Paddle from now on, while the caller makes the program.
+    """A process that waits for a program; it loads Paddle while the caller creates the program.
 
-    Its own session keeps Ctrl-C away from it. It ends with the context.
+    It runs in its own session, so Ctrl-C does not reach it. It ends with the context.
 
     Example:
         >>> with Trial() as trial:  # doctest: +SKIP
@@ -54,7 +54,7 @@ class Trial:
         code = f"import sys; sys.path[:] = {sys.path!r}; from toolkit.inference.trial import serve; serve()"
         self._said: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process: subprocess.Popen[str] | None = None
-        with suppress(OSError, ValueError):  # no more processes, or no interpreter of its own: embedded Python
+        with suppress(OSError, ValueError):  # no more processes, or embedded Python without an interpreter
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.PIPE,
@@ -73,38 +73,38 @@ class Trial:
     ) -> None:
         if self._process is not None:
             self._process.kill()
-            with suppress(OSError):  # what was never read
+            with suppress(OSError):  # input that was never read
                 self._process.communicate()
         self._said.close()
 
     def run(self, program: TracedProgram, inputs: NDArray[np.float32], limit: float) -> Floats:
-        """What the program makes of some rows; once only.
+        """The program's outputs for some rows. Call it once only.
 
         Args:
             program: What to run.
             inputs: Rows ``[N, ...]``.
-            limit: Seconds after which the process is given up.
+            limit: Seconds after which the process is abandoned.
 
         Returns:
             As ``outputs_of``.
 
         Raises:
-            TrialError: The process died or came to no end, or the engine refused.
+            TrialError: The process died or did not finish, or the engine refused.
         """
         if self._process is None:
-            raise TrialError("could not be tried, as no process could be started", lasting=False)
+            raise TrialError("could not be tried: no process could be started", lasting=False)
         with tempfile.TemporaryDirectory(prefix="toolkit-") as name:
-            given, found = Path(name) / "inputs.npy", Path(name) / "outputs.npy"
+            given, result_path = Path(name) / "inputs.npy", Path(name) / "outputs.npy"
             np.save(given, inputs)
             files = [str(file) for file in program.files]
-            task = {"engine": program.engine, "files": files, "inputs": str(given), "outputs": str(found)}
+            task = {"engine": program.engine, "files": files, "inputs": str(given), "outputs": str(result_path)}
             try:
                 self._process.communicate(json.dumps(task), timeout=limit)
             except subprocess.TimeoutExpired as error:
-                raise TrialError(f"came to no end in {limit:.0f} s", lasting=False) from error
+                raise TrialError(f"did not finish within {limit:.0f} s", lasting=False) from error
             if self._process.returncode != 0:
                 raise self._failure(self._process.returncode)
-            outputs: Floats = np.load(found)
+            outputs: Floats = np.load(result_path)
             return outputs
 
     def _failure(self, code: int) -> TrialError:
@@ -119,30 +119,30 @@ class Trial:
 
 
 def _environment() -> dict[str, str]:
-    """With glibc's checks on: a kernel that writes where it must not ends this process, and not another one later."""
-    found = dict(os.environ)
-    if sys.platform.startswith("linux") and "LD_PRELOAD" not in found:
-        found["LD_PRELOAD"] = "libc_malloc_debug.so.0"  # since glibc 2.34; before, the checks are part of it
-        found["GLIBC_TUNABLES"] = "glibc.malloc.check=3"
-    return found
+    """The environment with glibc's heap checks: an invalid write ends this process at once, not another one later."""
+    environment = dict(os.environ)
+    if sys.platform.startswith("linux") and "LD_PRELOAD" not in environment:
+        environment["LD_PRELOAD"] = "libc_malloc_debug.so.0"  # since glibc 2.34; before, the checks are part of it
+        environment["GLIBC_TUNABLES"] = "glibc.malloc.check=3"
+    return environment
 
 
 def outputs_of(run: Callable[[NDArray[np.float32]], Floats], inputs: NDArray[np.float32]) -> Floats:
-    """Outputs of rows as a batch, and behind them that of the first row alone, ``[N + 1, ...]``."""
+    """Outputs of the rows as a batch, followed by that of the first row alone, ``[N + 1, ...]``."""
     return np.concatenate([run(inputs), run(inputs[:1])])
 
 
 def serve() -> None:
-    """The other process: one program, as standard input says."""
+    """Run in the separate process: execute one program, as given on standard input."""
     with suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     line = sys.stdin.readline()
     if not line:
-        return  # nobody asks any more
+        return  # the parent is gone
     task: dict[str, Any] = json.loads(line)
-    paddle.disable_signal_handler()  # it waits for ever where the heap is damaged
+    paddle.disable_signal_handler()  # it hangs if the heap is damaged
     program = TracedProgram(task["engine"], tuple(map(Path, task["files"])))
     try:
         np.save(task["outputs"], outputs_of(program.load(1), np.load(task["inputs"])))

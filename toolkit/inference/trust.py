@@ -1,8 +1,8 @@
-"""The one door to engines: before one is used, a few real rows are run through it and compared with dygraph.
+"""Entry point to the engines: before one is used, a few real rows are run through it and compared with dygraph.
 
-Engines fuse and reorder what a network does, and some networks come out wrong or end the process: Paddle Inference
-3.3.1 with oneDNN is off by more than the largest output for ConvNeXt, and crashes when it loads CSPDarkNet53.
-``benchmarks/engines.md`` has every network of the zoo.
+Engines fuse and reorder operations, and some networks give wrong results or crash the process: with oneDNN, Paddle
+Inference 3.3.1 is off by more than the largest output for ConvNeXt, and crashes when it loads CSPDarkNet53.
+``benchmarks/engines.md`` lists every network of the zoo.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from toolkit.inference.verdicts import Known, Verdicts, key_of
 
 TOLERANCE = 1e-3
 """Largest difference to dygraph, as a share of the largest output. Rounding stays two orders of magnitude below it, and
-what is wrong lies two above (``benchmarks/engines.md``); float16, in which feature maps are kept, rounds to 5e-4."""
+wrong results lie two above (``benchmarks/engines.md``); float16, the type of cached feature maps, rounds to 5e-4."""
 _LEAST_SECONDS, _TIMES = 120.0, 50.0
-"""A process comes to its end within so many seconds, and so many times what dygraph takes for the same rows."""
+"""Time limit of a process: this many seconds, plus a multiple of dygraph's time for the same rows."""
 _FOLDER = re.compile(r"\S*toolkit-[^/\\\s]+[/\\]")
-"""A temporary folder, in a message that is remembered."""
+"""Matches a temporary folder in a message to store."""
 _said: set[str] = set()
 
 
 @dataclass
 class Comparison:
-    """A layer, and what it takes to compare engines on it.
+    """A layer, and what is needed to compare engines on it.
 
     Attributes:
-        title: What it is, for people.
-        layer: Computes the reference; its modes stay as they are.
-        structure: What the verdict depends on beside engine, machine and weights; plain values.
-        weights: Digest of its weights.
-        rows: Real inputs, a few; float32 ``[N, ...]``.
-        make: Its program for an engine; raises ``DeployError`` where there is none.
-        pieces: Parts of the outputs that are compared each by its own scale.
+        title: Display name.
+        layer: Computes the reference; its modes do not change.
+        structure: What the verdict depends on besides engine, machine and weights; plain values.
+        weights: Digest of the layer's weights.
+        rows: A few real inputs; float32 ``[N, ...]``.
+        make: Creates the program for an engine; raises ``DeployError`` if there is none.
+        pieces: Splits the outputs into parts, each compared on its own scale.
     """
 
     title: str
@@ -60,53 +60,53 @@ class Comparison:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the weights."""
+        """Digest of the layer's weights."""
         return self.weights()
 
     @cached_property
     def inputs(self) -> NDArray[np.float32]:
-        """The rows."""
+        """The rows to compare on."""
         return np.asarray(self.rows(), np.float32)
 
     @cached_property
     def reference(self) -> tuple[Floats, float]:
-        """What dygraph makes of them, as ``outputs_of``, and the seconds it took."""
+        """The outputs of dygraph, as in ``outputs_of``, and the seconds it took."""
         start = time.monotonic()
         with evaluating(self.layer):
             outputs = self.layer(paddle.to_tensor(self.inputs)).numpy()
         return np.concatenate([outputs, outputs[:1]]), time.monotonic() - start
 
-    def difference(self, found: Floats) -> float:
-        """The largest ``relative_difference`` of a piece; NaN where dygraph itself gives no numbers."""
+    def difference(self, outputs: Floats) -> float:
+        """The largest ``relative_difference`` of a piece; NaN if dygraph's own outputs are not finite."""
         expected = self.reference[0]
         if not np.isfinite(expected).all():
             return float("nan")
-        if found.shape != expected.shape:
+        if outputs.shape != expected.shape:
             return float("inf")
-        pieces = zip(self.pieces(found), self.pieces(expected), strict=True)
+        pieces = zip(self.pieces(outputs), self.pieces(expected), strict=True)
         return max(relative_difference(*pair) for pair in pieces)
 
 
-def relative_difference(found: Floats, expected: Floats) -> float:
-    """Largest difference as a share of the largest expected value; infinite where something found is no number."""
-    if not np.isfinite(found).all():
+def relative_difference(outputs: Floats, expected: Floats) -> float:
+    """Largest difference as a share of the largest expected value; infinite if an output is not finite."""
+    if not np.isfinite(outputs).all():
         return float("inf")
-    return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+    return float(np.abs(outputs - expected).max() / (np.abs(expected).max() or 1.0))
 
 
 def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | None = None) -> Engine:
-    """The wanted engine, or the first one behind it that runs and gives what dygraph gives; one line says so.
+    """The wanted engine, or the first fallback that runs and agrees with dygraph; reports a fallback.
 
-    What was found is remembered, for these weights on this machine with these versions. An engine that has not run
-    this structure yet is tried in a process that may die; where only the weights are new, in this one.
+    Results are remembered for these weights on this machine with these versions. An engine that has not run this
+    structure yet is tried in a separate process; if only the weights are new, in this one.
 
     Args:
-        wanted: What should compute the layer.
+        wanted: The engine that should compute the layer.
         comparison: The layer, and rows to compare on.
-        verdicts: What is known; by default the user's file.
+        verdicts: Known results; by default the user's file.
 
     Returns:
-        The engine; ``dygraph`` where none can be trusted.
+        The engine; ``dygraph`` if none can be trusted.
 
     Raises:
         ToolkitError: A row cannot be read.
@@ -116,7 +116,7 @@ def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | 
         known = _find(engine, comparison, verdicts)
         reason = _reason(known)
         if not reason and comparison.digest not in known.differences:
-            info(f"{comparison.title}: dygraph itself gives no numbers with which engines could be compared")
+            info(f"{comparison.title}: dygraph's own outputs are not finite, so engines cannot be compared")
             return "dygraph"
         if not reason:
             break
@@ -124,15 +124,15 @@ def trusted_engine(wanted: Engine, comparison: Comparison, verdicts: Verdicts | 
     else:
         engine = "dygraph"
     if reasons:
-        found = "; ".join(f"{' and '.join(names)} {reason}" for reason, names in reasons.items())
-        _say_once(f"{comparison.title}: {found}; computed by {TITLES[engine]}")
+        failures = "; ".join(f"{' and '.join(names)} {reason}" for reason, names in reasons.items())
+        _say_once(f"{comparison.title}: {failures}; computed by {TITLES[engine]}")
     return engine
 
 
 def failure_of(engine: Engine, comparison: Comparison, verdicts: Verdicts | None = None) -> str:
-    """Why an engine cannot be trusted with a layer, by what is known of it with any weights; empty where it may.
+    """Why an engine cannot be trusted with a layer, based on results with any weights; empty if it can.
 
-    For callers that compare what it gives for these weights themselves.
+    For callers that check its outputs for these weights themselves.
 
     Args:
         engine: Any but dygraph.
@@ -143,7 +143,7 @@ def failure_of(engine: Engine, comparison: Comparison, verdicts: Verdicts | None
 
 
 def _reason(known: Known) -> str:
-    """Why an engine cannot be trusted: what is wrong with some weights may be so with others."""
+    """Why an engine cannot be trusted: wrong results with some weights may occur with others."""
     return known.failure or _judged(max(known.differences.values(), default=0.0))
 
 
@@ -158,7 +158,7 @@ def _judged(difference: float) -> str:
 
 
 def _find(engine: Engine, comparison: Comparison, verdicts: Verdicts, *, compared: bool = True) -> Known:
-    """What is known of an engine, tried now where that is too little; ``compared``: for the weights of now."""
+    """What is known of an engine, tried now if that is not enough; ``compared``: for the current weights."""
 
     def enough(known: Known | None) -> bool:
         return known is not None and (_reason(known) != "" or not compared or comparison.digest in known.differences)
@@ -168,20 +168,20 @@ def _find(engine: Engine, comparison: Comparison, verdicts: Verdicts, *, compare
     if known is not None and enough(known):
         return known
     with verdicts.alone():
-        known = verdicts.find(key)  # another process may have tried it meanwhile
+        known = verdicts.find(key)  # another process may have tried it in the meantime
         return known if known is not None and enough(known) else _tried(engine, comparison, verdicts, key, known)
 
 
 def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str, known: Known | None) -> Known:
-    """Try an engine, and remember what lasts."""
+    """Try an engine, and store lasting results."""
     new = known or Known(f"{comparison.title} in {TITLES[engine]}")
     try:
-        found = _outputs(engine, comparison, apart=known is None)
+        outputs = _outputs(engine, comparison, apart=known is None)
     except TrialError as error:
         new.failure = error.reason
         verdicts.add(key, new, lasting=error.lasting)
         return new
-    difference = comparison.difference(found)
+    difference = comparison.difference(outputs)
     if not np.isnan(difference):
         new.differences[comparison.digest] = difference
     verdicts.add(key, new)
@@ -189,7 +189,7 @@ def _tried(engine: Engine, comparison: Comparison, verdicts: Verdicts, key: str,
 
 
 def _outputs(engine: Engine, comparison: Comparison, *, apart: bool) -> Floats:
-    """What an engine makes of the rows, as ``outputs_of``; ``apart``: in a process that may die."""
+    """An engine's outputs for the rows, as in ``outputs_of``; ``apart``: in a separate process."""
     try:
         if not apart:
             return outputs_of(comparison.make(engine).load(1), comparison.inputs)
@@ -199,5 +199,5 @@ def _outputs(engine: Engine, comparison: Comparison, *, apart: bool) -> Floats:
             return trial.run(program, comparison.inputs, limit)
     except DeployError as error:
         raise TrialError(f"refuses: {_FOLDER.sub('', error.message)}", lasting=True) from error
-    except OSError as error:  # a full disk, and the like
+    except OSError as error:  # a full disk or similar
         raise TrialError(f"cannot be tried ({error})", lasting=False) from error

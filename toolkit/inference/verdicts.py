@@ -1,4 +1,4 @@
-"""What is known of engines on this machine, so that a program is tried once: a small JSON file beside the caches."""
+"""Known results of engines on this machine, so that each program is tried once: a small JSON file beside the caches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_BYTES = 20 << 20
 _PACKAGES = ("onnxruntime", "paddle2onnx", "paddleclas")
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_DEBUG_CPU_TYPE")
 _here: dict[tuple[Path, str], Known] = {}
-"""What this process knows beside the file."""
+"""What this process knows in addition to the file."""
 
 
 @dataclass
@@ -38,8 +38,8 @@ class Known:
     """What is known of one engine and one structure.
 
     Attributes:
-        about: For people.
-        failure: Why the engine cannot run it, a reason that lasts; empty: it runs.
+        about: Display name.
+        failure: A lasting reason why the engine cannot run the structure; empty if it runs.
         differences: Digest of weights -> largest difference to dygraph, as ``relative_difference``.
     """
 
@@ -49,26 +49,26 @@ class Known:
 
 
 class Verdicts:
-    """The file. Damaged, it is as good as empty; where it cannot be written, nothing is remembered.
+    """The file of results. A damaged file counts as empty; if it is not writable, nothing is stored.
 
     Args:
-        path: Where it is; by default ``~/.cache/paddle-finetune/engines.json``.
+        path: Path of the file; by default ``~/.cache/paddle-finetune/engines.json``.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or Path(_FILE).expanduser()
 
     def find(self, key: str) -> Known | None:
-        """What is known, or None."""
+        """The known result, or None."""
         return _here.get((self.path, key)) or self._read().get(key)
 
     def add(self, key: str, known: Known, *, lasting: bool = True) -> None:
-        """Remember; ``alone`` keeps others from doing so at the same time.
+        """Store a result; use ``alone`` to exclude other processes.
 
         Args:
             key: See ``key_of``.
             known: What is known now.
-            lasting: Keep it in the file; else, and where that cannot be written, for as long as this process lives.
+            lasting: Store it in the file; otherwise, or if that is not writable, only for the life of this process.
         """
         _here[self.path, key] = known
         if not lasting:
@@ -81,16 +81,17 @@ class Verdicts:
             del known.differences[old]
         everything[key] = known
         with suppress(OSError, ToolkitError):
-            write_json(self.path, {"format": _FORMAT, "known": {name: vars(one) for name, one in everything.items()}})
+            known_results = {name: vars(result) for name, result in everything.items()}
+            write_json(self.path, {"format": _FORMAT, "known": known_results})
             del _here[self.path, key]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """While others wait: what one process tries, the next one finds in the file."""
+        """Exclude other processes, so that the next one finds this one's results in the file."""
         held = None
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            held = lock(self.path.with_suffix(".lock"), "waiting for another process that compares engines")
+            held = lock(self.path.with_suffix(".lock"), "waiting for another process to compare engines")
         try:
             yield
         finally:
@@ -107,28 +108,28 @@ class Verdicts:
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             return {}
         known = content.get("known")
-        found = {key: _parsed(value) for key, value in known.items()} if isinstance(known, dict) else {}
-        return {key: value for key, value in found.items() if value is not None}
+        parsed = {key: _parsed(value) for key, value in known.items()} if isinstance(known, dict) else {}
+        return {key: value for key, value in parsed.items() if value is not None}
 
 
 def _parsed(value: Any) -> Known | None:
-    """One entry, where it is what ``Verdicts.add`` writes."""
+    """Parse an entry; None unless it has the form that ``Verdicts.add`` writes."""
     if not isinstance(value, dict):
         return None
     about, failure, differences = (value.get(name) for name in ("about", "failure", "differences"))
     if not isinstance(about, str) or not isinstance(failure, str) or not isinstance(differences, dict):
         return None
-    if not all(isinstance(number, float) for number in differences.values()):
+    if not all(isinstance(difference, float) for difference in differences.values()):
         return None
     return Known(about, failure, differences)
 
 
 def structure_of(layer: nn.Layer, leave_out: str | None = None) -> list[Any]:
-    """What a layer is made of, but for its weights: sublayers with their settings, and shapes of what they hold.
+    """The structure of a layer without its weights: sublayers, their settings and the shapes of their arrays.
 
     Args:
         layer: The layer.
-        leave_out: Path of a sublayer that does not count.
+        leave_out: Path of a sublayer to ignore.
     """
     inside = f"{leave_out}." if leave_out else "\0"
     parts = [
@@ -141,14 +142,14 @@ def structure_of(layer: nn.Layer, leave_out: str | None = None) -> list[Any]:
 
 
 def key_of(engine: Engine, structure: Any) -> str:
-    """Name of what is known of an engine and a structure, on this machine with these versions."""
+    """Key for an engine and a structure, on this machine with these versions."""
     text = json.dumps([engine, structure, _machine()], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @cache
 def _machine() -> list[Any]:
-    """What decides beside the program: versions, the processor, and what is set for it."""
+    """What matters besides the program: versions, the processor and its settings."""
     packages = {}
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):

@@ -1,4 +1,4 @@
-"""Machine code by numba: how kernels are compiled, and kept for later processes."""
+"""Compile kernels to machine code with numba, and cache them for later processes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numba import njit
 OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
-    "fastmath": {"contract", "nsz", "reassoc"},  # NaN and infinity stay what they are
+    "fastmath": {"contract", "nsz", "reassoc"},  # NaN and infinity are preserved
 }
 
 
 def compiled(signature: str, function: Callable[..., None]) -> Any:
-    """Compile a function, or take what an earlier process has compiled on this machine.
+    """Compile a function, or load the code that an earlier process compiled on this machine.
 
     Args:
-        signature: In numba's spelling.
-        function: Uses what numba knows.
+        signature: Signature in numba's notation.
+        function: A function that numba can compile.
     """
     try:
         return njit(signature, cache=True, **OPTIONS)(function)
-    except Exception:  # no folder that numba could write to, a full disk, a damaged file: none of them ends a training
+    except Exception:  # no writable folder, a full disk or a damaged file must not end a training
         return njit(signature, **OPTIONS)(function)

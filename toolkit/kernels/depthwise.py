@@ -1,4 +1,4 @@
-"""Depthwise convolutions plane by plane, which Paddle computes on a CPU as one small matrix product a channel."""
+"""Depthwise convolutions plane by plane; on a CPU, Paddle uses one small matrix product per channel instead."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _dinput(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor
 
 
 def _dweight(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """Each plane's share first, then their sum over the images in the images' order: the same with any threads."""
+    """Compute each plane's share, then sum over the images in order: the result does not depend on threads."""
     images, channels = x.shape[:2]
     shares = np.empty((images * channels, geometry.size, geometry.size), np.float32)
     kernel, arrays = _kernels(geometry).dweight, (_planes(x), _planes(dy), shares)
@@ -55,7 +55,7 @@ def _kernels(geometry: Geometry) -> Any:
 
 
 def _planes(tensor: Tensor) -> NDArray[np.float32]:
-    """A tensor [N, C, H, W] as an array [N * C, H, W]."""
+    """View a tensor [N, C, H, W] as an array [N * C, H, W]."""
     return array_of(tensor).reshape(-1, *tensor.shape[2:])
 
 

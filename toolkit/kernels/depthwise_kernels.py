@@ -1,9 +1,9 @@
-"""Depthwise convolutions of single maps ("planes") in machine code, by numba.
+"""Depthwise convolutions of single maps ("planes"), compiled by numba.
 
-Each plane is copied with its padding into phases: rows and columns of the same remainder by the stride. There a tap of
-the kernel is a plain offset, so that a convolution is a few long loops over neighbouring numbers, which compilers
-vectorise well, for small maps too. The copy stays in the processor's cache. Planes are computed independently of each
-other: results do not depend on how they are shared among threads.
+Each plane is copied with its padding into phases: rows and columns with the same remainder modulo the stride. There, a
+tap of the kernel is a plain offset, so a convolution becomes a few long loops over adjacent numbers, which compilers
+vectorise well even for small maps. The copy stays in the processor's cache. Planes are computed independently, so
+results do not depend on how threads share them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Kernel = Callable[[Any, Any, Any, int, int, int], None]
 
 
 class Kernels(NamedTuple):
-    """Machine code for one kernel size and stride.
+    """Compiled functions for one kernel size and stride.
 
     All arrays are C-contiguous float32: ``x`` and ``dx`` [N * C, H, W], ``weight`` [C, K, K], ``out`` and ``dy``
-    [N * C, OH, OW]. Planes ``start`` to ``stop`` are computed; other threads run meanwhile.
+    [N * C, OH, OW]. Each call computes planes ``start`` to ``stop`` and releases the GIL.
 
     Attributes:
         forward: ``(x, weight, out, padding, start, stop)`` writes ``out``.
-        dweight: ``(x, dy, dweight, padding, start, stop)`` writes ``dweight`` [N * C, K, K], of each plane by itself.
+        dweight: ``(x, dy, dweight, padding, start, stop)`` writes ``dweight`` [N * C, K, K], separately for each plane.
         dinput: ``(dy, weight, dx, padding, start, stop)`` writes ``dx``.
     """
 
@@ -42,7 +42,7 @@ class Kernels(NamedTuple):
 
 @njit(**OPTIONS)
 def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
-    """Rows of an image from, or to, rows of some width in one line of numbers."""
+    """Copy an image's rows from, or to, rows of the given width in a flat array."""
     for y in range(image.shape[0]):
         line, row = flat[y * width :], image[y]
         if to_flat:
@@ -55,7 +55,7 @@ def _copy_rows(flat: Any, image: Any, width: int, to_flat: bool) -> None:
 
 @njit(**OPTIONS)
 def _copy_plane(phases: Any, image: Any, padding: int, width: int, to_phases: bool) -> None:
-    """A plane from, or to, its phases: one at stride 1, four at stride 2."""
+    """Copy a plane from, or to, its phases: one at stride 1, four at stride 2."""
     if phases.shape[0] == 1:
         _copy_rows(phases[0, 0, padding * width + padding :], image, width, to_phases)
         return
@@ -100,7 +100,7 @@ def _make_forward(size: int, stride: int) -> Kernel:
 
 
 def _make_dweight(size: int, stride: int) -> Kernel:
-    def dweight(x: Any, dy: Any, found: Any, padding: int, start: int, stop: int) -> None:
+    def dweight(x: Any, dy: Any, dweight_out: Any, padding: int, start: int, stop: int) -> None:
         height = (x.shape[1] + 2 * padding + stride - 1) // stride
         width = (x.shape[2] + 2 * padding + stride - 1) // stride
         length = (dy.shape[1] - 1) * width + dy.shape[2]
@@ -109,10 +109,10 @@ def _make_dweight(size: int, stride: int) -> Kernel:
         for plane in range(start, stop):
             _copy_plane(phases, x[plane], padding, width, True)
             _copy_rows(gradient, dy[plane], width, True)
-            sums = found[plane]
+            sums = dweight_out[plane]
             for i in range(size):
                 rows = phases[i % stride, :, i // stride * width :]
-                for j in range(0, size, 3):  # three sums at a time: each gradient is read once for them
+                for j in range(0, size, 3):  # three sums at a time: each gradient is read once for all three
                     a, b, c = np.float32(0), np.float32(0), np.float32(0)
                     for t in range(length):
                         a += gradient[t] * rows[j % stride, t + j // stride]
@@ -135,7 +135,7 @@ def _make_dinput(size: int, stride: int) -> Kernel:
     def dinput(dy: Any, weight: Any, dx: Any, padding: int, start: int, stop: int) -> None:
         height = (dx.shape[1] + 2 * padding + stride - 1) // stride
         width = (dx.shape[2] + 2 * padding + stride - 1) // stride
-        margin = reach * width + reach  # zeros before the gradients, and after each row
+        margin = reach * width + reach  # zeros before the gradients and after each row
         phases = np.zeros((stride, stride, height * width), np.float32)
         gradient = np.zeros(margin + height * width, np.float32)
         for plane in range(start, stop):
@@ -157,7 +157,7 @@ def _make_dinput(size: int, stride: int) -> Kernel:
 
 @cache
 def kernels_of(size: int, stride: int) -> Kernels:
-    """Compile for one kernel size and stride, or take what an earlier process has compiled on this machine.
+    """Compile the kernels for one size and stride, or load code compiled earlier on this machine.
 
     Args:
         size: Rows and columns of the kernel, at least ``stride``.

@@ -1,4 +1,4 @@
-"""Convolutions of a network that are computed by the kernels for a while."""
+"""Run a network's convolutions with the kernels, as a context manager."""
 
 from __future__ import annotations
 
@@ -23,29 +23,28 @@ _METHODS = (DEPTHWISE, WINOGRAD)
 
 
 def is_installed() -> bool:
-    """Whether the ``fast`` extra is there."""
+    """Whether the ``fast`` extra is installed."""
     return find_spec("numba") is not None
 
 
 @cache
 def kernels_problem() -> str | None:
-    """What is wrong with numba, as words that follow its name; None where it works. The first call imports it."""
+    """What is wrong with numba, as words that follow its name; None if it works. The first call imports it."""
     if not is_installed():
         return "is not installed"
     try:
         import_module("toolkit.kernels.depthwise_kernels")
         import_module("toolkit.kernels.winograd_kernels")
-    except Exception as error:  # it refuses a numpy that is too new, and whatever else a binary package may do
+    except Exception as error:  # for instance, numba rejects a numpy that is too new
         return f"does not work here: {error}"
     return None
 
 
 def suitable_layers(layers: Iterable[nn.Layer]) -> list[nn.Conv2D]:
-    """The layers that ``fast_convolutions`` can help.
+    """The layers that ``fast_convolutions`` can accelerate.
 
-    They are convolutions [N, C, H, W] -> [N, C', H', W'] in float32, with a square kernel, the same padding with zeros
-    on all sides and no dilation: depthwise ones of side 3, 5 or 7 and stride 1 or 2, and plain ones of side 3 and
-    stride 1.
+    These are convolutions [N, C, H, W] -> [N, C', H', W'] in float32 with a square kernel, equal zero padding on all
+    sides and no dilation: depthwise ones of side 3, 5 or 7 and stride 1 or 2, and plain ones of side 3 and stride 1.
 
     Args:
         layers: Any layers.
@@ -54,13 +53,13 @@ def suitable_layers(layers: Iterable[nn.Layer]) -> list[nn.Conv2D]:
 
 
 def _method(layer: nn.Layer) -> Method | None:
-    """What computes a layer, as it is now; None: Paddle."""
+    """The method for a layer in its current state; None: Paddle."""
     geometry = _geometry(layer)
     return geometry and next((method for method in _METHODS if method.suits(layer, geometry)), None)
 
 
 def _geometry(layer: nn.Layer) -> Geometry | None:
-    """None where no method is for such a layer, or the padding is yet unknown."""
+    """The layer's geometry; None if no method suits it or the padding is not known yet."""
     if not (
         type(layer) in (nn.Conv2D, _FastConv2D)
         and tuple(layer._dilation) == (1, 1)
@@ -72,21 +71,21 @@ def _geometry(layer: nn.Layer) -> Geometry | None:
     paddings = [0] if layer._padding_algorithm == "VALID" else layer._updated_padding
     if layer._padding_algorithm not in ("VALID", "EXPLICIT"):
         return None
-    found = [set(np.ravel(each).tolist()) for each in (layer._kernel_size, layer._stride, paddings)]
-    return Geometry(*(int(each.pop()) for each in found)) if all(len(each) == 1 for each in found) else None
+    sides = [set(np.ravel(values).tolist()) for values in (layer._kernel_size, layer._stride, paddings)]
+    return Geometry(*(int(values.pop()) for values in sides)) if all(len(values) == 1 for values in sides) else None
 
 
 @contextmanager
 def fast_convolutions(layers: Sequence[nn.Conv2D]) -> Iterator[None]:
-    """For a while, let layers be computed by the kernels: forward, and backward of what ran forward meanwhile.
+    """Run layers with the kernels within the context: forward, and backward of forward passes made in it.
 
-    They stay the objects that they are, with another class. What the kernels cannot do (another device, other numbers
-    than float32, a network that is traced for export) Paddle does as ever. Results differ by rounding alone, and do
-    not depend on the number of threads. Meanwhile NumPy and SciPy multiply matrices with one thread, as the kernels
+    The layers remain the same objects, with another class. Paddle still computes what the kernels cannot (another
+    device, other types than float32, a network traced for export). Results differ only by rounding, and do not depend
+    on the number of threads. Within the context, NumPy and SciPy multiply matrices with one thread, as the kernels
     have threads of their own.
 
     Args:
-        layers: Of ``suitable_layers``.
+        layers: Layers returned by ``suitable_layers``.
     """
     with ExitStack() as until:
         for layer in layers:
@@ -99,12 +98,12 @@ def fast_convolutions(layers: Sequence[nn.Conv2D]) -> Iterator[None]:
 
 @cache
 def _controller() -> ThreadpoolController:
-    kernels_problem()  # loads the BLAS that they use: a controller knows of what is there when it is made
+    kernels_problem()  # loads the kernels' BLAS: a controller only knows libraries loaded before it
     return ThreadpoolController()
 
 
 class _FastConv2D(nn.Conv2D):
-    """A layer while the kernels compute it."""
+    """A layer computed by the kernels."""
 
     def forward(self, x: Tensor) -> Tensor:
         method, geometry = _method(self), _geometry(self)
@@ -119,7 +118,7 @@ class _FastConv2D(nn.Conv2D):
 
 
 def _takes(method: Method, geometry: Geometry, layer: nn.Conv2D, x: Tensor) -> bool:
-    """Whether an input is one that the kernels take; Paddle says what is wrong with others."""
+    """Whether the kernels accept an input; Paddle reports what is wrong with invalid ones."""
     if not (x.ndim == 4 and x.dtype == paddle.float32 and x.place.is_cpu_place()):
         return False
     if x.shape[0] == 0 or x.shape[1] != layer._in_channels:
@@ -128,7 +127,7 @@ def _takes(method: Method, geometry: Geometry, layer: nn.Conv2D, x: Tensor) -> b
 
 
 class _Convolution(PyLayer):
-    """A convolution that Paddle can differentiate, once."""
+    """A convolution that Paddle can differentiate once."""
 
     @staticmethod
     def forward(
@@ -142,7 +141,7 @@ class _Convolution(PyLayer):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> Any:
         if paddle.is_grad_enabled():
-            raise RuntimeError("convolutions by kernels can be differentiated once only")
+            raise RuntimeError("convolutions by kernels can be differentiated only once")
         x, weight = ctx.saved_tensor()
         of_input, of_weight = ctx.learns
         given = dy.contiguous(), x, weight, ctx.geometry

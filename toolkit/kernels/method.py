@@ -1,4 +1,4 @@
-"""What a way of computing convolutions consists of."""
+"""The interface of a convolution method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paddle import Tensor, nn
 
 
 class Geometry(NamedTuple):
-    """A square kernel of side ``size``, its stride, and the zeros on each side of the image."""
+    """A square kernel of side ``size``, its stride, and the zero padding on each side of the image."""
 
     size: int
     stride: int
@@ -26,11 +26,11 @@ class Geometry(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A way of computing convolutions of float32 images ``x`` [N, C, H, W]; all tensors are contiguous, on the CPU.
+    """A method for computing convolutions of float32 images ``x`` [N, C, H, W]; all tensors are contiguous, on the CPU.
 
     Attributes:
-        suits: ``(layer, geometry)``: whether it is for a layer.
-        takes: ``(geometry, shape)``: whether it is for images of a shape [N, C, H, W].
+        suits: ``(layer, geometry)``: whether the method suits a layer.
+        takes: ``(geometry, shape)``: whether it takes images of shape [N, C, H, W].
         forward: ``(x, weight, geometry)`` -> the output.
         dinput: ``(dy, x, weight, geometry)`` -> the gradient of ``x``.
         dweight: ``(dy, x, weight, geometry)`` -> the gradient of ``weight``.
@@ -44,6 +44,6 @@ class Method(NamedTuple):
 
 
 def array_of(tensor: Tensor) -> NDArray[np.float32]:
-    """A contiguous tensor's own memory as an array."""
+    """A contiguous tensor's memory as an array, without a copy."""
     numbers = (ctypes.c_float * prod(tensor.shape)).from_address(tensor.data_ptr())
     return np.ctypeslib.as_array(numbers).reshape(tensor.shape)

@@ -1,4 +1,4 @@
-"""Work on many items shared among threads."""
+"""Share work on many items among threads."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from itertools import pairwise
 from toolkit.core.runtime import available_cores, cpu_settings
 
 _CHUNKS = 4
-"""Pieces of work for each thread: one that was held up leaves more of them to the others."""
+"""Pieces of work per thread, so that a delayed thread leaves more of them to the others."""
 _LITTLE = 100_000
-"""Numbers below which waking another thread costs more than it brings."""
+"""Array size below which waking another thread costs more than it gains."""
 
 
 def share(work: Callable[[int, int], None], items: int, numbers: int) -> None:
-    """Let threads work on many items; as many threads as Paddle has.
+    """Process many items in parallel, with as many threads as Paddle uses.
 
     Args:
-        work: Works on items ``start`` to ``stop``, leaves the others alone and lets other threads run meanwhile.
-        items: How many there are.
-        numbers: Size of them all together.
+        work: Processes only items ``start`` to ``stop`` and releases the GIL.
+        items: Number of items.
+        numbers: Total size of all items, in array elements.
     """
     threads = min(_threads(), items)
     if threads == 1 or numbers < _LITTLE:
@@ -30,7 +30,7 @@ def share(work: Callable[[int, int], None], items: int, numbers: int) -> None:
         return
     pieces = min(items, threads * _CHUNKS)
     edges = [items * piece // pieces for piece in range(pieces + 1)]
-    left = iter(list(pairwise(edges)))  # each of its items goes to one thread
+    left = iter(list(pairwise(edges)))  # each piece goes to exactly one thread
 
     def run() -> None:
         for start, stop in left:
@@ -55,5 +55,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, "convolutions")
 
 
-if hasattr(os, "register_at_fork"):  # the threads of a pool do not live on in a forked process
+if hasattr(os, "register_at_fork"):  # a pool's threads do not survive a fork
     os.register_at_fork(after_in_child=_pool.cache_clear)

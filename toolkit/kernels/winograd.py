@@ -17,13 +17,13 @@ from toolkit.kernels.thread_pool import share
 
 _KERNELS = "toolkit.kernels.winograd_kernels"
 _CHANNELS, _TILES = 24, 40
-"""With fewer of a layer, or of a batch, the transforms cost more than the multiplications that they save."""
+"""Below these, for a layer or a batch, the transforms cost more than the multiplications they save."""
 _SAVED = 1.5
-"""So many times fewer multiplications at least: tiles of 2 x 2 stick out over maps of one or three rows."""
+"""Minimum factor of saved multiplications: 2 x 2 tiles overhang maps of one or three rows."""
 _CACHE = 12544
-"""Numbers of a piece's images [C, T] such that their tiles stay in the cache of a processor's core."""
+"""Elements of a piece's images [C, T], chosen so that their tiles stay in a core's cache."""
 _BUFFER = 2**18
-"""Numbers [C + K, T] of a piece that all threads work on together."""
+"""Elements [C + K, T] of a piece that all threads work on together."""
 
 
 def _suits(layer: nn.Conv2D, geometry: Geometry) -> bool:
@@ -60,7 +60,7 @@ def _correlate(
 
 
 def _dweight(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    """Threads share the channels of a piece, then its 16 products; pieces follow each other."""
+    """Threads share the channels of a piece, then its 16 products; pieces are processed in sequence."""
     kernels = _kernels()
     outputs, inputs = weight.shape[:2]
     u = np.zeros((16, kernels.line(outputs * inputs)), np.float32)
@@ -70,13 +70,13 @@ def _dweight(dy: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tenso
         transform = partial(kernels.transform_tiles, array_of(x), array_of(dy), v, m, geometry.padding, piece)
         share(transform, inputs + outputs, v.size)
         share(partial(kernels.multiply_tiles, v, m, u, inputs, outputs, tiles), 16, v.size)
-    found = paddle.empty(weight.shape, "float32")
-    share(partial(kernels.gradient_of_kernel, u, array_of(found)), outputs, u.size)
-    return found
+    gradient = paddle.empty(weight.shape, "float32")
+    share(partial(kernels.gradient_of_kernel, u, array_of(gradient)), outputs, u.size)
+    return gradient
 
 
 def _pieces(out: Sequence[int], tiles: int) -> NDArray[np.int64]:
-    """Pieces of about so many tiles, by the shape [N, K, OH, OW] alone: rows of one image, or whole images."""
+    """Pieces of about ``tiles`` tiles, from the shape [N, K, OH, OW] alone: rows of one image, or whole images."""
     height, width = -(-out[2] // 2), -(-out[3] // 2)
     rows, images = _even(height, tiles // width), _even(out[0], tiles // (height * width))
     return np.array(
@@ -90,7 +90,7 @@ def _pieces(out: Sequence[int], tiles: int) -> NDArray[np.int64]:
 
 
 def _even(count: int, most: int) -> int:
-    """Size of parts of at most so many of some things (but one at least), nearly equal ones."""
+    """Size of nearly equal parts of ``count`` items with at most ``most`` (but at least one) each."""
     return -(-count // -(-count // max(1, most)))
 
 
@@ -99,4 +99,4 @@ def _kernels() -> Any:
 
 
 WINOGRAD = Method(_suits, _takes, _forward, _dinput, _dweight)
-"""Kernels of side 3, stride 1, at most two zeros around the image."""
+"""Kernels of side 3, stride 1, with at most two zeros of padding."""

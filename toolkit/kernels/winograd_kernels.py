@@ -1,11 +1,11 @@
-"""Convolutions with 3 x 3 kernels and stride 1 by Winograd's minimal filtering F(2 x 2, 3 x 3), in machine code.
+"""Convolutions with 3 x 3 kernels and stride 1 by Winograd's minimal filtering F(2 x 2, 3 x 3), compiled.
 
-Squares of 2 x 2 outputs ("tiles") are computed from 4 x 4 inputs with 16 multiplications in place of 36
+Squares of 2 x 2 outputs ("tiles") are computed from 4 x 4 inputs with 16 multiplications instead of 36
 (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016, equations 8 and 9; gradients are the
-adjoints). Over all channels and tiles these are 16 products of matrices, which OpenBLAS computes.
+adjoints). Over all channels and tiles these are 16 matrix products, which OpenBLAS computes.
 
-Work is cut into pieces by the shapes alone, and each piece is computed by one thread: results do not depend on the
-number of threads, where BLAS has one. Pieces are small enough for the processor's cache.
+Work is split into pieces by shape alone, and one thread computes each piece: results do not depend on the number of
+threads, as long as BLAS uses one. Pieces are small enough for the processor's cache.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401  what numba multiplies matrices with: loaded now, not within a thread
+import scipy.linalg.cython_blas  # noqa: F401  numba multiplies matrices with it: load it now, not within a thread
 from numba import njit
 
 from toolkit.kernels.compile import OPTIONS, compiled
 
 _FOUR, _LINES, _PIECES, _PIECE = "f4[:, :, :, ::1]", "f4[:, ::1]", "i8[:, ::1]", "i8[::1]"
 _TURNED = np.array([15, 13, 14, 12, 7, 5, 6, 4, 11, 9, 10, 8, 3, 1, 2, 0])
-"""Where the transform of a kernel is found in that of the same kernel turned by 180 degrees."""
+"""Positions of a kernel's transform within that of the same kernel rotated by 180 degrees."""
 
 
 class Kernels(NamedTuple):
-    """Machine code.
+    """The compiled functions.
 
     Arrays are C-contiguous float32: images ``x`` [N, C, H, W], outputs and their gradients ``y`` [N, K, OH, OW], and
     ``weight`` [K, C, 3, 3]. Transformed they are 16 lines, each a matrix: kernels ``u`` [K, C], tiles ``v`` [C, T] and
-    ``m`` [K, T]; ``line`` says how long lines are. A piece (int64 [4]) is first and last image, and first and last row
-    of their tiles; the last ones are not of it. The first of ``pieces`` [P, 4] is the largest. ``start`` and ``stop``
-    are what one thread works on.
+    ``m`` [K, T]; ``line`` gives the length of a line. A piece (int64 [4]) holds the first and last image, and the first
+    and last row of their tiles; the last ones are exclusive. The first of ``pieces`` [P, 4] is the largest. ``start``
+    and ``stop`` delimit the work of one thread.
 
     Attributes:
-        transform_kernel: ``(weight, u, start, stop)`` writes ``u`` for some outputs.
+        transform_kernel: ``(weight, u, start, stop)`` writes ``u`` for outputs ``start`` to ``stop``.
         correlate: ``(x, u, y, padding, turned, pieces, start, stop)`` writes ``y`` for some pieces; ``turned``: as the
-            gradient of the input, with kernels turned by 180 degrees and ``u`` [C, K].
+            gradient of the input, with kernels rotated by 180 degrees and ``u`` [C, K].
         transform_tiles: ``(x, y, v, m, padding, piece, start, stop)`` writes ``v`` and ``m`` of one piece, for some of
             C + K channels.
         multiply_tiles: ``(v, m, u, inputs, outputs, tiles, start, stop)`` adds a piece's share to the gradient of
-            ``u``, for some of 16.
-        gradient_of_kernel: ``(u, weight, start, stop)`` turns it into that of ``weight`` for some outputs.
-        line: Length of a line for so many numbers.
+            ``u``, for a range of the 16 products.
+        gradient_of_kernel: ``(u, weight, start, stop)`` converts it to that of ``weight`` for a range of outputs.
+        line: Length of a line that holds a given number of elements.
     """
 
     transform_kernel: Callable[..., None]
@@ -56,7 +56,7 @@ class Kernels(NamedTuple):
 
 @cache
 def kernels() -> Kernels:
-    """Compile, or take what an earlier process has compiled on this machine."""
+    """Compile the kernels, or load code compiled earlier on this machine."""
     return Kernels(
         compiled(f"void({_FOUR}, {_LINES}, i8, i8)", _transform_kernel),
         compiled(f"void({_FOUR}, {_LINES}, {_FOUR}, i8, b1, {_PIECES}, i8, i8)", _correlate),
@@ -130,10 +130,10 @@ def _multiply_tiles(v: Any, m: Any, u: Any, inputs: int, outputs: int, tiles: in
 
 @njit(**OPTIONS)
 def _line(numbers: int) -> int:
-    """Length of a line for so many numbers.
+    """Length of a line that holds ``numbers`` elements.
 
-    The same places of 16 lines shall lie in different sets of the processor's cache: a multiple of 4096 bytes apart,
-    all would want the same one.
+    The same positions in the 16 lines must map to different sets of the processor's cache: a multiple of 4096 bytes
+    apart, all would compete for the same set.
     """
     return -(-numbers // 1024) * 1024 + 80
 
@@ -145,7 +145,7 @@ def _matrix(line: Any, rows: int, columns: int) -> Any:
 
 @njit(**OPTIONS)
 def _place(window: Any, image: Any, top: int, left: int) -> None:
-    """The rows of an image from ``top`` on, with zeros around it; columns are zeros already where they are none."""
+    """Copy an image's rows from ``top`` on, zeroing rows outside it; columns outside it are zero already."""
     for i in range(window.shape[0]):
         if 0 <= top + i < image.shape[0]:
             window[i, left : left + image.shape[1]] = image[top + i]
@@ -187,7 +187,7 @@ def _to_kernel(first: Any, second: Any, third: Any, fourth: Any) -> Any:
 
 @njit(**OPTIONS)
 def _transform_input(x: Any, v: Any, padding: int, top: int, bottom: int, width: int, start: int, stop: int) -> None:
-    """Some channels of ``v`` from the tiles of some rows: B^T d B."""
+    """Channels ``start`` to ``stop`` of ``v`` from the tiles of a range of rows: B^T d B."""
     rows = bottom - top
     window = np.zeros((2 * rows + 2, 2 * width + 2), np.float32)
     for n in range(x.shape[0]):
@@ -204,14 +204,14 @@ def _transform_input(x: Any, v: Any, padding: int, top: int, bottom: int, width:
                     three = _of_inputs(first[q + 2], second[q + 2], third[q + 2], fourth[q + 2])
                     four = _of_inputs(first[q + 3], second[q + 3], third[q + 3], fourth[q + 3])
                     for i in range(4):
-                        found = _of_inputs(one[i], two[i], three[i], four[i])
+                        transformed = _of_inputs(one[i], two[i], three[i], four[i])
                         for j in range(4):
-                            v[4 * i + j, at + t] = found[j]
+                            v[4 * i + j, at + t] = transformed[j]
 
 
 @njit(**OPTIONS)
 def _transform_output(m: Any, y: Any, top: int, bottom: int, width: int) -> None:
-    """Some rows of outputs from their tiles: A^T m A."""
+    """A range of output rows from their tiles: A^T m A."""
     rows, height, columns = bottom - top, y.shape[2], y.shape[3]
     nowhere = np.empty(columns, np.float32)
     for n in range(y.shape[0]):
@@ -234,7 +234,7 @@ def _transform_output(m: Any, y: Any, top: int, bottom: int, width: int) -> None
 
 @njit(**OPTIONS)
 def _transform_gradient(y: Any, m: Any, top: int, bottom: int, width: int, start: int, stop: int) -> None:
-    """Some channels of ``m`` from the gradients of some rows of outputs: A y A^T."""
+    """Channels ``start`` to ``stop`` of ``m`` from the gradients of a range of output rows: A y A^T."""
     rows = bottom - top
     window = np.zeros((2 * rows, 2 * width), np.float32)
     for n in range(y.shape[0]):
@@ -249,6 +249,6 @@ def _transform_gradient(y: Any, m: Any, top: int, bottom: int, width: int, start
                         _of_gradients(upper[2 * t + 1], lower[2 * t + 1]),
                     )
                     for i in range(4):
-                        found = _of_gradients(one[i], two[i])
+                        transformed = _of_gradients(one[i], two[i])
                         for j in range(4):
-                            m[4 * i + j, at + t] = found[j]
+                            m[4 * i + j, at + t] = transformed[j]

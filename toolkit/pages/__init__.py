@@ -1,4 +1,4 @@
-"""Pages: what all HTML pages share, so that each is one file that needs nothing else and all look alike."""
+"""Shared code of the HTML pages, which are self-contained single files in one style."""
 
 from toolkit.pages.page import new_environment, write_page
 

@@ -1,7 +1,7 @@
-"""Figures as pictures inside of a page.
+"""Figures as images embedded in a page.
 
-They hold no words of the user's, and their text is drawn by the browser: no font has to be installed where the page
-is written. ``pyplot`` and the settings of matplotlib are left alone.
+They contain none of the user's text, and the browser draws their labels: no font is needed on the machine that writes
+the page. ``pyplot`` and matplotlib's settings are not touched.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that stands in the page itself.
+    """An image embedded in a page.
 
     Attributes:
         source: ``data:`` URI.
-        alt: What it shows, in words.
-        tiny: It has so few pixels that they are better seen than smoothed.
+        alt: Description of the image.
+        tiny: Whether it has so few pixels that they are shown unsmoothed.
     """
 
     source: str
@@ -52,17 +52,17 @@ class Picture:
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """A file as an address: ``data:<kind>;base64,...``."""
+    """A file as a data URI: ``data:<kind>;base64,...``."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
-    """A drawing as a picture, in the style of all pages.
+    """Render a drawing as an image, in the style of all pages.
 
     Args:
         draw: Draws on an empty figure, 4.8 inches wide.
-        alt: What it shows, in words.
-        height: Of the figure, in inches.
+        alt: Description of the image.
+        height: Height of the figure, in inches.
     """
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""Pages that need nothing else: from a template to a file."""
+"""Self-contained pages: from a template to a file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from toolkit.pages.words import fixed, in_scale, number, percent, span
 
 
 def new_environment(package: str) -> Environment:
-    """What fills templates, with everything escaped, and filters for numbers.
+    """The template environment, with autoescaping and filters for numbers.
 
     Args:
-        package: Whose folder ``templates`` holds the pages (``toolkit.explain``). They extend ``page.html``, the head
-            and the style that all pages share.
+        package: Package whose folder ``templates`` holds the pages (``toolkit.explain``). They extend ``page.html``,
+            the shared head and style.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("toolkit.pages")]),
@@ -38,7 +38,7 @@ def new_environment(package: str) -> Environment:
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write a page, whole or not at all; file names in it may be no UTF-8.
+    """Write a page atomically; file names in it need not be valid UTF-8.
 
     Raises:
         ToolkitError: The folder cannot be written.

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Numbers formatted for people."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_DECIMALS = 6
 
 
 def percent(share: float) -> str:
-    """A share in percent; what is not quite all is not called ``100.0 %``."""
+    """A share in percent; anything short of all is never shown as ``100.0 %``."""
     words = f"{100 * share:.1f}"
     return f"{'over 99.9' if share < 1 and words == '100.0' else words}\u00a0%"
 
 
 def fixed(value: float | None) -> str:
-    """A number without unit, to three places; a dash for None."""
+    """A number without a unit, to three decimals; a dash for None."""
     if value is None:
         return "–"
     words = f"{value:.3f}"
@@ -40,7 +40,7 @@ def number(value: float | None) -> str:
 
 
 def in_scale(value: float, scale: float) -> str:
-    """A number with the decimals that tell values apart: down to a hundredth of ``scale``, their standard deviation."""
+    """A number with enough decimals to tell values apart: a hundredth of ``scale``, their standard deviation."""
     decimals = 2 - floor(log10(scale)) if scale > 0 and isfinite(scale) else _MOST_DECIMALS + 1
     if decimals > _MOST_DECIMALS or abs(value) >= _LARGE**3:
         return number(value)
@@ -50,12 +50,12 @@ def in_scale(value: float, scale: float) -> str:
 
 
 def span(interval: tuple[float, float] | None, words: Callable[[float], str]) -> str:
-    """An interval as ``0.81 to 0.86``; a dash where there is none."""
+    """An interval as ``0.81 to 0.86``; a dash for None."""
     return "–" if interval is None else f"{words(interval[0])} to {words(interval[1])}"
 
 
 def metric_words(name: str, value: float) -> str:
-    """A metric's value as a person says it: accuracies in percent, errors in their unit, the rest to three places."""
+    """Format a metric's value: accuracies in percent, errors in their unit, the rest to three decimals."""
     metric = METRICS.get(name)
     if metric is None or not (metric.share or metric.in_units):
         return fixed(value)

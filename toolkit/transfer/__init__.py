@@ -1,4 +1,4 @@
-"""What to keep of a pretrained network, what to train, and how fast: presets and the plans they resolve to."""
+"""Presets and the plans they resolve to: what to keep of a pretrained network, what to train, and how fast."""
 
 from toolkit.transfer.lr_multipliers import set_multipliers
 from toolkit.transfer.plan import DenseHead, PhasePlan, Plan, resolve_cut, resolve_plan

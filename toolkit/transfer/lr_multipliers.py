@@ -1,4 +1,4 @@
-"""Learning rates that differ by stage, in the one way that works in ``paddle.Model`` and in a loop of one's own."""
+"""Learning rates per stage, as a factor on each parameter."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def set_multipliers(
 ) -> None:
     """Give the parameters of each stage their share of the optimizer's learning rate.
 
-    The share follows schedules and callbacks, and may be changed between two steps. (Parameter groups crash in
-    ``paddle.Model``, which calls ``optimizer.minimize``.) What a network asks for some of its parameters by itself, as
-    PP-HGNetV2 does, stays a factor of that share.
+    The share follows schedules and callbacks, and may change between two steps: an optimizer reads the factor at every
+    step. Parameter groups would fix it when the optimizer is made, and overwrite what a network sets itself. A factor that a network sets for some of its own parameters,
+    as PP-HGNetV2 does, is applied on top of that share.
 
     Args:
-        parameters_by_stage: State-dict key -> parameter, one mapping a stage, in forward order.
-        multipliers: One number >= 0 a stage.
+        parameters_by_stage: State-dict key -> parameter, one mapping per stage, in forward order.
+        multipliers: One number >= 0 per stage.
         head: Parameters of the head; they learn at the full rate.
 
     Raises:

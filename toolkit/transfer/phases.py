@@ -1,13 +1,13 @@
-"""Which phases a preset and the user's requests make: what is frozen in each, for how long, with rates still to come.
+"""The phases of a preset and the user's requests: what each freezes, and for how long; rates are set later.
 
 Two options put phases before the preset's own:
 
 - ``head_first``: linear probing, then fine-tuning. A new head sends large gradients through the backbone and distorts
-  features that were good; a head that fits them already does not (Kumar et al. 2022, arXiv:2202.10054).
-- ``gradual_unfreezing``: from the top, one more group of stages an epoch (Howard & Ruder 2018, arXiv:1801.06146,
+  good features; a head that already fits them does not (Kumar et al. 2022, arXiv:2202.10054).
+- ``gradual_unfreezing``: from the top, one more group of stages per epoch (Howard & Ruder 2018, arXiv:1801.06146,
   section 3.3).
 
-In both the head's own epochs see images without augmentation, so that their features are computed once.
+In both, the head's own epochs use images without augmentation, so that their features are computed once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toolkit.core.stages import stage_count
 from toolkit.transfer.presets import PresetSpec, share_of
 
 _MOST_GROUPS = 4
-"""Groups of stages that gradual unfreezing tells apart; Howard & Ruder's network has four layers."""
+"""Number of stage groups in gradual unfreezing; Howard & Ruder's network has four layers."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class RequestedPhase:
     Attributes:
         name: Name shown in tables.
         epochs: Number of epochs.
-        frozen: Number of stages that do not move.
-        config: What the user said of it, where he did.
-        own_rate: It has the preset's rate, whatever ``train.lr`` says.
-        augment: Augmentation in place of the plan's; None: the plan's.
+        frozen: Number of frozen stages.
+        config: The user's settings for this phase, or None.
+        own_rate: Whether it keeps the preset's rate regardless of ``train.lr``.
+        augment: Augmentation to use instead of the plan's; None: the plan's.
     """
 
     name: str
@@ -46,7 +46,7 @@ class RequestedPhase:
 
 
 def head_first_of(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec) -> int:
-    """Epochs of the head alone that are put first; a config that says how long to train gets no more than that."""
+    """Epochs of the head alone that come first; never added if the config sets how long to train."""
     if transfer.head_first is not None:
         return transfer.head_first
     own_length = train.epochs is not None or transfer.phases or transfer.gradual_unfreezing
@@ -54,7 +54,7 @@ def head_first_of(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec
 
 
 def unfreezes_gradually(transfer: TransferConfig, spec: PresetSpec) -> bool:
-    """Whether stages are unfrozen one group after the other; the user's own phases go before a preset's request."""
+    """Whether stages are unfrozen group by group; the user's own phases take precedence over the preset."""
     if transfer.gradual_unfreezing is None:
         return spec.gradual_unfreezing and not transfer.phases
     return transfer.gradual_unfreezing
@@ -63,16 +63,16 @@ def unfreezes_gradually(transfer: TransferConfig, spec: PresetSpec) -> bool:
 def requested_phases(
     transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, kept: Sequence[str]
 ) -> tuple[RequestedPhase, ...]:
-    """The phases of a plan, in their order.
+    """The phases of a plan, in order.
 
     Args:
         transfer: What to keep and what to train.
-        train: ``epochs``, where given, are those of the preset's own phase.
+        train: ``epochs``, if given, applies to the preset's own phase.
         spec: The preset.
-        kept: Names of the stages that are kept.
+        kept: Names of the kept stages.
 
     Raises:
-        ConfigError: Wishes that contradict each other.
+        ConfigError: The requests contradict each other.
     """
     _check(transfer, spec)
     if transfer.phases:
@@ -106,13 +106,13 @@ def _head(epochs: int, kept: int) -> RequestedPhase:
 
 
 def _gradually(last: RequestedPhase, kept: int, *, with_head: bool) -> tuple[RequestedPhase, ...]:
-    """The same number of epochs, the first ones with fewer stages that move; the groups are of equal size."""
+    """Split a phase into the same number of epochs, the first with fewer moving stages; groups are of equal size."""
     moving, single = kept - last.frozen, int(with_head)
     groups = min(_MOST_GROUPS, moving, last.epochs - single)
     if groups + single < 2 or groups < 1:
         raise ConfigError(
             f"transfer.gradual_unfreezing: {last.epochs} epoch(s) and {moving} stage(s) that move leave no phases",
-            hint="train for more epochs, freeze fewer stages, or leave it out",
+            hint="train for more epochs, freeze fewer stages, or omit it",
         )
     phases = [
         RequestedPhase(f"unfreeze {group}", 1, kept - round(moving * group / groups)) for group in range(1, groups)
@@ -123,20 +123,20 @@ def _gradually(last: RequestedPhase, kept: int, *, with_head: bool) -> tuple[Req
 
 def _check(transfer: TransferConfig, spec: PresetSpec) -> None:
     if transfer.phases is not None and not transfer.phases:
-        raise ConfigError("transfer.phases: is an empty list", hint="give at least one phase, or leave phases out")
+        raise ConfigError("transfer.phases is an empty list", hint="give at least one phase, or omit phases")
     if transfer.phases and transfer.freeze is not None:
         raise ConfigError(
             "transfer.freeze and transfer.phases are both given",
-            hint="say freeze in each phase, and leave transfer.freeze out",
+            hint="set freeze in each phase, and omit transfer.freeze",
         )
     if transfer.phases and transfer.gradual_unfreezing:
         raise ConfigError(
-            "transfer.gradual_unfreezing and transfer.phases are both given, and both say what is frozen when",
-            hint="leave one of them out",
+            "transfer.gradual_unfreezing and transfer.phases are both given, but each decides what is frozen when",
+            hint="omit one of them",
         )
     wanted = [key for key in ("head_first", "gradual_unfreezing") if getattr(transfer, key)]
     if wanted and not spec.pretrained:
         raise ConfigError(
-            f"transfer.{wanted[0]}: preset {spec.name} starts from random weights, which are not worth keeping still",
-            hint="leave it out, or take another preset",
+            f"transfer.{wanted[0]}: preset {spec.name} starts from random weights, which are not worth freezing",
+            hint="omit it, or choose another preset",
         )

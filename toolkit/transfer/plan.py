@@ -1,4 +1,4 @@
-"""From a preset and the user's requests to a plan for one network: what is frozen, and who learns how fast."""
+"""Resolve a preset and the user's requests to a plan for one network: what is frozen, and what learns how fast."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from toolkit.transfer.remarks import plan_notes
 
 @dataclass(frozen=True)
 class DenseHead:
-    """A head that is one dense layer, and standardises its features when it is new and trained alone.
+    """A head with a single dense layer, which standardises its features if it is new and trained alone.
 
     Attributes:
         features: Number of features.
@@ -34,12 +34,12 @@ class PhasePlan:
     Attributes:
         name: Name shown in tables.
         epochs: Number of epochs.
-        frozen: Number of stages, from the bottom, whose weights and statistics do not move.
+        frozen: Number of stages, from the bottom, with frozen weights and statistics.
         lr: Learning rate of the head.
-        multipliers: One number a kept stage: its learning rate as a fraction of the head's; 0.0 when frozen.
+        multipliers: One number per kept stage: its learning rate as a fraction of the head's; 0.0 when frozen.
         solver: ``sgd``: trained by the optimizer; ``exact``: the head's optimum is computed, in one epoch.
-        augment: Augmentation of this phase in place of the plan's; None: the plan's.
-        search: A short search is to find its rate (``train.lr: auto``); ``lr`` is where that begins.
+        augment: Augmentation of this phase instead of the plan's; None: the plan's.
+        search: Whether a short search determines its rate (``train.lr: auto``), starting from ``lr``.
     """
 
     name: str
@@ -58,14 +58,14 @@ class Plan:
 
     Attributes:
         preset: Name of the preset.
-        variant: Its variant, or None.
-        cut: Number of stages kept, or None when nothing is dropped.
-        augment: Training augmentation that the preset wants: ``none``, ``standard`` or ``strong``.
+        variant: Variant of the preset, or None.
+        cut: Number of stages kept, or None if nothing is dropped.
+        augment: Training augmentation that the preset requests: ``none``, ``standard`` or ``strong``.
         phases: At least one phase.
-        pretrained: False when the network is to start from random weights.
+        pretrained: False if the network starts from random weights.
         optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
         batch_norm: BatchNorm statistics of stages that move: ``frozen`` or ``train``.
-        notes: Lines worth telling the user, for instance a setting that has no effect.
+        notes: Notes for the user, for instance on a setting without effect.
     """
 
     preset: str
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def epochs(self) -> int:
-        """Number of epochs of all phases."""
+        """Total number of epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
 
     @property
@@ -94,28 +94,30 @@ class Plan:
         return min(phase.frozen for phase in self.phases)
 
     def augment_of(self, phase: PhasePlan) -> str:
-        """Training augmentation of one of its phases: ``none``, ``standard`` or ``strong``."""
+        """Training augmentation of one phase: ``none``, ``standard`` or ``strong``."""
         return self.augment if phase.augment is None else phase.augment
 
     def with_rates(self, factor: float) -> Plan:
-        """The same plan, its rates that were to be searched multiplied by a factor, and settled by that."""
-        phases = (replace(each, lr=each.lr * factor, search=False) if each.search else each for each in self.phases)
+        """A copy whose rates under search are multiplied by a factor and thereby settled."""
+        phases = (
+            replace(phase, lr=phase.lr * factor, search=False) if phase.search else phase for phase in self.phases
+        )
         return replace(self, phases=tuple(phases))
 
     def with_augment(self, augment: str) -> Plan:
-        """The same plan with another augmentation; phases that have one of their own keep it."""
+        """A copy with another augmentation; phases with their own keep it."""
         return replace(self, augment=augment)
 
 
 def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | None:
-    """Number of stages that are kept.
+    """Number of kept stages.
 
     Args:
-        transfer: The user's requests; ``cut`` goes before the preset's.
+        transfer: The user's requests; ``cut`` overrides the preset's.
         stages: All stages of the uncut network, in forward order.
 
     Returns:
-        A number in [1, len(stages) - 1], or None when nothing is dropped.
+        A number in [1, len(stages) - 1], or None if nothing is dropped.
 
     Raises:
         ConfigError: The stage does not exist, or nothing would be left.
@@ -128,7 +130,7 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     else:
         kept = stage_count(transfer.cut, [stage.name for stage in stages], "transfer.cut")
     if kept == 0:
-        raise ConfigError("transfer.cut: no stage would be left", hint="keep at least one, or leave cut out")
+        raise ConfigError("transfer.cut: no stage would be left", hint="keep at least one, or omit cut")
     return None if kept == len(stages) else kept
 
 
@@ -143,21 +145,21 @@ def resolve_plan(
 ) -> Plan:
     """Resolve a preset for one network.
 
-    What the config says goes before the preset. The top stage that moves learns at ``backbone_lr`` times the head's
-    rate, and each stage below at ``lr_decay`` times the one above it (discriminative fine-tuning; Howard & Ruder 2018,
+    The config overrides the preset. The top moving stage learns at ``backbone_lr`` times the head's rate, and each
+    stage below at ``lr_decay`` times the one above it (discriminative fine-tuning; Howard & Ruder 2018,
     arXiv:1801.06146, section 3.1).
 
     Args:
         transfer: What to keep and what to train.
-        train: Epochs, learning rate and optimizer, where given.
+        train: Epochs, learning rate and optimizer, if given.
         stages: All stages of the **uncut** network, in forward order.
-        task: Regression takes ``adamw`` for a head alone too: the curvature of a squared error grows with the squared
-            norm of the features, so that no one rate of plain descent suits all networks, while that of cross entropy
-            is bounded.
-        head: What ``dense_lr`` has to know of the head, for phases before the backbone has moved; None: a head of
-            another kind, or one that is not known yet.
-        pretrained: False for a network that comes without weights (``model.pretrained: false``): a preset's head is not
-            trained first then, and its BatchNorm has no statistics to keep.
+        task: Regression uses ``adamw`` even for a head alone: the curvature of a squared error grows with the squared
+            norm of the features, so no single rate of plain descent suits all networks, while that of cross entropy is
+            bounded.
+        head: What ``dense_lr`` needs to know of the head, for phases before the backbone moves; None: a head of
+            another kind, or one not known yet.
+        pretrained: False for a network without weights (``model.pretrained: false``): then a preset's head is not
+            trained first, and BatchNorm has no statistics to keep.
 
     Returns:
         The plan.
@@ -185,47 +187,47 @@ def resolve_plan(
     if not spec.pretrained and any(phase.frozen for phase in phases):
         raise ConfigError(
             f"transfer: preset {spec.name} starts from random weights, and frozen ones would stay random",
-            hint="leave freeze out, or take another preset",
+            hint="omit freeze, or choose another preset",
         )
     return replace(plan, notes=plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone))
 
 
 def _batch_norm(transfer: TransferConfig, spec: PresetSpec, *, pretrained: bool) -> str:
-    """What BatchNorm does in stages that move; only a network with weights has statistics that are worth keeping."""
+    """BatchNorm mode of moving stages; only a network with weights has statistics worth keeping."""
     if transfer.batch_norm != "frozen" or (pretrained and spec.pretrained):
         return transfer.batch_norm or spec.batch_norm
     why, cure = (
         ("model.pretrained: false", "set model.pretrained")
         if spec.pretrained
-        else (f"preset {spec.name}", "take another preset")
+        else (f"preset {spec.name}", "choose another preset")
     )
     raise ConfigError(
         f"transfer.batch_norm: {why} starts from random weights, which have no statistics to keep",
-        hint=f"leave batch_norm out, or {cure}",
+        hint=f"omit batch_norm, or {cure}",
     )
 
 
 def _solved(phases: Sequence[PhasePlan], kept: int) -> tuple[PhasePlan, ...]:
-    """The phases, those of a head alone solved."""
+    """The phases, with those of a head alone solved exactly."""
     if all(phase.frozen < kept for phase in phases):
         raise ConfigError(
-            "train.solver: exact is for a head on frozen stages, and this plan moves some in every phase",
-            hint="set transfer.preset: linear_probe or transfer.freeze: all, or leave solver out",
+            "train.solver: exact is for a head on frozen stages, but every phase of this plan moves some",
+            hint="set transfer.preset: linear_probe or transfer.freeze: all, or omit solver",
         )
     return tuple(
-        replace(each, epochs=1, solver="exact", search=False) if each.frozen == kept else each for each in phases
+        replace(phase, epochs=1, solver="exact", search=False) if phase.frozen == kept else phase for phase in phases
     )
 
 
 def _named_multipliers(transfer: TransferConfig, kept: Sequence[str], dropped: Sequence[str]) -> dict[int, float]:
-    """Stage index -> the user's multiplier; a stage's own name goes before its group's."""
+    """Stage index -> the user's multiplier; a stage's name overrides its group's."""
     wanted: dict[int, float] = {}
     for name, multiplier in sorted(transfer.lr_multipliers.items(), key=lambda item: len(item[0])):
         key = f"transfer.lr_multipliers.{name}"
-        found = [i for i in stage_indices(name, [*kept, *dropped], key) if i < len(kept)]
-        if not found:
-            raise ConfigError(f"{key}: the stage is above the cut at {kept[-1]}", hint="leave it out, or cut higher")
-        wanted.update(dict.fromkeys(found, multiplier))
+        indices = [i for i in stage_indices(name, [*kept, *dropped], key) if i < len(kept)]
+        if not indices:
+            raise ConfigError(f"{key}: the stage is above the cut at {kept[-1]}", hint="omit it, or cut higher")
+        wanted.update(dict.fromkeys(indices, multiplier))
     return wanted
 
 
@@ -237,7 +239,7 @@ def _default_rates(
     task: TaskName,
     head: DenseHead | None,
 ) -> list[float]:
-    """The head's rate in each phase, as long as nobody gives one."""
+    """The head's default rate in each phase."""
     rates, fresh = [], True
     for request in requested:
         fresh = fresh and request.frozen == kept
@@ -270,17 +272,17 @@ def _resolve_phase(
 
 
 def _first(*values: float | None) -> float:
-    """The first value that was given."""
+    """The first value that is not None."""
     return next(value for value in values if value is not None)
 
 
 def _check_multipliers(wanted: dict[int, float], plan: Plan, kept: Sequence[str]) -> None:
-    """A multiplier must have an effect, and a stage that is not frozen must learn."""
+    """Check that multipliers have an effect and that stages which are not frozen learn."""
     for index, multiplier in wanted.items():
         if index < plan.frozen and multiplier:
             raise ConfigError(
                 f"transfer.lr_multipliers: {kept[index]} has {multiplier:g}, but the plan freezes it",
-                hint=f"freeze at most the first {index} stages, or leave the multiplier out",
+                hint=f"freeze at most the first {index} stages, or omit the multiplier",
             )
     for phase in plan.phases:
         still = [kept[i] for i in range(phase.frozen, len(kept)) if phase.multipliers[i] == 0]

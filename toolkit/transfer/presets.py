@@ -1,6 +1,6 @@
-"""The presets as a table: one row a freeze plan.
+"""The presets as a table: one row per freeze plan.
 
-Fractions count stages from the bottom of the network. Learning rates are the head's, for batches of about 32 images.
+Fractions count stages from the bottom of the network. Learning rates are the head's, for batches of about 32.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Rates:
 
 
 HEAD_LR = Rates(sgd=0.05, momentum=0.01, adam=3e-3, adamw=3e-3)
-"""For a head alone, on features that do not move and are taken as they are."""
+"""For a head alone, on fixed features that are not standardised."""
 SHALLOW_LR = Rates(sgd=0.2, momentum=0.05, adam=1e-2, adamw=1e-2)
-"""The same on features from the middle of a network, which are fewer."""
+"""The same, on features from the middle of a network, which are fewer."""
 TUNING_LR = Rates(sgd=0.05, momentum=0.01, adam=1e-3, adamw=1e-3)
-"""For a head whose backbone moves with it."""
+"""For a head trained together with the backbone."""
 HEAD_FIRST = 10
-"""Epochs of the head alone before fine-tuning: on kept features they cost next to nothing."""
+"""Epochs of the head alone before fine-tuning: on cached features they cost next to nothing."""
 SCRATCH_LR = Rates(sgd=0.1, momentum=0.02, adam=1e-3, adamw=1e-3)
 """For a network that starts from random weights."""
 _LABELLED = Rates(sgd=50.0, momentum=5.0, adam=0.1, adamw=0.1)
@@ -49,20 +49,20 @@ DENSE_LR: Mapping[Loss, Rates] = MappingProxyType(
         "squared_error": Rates(sgd=0.5, momentum=0.1, adam=0.03, adamw=0.03),
     }
 )
-"""For one dense layer alone on standardised features; ``dense_lr`` makes rates of them."""
+"""For a single dense layer on standardised features; ``dense_lr`` derives rates from them."""
 
 
 def dense_lr(optimizer: str, task: TaskName, features: int, outputs: int) -> float:
-    """Learning rate of one dense layer that is trained alone on standardised features.
+    """Learning rate of a single dense layer trained alone on standardised features.
 
-    Their squared norm is the number of features on average, and with it the curvature grows that plain descent meets;
-    losses of several labels or targets are means over them, so that each of them pulls by its share only. The steps of
-    Adam know no scale; what they add up to in an output grows with the square root of the number of features.
+    The mean squared norm of the features is their number, and the curvature that plain descent meets grows with it. The
+    loss over several labels or targets is their mean, so each pulls with its share only. Adam's steps are independent
+    of scale; their accumulated effect on an output grows with the square root of the number of features.
 
     Args:
         optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
-        task: What the outputs are.
-        features: Their number.
+        task: Task, which determines what the outputs are.
+        features: Number of features.
         outputs: Number of classes, labels or targets.
     """
     rate = DENSE_LR[TASKS[task].loss].of(optimizer)
@@ -78,25 +78,25 @@ _KORNBLITH = "Kornblith et al. 2019, arXiv:1805.08974"
 
 @dataclass(frozen=True)
 class PresetSpec:
-    """One row: how a pretrained network is used.
+    """One row: a way to use a pretrained network.
 
     Attributes:
         name: The preset's name in a config.
-        description: One line for tables and help texts.
+        description: A single line for tables and help texts.
         source: Where the advice comes from.
-        freeze: Share of the kept stages that do not move, in [0, 1].
+        freeze: Share of the kept stages to freeze, in [0, 1].
         epochs: Number of epochs.
-        variant: Name of the variant, for a preset that has several.
-        cut: Share of the stages that is kept, in (0, 1]; None keeps all.
+        variant: Name of the variant, if a preset has several.
+        cut: Share of the stages to keep, in (0, 1]; None keeps all.
         augment: Training augmentation: ``none``, ``standard`` or ``strong``.
-        backbone_lr: Learning rate of stages that move, as a fraction of the head's, in (0, 1].
+        backbone_lr: Learning rate of moving stages, as a fraction of the head's, in (0, 1].
         lr_decay: Factor from each stage to the one below it, in (0, 1].
         pretrained: False for a network that starts from random weights.
-        head_lr: Learning rate of the head while all stages are frozen, where it does not go by ``dense_lr``.
-        tuning_lr: Learning rate of the head while stages move too.
-        head_first: Epochs of the head alone that come before, where the config does not say how long to train.
-        gradual_unfreezing: Stages that move are unfrozen from the top, a group an epoch.
-        batch_norm: BatchNorm statistics of stages that move: ``frozen``, as pretraining left them, or ``train``.
+        head_lr: Learning rate of the head while all stages are frozen, unless ``dense_lr`` applies.
+        tuning_lr: Learning rate of the head while stages move as well.
+        head_first: Epochs of the head alone that come first, unless the config sets how long to train.
+        gradual_unfreezing: Whether moving stages are unfrozen from the top, one group per epoch.
+        batch_norm: BatchNorm statistics of moving stages: ``frozen``, as pretraining left them, or ``train``.
     """
 
     name: str
@@ -134,7 +134,7 @@ PRESETS: tuple[PresetSpec, ...] = (
     PresetSpec(
         name="small_different",
         variant="shallow_features",
-        description="few images, far from ImageNet: a head on frozen features from the middle of the backbone",
+        description="few images, far from ImageNet: train a head on frozen features from the middle of the backbone",
         source=f"{_CS231N}; {_YOSINSKI}",
         freeze=1.0,
         cut=0.4,
@@ -172,7 +172,7 @@ PRESETS: tuple[PresetSpec, ...] = (
     ),
     PresetSpec(
         name="linear_probe",
-        description="how good the features are as they stand: a head on the frozen backbone",
+        description="how good the features are without fine-tuning: a head on the frozen backbone",
         source="Alain & Bengio 2016, arXiv:1610.01644",
         freeze=1.0,
         epochs=30,
@@ -188,7 +188,7 @@ PRESETS: tuple[PresetSpec, ...] = (
     ),
     PresetSpec(
         name="scratch",
-        description="random weights, everything trained at one rate: what pretraining is measured against",
+        description="random weights, everything trained at one rate: the baseline for pretraining",
         source=_KORNBLITH,
         freeze=0.0,
         epochs=40,
@@ -199,7 +199,7 @@ PRESETS: tuple[PresetSpec, ...] = (
     ),
     PresetSpec(
         name="custom",
-        description="what the config says: freeze, cut, backbone_lr, lr_decay, lr_multipliers, phases",
+        description="whatever the config sets: freeze, cut, backbone_lr, lr_decay, lr_multipliers, phases",
         source="the config",
         freeze=0.0,
         epochs=15,
@@ -214,22 +214,22 @@ def _by_size(size: str, like: str, description: str) -> PresetSpec:
 
 
 SIZES: tuple[PresetSpec, ...] = (
-    _by_size("small", "small_similar", "few images, whatever is on them: freeze everything but the head"),
-    _by_size("medium", "large_similar", "not so few images: freeze most, fine-tune the last stages and the head"),
-    _by_size("large", "large_different", "many images: the pretrained weights are the start, everything is fine-tuned"),
+    _by_size("small", "small_similar", "few images of any kind: freeze everything but the head"),
+    _by_size("medium", "large_similar", "more images: freeze most, fine-tune the last stages and the head"),
+    _by_size("large", "large_different", "many images: start from the pretrained weights, fine-tune everything"),
 )
-"""What ``transfer.size`` takes in place of a preset; how similar the data are does not count."""
+"""The values of ``transfer.size``, an alternative to a preset; the similarity of the data does not matter."""
 
 
 def spec_of(transfer: TransferConfig) -> PresetSpec:
-    """The row that a config asks for, by ``size`` or by ``preset`` and ``variant``.
+    """The row that a config selects, by ``size`` or by ``preset`` and ``variant``.
 
     Raises:
-        ConfigError: There is no such row, or ``auto`` has not been replaced yet.
+        ConfigError: No such row, or ``auto`` has not been replaced yet.
     """
     if transfer.preset == "auto":
         raise ConfigError(
-            "transfer.preset: auto is no plan yet: the advisor chooses one from the data",
+            "transfer.preset: auto is not a plan yet: the advisor chooses one from the data",
             hint="python tools/advise.py -c YAML --out recommended.yaml writes a config with its choice",
         )
     return get_preset("size", transfer.size) if transfer.size else get_preset(transfer.preset, transfer.variant)
@@ -240,10 +240,10 @@ def get_preset(name: str, variant: str | None = None) -> PresetSpec:
 
     Args:
         name: A preset's name, or ``size``.
-        variant: One of its variants (of ``size``: which); None takes the first.
+        variant: One of its variants (for ``size``: which size); None selects the first.
 
     Raises:
-        ConfigError: There is no such row.
+        ConfigError: No such row.
     """
     rows = [row for row in (*PRESETS, *SIZES) if row.name == name]
     if not rows:
@@ -252,18 +252,18 @@ def get_preset(name: str, variant: str | None = None) -> PresetSpec:
             f"transfer.preset: unknown preset {name!r}; known are {', '.join(known)}",
             hint=did_you_mean(name, known),
         )
-    found = next((row for row in rows if variant in (None, row.variant)), None)
-    if found is None:
+    preset = next((row for row in rows if variant in (None, row.variant)), None)
+    if preset is None:
         known = [row.variant for row in rows if row.variant]
         raise ConfigError(
             f"transfer.variant: preset {name} has no variant {variant!r}",
-            hint=f"known are {', '.join(known)}" if known else "leave variant out",
+            hint=f"known are {', '.join(known)}" if known else "omit variant",
         )
-    return found
+    return preset
 
 
 def share_of(fraction: float, total: int) -> int:
-    """Number of stages that a preset's fraction means.
+    """Number of stages for a preset's fraction.
 
     Args:
         fraction: In [0, 1].

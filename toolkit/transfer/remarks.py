@@ -1,4 +1,4 @@
-"""What is worth telling about a plan: where its options come from, and settings that have no effect or are odd."""
+"""Notes about a plan: the sources of its options, and settings that have no effect or are unusual."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from toolkit.transfer.phases import head_first_of, unfreezes_gradually
 from toolkit.transfer.presets import PresetSpec
 
 _LR_STRETCH = 4
-"""A learning rate above so many times the usual one is worth a note, when the optimizer is the preset's choice."""
+"""A learning rate this many times the usual one earns a note if the preset chose the optimizer."""
 
 
 def plan_notes(
@@ -19,19 +19,19 @@ def plan_notes(
     *,
     head_alone: bool,
 ) -> tuple[str, ...]:
-    """Lines for people.
+    """Notes for the user.
 
     Args:
         transfer: The user's requests.
-        train: The same.
+        train: The user's training settings.
         spec: The preset.
-        optimizer: Of the plan.
-        default_lr: The head's largest rate, if nobody gives one.
-        head_alone: All stages are frozen in all phases.
+        optimizer: The plan's optimizer.
+        default_lr: The head's largest default rate.
+        head_alone: Whether all stages are frozen in all phases.
     """
     notes = _options(transfer, train, spec, head_alone=head_alone)
     if transfer.phases and train.epochs is not None:
-        notes.append("train.epochs has no effect: the phases say how long they are")
+        notes.append("train.epochs has no effect: the phases set their own length")
     if head_alone:
         unused = [key for key in ("backbone_lr", "lr_decay") if getattr(transfer, key) is not None]
         unused += [key for key in ("head_first", "gradual_unfreezing") if getattr(transfer, key)]
@@ -42,12 +42,12 @@ def plan_notes(
     usual = max(default_lr, spec.head_lr.of(optimizer), spec.tuning_lr.of(optimizer))
     lr = None if train.lr == "auto" else train.lr
     if lr is not None and train.optimizer is None and lr > _LR_STRETCH * usual:
-        notes.append(f"train.lr {lr:g} is much for {optimizer}, which the preset takes: usual is {usual:g}")
+        notes.append(f"train.lr {lr:g} is high for {optimizer}, the preset's optimizer; {usual:g} is usual")
     return tuple(notes)
 
 
 def _options(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, *, head_alone: bool) -> list[str]:
-    """The options that put phases before the preset's own."""
+    """Notes on options that add phases before the preset's own."""
     if head_alone:
         return []
     notes, first = [], head_first_of(transfer, train, spec)

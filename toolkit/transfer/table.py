@@ -1,4 +1,4 @@
-"""The resolved plan as a table for people."""
+"""The resolved plan as a table."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from toolkit.core.stages import StageInfo
 from toolkit.transfer.plan import Plan
 
 _MOST_NAMED = 3
-"""Phases whose names still fit above columns; of more there are numbers, which the caption explains."""
+"""Number of phases whose names fit as column headings; beyond it, numbers are used and the caption explains them."""
 
 
 def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) -> Table:
-    """Stage, output shape, parameters, frozen or not, and learning rate, a line a stage.
+    """Stage, output shape, parameters, frozen or not, and learning rate, one line per stage.
 
     Args:
         plan: The plan.
-        stages: The stages it was resolved for; those above the cut may be there or not.
-        head_parameters: Number of weights of the head.
+        stages: The stages the plan was resolved for; those above the cut may be included.
+        head_parameters: Number of weights in the head.
 
     Returns:
-        A rich table; its caption says the rates of head and backbone, and the plan's notes.
+        A rich table; its caption lists the rates of head and backbone, and the plan's notes.
     """
     many, kept = len(plan.phases) > _MOST_NAMED, stages[: len(plan.phases[0].multipliers)]
     rates = ["learning rate"] if len(plan.phases) == 1 else [escape(f"lr: {name}") for name in _short_names(plan)]
@@ -55,7 +55,7 @@ def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) ->
 
 
 def _rates(plan: Plan, stages: Sequence[StageInfo]) -> list[str]:
-    """The optimizer, and for each phase how the rate goes from the head down to the lowest stage that moves."""
+    """The optimizer, and each phase's rates from the head down to the lowest moving stage."""
     lines, names = [], [stage.name for stage in stages]
     for short, phase in zip(_short_names(plan), plan.phases, strict=True):
         moving = range(phase.frozen, len(names))
@@ -70,12 +70,12 @@ def _rates(plan: Plan, stages: Sequence[StageInfo]) -> list[str]:
         lines.append(f"{short} ({phase.name}): {words}" if short != phase.name else f"{short}: {words}")
     moved = stages[min(phase.frozen for phase in plan.phases) :]
     if plan.batch_norm == "frozen" and any(stage.batch_norm for stage in moved):
-        lines.append("BatchNorm keeps the statistics of pretraining")
+        lines.append("BatchNorm keeps its pretrained statistics")
     return lines
 
 
 def _short_names(plan: Plan) -> list[str]:
-    """What the columns call the phases."""
+    """Column headings of the phases."""
     many = len(plan.phases) > _MOST_NAMED
     return [str(number) if many else phase.name for number, phase in enumerate(plan.phases, 1)]
 

@@ -1,4 +1,4 @@
-"""Networks: tables of facts, every network as a list of stages, heads and weights."""
+"""Networks: their specifications, every network as a list of stages, heads and weights."""
 
 from toolkit.zoo.catalogue import ListedNetwork, find_networks
 from toolkit.zoo.create import create_network

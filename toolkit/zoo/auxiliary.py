@@ -1,4 +1,4 @@
-"""Classifiers on stages in the middle of a network, which run in training only."""
+"""Auxiliary classifiers on intermediate stages of a network, which run in training only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from toolkit.zoo.spec import Auxiliary, NetworkSpec
 
 @dataclass(frozen=True, eq=False)
 class BoundAuxiliary:
-    """An auxiliary classifier of a network that exists.
+    """An auxiliary classifier bound to a network.
 
     Attributes:
-        spec: Its facts.
-        stage: Number of stages up to and with the one whose output it reads.
-        branch: What it runs.
+        spec: Its specification.
+        stage: Number of stages up to and including the one whose output it reads.
+        branch: The steps that it runs.
     """
 
     spec: Auxiliary
@@ -31,19 +31,19 @@ class BoundAuxiliary:
     branch: BoundStage
 
     def __call__(self, z: Tensor) -> Tensor:
-        """From the output of its stage to logits [N, classes]."""
+        """Map the output of its stage to logits [N, classes]."""
         return run([self.branch], z)
 
     def check_image(self, network: str, image: Tensor) -> None:
-        """Refuse images of a size for which it was not kept.
+        """Reject images of a size that the classifier does not support.
 
         Raises:
-            NetworkError: Its dense layers do not take what its stage makes of such images.
+            NetworkError: Its dense layers do not fit its stage's output for such images.
         """
         for size in image.shape[2:]:
             if not _takes(self.spec, size):
                 raise NetworkError(
-                    f"{network} was made with auxiliary classifiers, which take images of {self.spec.min_size} to "
+                    f"{network} was created with auxiliary classifiers, which take images of {self.spec.min_size} to "
                     f"{self.spec.max_size} pixels in training, not {size}",
                     hint="give create_network the image_size that it is trained with",
                 )
@@ -52,35 +52,35 @@ class BoundAuxiliary:
 def bind_auxiliary(
     original: nn.Layer, spec: NetworkSpec, names: Sequence[str], size: int, num_classes: int | None, task: TaskName
 ) -> tuple[BoundAuxiliary, ...]:
-    """The auxiliary classifiers that a network can train with.
+    """Bind the auxiliary classifiers that a network can train with.
 
     Args:
         original: The original network.
         spec: Its row.
-        names: Names of the stages that are kept; classifiers on others are left out.
-        size: Side of the images in pixels; classifiers that cannot take it are left out, and one line says so.
+        names: Names of the kept stages; classifiers on others are omitted.
+        size: Side of the images in pixels; classifiers that do not support it are omitted, with a message.
         num_classes: Outputs of new last layers. None: the original ones.
-        task: What the outputs are.
+        task: Task, which determines what the outputs are.
 
     Returns:
-        In the order of their stages.
+        The classifiers, in the order of their stages.
     """
-    kept = [one for one in spec.auxiliary if one.after in names]
-    fitting = [one for one in kept if _takes(one, size)]
+    kept = [auxiliary for auxiliary in spec.auxiliary if auxiliary.after in names]
+    fitting = [auxiliary for auxiliary in kept if _takes(auxiliary, size)]
     if len(fitting) < len(kept):
         info(
             f"{spec.name}: trained without its auxiliary classifiers, which take images of {kept[0].min_size} to "
             f"{kept[0].max_size} pixels"
         )
     bound = []
-    for one in fitting:
+    for auxiliary in fitting:
         new = {}
         if num_classes is not None:
-            new[one.head] = LinearHead(one.width, num_classes, regression=TASKS[task].predicts_numbers)
-        branch = bind_stage(original, one.head, one.steps, new)
+            new[auxiliary.head] = LinearHead(auxiliary.width, num_classes, regression=TASKS[task].predicts_numbers)
+        branch = bind_stage(original, auxiliary.head, auxiliary.steps, new)
         if num_classes is not None:
             _scale_dropout_in_training(branch)
-        bound.append(BoundAuxiliary(one, names.index(one.after) + 1, branch))
+        bound.append(BoundAuxiliary(auxiliary, names.index(auxiliary.after) + 1, branch))
     return tuple(bound)
 
 

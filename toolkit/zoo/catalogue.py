@@ -1,4 +1,4 @@
-"""The zoo as a list: facts from the rows, and what was measured of each network."""
+"""The zoo as a list: facts from the rows, and measurements of each network."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ListedNetwork:
     """One network of the zoo with its own classifier.
 
     Attributes:
-        name: Its name.
-        parameters: Weights that can be trained; None where nobody has measured it yet, as for the next two.
-        macs: Multiply-accumulates for one image of its own size.
+        name: Name of the network.
+        parameters: Number of trainable weights; None if not measured yet, as for the next two.
+        macs: Multiply-accumulates for one image of its native size.
         stages: Number of stages.
-        input_size: Side of the square image that it was made for, pixels.
-        min_size: Smallest side that it takes.
-        pretrained: Whether there are weights to download.
-        top1: Published ImageNet top-1 accuracy of these weights, as a fraction; None where it is not known for sure.
+        input_size: Side of the square image that it was designed for, in pixels.
+        min_size: Smallest side that it supports.
+        pretrained: Whether weights can be downloaded.
+        top1: Published ImageNet top-1 accuracy of these weights, as a fraction; None if not known for sure.
     """
 
     name: str
@@ -43,17 +43,17 @@ class ListedNetwork:
 
 
 def find_networks(text: str = "", *, pretrained: bool = False) -> list[ListedNetwork]:
-    """The networks whose name has a text in it; none of them is built.
+    """Find networks by name, without building any.
 
     Args:
-        text: A part of the name, or a pattern with ``*``, ``?`` or ``[...]`` for the whole of it; case does not matter.
+        text: Part of the name, or a pattern with ``*``, ``?`` or ``[...]`` for the whole name; case is ignored.
         pretrained: Only networks with weights to download.
 
     Returns:
-        Paddle's own networks before PaddleClas's, each by family and then by size (``resnet18`` before ``resnet101``).
+        Paddle's own networks before PaddleClas's, each by family, then by size (``resnet18`` before ``resnet101``).
 
     Raises:
-        NetworkError: There is no such network.
+        NetworkError: No network matches.
 
     Example:
         >>> [network.name for network in find_networks("wide*")]
@@ -62,13 +62,13 @@ def find_networks(text: str = "", *, pretrained: bool = False) -> list[ListedNet
     wanted = text.lower()
     pattern = wanted if re.search(r"[*?[]", wanted) else f"*{wanted}*"
     names = sorted((name for name in list_networks() if fnmatchcase(name.lower(), pattern)), key=_order)
-    found = [_listed(name) for name in names if get_spec(name).pretrained or not pretrained]
-    if found:
-        return found
+    networks = [_listed(name) for name in names if get_spec(name).pretrained or not pretrained]
+    if networks:
+        return networks
     if names:
         raise NetworkError(f"none of the networks that match {text!r} has weights to download: {', '.join(names)}")
     guess = did_you_mean(text, list_networks(), 3)
-    raise NetworkError(f"no network matches {text!r}", hint=guess or "leave out the filter")
+    raise NetworkError(f"no network matches {text!r}", hint=guess or "omit the filter")
 
 
 def _listed(name: str) -> ListedNetwork:
@@ -86,7 +86,7 @@ def _listed(name: str) -> ListedNetwork:
 
 
 def _order(name: str) -> tuple[bool, list[tuple[float, str]]]:
-    """Numbers count by value, ``x0_25`` as 0.25."""
+    """A sort key that orders numbers by value, ``x0_25`` as 0.25."""
     text = re.sub(r"(?<=x)(\d+)_(\d+)", r"\1.\2", name.lower())
     parts = re.split(r"(\d+(?:\.\d+)?)", text)
     return "/" in name, [(float(part), "") if part[:1].isdigit() else (-1.0, part) for part in parts]

@@ -1,8 +1,8 @@
-"""What all rows of PaddleClas have in common.
+"""Shared definition of the rows of PaddleClas.
 
 Networks are those of PaddleClas 2.6.0, named ``clas/<its name>``. Weights are the files that it downloads itself.
 Top-1: its table of models (docs/zh_CN/models/ImageNet1k/model_list.md), or the page of the family in the same folder;
-None where neither has these weights.
+None if neither lists these weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def clas_row(
     file: str | None = None,
     **facts: Any,
 ) -> NetworkSpec:
-    """A row of PaddleClas. The head is the last step of the top, unless ``facts`` say another.
+    """A row of PaddleClas. The head is the last step of the top, unless ``facts`` set another.
 
     Args:
         name: PaddleClas's name of the network.
@@ -33,8 +33,8 @@ def clas_row(
         top: Steps to the logits.
         width: Number of features that the head reads.
         top1: Published accuracy of the weights, as a fraction.
-        folder: Folder of the weights in PaddleClas's store, with a slash behind it.
-        file: Name of the weights without ``_pretrained.pdparams``; by default the network's.
+        folder: Folder of the weights in PaddleClas's store, with a trailing slash.
+        file: Name of the weights without ``_pretrained.pdparams``; by default the network's name.
         facts: Other fields of the row.
     """
     return NetworkSpec(

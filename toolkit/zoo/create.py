@@ -1,4 +1,4 @@
-"""From a name to a network."""
+"""Create networks by name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from toolkit.zoo.upstream import build_original, known_keys
 
 @dataclass(frozen=True)
 class _Request:
-    """What ``create_network`` was asked for, besides the network."""
+    """The arguments of ``create_network``, except the network."""
 
     num_classes: int | None
     head: HeadConfig
@@ -54,29 +54,29 @@ def create_network(
     pooling: Literal["avg", "max", "gem", "none"] = "avg",
     task: TaskName = "classification",
 ) -> StagedNetwork:
-    """Build a network of the zoo, for its own classes or with a new head for yours.
+    """Build a network of the zoo, with its original classifier or a new head for your classes.
 
     Args:
         name: Name of a row; see ``list_networks``.
         num_classes: Outputs of a new head with random weights: classes, labels or targets. None: the network with its
             own classifier.
         pretrained: True for Paddle's ImageNet weights, False for random ones, a local file, or a URL.
-        head: What the new head is made of; by default one dense layer.
-        cut: Leave out the stages above this one (a number or a name), and put the new head there.
-        image_size: Side of the square input in pixels, checked against what the network can take.
-        in_channels: Channels of the images; by default the network's own. The first convolution is adapted, pretrained
-            weights as well: ``adapt_filters`` says how.
+        head: Configuration of the new head; by default one dense layer.
+        cut: Drop the stages above this one (a number or a name), and attach the new head there.
+        image_size: Side of the square input in pixels, checked against the sizes that the network supports.
+        in_channels: Channels of the images; by default the network's own. The first convolution is adapted, including
+            pretrained weights: see ``adapt_filters``.
         pooling: From the last stage's map to the features that a new head reads: ``avg``, ``max``, ``gem`` (generalised
             mean, see ``GeMPool``) or ``none`` (all positions; needs ``image_size``).
-        task: What the outputs are. For ``regression`` see ``StagedNetwork.set_target_statistics``.
+        task: Task, which defines the outputs. For ``regression`` see ``StagedNetwork.set_target_statistics``.
 
     Returns:
         The network, in training mode with nothing frozen.
 
     Raises:
-        NetworkError: An unknown network or stage, an image size or a number of channels that it cannot take, or wishes
-            that do not go together.
-        WeightsError: Weights that cannot be found, read or fitted.
+        NetworkError: An unknown network or stage, an image size or number of channels that the network does not
+            support, or incompatible arguments.
+        WeightsError: Weights that cannot be found, read or loaded.
 
     Example:
         >>> network = create_network("mobilenet_v2", num_classes=2)
@@ -100,7 +100,7 @@ def create_network(
 def _check_classes(name: str, num_classes: int | None, *, new_top: bool) -> None:
     if num_classes is None and new_top:
         raise NetworkError(
-            f"{name}: a cut, another head, pooling or task needs the number of classes", hint="give num_classes"
+            f"{name}: a cut, or another head, pooling or task, needs the number of classes", hint="give num_classes"
         )
     if num_classes is not None and num_classes < 1:
         raise NetworkError(f"{name}: num_classes is {num_classes}, expected 1 or more")
@@ -133,7 +133,7 @@ def _assemble(spec: NetworkSpec, request: _Request) -> StagedNetwork:
 def _kept(spec: NetworkSpec, rows: Sequence[Stage], cut: int | str | None) -> Sequence[Stage]:
     kept = len(rows) if cut is None else stage_count(cut, [row.name for row in rows], spec.name, NetworkError)
     if kept == 0:
-        raise NetworkError(f"{spec.name}: a cut must keep one stage at least, not {cut!r}")
+        raise NetworkError(f"{spec.name}: a cut must keep at least one stage, not {cut!r}")
     return rows[:kept]
 
 
@@ -147,12 +147,12 @@ def _pooling(
     whole: bool,
 ) -> Pooling:
     features = bind_stage(original, "features", spec.features)
-    if request.pooling == "avg" and whole:  # known without running anything
+    if request.pooling == "avg" and whole:  # known without running the network
         return build_pooling("avg", (spec.width,), spec.input_size).behind(features.steps)
     size = request.image_size or (spec.input_size if request.pooling == "none" else spec.min_size)
     shape = output_shape([*stages, features], channels, size)
     if len(shape) != 3 and request.pooling != "avg":
-        info(f"{spec.name}: {stages[-1].name} gives no map, so that pooling {request.pooling} has nothing to pool")
+        info(f"{spec.name}: {stages[-1].name} outputs no map, so pooling {request.pooling} has no effect")
     elif request.pooling == "none" and request.image_size is None:
         raise NetworkError(f"{spec.name}: pooling none needs the size of the images", hint="give image_size")
     return build_pooling(request.pooling, shape, size).behind(features.steps)
@@ -163,6 +163,6 @@ def _top(original: nn.Layer, spec: NetworkSpec, pooling: Pooling, request: _Requ
         return bind_stage(original, "head", spec.top)
     head = build_head(request.head, pooling.width, request.num_classes, request.task)
     if pooling.layer is not None:
-        head.add_sublayer("pooling", pooling.layer)  # its weights are kept, and made anew, with the head's
+        head.add_sublayer("pooling", pooling.layer)  # its weights are saved and re-created with the head's
     top = bind_stage(original, "head", (*spec.features, spec.head), {spec.head: head})
     return replace(top, steps=(*pooling.steps, head))

@@ -1,9 +1,9 @@
-"""Downloads that are complete or absent: resumed after a cut, checked, and moved into place when they are right.
+"""Downloads that are complete or absent: resumed after interruptions, verified, and then moved into place.
 
-Settings, from the environment:
+Environment variables:
     PADDLE_FINETUNE_WEIGHTS  folder to keep weights in, instead of Paddle's ~/.cache/paddle/hapi/weights
     TOOLKIT_OFFLINE=1        never download
-    TOOLKIT_MIRROR           base URL that has the files of Paddle's weights under the same names
+    TOOLKIT_MIRROR           base URL with Paddle's weights files under the same names
     HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  as usual
 """
 
@@ -22,51 +22,51 @@ from toolkit.core.locking import locked
 from toolkit.zoo.http import BadAnswerError, CutError, transfer
 
 _ATTEMPTS = 4
-_FIRST_PAUSE = 0.5  # seconds; doubled after each attempt that brought nothing
+_FIRST_PAUSE = 0.5  # seconds; doubled after each attempt without progress
 
 
 def weights_folder() -> Path:
-    """Where downloaded weights are kept: Paddle's own folder, unless PADDLE_FINETUNE_WEIGHTS names another."""
+    """The folder of downloaded weights: Paddle's own, unless PADDLE_FINETUNE_WEIGHTS names another."""
     return Path(os.environ.get("PADDLE_FINETUNE_WEIGHTS") or "~/.cache/paddle/hapi/weights").expanduser()
 
 
 def mirrored(url: str) -> str:
-    """The URL on the mirror of TOOLKIT_MIRROR, if there is one."""
+    """The URL on the mirror TOOLKIT_MIRROR, if set."""
     mirror = os.environ.get("TOOLKIT_MIRROR")
     return f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}" if mirror else url
 
 
 def fetch(url: str, path: Path, md5: str | None = None, check: Callable[[Path], object] | None = None) -> Path:
-    """Give a file from the cache, or download it.
+    """Get a file from the cache, or download it.
 
     Args:
-        url: Where the file is.
-        path: Where it is kept.
-        md5: Checksum in hex, or None when it is not known.
-        check: Called with what was downloaded, before it takes its place; raises a WeightsError when it is not right.
+        url: URL of the file.
+        path: Path in the cache.
+        md5: Checksum in hex, or None if unknown.
+        check: Called with the downloaded file before it is moved into place; raises a WeightsError if it is invalid.
 
     Returns:
-        ``path``, which is complete and has this checksum.
+        ``path``, complete and with this checksum.
 
     Raises:
-        WeightsError: The file is not there and cannot be downloaded; the hint says which file to put where.
+        WeightsError: The file is missing and cannot be downloaded; the hint says which file to put where.
     """
-    cure = f"download {url} in another way, and put it at {path} or name it: "
-    cure += "-o model.pretrained=FILE (predict.py, advise.py: --weights FILE)"
+    hint = f"download {url} in another way, then put it at {path} or pass it as "
+    hint += "-o model.pretrained=FILE (predict.py, advise.py: --weights FILE)"
     if md5 and path.is_file() and not _is_there(path, md5):
-        warn(f"weights: {path} is refused: its checksum is not {md5} (md5); it is downloaded again, and then replaced")
+        warn(f"weights: {path} has a wrong checksum (expected md5 {md5}); downloading it again to replace it")
     if _is_there(path, md5):
         return path
     if os.environ.get("TOOLKIT_OFFLINE", "") not in ("", "0"):
-        state = f"is refused: its checksum is not {md5} (md5)" if path.is_file() else "is not there"
-        raise WeightsError(f"{path} {state}, and TOOLKIT_OFFLINE forbids downloads", hint=cure)
+        state = f"has a wrong checksum (expected md5 {md5})" if path.is_file() else "does not exist"
+        raise WeightsError(f"{path} {state}, and TOOLKIT_OFFLINE forbids downloads", hint=hint)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        waiting = f"weights: another process is downloading {path.name}; waiting for it"
+        waiting = f"weights: waiting for another process to download {path.name}"
         with locked(path.with_name(f".{path.name}.lock"), waiting):
             if not _is_there(path, md5):
                 info(f"weights: downloading {url}")
-                _download(url, path, lambda part: _fault(part, md5, check), cure)
+                _download(url, path, lambda part: _fault(part, md5, check), hint)
     except OSError as error:
         hint = "free some space, or set PADDLE_FINETUNE_WEIGHTS to a folder that you may write to"
         raise WeightsError(f"cannot keep {path}: {error.strerror or error}", hint=hint) from error
@@ -86,7 +86,7 @@ def _md5(path: Path) -> str:
 
 
 def _fault(path: Path, md5: str | None, check: Callable[[Path], object] | None) -> str | None:
-    """What is wrong with a download; None when nothing is."""
+    """What is wrong with a download; None if nothing is."""
     if not _is_there(path, md5):
         return f"with a wrong checksum (expected md5 {md5})"
     try:
@@ -98,18 +98,18 @@ def _fault(path: Path, md5: str | None, check: Callable[[Path], object] | None) 
 
 
 def _download(url: str, path: Path, fault_of: Callable[[Path], str | None], cure: str) -> None:
-    """Transfer to ``<name>.part``, check, rename."""
+    """Transfer to ``<name>.part``, verify and rename."""
     part = path.with_name(f"{path.name}.part")
     resumed = part.is_file()
     _transfer_with_patience(url, part, path.name, cure)
     fault = fault_of(part)
-    if resumed and fault:  # perhaps what was there before was spoilt
+    if resumed and fault:  # the earlier part may have been corrupt
         part.unlink()
         _transfer_with_patience(url, part, path.name, cure)
         fault = fault_of(part)
     if fault:
         part.unlink()
-        raise WeightsError(f"{url} gives a file {fault}", hint=cure)
+        raise WeightsError(f"{url} returned a file {fault}", hint=cure)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(path)
@@ -117,7 +117,7 @@ def _download(url: str, path: Path, fault_of: Callable[[Path], str | None], cure
 
 
 def _transfer_with_patience(url: str, part: Path, name: str, cure: str) -> None:
-    """Go on after cuts for as long as each try brings something, with pauses when it does not."""
+    """Retry after interruptions as long as each attempt makes progress; pause if one does not."""
     idle = 0
     while True:
         before = _size(part)

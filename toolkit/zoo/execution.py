@@ -1,4 +1,4 @@
-"""Running parts of a network."""
+"""Run parts of a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from toolkit.zoo.forward_steps import BoundStage
 
 
 def run(parts: Iterable[BoundStage], x: Tensor) -> Tensor:
-    """All steps of the parts, one after the other."""
+    """Run all steps of the parts in sequence."""
     for part in parts:
         for step in part.steps:
             x = step(x)
@@ -20,7 +20,7 @@ def run(parts: Iterable[BoundStage], x: Tensor) -> Tensor:
 
 
 def output_shape(stages: Sequence[BoundStage], channels: int, size: int) -> tuple[int, ...]:
-    """Shape of what stages make of one blank image, without the batch axis.
+    """Output shape of stages for a blank image, without the batch axis.
 
     Args:
         stages: The first stages of a network.

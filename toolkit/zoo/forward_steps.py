@@ -1,4 +1,4 @@
-"""From the steps of a row to things that can be called."""
+"""Bind the steps of a row to callables."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from toolkit.zoo.functions import FUNCTIONS
 from toolkit.zoo.spec import Stage
 
 Step = Callable[[Tensor], Tensor]
-Thing: TypeAlias = "nn.Layer | Tensor"
-"""What a step names: a sublayer, or a parameter of the network itself."""
+Operand: TypeAlias = "nn.Layer | Tensor"
+"""What a step refers to: a sublayer, or a parameter of the network itself."""
 
 
 @dataclass(frozen=True, eq=False)
 class BoundStage:
-    """A stage of a network that exists.
+    """A stage bound to a network.
 
     Attributes:
         name: Name of the stage.
-        steps: What to call, in order.
+        steps: Callables, in order.
         layers: The sublayers among them, by their path in the network.
-        parameters: The parameters that steps name themselves (``:add pos_embed``), by their path.
-        weights: What can be trained in it, by full state-dict key.
+        parameters: The parameters that steps name directly (``:add pos_embed``), by their path.
+        weights: Its trainable weights, by full state-dict key.
     """
 
     name: str
@@ -36,7 +36,7 @@ class BoundStage:
     weights: Mapping[str, Tensor]
 
     def sublayers(self) -> Iterator[nn.Layer]:
-        """All layers in it, down to the smallest."""
+        """All its layers, recursively."""
         return (layer for top in self.layers.values() for layer in top.sublayers(include_self=True))
 
     def state(self) -> dict[str, Tensor]:
@@ -47,23 +47,23 @@ class BoundStage:
 
 
 def layer_at(network: nn.Layer, path: str) -> nn.Layer:
-    """The sublayer at a dotted path; the network itself for an empty one.
+    """The sublayer at a dotted path; the network itself for an empty path.
 
     Raises:
-        KeyError: There is no such sublayer.
+        KeyError: No such sublayer.
     """
     layer, rest = network, path
     while rest:
         names = (name for name in layer._sub_layers if f"{rest}.".startswith(f"{name}."))
-        name = max(names, key=len, default=None)  # names may have dots in them
+        name = max(names, key=len, default=None)  # names may contain dots
         if name is None:
             raise KeyError(path)
         layer, rest = layer._sub_layers[name], rest[len(name) + 1 :]
     return layer
 
 
-def _thing_at(network: nn.Layer, path: str) -> nn.Layer | Tensor:
-    """The sublayer or the parameter of the network itself at a path."""
+def _operand_at(network: nn.Layer, path: str) -> nn.Layer | Tensor:
+    """The sublayer, or the network's own parameter, at a path."""
     parameter = network._parameters.get(path)
     return layer_at(network, path) if parameter is None else parameter
 
@@ -75,14 +75,14 @@ def _expand(network: nn.Layer, pattern: Stage) -> list[Stage]:
     prefix, call = f"{parent}." if parent else "", f"{function} " if function else ""
     children = (name for name, _ in layer_at(network, parent).named_children() if fnmatchcase(name, glob))
     stages = []
-    for number, child in enumerate(children):
-        name = prefix + child if path == pattern.name else pattern.name.replace("*", str(number))
+    for index, child in enumerate(children):
+        name = prefix + child if path == pattern.name else pattern.name.replace("*", str(index))
         stages.append(Stage(name, (f"{call}{prefix}{child}",)))
     return stages
 
 
 def expand_stages(network: nn.Layer, stages: Iterable[Stage]) -> list[Stage]:
-    """Replace patterns by one stage for each sublayer that they match.
+    """Expand patterns to one stage per matching sublayer.
 
     Args:
         network: The original network.
@@ -91,34 +91,34 @@ def expand_stages(network: nn.Layer, stages: Iterable[Stage]) -> list[Stage]:
     Returns:
         Stages without patterns, in forward order.
     """
-    return [one for stage in stages for one in (_expand(network, stage) if "*" in stage.name else [stage])]
+    return [expanded for stage in stages for expanded in (_expand(network, stage) if "*" in stage.name else [stage])]
 
 
 def bind_stage(
     network: nn.Layer, name: str, steps: Iterable[str], replaced: Mapping[str, nn.Layer] | None = None
 ) -> BoundStage:
-    """Look up what the steps of a stage name.
+    """Resolve the names in a stage's steps.
 
     Args:
         network: The original network.
         name: Name of the stage.
         steps: Its steps.
-        replaced: Layers, by path, that stand in for the network's own.
+        replaced: Layers, by path, that replace the network's own.
 
     Returns:
-        The stage, ready to run. What cannot be trained in the original (running statistics that are kept as
+        The stage, ready to run. What is not trainable in the original (running statistics stored as
         parameters) does not count as a weight.
     """
     layers: dict[str, nn.Layer] = {}
     parameters: dict[str, Tensor] = {}
 
     def find(path: str) -> nn.Layer | Tensor:
-        thing = replaced[path] if replaced and path in replaced else _thing_at(network, path)
-        if isinstance(thing, nn.Layer):
-            layers[path] = thing
+        operand = replaced[path] if replaced and path in replaced else _operand_at(network, path)
+        if isinstance(operand, nn.Layer):
+            layers[path] = operand
         else:
-            parameters[path] = thing
-        return thing
+            parameters[path] = operand
+        return operand
 
     calls = [_bind_step(step, find) for step in steps]
     every = learnable(layers, parameters, ())
@@ -129,26 +129,26 @@ def bind_stage(
 def learnable(
     layers: Mapping[str, nn.Layer], parameters: Mapping[str, Tensor], fixed: Collection[int]
 ) -> dict[str, Tensor]:
-    """Parameters of layers and those beside them, by full state-dict key.
+    """Parameters of layers and separate ones, by full state-dict key.
 
     Args:
-        layers: By path.
-        parameters: By path.
-        fixed: ``id`` of those that are left out.
+        layers: Layers by path.
+        parameters: Separate parameters by path.
+        fixed: ``id`` of parameters to omit.
     """
-    inside = {f"{path}.{key}": each for path, layer in layers.items() for key, each in layer.named_parameters()}
-    return {key: each for key, each in (inside | dict(parameters)).items() if id(each) not in fixed}
+    inside = {f"{path}.{key}": p for path, layer in layers.items() for key, p in layer.named_parameters()}
+    return {key: p for key, p in (inside | dict(parameters)).items() if id(p) not in fixed}
 
 
-def swapped(step: Step, swap: Mapping[int, Thing]) -> Step:
-    """A step with other sublayers and parameters.
+def swapped(step: Step, swap: Mapping[int, Operand]) -> Step:
+    """A copy of a step with other sublayers and parameters.
 
     Args:
-        step: Of a ``BoundStage``.
-        swap: ``id`` of what it works with -> what takes its place.
+        step: A step of a ``BoundStage``.
+        swap: ``id`` of an operand -> its replacement.
     """
     if isinstance(step, _BoundFunction):
-        return step.with_things(swap)
+        return step.with_operands(swap)
     return swap.get(id(step), step)
 
 
@@ -156,41 +156,41 @@ def _bind_step(step: str, find: Callable[[str], nn.Layer | Tensor]) -> Step:
     name, *paths = step.split(" ")
     if name not in FUNCTIONS:
         return find(step)
-    function, things = FUNCTIONS[name], [find(path) for path in paths]
-    return _BoundFunction(function, things) if things else function
+    function, operands = FUNCTIONS[name], [find(path) for path in paths]
+    return _BoundFunction(function, operands) if operands else function
 
 
 class _BoundFunction(nn.Layer):
-    """A function with the sublayers and parameters that it works with, for Paddle's tracing as a layer."""
+    """A function with its sublayers and parameters, as a layer for Paddle's tracing."""
 
-    def __init__(self, function: Callable[..., Tensor], things: Iterable[nn.Layer | Tensor]) -> None:
+    def __init__(self, function: Callable[..., Tensor], operands: Iterable[nn.Layer | Tensor]) -> None:
         super().__init__()
         self._function = function
-        self._things = tuple(things)
-        for number, thing in enumerate(self._things):
-            add = self.add_sublayer if isinstance(thing, nn.Layer) else self.add_parameter
-            add(str(number), thing)
+        self._operands = tuple(operands)
+        for index, operand in enumerate(self._operands):
+            add = self.add_sublayer if isinstance(operand, nn.Layer) else self.add_parameter
+            add(str(index), operand)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._function(x, *self._things)
+        return self._function(x, *self._operands)
 
-    def with_things(self, swap: Mapping[int, Thing]) -> _BoundFunction:
-        """The same function with others, see ``swapped``."""
-        return _BoundFunction(self._function, [swap.get(id(thing), thing) for thing in self._things])
+    def with_operands(self, swap: Mapping[int, Operand]) -> _BoundFunction:
+        """A copy with other operands, see ``swapped``."""
+        return _BoundFunction(self._function, [swap.get(id(operand), operand) for operand in self._operands])
 
 
-def place_at(root: nn.Layer, path: str, thing: nn.Layer | Tensor) -> None:
-    """Put a sublayer or a parameter into a layer under a dotted path; what is missing on the way is made.
+def place_at(root: nn.Layer, path: str, operand: nn.Layer | Tensor) -> None:
+    """Put a sublayer or parameter into a layer under a dotted path, creating missing parents.
 
     Args:
-        root: Where to put it.
-        path: Its name there.
-        thing: What to put.
+        root: The layer to put it into.
+        path: Its dotted path there.
+        operand: The sublayer or parameter.
     """
     *parents, name = path.split(".")
     for parent in parents:
         root = root._sub_layers.get(parent) or root.add_sublayer(parent, nn.Layer())
-    if isinstance(thing, nn.Layer):
-        root.add_sublayer(name, thing)
+    if isinstance(operand, nn.Layer):
+        root.add_sublayer(name, operand)
     else:
-        root.add_parameter(name, thing)
+        root.add_parameter(name, operand)

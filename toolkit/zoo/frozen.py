@@ -1,4 +1,4 @@
-"""What of a network moves in training: which stages are frozen, which weights are held, who takes statistics."""
+"""What moves in a network in training: frozen stages, held weights, and BatchNorm statistics."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def _switch_tracer(training: bool) -> None:
-    """What ``Layer.train`` and ``Layer.eval`` set for the whole process, besides the modes of layers."""
+    """Set the process-wide flag that ``Layer.train`` and ``Layer.eval`` set besides the modes of layers."""
     empty = nn.Layer()
     empty.train() if training else empty.eval()
 
 
 class Moving(nn.Layer):
-    """A network in parts, of which some are frozen.
+    """A network of parts, some of which are frozen.
 
     Attributes:
-        by_hand: What was changed by hand so far.
-        known: What it consisted of when somebody last looked (``rebind``).
+        by_hand: Manual changes so far.
+        known: Its composition at the last ``rebind``.
     """
 
     known: Known
@@ -42,12 +42,12 @@ class Moving(nn.Layer):
     def levels(self) -> Iterator[tuple[BoundStage, int]]:
         """Stages, auxiliary classifiers and the head, each with the number of stages that freezes it.
 
-        The head's is more than there are.
+        The head's is larger than the number of stages.
         """
         raise NotImplementedError
 
     def resolve(self, stage: int | str) -> int:
-        """Number of stages up to and with the one meant."""
+        """Number of stages up to and including the given one."""
         raise NotImplementedError
 
     @property
@@ -62,22 +62,22 @@ class Moving(nn.Layer):
 
     @property
     def has_other_parameters(self) -> bool:
-        """Whether somebody has put in or taken out parameters since the last ``train``."""
+        """Whether parameters were added or removed since the last ``train``."""
         return self._modes is not None and [*map(id, self.parameters())] != [*map(id, self._all_parameters)]
 
     def trainable(self) -> dict[str, Tensor]:
-        """Weights that move now, by state-dict key."""
+        """The currently trainable weights, by state-dict key."""
         weights = (pair for part, _ in self.levels() for pair in part.weights.items())
         return {key: weight for key, weight in weights if not weight.stop_gradient}
 
     def freeze(self, k: int | str) -> None:
-        """Freeze the first ``k`` stages (or up to and with a named one) and unfreeze the rest.
+        """Freeze the first ``k`` stages (or up to and including a named one) and unfreeze the rest.
 
         The head is never frozen; an auxiliary classifier is, with the stage that it reads. Later calls replace
-        earlier ones. A trainer takes this as ``transfer.freeze``.
+        earlier ones. A trainer treats this like ``transfer.freeze``.
 
         Raises:
-            NetworkError: There are not so many stages, or what was changed by hand cannot be trained.
+            NetworkError: There are fewer stages, or a manual change cannot be trained.
         """
         count = self.resolve(k)
         rebind(self)
@@ -85,7 +85,7 @@ class Moving(nn.Layer):
         self._freeze(count)
 
     def set_frozen(self, count: int) -> None:
-        """Freeze the first ``count`` stages and unfreeze the rest, as a plan says; what is held stays held."""
+        """Freeze the first ``count`` stages and unfreeze the rest, as a plan requires; held weights stay held."""
         self._planned = count
         self._freeze(count)
 
@@ -98,7 +98,7 @@ class Moving(nn.Layer):
         self._set_modes(self.training)
 
     def hold(self, weights: Iterable[str], evaluating: Iterable[str] = ()) -> None:
-        """Keep some weights as they are, wherever they are; BatchNorm layers so held keep their statistics.
+        """Hold some weights fixed in any stage; BatchNorm layers with held weights keep their statistics.
 
         Args:
             weights: State-dict keys; later calls replace earlier ones.
@@ -108,33 +108,32 @@ class Moving(nn.Layer):
         self._freeze(self._frozen)
 
     def held_state(self) -> dict[str, Tensor]:
-        """Weights that are held, and what BatchNorm layers keep for it, by state-dict key."""
+        """Held weights and the statistics of held BatchNorm layers, by state-dict key."""
         layers = [layer for layer in self._held_layers() if isinstance(layer, BATCH_NORMS)]
-        statistics = {id(each) for layer in layers for each in (layer._mean, layer._variance)}
+        statistics = {id(statistic) for layer in layers for statistic in (layer._mean, layer._variance)}
         held = self.by_hand.held
-        return {key: each for key, each in self.state_dict().items() if key in held or id(each) in statistics}
+        return {key: tensor for key, tensor in self.state_dict().items() if key in held or id(tensor) in statistics}
 
     def _held_layers(self) -> list[nn.Layer]:
-        """Layers that stay in evaluation by hand: by themselves, or as BatchNorm whose weights are all held."""
+        """Layers kept in evaluation by hand: explicitly, or as BatchNorm with all weights held."""
         held, evaluating = self.by_hand.held, self.by_hand.evaluating
-        found = []
+        held_layers = []
         for path, layer in self.named_sublayers() if held or evaluating else ():
             own = [f"{path}.{name}" for name in ("weight", "bias") if getattr(layer, name, None) is not None]
             batch_norm = isinstance(layer, BATCH_NORMS) and bool(own) and held.issuperset(own)
             if path in evaluating or batch_norm:
-                found.append(layer)
-        return found
+                held_layers.append(layer)
+        return held_layers
 
     def keep_statistics(self, keep: bool) -> None:
-        """Let BatchNorm normalise by the statistics that it has, in stages that move too; or by those of each batch.
+        """Make BatchNorm use its stored statistics in moving stages as well, or those of each batch.
 
-        Statistics of a few new images are worse than those of pretraining, and a network whose BatchNorm takes the
-        former in training and their running mean in evaluation is another network there (Keras' guide to
-        fine-tuning keeps them for that reason). Weights of these layers learn either way. Layers that were put in by
-        hand have nothing to keep.
+        Statistics of a few new images are worse than those of pretraining, and a network that trains with the former
+        but evaluates with their running mean behaves differently in evaluation (hence Keras' guide to fine-tuning keeps
+        the pretrained ones). Weights of these layers learn either way. Layers added by hand have no statistics to keep.
 
         Args:
-            keep: Keep them, until it is said otherwise; ``freeze`` changes nothing of that.
+            keep: Whether to keep them, until the next call; ``freeze`` does not change this.
         """
         self._keeps_statistics = keep
         self.forget_modes()
@@ -147,10 +146,10 @@ class Moving(nn.Layer):
     def train(self, mode: bool = True) -> Self:
         """Training mode, except for frozen stages: their BatchNorm statistics and dropout stay as in evaluation.
 
-        BatchNorm layers stay in evaluation in all stages where the network keeps statistics.
+        BatchNorm layers stay in evaluation in all stages if the network keeps statistics.
 
-        ``paddle.Model`` calls this before every batch. Paddle's own walks through all sublayers each time, which
-        takes longer than a step of a head; here the walk is made once for each freezing.
+        ``paddle.Model`` calls this before every batch. Paddle's own method walks through all sublayers each time, which
+        takes longer than a training step of a head; here the walk is done once per freezing.
         """
         _switch_tracer(mode)
         self._set_modes(mode)
@@ -165,18 +164,18 @@ class Moving(nn.Layer):
         return self.train(False)
 
     def clear_gradients(self, set_to_zero: bool = True) -> None:
-        """Forget the gradients of what is trained; see ``train`` for why this is not Paddle's own."""
+        """Clear the gradients of trainable weights; see ``train`` for why Paddle's own is not used."""
         self._all_modes()
         for parameter in self._all_parameters:
             if not parameter.stop_gradient:
                 parameter.clear_gradient()
 
     def forget_modes(self) -> None:
-        """Walk through the layers again before the next step."""
+        """Re-inspect the layers before the next step."""
         self._modes = None
 
     def _all_modes(self) -> list[tuple[nn.Layer, bool]]:
-        """Every sublayer, and whether it stays in evaluation."""
+        """Every sublayer, and whether it stays in evaluation mode."""
         if self._modes is None:
             still = {id(layer) for part, frozen in self._parts() if frozen for layer in part.sublayers()}
             still |= {id(layer) for layer in self._held_layers()}
@@ -187,9 +186,9 @@ class Moving(nn.Layer):
         return self._modes
 
     def modes_by_hand(self) -> tuple[list[str], list[str]]:
-        """Paths of layers that somebody put into evaluation, and of those into training, since the last ``train``.
+        """Paths of layers put into evaluation mode, and into training mode, by hand since the last ``train``.
 
-        Nothing can be said of a network that is in evaluation as a whole.
+        Both are empty for a network that is in evaluation mode as a whole.
         """
         if not self.training or self._modes is None:
             return [], []

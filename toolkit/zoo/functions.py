@@ -1,7 +1,7 @@
-"""What networks do between their sublayers: the functions that a row's steps may name.
+"""Operations between sublayers: the functions that a row's steps may name.
 
-The first argument is what comes from the step before; the others are the sublayers or parameters that stand behind the
-function's name in the step. A function that only moves data keeps the original's numbers to the bit.
+The first argument is the previous step's output; the others are the sublayers or parameters that follow the function's
+name in the step. A function that only moves data preserves the original's numbers bit for bit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def _add(x: Tensor, parameter: Tensor) -> Tensor:
 
 
 def _class_token(x: Tensor) -> Tensor:
-    """The first token: [N, L, C] -> [N, C]; features [N, D] stay."""
+    """The first token: [N, L, C] -> [N, C]; features [N, D] are returned unchanged."""
     return x[:, 0] if x.ndim == 3 else x
 
 
 def _dual_path(x: Tensor, block: nn.Layer) -> Tensor:
-    """A block of DPN, whose two paths [N, C1, H, W] and [N, C2, H, W] go joined from stage to stage."""
+    """A DPN block, whose two paths [N, C1, H, W] and [N, C2, H, W] are concatenated between stages."""
     parts = x if block.has_proj else paddle.split(x, [block.num_1x1_c, x.shape[1] - block.num_1x1_c], axis=1)
     return paddle.concat(block(parts), axis=1)
 
@@ -34,7 +34,7 @@ def _flatten(x: Tensor) -> Tensor:
 
 
 def _gray(x: Tensor) -> Tensor:
-    """Colour to luma (ITU-R BT.601): [N, 3, H, W] -> [N, 1, H, W]; gray images stay."""
+    """Colour to luma (ITU-R BT.601): [N, 3, H, W] -> [N, 1, H, W]; gray images are returned unchanged."""
     if x.shape[1] == 1:
         return x
     return 0.299 * x[:, 0:1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:3]
@@ -47,7 +47,7 @@ def _grid(x: Tensor, layer: nn.Layer) -> Tensor:
 
 
 def _half_grid(x: Tensor, layer: nn.Layer) -> Tensor:
-    """As ``:grid``, for a layer that halves H and W. Its number of tokens is said, for graphs with any batch size."""
+    """As ``:grid``, for a layer that halves H and W. Sets the number of tokens, for graphs with any batch size."""
     half = (isqrt(x.shape[1]) + 1) // 2
     x = _grid(x, layer)
     return paddle.reshape(x, [-1, half * half, x.shape[2]])
@@ -63,12 +63,12 @@ def _mean_of_heads(x: Tensor, head: nn.Layer, head_dist: nn.Layer) -> Tensor:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """Average over height and width where there are any: [N, C, H, W] -> [N, C]; [N, D] stays."""
+    """Average over height and width if present: [N, C, H, W] -> [N, C]; [N, D] is returned unchanged."""
     return paddle.flatten(F.adaptive_avg_pool2d(x, 1), 1) if x.ndim == 4 else x
 
 
 def _prepend(x: Tensor, *tokens: Tensor) -> Tensor:
-    """Put learned tokens [1, 1, C], the same for all images, before an image's own [N, L, C]."""
+    """Prepend learned tokens [1, 1, C], shared by all images, to the tokens [N, L, C]."""
     return paddle.concat((*(token.expand((x.shape[0], -1, -1)) for token in tokens), x), axis=1)
 
 
@@ -85,12 +85,12 @@ def _squeeze(x: Tensor) -> Tensor:
 
 
 def _tokens(x: Tensor, layer: nn.Layer) -> Tensor:
-    """Call a layer that gives tokens [N, L, C] and their grid (H, W); the grid is square and need not be carried."""
+    """Call a layer that returns tokens [N, L, C] and their grid (H, W); drops the grid, which is square."""
     return layer(x)[0]
 
 
 def _token_map(x: Tensor) -> Tensor:
-    """Tokens of a square image as a map: [N, H * W, C] -> [N, C, H, W]; features [N, D] stay."""
+    """Tokens of a square image as a map: [N, H * W, C] -> [N, C, H, W]; features [N, D] are returned unchanged."""
     if x.ndim != 3:
         return x
     side = isqrt(x.shape[1])

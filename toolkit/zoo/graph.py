@@ -1,7 +1,7 @@
-"""A network as a list of operations with shapes: what Paddle's own tracing sees, functions and branches included.
+"""A network as a list of operations with shapes, as Paddle's tracing sees it, including functions and branches.
 
 Nothing is computed: Paddle turns the network into a static program for one image, and the program is read. Paddle 3
-writes programs of another kind (PIR) than Paddle 2; both become a ``Graph`` here.
+uses another program format (PIR) than Paddle 2; both become a ``Graph`` here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _RENAMED: Mapping[tuple[str, str], str] = {
 }
 """(operation, Paddle 2's name of an attribute) -> Paddle 3's."""
 _OPERANDS: Mapping[str, str] = {"pool2d": "ksize", "max": "axis", "mean": "axis", "sum": "axis", "pad3d": "paddings"}
-"""Attributes that Paddle 3 passes as a constant input."""
+"""Attributes that Paddle 3 passes as constant inputs."""
 _INPUTS = ("Input", "X", "Y", "Filter")
 _OUTPUTS = ("Output", "Out", "Y")
 
@@ -60,10 +60,10 @@ class Operation:
     """One operation.
 
     Attributes:
-        kind: Paddle 3's name of it (``conv2d``, ``add``).
-        inputs: Names of the tensors it reads, weights among them.
+        kind: Paddle 3's name of the operation (``conv2d``, ``add``).
+        inputs: Names of the tensors it reads, including weights.
         outputs: Names of the tensors it writes (without statistics and masks).
-        attributes: Strides, axes and the like, by Paddle 3's names.
+        attributes: Strides, axes and so on, by Paddle 3's names.
     """
 
     kind: str
@@ -77,10 +77,10 @@ class Graph:
     """A network for one image.
 
     Attributes:
-        operations: In the order in which they run.
-        shapes: Shape of each tensor, by name, the batch axis (1) included.
+        operations: In execution order.
+        shapes: Shape of each tensor, by name, including the batch axis (1).
         image: Name of the input.
-        marks: Name of the tensor that each stage gives; the last one is the network's output.
+        marks: Name of each stage's output tensor; the last one is the network's output.
     """
 
     operations: tuple[Operation, ...]
@@ -90,7 +90,7 @@ class Graph:
 
 
 class _Marked(nn.Layer):
-    """Parts of a network, one above the other; it gives what each of them gives."""
+    """Parts of a network in sequence; returns the output of each."""
 
     def __init__(self, parts: Sequence[BoundStage]) -> None:
         super().__init__()
@@ -106,9 +106,9 @@ class _Marked(nn.Layer):
 
 
 def trace(parts: Sequence[BoundStage], channels: int, image_size: int) -> Graph:
-    """Follow one image through the parts of a network in evaluation mode.
+    """Trace one image through the parts of a network in evaluation mode.
 
-    Paddle's tracing leaves marks on the layers: take a network that is not used afterwards.
+    Paddle's tracing modifies the layers: pass a network that is not used afterwards.
 
     Args:
         parts: Stages and top.
@@ -128,7 +128,7 @@ def trace(parts: Sequence[BoundStage], channels: int, image_size: int) -> Graph:
 
 
 def _read_pir(block: Any, outputs: Sequence[Any]) -> Graph:
-    """Paddle 3's program: operations read and write values; lists of values are values too."""
+    """Paddle 3's program: operations read and write values; lists of values are values as well."""
     operations: list[Operation] = []
     shapes: dict[str, tuple[int, ...]] = {}
     constants: dict[str, Any] = {}
@@ -164,7 +164,7 @@ def _name(value: Any) -> str:
 
 
 def _pir_shape(value: Any) -> tuple[int, ...] | None:
-    """None for a list of tensors."""
+    """Shape of a value; None for a list of tensors."""
     try:
         return tuple(value.shape)
     except ValueError:
@@ -186,6 +186,6 @@ def _read_old(block: Any, outputs: Sequence[Any]) -> Graph:
 
 
 def _ordered(names: Sequence[str], get: Any, first: Sequence[str]) -> Iterator[str]:
-    """Tensors by the names of their slots, those that matter first."""
+    """Tensors by slot name, the important ones first."""
     for slot in sorted(names, key=lambda name: (first.index(name) if name in first else len(first), name)):
         yield from get(slot)

@@ -1,4 +1,4 @@
-"""New heads: from pooled features to outputs."""
+"""New heads, which map pooled features to outputs."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _ACTIVATIONS: Mapping[str, Step] = {"gelu": F.gelu, "hardswish": F.hardswish, "r
 
 
 def _dropout(x: Tensor, probability: float, training: bool) -> Tensor:
-    """Scaled up in training, so that evaluation has nothing to scale."""
+    """Dropout scaled up in training, so that evaluation needs no scaling."""
     return F.dropout(x, p=probability, training=training, mode="upscale_in_train") if probability > 0 else x
 
 
 class LinearHead(StandardisingHead, nn.Linear):
     """Dropout and one dense layer.
 
-    Weights start as Normal(0, 0.01) and biases as 0, so that the first predictions are near uniform and the first loss
-    is near log(classes); Paddle's default (Xavier uniform) starts with confident guesses on unnormalised features.
-    Dropout scales up in training (``upscale_in_train``), so that evaluation has nothing to scale.
+    Weights are initialised from Normal(0, 0.01) and biases with 0, so that the first predictions are near uniform and
+    the first loss is near log(classes); Paddle's default (Xavier uniform) starts with confident guesses on unnormalised
+    features. Dropout scales up in training (``upscale_in_train``), so that evaluation needs no scaling.
 
     For regression the dense layer predicts standardised targets, and the head's outputs are in the targets' own units:
     ``dense(x) * target_std + target_mean``. Both are buffers, in the state dict beside the weights.
@@ -40,8 +40,8 @@ class LinearHead(StandardisingHead, nn.Linear):
         in_features: Width of the features.
         num_classes: Number of outputs.
         dropout: Probability of dropping a feature, in [0, 1).
-        regression: Whether outputs are targets in their own units.
-        standardises: Whether it can be told to standardise its features; see ``StandardisingHead``.
+        regression: Whether the outputs are targets in their own units.
+        standardises: Whether it can standardise its features; see ``StandardisingHead``.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LinearHead(StandardisingHead, nn.Linear):
 
     @property
     def first_layer(self) -> nn.Linear:
-        """Itself."""
+        """The layer itself."""
         return self
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,17 +83,17 @@ class LinearHead(StandardisingHead, nn.Linear):
         outputs = self.bias.shape[0]
         mean, std = np.asarray(mean, np.float32), np.asarray(std, np.float32)
         if mean.shape != (outputs,) or std.shape != (outputs,):
-            raise NetworkError(f"statistics of {mean.shape} and {std.shape} do not fit {outputs} targets")
+            raise NetworkError(f"statistics of {mean.shape} and {std.shape} do not match {outputs} targets")
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-            raise NetworkError(f"targets have mean {mean} and standard deviation {std}: expected numbers, std above 0")
+            raise NetworkError(f"targets have mean {mean} and standard deviation {std}: expected numbers, std > 0")
         self.target_mean.set_value(mean)
         self.target_std.set_value(std)
 
 
 class MLPHead(StandardisingHead):
-    """Hidden layers, each with dropout before and an activation behind, and a linear head on top.
+    """Hidden layers, each preceded by dropout and followed by an activation, with a linear head on top.
 
-    Hidden weights start as in He et al., "Delving Deep into Rectifiers" (arXiv 1502.01852), equation 10.
+    Hidden weights are initialised as in He et al., "Delving Deep into Rectifiers" (arXiv 1502.01852), equation 10.
 
     Args:
         in_features: Width of the features.
@@ -153,7 +153,7 @@ class CosineHead(nn.Layer):
     """Dropout and the cosine of the angle between the features and each class's weights, times a learned scale.
 
     Gidaris and Komodakis, "Dynamic Few-Shot Visual Learning without Forgetting" (arXiv 1804.09501), equation 4; the
-    scale starts at 10 as there. Weights start as Normal(0, 0.01); only their direction counts.
+    scale starts at 10 as in the paper. Weights start as Normal(0, 0.01); only their direction matters.
 
     Args:
         in_features: Width of the features.
@@ -174,18 +174,18 @@ class CosineHead(nn.Layer):
 
 
 def _unit(x: Tensor, axis: int) -> Tensor:
-    """Length 1 along an axis; zeros stay zeros, with a finite gradient."""
+    """Normalise to length 1 along an axis; zeros stay zero, with a finite gradient."""
     return x * paddle.rsqrt(paddle.sum(x * x, axis=axis, keepdim=True) + 1e-12)
 
 
 def build_head(config: HeadConfig, in_features: int, num_classes: int, task: TaskName = "classification") -> nn.Layer:
-    """The head that a config asks for, with random weights.
+    """Build the configured head, with random weights.
 
     Args:
         config: Type, hidden widths, activation, dropout.
         in_features: Width of the pooled features.
         num_classes: Number of outputs.
-        task: What the outputs are.
+        task: Task, which determines what the outputs are.
 
     Raises:
         NetworkError: A cosine head for regression.
@@ -197,5 +197,5 @@ def build_head(config: HeadConfig, in_features: int, num_classes: int, task: Tas
     if config.type == "linear":
         return LinearHead(in_features, num_classes, config.dropout, regression=regression, standardises=True)
     if regression:
-        raise NetworkError("a cosine head compares directions, which gives no numbers", hint="use linear or mlp")
+        raise NetworkError("a cosine head compares directions, which suits no regression", hint="use linear or mlp")
     return CosineHead(in_features, num_classes, config.dropout)

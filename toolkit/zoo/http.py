@@ -1,4 +1,4 @@
-"""One HTTP transfer, which goes on where an earlier one was cut."""
+"""A single HTTP transfer, which resumes where an earlier one was cut off."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from toolkit.core.console import progress
 
 _CONNECT_TIMEOUT = 10  # seconds
 _READ_TIMEOUT = 30  # seconds without a byte
-_BLOCK = 1 << 16  # bytes; a cut loses what came of one block
+_BLOCK = 1 << 16  # bytes; a cut loses at most one block
 _MEGABYTE = 1e6
 
 
 class CutError(Exception):
-    """No connection, or one that ended early: worth another try."""
+    """No connection, or one that ended early: worth a retry."""
 
 
 class BadAnswerError(Exception):
-    """The server answered, and another try would not change it."""
+    """The server responded, and a retry would not change that."""
 
 
 def transfer(url: str, part: Path, name: str) -> None:
-    """Download into ``part``, after what it holds already.
+    """Download into ``part``, appending to its existing content.
 
-    The server's mark of the file's version (ETag or date) is kept beside it, so that a changed file starts anew.
+    The server's version tag (ETag or date) is stored beside it, so that a changed file starts over.
 
     Args:
-        url: Where the file is.
-        part: Where to write.
-        name: Name to show.
+        url: URL of the file.
+        part: File to write.
+        name: Name for the progress bar.
 
     Raises:
-        CutError: The connection failed or ended early; what came is in ``part``.
-        BadAnswerError: The server refuses.
-        OSError: ``part`` cannot be written.
+        CutError: The connection failed or ended early; the received data is in ``part``.
+        BadAnswerError: The server refused.
+        OSError: ``part`` is not writable.
     """
     tag = part.with_name(f"{part.name}.tag")
     have = part.stat().st_size if part.is_file() and tag.is_file() else 0
@@ -47,7 +47,7 @@ def transfer(url: str, part: Path, name: str) -> None:
         with requests.get(url, headers=headers, stream=True, timeout=timeout) as answer:
             if answer.status_code == requests.codes.requested_range_not_satisfiable:
                 part.unlink()
-                raise CutError("the server has less than was downloaded before")
+                raise CutError("the server's file is smaller than the part already downloaded")
             _check(answer)
             if answer.status_code != requests.codes.partial_content:
                 have = 0
@@ -62,9 +62,9 @@ def transfer(url: str, part: Path, name: str) -> None:
 def _check(answer: requests.Response) -> None:
     status = f"{answer.status_code} {answer.reason}"
     if answer.status_code >= 500 or answer.status_code in (408, 429):
-        raise CutError(f"the server says {status}")
+        raise CutError(f"the server responded {status}")
     if answer.status_code >= 400:
-        raise BadAnswerError(f"the server says {status}")
+        raise BadAnswerError(f"the server responded {status}")
 
 
 def _keep_tag(answer: requests.Response, tag: Path) -> None:
@@ -91,13 +91,13 @@ def _write(answer: requests.Response, part: Path, have: int, name: str) -> None:
 
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy does not let it through"
+        return "the proxy refused the connection"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate cannot be verified"
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"no connection within {_CONNECT_TIMEOUT} seconds"
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return f"nothing came for {_READ_TIMEOUT} seconds"
+        return f"no data for {_READ_TIMEOUT} seconds"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection ended early"
-    return "no connection to the server, or it broke off"
+    return "no connection to the server, or it was lost"

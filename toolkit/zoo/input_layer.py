@@ -1,4 +1,4 @@
-"""Images of other channels than red, green and blue: the first convolution adapted."""
+"""Adapt the first convolution to images with other channels than red, green and blue."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from toolkit.zoo.execution import run
 from toolkit.zoo.forward_steps import bind_stage
 from toolkit.zoo.spec import NetworkSpec, Stage
 
-_GRAY_STEP = ":gray"  # takes colour images as well as gray ones
+_GRAY_STEP = ":gray"  # accepts colour and gray images
 _COLOURS = 3
 
 
 def adapt_filters(filters: NDArray[np.floating], channels: int) -> NDArray[np.floating]:
-    """Filters of a first convolution for another number of channels.
+    """Adapt the filters of a first convolution to another number of channels.
 
-    One channel: the sum of the filters, so that a gray image gives what its three equal channels would. More: the
-    filters in turn (red, green, blue, red, ...), times own channels / new channels, so that activations keep their
-    size. The rule is that of ``adapt_input_conv`` in timm (huggingface/pytorch-image-models, timm/models/_manipulate).
+    For one channel, the filters are summed, so that a gray image gives the same result as three equal channels. For
+    more, the filters repeat (red, green, blue, red, ...), times own channels / new channels, so that activations keep
+    their scale. Same rule as ``adapt_input_conv`` in timm (huggingface/pytorch-image-models, timm/models/_manipulate).
 
     Args:
         filters: [filters, own channels, height, width].
         channels: New number of channels, 1 or more.
 
     Returns:
-        [filters, channels, height, width]; the same array when it has that number already.
+        [filters, channels, height, width]; the same array if the number is unchanged.
     """
     own = filters.shape[1]
     if channels == own:
@@ -46,17 +46,17 @@ def adapt_filters(filters: NDArray[np.floating], channels: int) -> NDArray[np.fl
 def adapt_input(
     original: nn.Layer, spec: NetworkSpec, stages: Sequence[Stage], channels: int
 ) -> tuple[list[Stage], str | None]:
-    """Make a network read images of other channels.
+    """Make a network accept images with other channels.
 
     Args:
-        original: The original network; its first convolution gets new weights, made from its own.
+        original: The original network; its first convolution gets new weights, derived from its own.
         spec: Its row.
         stages: Its stages, without patterns.
         channels: Channels of the images, 1 or more.
 
     Returns:
-        The stages, without a step that turns colours to gray where it has no use; and the state-dict key of the
-        adapted weights, None where the network reads such images as it is.
+        The stages, without a step that turns colours to gray if that has no use; and the state-dict key of the adapted
+        weights, or None if the network already accepts such images.
 
     Raises:
         NetworkError: The first layer is not a plain convolution on the image.
@@ -74,7 +74,7 @@ def adapt_input(
 
 @dataclass(frozen=True)
 class _Call:
-    """A layer with weights, at work.
+    """A call of a layer with weights.
 
     Attributes:
         path: Its path in the network.
@@ -92,23 +92,23 @@ def _first_convolution(original: nn.Layer, spec: NetworkSpec, stages: Sequence[S
     first = calls[0]
     problem = ""
     if not isinstance(first.layer, nn.Conv2D):
-        problem = f"its first layer, {first.path}, is a {type(first.layer).__name__} and no convolution"
+        problem = f"its first layer, {first.path}, is a {type(first.layer).__name__} not a convolution"
     elif first.layer._in_channels != spec.in_channels or not first.on_image:
         problem = f"its first convolution, {first.path}, does not read the image itself"
     elif first.layer._groups != 1:
         problem = f"its first convolution, {first.path}, treats channels in {first.layer._groups} groups"
     elif others := [call.path for call in calls[1:] if call.on_image]:
-        problem = f"{first.path} and {', '.join(others)} read the image both"
+        problem = f"{first.path} and {', '.join(others)} both read the image"
     if problem:
         raise NetworkError(
             f"{spec.name} cannot take images of other than {spec.in_channels} channels: {problem}",
-            hint="leave model.in_channels out, or take another network",
+            hint="omit model.in_channels, or choose another network",
         )
     return first.path, first.layer
 
 
 def _calls_of_first_stage(original: nn.Layer, spec: NetworkSpec, stages: Sequence[Stage]) -> list[_Call]:
-    """Which layers with weights the first stage that has some calls, in this order."""
+    """Layers with weights called by the first stage that has any, in order."""
     size = spec.min_size
     image = paddle.linspace(-1.0, 1.0, spec.in_channels * size * size).reshape([1, spec.in_channels, size, size])
     calls: list[_Call] = []

@@ -1,4 +1,4 @@
-"""What a user changes in a network by hand, looked up again: what is there is what runs, learns and is saved."""
+"""Detect manual changes to a network, so that what it now contains is what runs, learns and is saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from paddle import Tensor, nn
 
 from toolkit.core.errors import NetworkError
-from toolkit.zoo.forward_steps import BoundStage, Thing, learnable, swapped
+from toolkit.zoo.forward_steps import BoundStage, Operand, learnable, swapped
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS
 
 
@@ -24,30 +24,30 @@ class _Network(Protocol):
     @property
     def learned_pooling(self) -> nn.Layer | None: ...
     def parts(self) -> Iterator[tuple[int | None, BoundStage]]: ...
-    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Thing]) -> None: ...
+    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Operand]) -> None: ...
     def sublayers(self) -> list[nn.Layer]: ...
     def add_sublayer(self, name: str, sublayer: nn.Layer) -> nn.Layer: ...
     def parameters(self) -> list[Tensor]: ...
 
 
 _POOLING = "learned_pooling"
-"""Where pooling that learns is kept once the head that it came with was replaced."""
+"""Attribute for learned pooling once the head that it came with was replaced."""
 _PASSING = ("training", "_built", "_full_name", "_cast_to_low_precision")
-"""Attributes of Paddle's layers that say nothing of what they compute in evaluation."""
+"""Attributes of Paddle's layers that do not affect what they compute in evaluation."""
 
 
 @dataclass
 class ManualChanges:
-    """What was changed by hand since the network was made.
+    """Manual changes since the network was created.
 
     Attributes:
-        layers: A few words on each part whose layers are others: ``head: classifier is Sequential``.
-        stages: Indices of the stages among them.
-        head: The head is among them.
-        weights: State-dict keys of weights that were not there before.
-        frozen: Number of frozen stages that was asked for by hand; None: nobody has.
-        held: State-dict keys of weights that are kept as they are, besides those of frozen stages.
-        evaluating: Paths of layers that stay in evaluation mode in training, too.
+        layers: A short description of each part with changed layers: ``head: classifier is Sequential``.
+        stages: Indices of the changed stages.
+        head: Whether the head changed.
+        weights: State-dict keys of new weights.
+        frozen: Number of frozen stages set by hand, or None.
+        held: State-dict keys of held weights, besides those of frozen stages.
+        evaluating: Paths of layers that stay in evaluation mode even in training.
     """
 
     layers: list[str] = field(default_factory=list)
@@ -61,13 +61,13 @@ class ManualChanges:
 
 @dataclass(frozen=True)
 class Known:
-    """What a network consisted of when somebody last looked.
+    """The composition of a network at the last inspection.
 
     Attributes:
-        containers: Layers that only hold others, by path.
-        layers: Every layer that runs -> what it computes with, besides its weights.
-        fixed: What is no weight though Paddle calls it a parameter: running statistics.
-        original: The layers that the network was made with.
+        containers: Container layers by path.
+        layers: Every layer that runs -> its settings, besides its weights.
+        fixed: Paddle parameters that are not weights: running statistics.
+        original: The layers that the network was created with.
     """
 
     containers: Mapping[str, nn.Layer]
@@ -77,11 +77,11 @@ class Known:
 
 
 def remember(network: _Network, earlier: Known | None = None) -> Known:
-    """What the network consists of now.
+    """Record the network's current composition.
 
     Args:
         network: The network; its parts are up to date.
-        earlier: What it was before; None: it has just been made.
+        earlier: The previous record; None for a new network.
     """
     parts = [part for _, part in network.parts()]
     paths = [path for part in parts for path in (*part.layers, *part.parameters)]
@@ -92,28 +92,27 @@ def remember(network: _Network, earlier: Known | None = None) -> Known:
                 containers[path[:end]] = _at(network, path[:end])
     layers = {layer: _signature(layer) for part in parts for layer in part.sublayers()}
     if earlier is None:
-        fixed = tuple(each for each in network.parameters() if each.stop_gradient)
+        fixed = tuple(parameter for parameter in network.parameters() if parameter.stop_gradient)
         return Known(containers, layers, fixed, frozenset(layers))
     return replace(earlier, containers=containers, layers=layers)
 
 
 def rebind(network: _Network) -> None:
-    """Look up again what the parts of a network run and learn, and note in ``network.by_hand`` what is new.
+    """Resolve again what the parts of a network run and learn, and note changes in ``network.by_hand``.
 
     Raises:
-        NetworkError: What was changed cannot be trained: something is gone, never runs, or takes the place of several
-            parts.
+        NetworkError: A change cannot be trained: something is missing, never runs, or replaces several parts.
     """
     if "forward" in network.__dict__ or type(network).__dict__.get("forward") is None or network._forward_pre_hooks:
         raise NetworkError(
             "the network's forward was changed by hand, but training, features and export run its stages and its head",
-            hint="change a stage or the head in place of it",
+            hint="change a stage or the head instead",
         )
     known, changes = network.known, network.by_hand
     now = _look_up(network, known)
     _refuse_what_never_runs(network, [path for path, _ in now.values()], known)
     ids = {id(weight) for _, part in network.parts() for weight in part.weights.values()}
-    fixed = {id(each) for each in (*known.fixed, *_statistics(network))}
+    fixed = {id(statistic) for statistic in (*known.fixed, *_statistics(network))}
     for index, part in list(network.parts()):
         olds = {**part.layers, **part.parameters}
         swap = {id(old): now[path][1] for path, old in olds.items() if now[path][1] is not old}
@@ -122,7 +121,7 @@ def rebind(network: _Network) -> None:
         network.take_part(index, new, swap)
         if words:
             line = f"{new.name if index is None else f'stage {new.name}'}: {words}"
-            changes.layers = [*(each for each in changes.layers if each != line), line]
+            changes.layers = [*(known_line for known_line in changes.layers if known_line != line), line]
             changes.head |= index is None
             changes.stages |= {index} if index is not None and index < len(network.stage_names) else set()
         changes.weights |= {key for key, weight in new.weights.items() if id(weight) not in ids}
@@ -130,24 +129,24 @@ def rebind(network: _Network) -> None:
     network.known = remember(network, known)
 
 
-def _at(network: nn.Layer, path: str) -> Thing | None:
-    """What is at a path now."""
+def _at(network: nn.Layer, path: str) -> Operand | None:
+    """The sublayer or parameter currently at a path."""
     *parents, name = path.split(".")
     layer: Any = network
     for parent in parents:
         layer = layer._sub_layers.get(parent)
         if not isinstance(layer, nn.Layer):
             return None
-    found = layer._sub_layers.get(name)
-    return layer._parameters.get(name) if found is None else found
+    sublayer = layer._sub_layers.get(name)
+    return layer._parameters.get(name) if sublayer is None else sublayer
 
 
-def _look_up(network: _Network, known: Known) -> dict[str, tuple[str, Thing]]:
-    """Old path of everything that runs -> its path and itself as they are now."""
+def _look_up(network: _Network, known: Known) -> dict[str, tuple[str, Operand]]:
+    """Old path of everything that runs -> its current path and object."""
     paths = [path for _, part in network.parts() for path in (*part.layers, *part.parameters)]
     replaced = [path for path, layer in known.containers.items() if _at(network, path) is not layer]
     tops = [path for path in replaced if not any(path.startswith(f"{other}.") for other in replaced)]
-    now: dict[str, tuple[str, Thing]] = {}
+    now: dict[str, tuple[str, Operand]] = {}
     for top in tops:
         below = [path for path in paths if path.startswith(f"{top}.")]
         layer = _at(network, top)
@@ -159,10 +158,10 @@ def _look_up(network: _Network, known: Known) -> dict[str, tuple[str, Thing]]:
                 hint=f"the head alone is network.{_head_path(network)}; replace one part at a time",
             )
     for path in paths:
-        thing = now[path][1] if path in now else _at(network, path)
-        if thing is None:
+        operand = now[path][1] if path in now else _at(network, path)
+        if operand is None:
             raise NetworkError(f"network.{path} is gone, but it runs in {_owner(network, path)}", hint="put it back")
-        now.setdefault(path, (path, thing))
+        now.setdefault(path, (path, operand))
     return now
 
 
@@ -171,7 +170,7 @@ def _owner(network: _Network, path: str) -> str:
 
 
 def _refuse_what_never_runs(network: _Network, paths: list[str], known: Known) -> None:
-    """Layers and weights beside the parts: nothing would call them."""
+    """Reject layers and weights outside the parts: nothing would call them."""
     holders = ["", *(path for path in known.containers if path not in paths)]
     for holder in holders:
         layer = _at(network, holder) if holder else network
@@ -179,9 +178,7 @@ def _refuse_what_never_runs(network: _Network, paths: list[str], known: Known) -
             continue
         prefix = f"{holder}." if holder else ""
         wanted = {path[len(prefix) :].partition(".")[0] for path in paths if path.startswith(prefix)}
-        there = [
-            name for group in (layer._sub_layers, layer._parameters) for name, each in group.items() if each is not None
-        ]
+        there = [name for group in (layer._sub_layers, layer._parameters) for name, v in group.items() if v is not None]
         extra = [name for name in there if name not in wanted]
         if extra:
             raise NetworkError(
@@ -200,31 +197,31 @@ def _head(network: _Network) -> BoundStage:
 
 
 def _statistics(network: _Network) -> Iterator[Tensor]:
-    """Running statistics, which Paddle keeps among the parameters."""
+    """Running statistics, which Paddle stores as parameters."""
     for layer in network.sublayers():
         if isinstance(layer, BATCH_NORMS):
-            yield from (each for each in (layer._mean, layer._variance) if each is not None)
+            yield from (statistic for statistic in (layer._mean, layer._variance) if statistic is not None)
 
 
 def _rebound(
-    part: BoundStage, now: Mapping[str, tuple[str, Thing]], swap: Mapping[int, Thing], fixed: set[int]
+    part: BoundStage, now: Mapping[str, tuple[str, Operand]], swap: Mapping[int, Operand], fixed: set[int]
 ) -> BoundStage:
-    things = dict(now[path] for path in (*part.layers, *part.parameters))
-    layers = {path: thing for path, thing in things.items() if isinstance(thing, nn.Layer)}
-    parameters = {path: thing for path, thing in things.items() if not isinstance(thing, nn.Layer)}
+    operands = dict(now[path] for path in (*part.layers, *part.parameters))
+    layers = {path: operand for path, operand in operands.items() if isinstance(operand, nn.Layer)}
+    parameters = {path: operand for path, operand in operands.items() if not isinstance(operand, nn.Layer)}
     steps = tuple(swapped(step, swap) for step in part.steps) if swap else part.steps
     return BoundStage(part.name, steps, layers, parameters, learnable(layers, parameters, fixed))
 
 
 def _difference(old: BoundStage, new: BoundStage, known: Known, ids: set[int]) -> str:
-    """What is new in a part, in a few words; empty where nothing is."""
-    paths = {layer: path for top, each in new.layers.items() for path, layer in _named(top, each)}
+    """A short description of what changed in a part; empty if nothing did."""
+    paths = {layer: path for top, root in new.layers.items() for path, layer in _named(top, root)}
     for layer, path in paths.items():
         if layer not in known.layers:
             return f"{path} is {type(layer).__name__}"
     for layer, path in paths.items():
         if known.layers[layer] != _signature(layer):
-            return f"{path} computes something else"
+            return f"{path} computes something different"
     if len(paths) < len(set(old.sublayers())) or set(old.weights) - set(new.weights):
         gone = set(old.weights) - set(new.weights)
         return f"{min(gone)} is gone" if gone else "a layer is gone"
@@ -233,31 +230,31 @@ def _difference(old: BoundStage, new: BoundStage, known: Known, ids: set[int]) -
 
 
 def _named(top: str, layer: nn.Layer) -> Iterator[tuple[str, nn.Layer]]:
-    return ((f"{top}.{path}" if path else top, each) for path, each in layer.named_sublayers(include_self=True))
+    return ((f"{top}.{path}" if path else top, sublayer) for path, sublayer in layer.named_sublayers(include_self=True))
 
 
 def _signature(layer: nn.Layer) -> Any:
-    """What a layer computes with besides its weights: another value gives other features."""
+    """A layer's settings besides its weights: any change gives other features."""
     hooks = [id(hook) for group in (layer._forward_pre_hooks, layer._forward_post_hooks) for hook in group.values()]
     own = layer.__dict__.get("forward")
     plain: dict[str, Any] = {}
     if type(layer).__module__.startswith("paddle.nn"):
         plain = {key: _plain(value) for key, value in layer.__dict__.items() if key not in _PASSING}
-    names = [name for name, each in layer._sub_layers.items() if each is not None]
+    names = [name for name, sublayer in layer._sub_layers.items() if sublayer is not None]
     return type(layer).__name__, id(own) if own else None, hooks, plain, names
 
 
 def _plain(value: Any) -> Any:
-    """Numbers, words and rows of them; None for the rest."""
+    """Keep numbers, text and sequences of them; None for the rest."""
     if isinstance(value, (list, tuple)):
-        return tuple(_plain(each) for each in value)
+        return tuple(_plain(item) for item in value)
     return value if isinstance(value, (bool, int, float, str)) else None
 
 
 def _keep_pooling(network: _Network) -> None:
-    """Pooling that learns came with the head; where that was replaced, it has a place of its own."""
+    """Keep learned pooling, which came with the head, under its own attribute if the head was replaced."""
     layer = network.learned_pooling
-    if layer is None or any(each is layer for each in network.sublayers()):
+    if layer is None or any(sublayer is layer for sublayer in network.sublayers()):
         return
     network.add_sublayer(_POOLING, layer)
     top = _head(network)

@@ -1,6 +1,6 @@
-"""What was measured of every network: ``measured.txt``, so that listing the zoo builds none of them.
+"""Measurements of every network, in ``measured.txt``, so that listing the zoo builds none of them.
 
-The file is written by ``python -m toolkit.zoo.remeasure``; a test measures again and fails where it is out of date.
+``python -m toolkit.zoo.remeasure`` writes the file; a test measures again and fails if it is out of date.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ MEASURED_PATH = Path(__file__).with_name("measured.txt")
 
 @dataclass(frozen=True)
 class Measured:
-    """One network with its own classifier, for one image of its own size.
+    """One network with its own classifier, for one image of its native size.
 
     Attributes:
-        parameters: Weights that can be trained.
+        parameters: Number of trainable weights.
         macs: Multiply-accumulates.
         stages: Number of stages.
-        image_size: Side of the image, pixels.
+        image_size: Side of the image in pixels.
     """
 
     parameters: int
@@ -34,7 +34,7 @@ class Measured:
 
 @cache
 def measured_networks() -> Mapping[str, Measured]:
-    """What the file says, by name of the network."""
+    """The measurements in the file, by network name."""
     return _read(MEASURED_PATH)
 
 
@@ -44,7 +44,7 @@ def _read(path: Path) -> dict[str, Measured]:
 
 
 def write_measured(rows: Mapping[str, Measured], path: Path = MEASURED_PATH) -> None:
-    """Write the file, whole or not at all, sorted by name."""
+    """Write the file atomically, sorted by name."""
     header = "\t".join(("name", *(field.name for field in fields(Measured))))
     lines = ["\t".join(map(str, (name, *astuple(rows[name])))) for name in sorted(rows)]
     write_text(path, "\n".join([header, *lines]) + "\n")

@@ -16,7 +16,7 @@ from toolkit.core.evaluation import evaluating
 from toolkit.core.stages import StageInfo, stage_count
 from toolkit.zoo.auxiliary import BoundAuxiliary
 from toolkit.zoo.execution import run
-from toolkit.zoo.forward_steps import BoundStage, Thing, place_at, swapped
+from toolkit.zoo.forward_steps import BoundStage, Operand, place_at, swapped
 from toolkit.zoo.frozen import Moving
 from toolkit.zoo.head import LinearHead
 from toolkit.zoo.manual_changes import remember
@@ -34,19 +34,19 @@ def _layers(part: BoundStage) -> list[nn.Layer]:
 class StagedNetwork(Moving):
     """A network of the zoo.
 
-    The sublayers are the original network's under their own names, so that state-dict keys are the original's.
+    Sublayers keep the original network's names, so that state-dict keys match the original.
 
     Args:
         spec: The network's row.
-        stages: Its stages, bound to an original network; those above a cut left out.
+        stages: Its stages, bound to an original network, without those above a cut.
         top: Pooling and head, bound.
         num_classes: Number of outputs.
-        pooling: What comes between the last stage and the head.
+        pooling: The pooling between the last stage and the head.
         in_channels: Channels of the images.
-        input_weight: State-dict key of the first convolution's weights, where they were adapted to ``in_channels``.
+        input_weight: State-dict key of the first convolution's weights, if they were adapted to ``in_channels``.
         auxiliary: Classifiers for training, in the order of their stages.
-        original_keys: State-dict keys of the original network. Those that this one does not have (stages above a cut,
-            the original head, auxiliary classifiers) may be in files: ``left_out``.
+        original_keys: State-dict keys of the original network. Those missing here (of stages above a cut, the original
+            head, auxiliary classifiers) may still occur in files: ``left_out``.
     """
 
     def __init__(
@@ -73,21 +73,21 @@ class StagedNetwork(Moving):
         self._pooling = pooling
         self._auxiliary = tuple(auxiliary)
         self._start = 0
-        for part in (*self._stages, top, *(one.branch for one in auxiliary)):
-            for path, thing in (*part.layers.items(), *part.parameters.items()):
-                place_at(self, path, thing)
+        for part in (*self._stages, top, *(classifier.branch for classifier in auxiliary)):
+            for path, operand in (*part.layers.items(), *part.parameters.items()):
+                place_at(self, path, operand)
         self.left_out = original_keys - frozenset(self.state_dict())
         self.known = remember(self)
 
     @property
     def start_stage(self) -> int:
-        """Number of stages that ``forward`` leaves out for now (``starting_at``)."""
+        """Number of stages that ``forward`` currently skips (``starting_at``)."""
         return self._start
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """From images [N, in_channels, H, W] to logits [N, num_classes].
+        """Map images [N, in_channels, H, W] to logits [N, num_classes].
 
-        In training, of a network with auxiliary classifiers: a list of the logits and those of each auxiliary
+        In training, a network with auxiliary classifiers returns a list: the logits and those of each auxiliary
         classifier that runs (``auxiliary_weights``).
         """
         auxiliary = self._learning_auxiliary() if self.training else ()
@@ -98,19 +98,19 @@ class StagedNetwork(Moving):
         outputs = {}
         for count, stage in enumerate(self._stages[self._start :], self._start + 1):
             x = outputs[count] = run([stage], x)
-        return [run([self._top], x), *(one(outputs[one.stage]) for one in auxiliary)]
+        return [run([self._top], x), *(classifier(outputs[classifier.stage]) for classifier in auxiliary)]
 
     @property
     def auxiliary_weights(self) -> tuple[float, ...]:
-        """Weights of the losses of auxiliary classifiers, in the order of their logits; () for nearly all networks.
+        """Weights of the losses of auxiliary classifiers, in the order of their logits; () for most networks.
 
-        A classifier counts while the stage that it reads is trained: it is left out once that stage is frozen, and
-        where ``forward`` starts above it.
+        A classifier is active while the stage that it reads is trained: it is skipped once that stage is frozen, and if
+        ``forward`` starts above it.
         """
-        return tuple(one.spec.weight for one in self._learning_auxiliary())
+        return tuple(classifier.spec.weight for classifier in self._learning_auxiliary())
 
     def _learning_auxiliary(self) -> tuple[BoundAuxiliary, ...]:
-        return tuple(one for one in self._auxiliary if one.stage > max(self.frozen, self._start))
+        return tuple(classifier for classifier in self._auxiliary if classifier.stage > max(self.frozen, self._start))
 
     def features(self, x: Tensor, k: int, start: int = 0) -> Tensor:
         """The activation after the first ``k`` stages; for 0 the input itself.
@@ -118,30 +118,30 @@ class StagedNetwork(Moving):
         Args:
             x: An image, or the activation after the first ``start`` stages.
             k: Number of stages.
-            start: Stages that ``x`` has behind it, 0 to ``k``.
+            start: Number of stages already applied to ``x``, 0 to ``k``.
         """
         return run(self._stages[start:k], x)
 
     def forward_from(self, z: Tensor, k: int) -> Tensor:
-        """From the activation after the first ``k`` stages to logits [N, num_classes]."""
+        """Map the activation after the first ``k`` stages to logits [N, num_classes]."""
         return run((*self._stages[k:], self._top), z)
 
     def pool(self, z: Tensor) -> Tensor:
-        """From the last stage's activation, [N, C, H, W] or [N, D], to the features that the head reads, [N, D]."""
+        """Map the last stage's activation, [N, C, H, W] or [N, D], to the features that the head reads, [N, D]."""
         for step in self._pooling.steps:
             z = step(z)
         return z
 
     @property
     def pooling(self) -> str:
-        """What ``pool`` does: ``avg``, ``max``, ``gem`` or ``none``; ``avg`` too where there is no map to pool."""
+        """The kind of pooling: ``avg``, ``max``, ``gem`` or ``none``; ``avg`` if there is no map to pool."""
         return self._pooling.kind
 
     @property
     def pool_is_fixed(self) -> bool:
-        """Whether pooling has nothing to learn and gives one number a channel (avg, max): pooled features may be kept.
+        """Whether pooling has no weights and gives one number per channel (avg, max): pooled features may be cached.
 
-        Where it is not (gem, none), features are kept as the last stage gives them.
+        Otherwise (gem, none), features are cached as the last stage outputs them.
         """
         return self._pooling.fixed
 
@@ -151,15 +151,15 @@ class StagedNetwork(Moving):
         return self._pooling.width
 
     def pooled_after(self, k: int) -> bool:
-        """Whether the features kept after the first ``k`` stages are pooled ones, and not the last stage's map."""
+        """Whether features cached after the first ``k`` stages are pooled, rather than the last stage's map."""
         return k == len(self._stages) and self.pool_is_fixed
 
     @contextmanager
     def starting_at(self, k: int) -> Iterator[None]:
-        """For a while ``forward`` starts above the first ``k`` stages, on their cached output.
+        """Within the context, ``forward`` starts above the first ``k`` stages, on their cached output.
 
-        For all of them that may be the pooled output (``pool``), which further pooling leaves as it is; this holds
-        for networks with a new head.
+        If ``k`` covers all stages, the input may be the pooled output (``pool``), which further pooling leaves
+        unchanged; this holds for networks with a new head.
         """
         self._start = k
         try:
@@ -168,17 +168,17 @@ class StagedNetwork(Moving):
             self._start = 0
 
     def parts(self) -> Iterator[tuple[int | None, BoundStage]]:
-        """Stages, auxiliary classifiers and the head, each with its position; the head's is None."""
-        yield from enumerate([*self._stages, *(one.branch for one in self._auxiliary)])
+        """Stages, auxiliary classifiers and the head, each with its index; the head's is None."""
+        yield from enumerate([*self._stages, *(classifier.branch for classifier in self._auxiliary)])
         yield None, self._top
 
-    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Thing]) -> None:
-        """Put a part in the place of what it was.
+    def take_part(self, index: int | None, part: BoundStage, swap: Mapping[int, Operand]) -> None:
+        """Replace a part.
 
         Args:
-            index: Position of the part, see ``parts``.
-            part: What it is now.
-            swap: ``id`` of what it ran before -> what it runs now, see ``swapped``.
+            index: Index of the part, see ``parts``.
+            part: The new part.
+            swap: ``id`` of an old operand -> the new one, see ``swapped``.
         """
         stages = len(self._stages)
         if index is None:
@@ -187,23 +187,23 @@ class StagedNetwork(Moving):
         elif index < stages:
             self._stages = (*self._stages[:index], part, *self._stages[index + 1 :])
         else:
-            one = replace(self._auxiliary[index - stages], branch=part)
-            self._auxiliary = (*self._auxiliary[: index - stages], one, *self._auxiliary[index - stages + 1 :])
+            classifier = replace(self._auxiliary[index - stages], branch=part)
+            self._auxiliary = (*self._auxiliary[: index - stages], classifier, *self._auxiliary[index - stages + 1 :])
         self.forget_modes()
 
     def levels(self) -> Iterator[tuple[BoundStage, int]]:
         """See ``Moving``."""
         yield from ((stage, count) for count, stage in enumerate(self._stages, 1))
-        yield from ((one.branch, one.stage) for one in self._auxiliary)
+        yield from ((classifier.branch, classifier.stage) for classifier in self._auxiliary)
         yield self._top, len(self._stages) + 1
 
     @property
     def learned_pooling(self) -> nn.Layer | None:
-        """The layer of the pooling that has something to learn."""
+        """The pooling layer with weights, if any."""
         return self._pooling.layer
 
     def synchronise_batch_norm(self) -> int:
-        """Let BatchNorm layers in training take their statistics over the batches of all GPUs that train together.
+        """Make BatchNorm layers in training use statistics over the batches of all GPUs that train together.
 
         Returns:
             Number of BatchNorm layers.
@@ -211,21 +211,21 @@ class StagedNetwork(Moving):
         return synchronise(self)
 
     def resolve(self, stage: int | str) -> int:
-        """Number of stages up to and with the one meant; see ``stage_count``.
+        """Number of stages up to and including the given one; see ``stage_count``.
 
         Raises:
-            NetworkError: There is no such stage.
+            NetworkError: No such stage.
         """
         return stage_count(stage, self.stage_names, self.spec.name, NetworkError)
 
     def describe(self, image_size: int | None = None) -> list[StageInfo]:
-        """Output shape and number of weights of every stage, from one forward pass with one blank image.
+        """Output shape and number of weights of every stage, from a forward pass with a blank image.
 
         Args:
-            image_size: Side of the square input in pixels; by default the network's own.
+            image_size: Side of the square input in pixels; by default the network's native size.
 
         Raises:
-            NetworkError: The network cannot take this size.
+            NetworkError: The network does not support this size.
         """
         size = self.spec.input_size if image_size is None else image_size
         check_image_size(self.spec, size)
@@ -248,49 +248,49 @@ class StagedNetwork(Moving):
         return dict(self._stages[index].weights)
 
     def head_parameters(self) -> dict[str, Tensor]:
-        """Weights of the head, those of its pooling among them, by full state-dict key."""
+        """Weights of the head, including its pooling, by full state-dict key."""
         return dict(self._top.weights)
 
     def auxiliary_state(self) -> dict[str, Tensor]:
         """Weights of the auxiliary classifiers, by full state-dict key."""
-        return {key: value for one in self._auxiliary for key, value in one.branch.state().items()}
+        return {key: value for classifier in self._auxiliary for key, value in classifier.branch.state().items()}
 
     def set_target_statistics(self, mean: ArrayLike, std: ArrayLike) -> None:
-        """Tell a network for regression in which units its targets are; its outputs are in them from now on.
+        """Set the units of a regression network's targets; its outputs use them from then on.
 
         Args:
             mean: Mean of each target over the training images, [T].
             std: Standard deviation of each, [T], above 0.
 
         Raises:
-            NetworkError: The network is for another task, or the numbers do not fit it.
+            NetworkError: The network is for another task, or the shapes do not match.
         """
-        layers = [layer for part in (self._top, *(one.branch for one in self._auxiliary)) for layer in _layers(part)]
+        layers = [layer for part in (self._top, *(c.branch for c in self._auxiliary)) for layer in _layers(part)]
         heads = [layer for layer in layers if isinstance(layer, LinearHead) and layer.regression]
         if not heads:
-            raise NetworkError(f"{self.spec.name} was not made for regression", hint="create it with task: regression")
+            raise NetworkError(f"{self.spec.name} is not for regression", hint="create it with task: regression")
         for head in heads:
             head.set_target_statistics(mean, std)
 
     @property
     def standardising_head(self) -> StandardisingHead | None:
-        """The head, where it can standardise its features: new ones with a dense layer."""
+        """The head if it can standardise its features, as new heads with a dense layer can; else None."""
         heads = (layer for layer in _layers(self._top) if isinstance(layer, StandardisingHead) and layer.standardises)
         return next(heads, None)
 
     def set_feature_statistics(self, mean: ArrayLike, scale: float) -> None:
-        """Let the head see ``(features - mean) / scale`` from now on; its outputs change where it has learned already.
+        """Make the head read ``(features - mean) / scale``; this changes the outputs of a trained head.
 
         Args:
             mean: Mean of each feature, [D].
-            scale: One number for all of them, above 0.
+            scale: A single number for all features, above 0.
 
         Raises:
-            NetworkError: The head takes no statistics, or the numbers do not fit it.
+            NetworkError: The head takes no statistics, or the shapes do not match.
         """
         head = self.standardising_head
         if head is None:
             raise NetworkError(
-                f"the head of {self.spec.name} does not standardise features", hint="make a new one: linear or mlp"
+                f"the head of {self.spec.name} does not standardise features", hint="create a new one: linear or mlp"
             )
         head.set_feature_statistics(mean, scale)

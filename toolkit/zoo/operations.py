@@ -1,4 +1,4 @@
-"""What is known of each kind of operation: what it sees, what it costs, and what training keeps of it."""
+"""Properties of each kind of operation: receptive field, cost, and what training keeps for the backward pass."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Kind:
     """One kind of operation.
 
     Attributes:
-        reach: What its output sees of the image.
-        kept: What the backward pass needs of it: its inputs, its output, both, a mask of one byte a value, or nothing
-            (source: ``paddle/phi/ops/yaml/backward.yaml``; held by a test against the memory that Paddle takes).
+        reach: The rule for its receptive field.
+        kept: What its backward pass needs: its inputs, its output, both, a mask of one byte per value, or nothing
+            (source: ``paddle/phi/ops/yaml/backward.yaml``; a test checks it against the memory that Paddle uses).
     """
 
     reach: Rule
@@ -65,20 +65,20 @@ KINDS: Mapping[str, Kind] = {
     **_all("bilinear_interp gather index_select nearest_interp roll set_value stack strided_slice unfold", everything),
 }
 VIEWS = frozenset(("flatten", "reshape", "squeeze", "unsqueeze"))
-"""Operations whose output is their input's memory."""
+"""Operations whose output shares their input's memory."""
 
 
 def macs(operation: Operation, graph: Graph) -> int:
     """Multiply-accumulates of one operation on one image.
 
-    Counted as in the papers on these networks: a convolution costs, for each value that it gives, one
-    multiply-accumulate for each weight of a filter, ``C_in / groups * k_h * k_w``; a product of matrices costs one for
-    each value that it gives and each term of its sum (dense layers, and attention, which has no weights there).
-    Biases, normalisation, activations and pooling are not counted, as they are not there.
+    Counted as in the papers on these networks: a convolution costs, per output value, one multiply-accumulate for each
+    weight of a filter, ``C_in / groups * k_h * k_w``; a matrix product costs one per output value and term of its sum
+    (dense layers, and attention, which has no weights there). As in the papers, biases, normalisation, activations and
+    pooling are not counted.
 
-    ``paddle.flops`` is not used. It counts layers, not operations, and so misses the products of attention (16.8 in
-    place of 17.6 GMAC for ViT-B/16); to the rest it adds two for each value of BatchNorm and what pooling and biases
-    cost (0.314 in place of 0.301 GMAC for MobileNetV2).
+    ``paddle.flops`` is not used. It counts layers, not operations, and so misses the products of attention (16.8
+    instead of 17.6 GMAC for ViT-B/16); to the rest it adds two for each BatchNorm value and the cost of pooling and
+    biases (0.314 instead of 0.301 GMAC for MobileNetV2).
     """
     shapes = graph.shapes
     if operation.kind in ("conv2d", "depthwise_conv2d"):

@@ -1,4 +1,4 @@
-"""From the last stage's map to the features that a new head reads."""
+"""Pooling of the last stage's map into the features that a new head reads."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from toolkit.core.errors import NetworkError
 from toolkit.zoo.forward_steps import Step
 from toolkit.zoo.functions import FUNCTIONS
 
-_SMALLEST = 1e-6  # what GeM takes for zero
+_SMALLEST = 1e-6  # lower bound of values in GeM
 _MAP = 3  # axes of a map without the batch axis
 
 
 def _max(x: Tensor) -> Tensor:
-    """Maximum over height and width where there are any: [N, C, H, W] -> [N, C]; [N, D] stays."""
+    """Maximum over height and width if present: [N, C, H, W] -> [N, C]; [N, D] is returned unchanged."""
     return paddle.flatten(F.adaptive_max_pool2d(x, 1), 1) if x.ndim == _MAP + 1 else x
 
 
 class GeMPool(nn.Layer):
-    """Generalised mean over height and width, whose power is learned.
+    """Generalised mean over height and width with a learned power.
 
     Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human Annotation" (arXiv 1711.02512), equation 3:
-    ``(mean of x^p)^(1/p)``, with one power for all channels that starts at 3. Power 1 is the average, a large one comes
-    near the maximum. Values are taken as 1e-6 at least. They are divided by each channel's maximum before the power and
-    multiplied with it afterwards, so that no power overflows; below a power of 1 the gradient would, so that it counts
-    as 1 there.
+    ``(mean of x^p)^(1/p)``, with one power for all channels that starts at 3. Power 1 is the average; a large power
+    approaches the maximum. Values are clipped to at least 1e-6. They are divided by each channel's maximum before the
+    power and multiplied by it afterwards, so that no power overflows; below a power of 1 the gradient would, so the
+    power is at least 1 there.
 
     Args:
-        power: Where the power starts.
+        power: Initial power.
     """
 
     def __init__(self, power: float = 3.0) -> None:
@@ -42,7 +42,7 @@ class GeMPool(nn.Layer):
         self.p = self.create_parameter([1], default_initializer=Constant(power))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C]; [N, D] stays."""
+        """[N, C, H, W] -> [N, C]; [N, D] is returned unchanged."""
         if x.ndim != _MAP + 1:
             return x
         power = paddle.clip(self.p, min=1.0)
@@ -53,11 +53,11 @@ class GeMPool(nn.Layer):
 
 
 class Flatten:
-    """All positions of a map, one after the other.
+    """Flatten all positions of a map.
 
     Args:
-        shape: The only shape of map it takes, (C, H, W).
-        size: Side of the image that it comes from, in pixels.
+        shape: The only map shape it accepts, (C, H, W).
+        size: Side of the corresponding image, in pixels.
     """
 
     def __init__(self, shape: tuple[int, ...], size: int) -> None:
@@ -65,7 +65,7 @@ class Flatten:
         self.size = size
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, C * H * W]; [N, D] stays.
+        """[N, C, H, W] -> [N, C * H * W]; [N, D] is returned unchanged.
 
         Raises:
             NetworkError: The map has another shape.
@@ -73,9 +73,9 @@ class Flatten:
         if x.ndim != _MAP + 1:
             return x
         shape = tuple(x.shape[1:])
-        if min(shape) > 0 and shape != self.shape:  # -1 stands for a size that is not known yet
+        if min(shape) > 0 and shape != self.shape:  # -1 means a size not known yet
             raise NetworkError(
-                f"pooling none was made for maps of {self.shape}, from images of {self.size} pixels; "
+                f"pooling none was created for maps of {self.shape}, from images of {self.size} pixels; "
                 f"these images give maps of {shape}",
                 hint=f"use images of {self.size} pixels, or another pooling",
             )
@@ -87,15 +87,14 @@ _FUNCTIONS: Mapping[str, Step] = {"avg": FUNCTIONS[":pool"], "max": _max}
 
 @dataclass(frozen=True)
 class Pooling:
-    """How a map becomes features.
+    """How a map is reduced to features.
 
     Attributes:
-        kind: ``avg``, ``max``, ``gem`` or ``none``; ``avg`` too where there is no map to pool.
-        steps: What to call, in order.
+        kind: ``avg``, ``max``, ``gem`` or ``none``; ``avg`` if there is no map to pool.
+        steps: Callables, in order.
         width: Number of features.
-        layer: The one of the steps that has something to learn.
-        fixed: Whether there is nothing to learn and one number comes from a channel, so that features may be kept
-            pooled.
+        layer: The step with weights, if any.
+        fixed: Whether it has no weights and gives one number per channel, so that features may be cached pooled.
     """
 
     kind: str
@@ -105,16 +104,16 @@ class Pooling:
     fixed: bool = True
 
     def behind(self, steps: tuple[Step, ...]) -> Pooling:
-        """The same with other steps before it."""
+        """A copy with other steps before it."""
         return replace(self, steps=(*steps, *self.steps))
 
 
 def build_pooling(kind: str, shape: tuple[int, ...], size: int) -> Pooling:
-    """The pooling that a config asks for.
+    """Build the configured pooling.
 
     Args:
         kind: ``avg``, ``max``, ``gem`` or ``none`` (all positions).
-        shape: What the last stage gives for one image: (C, H, W), or (D,), which needs no pooling.
+        shape: Output shape of the last stage for one image: (C, H, W), or (D,), which needs no pooling.
         size: Side of the image in pixels.
     """
     if len(shape) != _MAP:

@@ -1,4 +1,4 @@
-"""A network stage by stage: shapes, weights, multiply-accumulates, receptive fields and memory."""
+"""Profile a network by stage: shapes, weights, multiply-accumulates, receptive fields and memory."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class StageProfile:
 
     Attributes:
         name: Name of the stage; ``head`` for pooling and classifier.
-        shape: What it gives: ``(C, H, W)`` or ``(D,)``.
-        parameters: Weights that can be trained; BatchNorm statistics are not counted.
-        cumulated_parameters: The same, with all stages below.
+        shape: Output shape: ``(C, H, W)`` or ``(D,)``.
+        parameters: Number of trainable weights, without BatchNorm statistics.
+        cumulated_parameters: The same, including all stages below.
         macs: Multiply-accumulates; see ``toolkit.zoo.operations.macs``.
-        receptive_field: Height and width, in pixels of the image, of what one value of its output can see; None: the
-            whole image. See ``toolkit.zoo.receptive_field``.
+        receptive_field: Height and width, in image pixels, of the area that one output value can see; None: the whole
+            image. See ``toolkit.zoo.receptive_field``.
         activation_bytes: Memory of its output, float32.
-        kept_bytes: Memory of what training keeps for the backward pass when this stage learns, float32. Not counted are
-            the image itself and what runs in training alone (stochastic depth).
+        kept_bytes: Memory that training keeps for the backward pass if this stage learns, float32. The image itself and
+            operations that run only in training (stochastic depth) are not counted.
     """
 
     name: str
@@ -53,11 +53,11 @@ class NetworkProfile:
 
     Attributes:
         name: Name of the network.
-        image_size: Side of the image, pixels.
+        image_size: Side of the image in pixels.
         in_channels: Channels of the image.
         stages: In forward order.
         head: Pooling and classifier.
-        unknown: Kinds of operations that are not known: they count no multiply-accumulates and see the whole image.
+        unknown: Unknown kinds of operations: they count no multiply-accumulates and see the whole image.
     """
 
     name: str
@@ -79,11 +79,11 @@ class NetworkProfile:
 
     @property
     def kept_bytes(self) -> int:
-        """Memory of one image in training, when every stage learns."""
+        """Memory of one image in training if every stage learns."""
         return sum(part.kept_bytes for part in (*self.stages, self.head))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, totals included."""
+        """Plain values, including totals."""
         totals = {"parameters": self.parameters, "macs": self.macs, "kept_bytes": self.kept_bytes}
         return {**asdict(self), "total": totals}
 
@@ -91,16 +91,16 @@ class NetworkProfile:
 def profile_network(
     name: str, image_size: int | None = None, *, cut: int | str | None = None, in_channels: int | None = None
 ) -> NetworkProfile:
-    """Measure a network of the zoo with random weights; nothing is downloaded.
+    """Profile a network of the zoo with random weights; nothing is downloaded.
 
     Args:
         name: Name of a row.
-        image_size: Side of the square image in pixels; by default the network's own.
-        cut: Leave out the stages above this one and put a new head there, with as many outputs as the original's.
+        image_size: Side of the square image in pixels; by default the network's native size.
+        cut: Drop the stages above this one and attach a new head there, with as many outputs as the original.
         in_channels: Channels of the image; by default the network's own.
 
     Raises:
-        NetworkError: An unknown network or stage, or an input that the network cannot take.
+        NetworkError: An unknown network or stage, or an input that the network does not support.
 
     Example:
         >>> profile = profile_network("resnet18", 64)
@@ -141,7 +141,7 @@ def _parts(network: StagedNetwork, graph: Graph, counted: _Count) -> tuple[Stage
 
 
 class _Count:
-    """One walk through a graph; operations up to a stage's output belong to it."""
+    """A single pass over a graph; operations up to a stage's output belong to that stage."""
 
     def __init__(self, graph: Graph, stages: int) -> None:
         self.macs, self.kept = [0] * stages, [0] * stages
@@ -150,15 +150,15 @@ class _Count:
         self._graph = graph
         self._owner = {graph.image: graph.image}
         self._held = {graph.image}
-        number = 0
+        stage = 0
         ends = _ends(graph)
         for index, operation in enumerate(graph.operations):
-            while index > ends[number]:
-                number += 1
+            while index > ends[stage]:
+                stage += 1
             if any(name in self.reach for name in operation.inputs):
-                self._count(operation, number)
+                self._count(operation, stage)
 
-    def _count(self, operation: Operation, number: int) -> None:
+    def _count(self, operation: Operation, stage: int) -> None:
         kind = KINDS.get(operation.kind)
         if kind is None:
             self.unknown.add(operation.kind)
@@ -169,8 +169,8 @@ class _Count:
         for name in operation.outputs:
             self.reach[name] = kind.reach(operation.attributes, inputs, shapes[name])
             self._owner[name] = self._owner[operation.inputs[0]] if view else name
-        self.macs[number] += macs(operation, self._graph)
-        self.kept[number] += self._newly_kept(operation, kind)
+        self.macs[stage] += macs(operation, self._graph)
+        self.kept[stage] += self._newly_kept(operation, kind)
 
     def _newly_kept(self, operation: Operation, kind: Kind) -> int:
         if kind.kept == "mask":

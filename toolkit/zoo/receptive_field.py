@@ -5,10 +5,10 @@ The size r and the step j of a field grow with each layer of kernel k, stride s 
     r' = r + (k - 1) * d * j        j' = j * s
 
 (Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, equations 2 and
-following.) Here both ends of the field are kept, so that where branches meet the field is the union of theirs (there,
-"arbitrary computation graphs"): the maximum over all paths, or more where their centres differ. Padding moves a field
-and does not shrink it, so fields may be larger than the image. What mixes all positions (dense layers on a map,
-attention, global pooling and with it squeeze-and-excitation) sees the whole image.
+following.) Both ends of the field are tracked here, so that where branches meet, the field is their union (there,
+"arbitrary computation graphs"): the maximum over all paths, or more if their centres differ. Padding shifts a field but
+does not shrink it, so fields may be larger than the image. Operations that mix all positions (dense layers on a map,
+attention, global pooling and hence squeeze-and-excitation) see the whole image.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Span:
-    """Along one side of the image: the first and last pixel that value 0 sees, and the step to the next value's."""
+    """Along one image axis: the first and last pixel seen by value 0, and the step to the next value."""
 
     low: int = 0
     high: int = 0
     step: int = 1
 
     def slid(self, kernel: int, stride: int, dilation: int, padding: int) -> Span:
-        """Behind a sliding window of ``kernel`` values."""
+        """The span after a sliding window of ``kernel`` values."""
         low = self.low - padding * self.step
         return Span(low, self.high + ((kernel - 1) * dilation - padding) * self.step, self.step * stride)
 
     def union(self, other: Span) -> Span:
-        """Both."""
+        """The union of both spans."""
         return Span(min(self.low, other.low), max(self.high, other.high), self.step)
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What the values of a tensor see of the image.
+    """The part of the image that a tensor's values see.
 
     Attributes:
         spans: Along height and width; None: every value sees the whole image.
-        places: Axes of the tensor that say where in the image a value stands.
+        places: Axes of the tensor that index positions in the image.
     """
 
     spans: tuple[Span, Span] | None
@@ -61,19 +61,19 @@ class Reach:
 
 IMAGE = Reach((Span(), Span()), frozenset({2, 3}))
 Inputs = Sequence[tuple[Reach | None, Shape]]
-"""Of each input: what it sees (None: it does not depend on the image), and its shape."""
+"""For each input: its reach (None: independent of the image) and its shape."""
 Rule = Callable[[Mapping[str, Any], Inputs, Shape], Reach]
-"""(attributes, inputs, output shape) -> what the output sees; at least one input depends on the image."""
+"""(attributes, inputs, output shape) -> the output's reach; at least one input depends on the image."""
 
 
 def everything(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """The operation mixes all places, or may do so."""
+    """The operation mixes all positions, or may do so."""
     return Reach(None, frozenset(range(1, len(out))))
 
 
 def pointwise(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Each value comes from the values at its own place, with the usual broadcasting."""
-    found: Reach | None = None
+    """Each value depends on the values at its own position, with the usual broadcasting."""
+    union: Reach | None = None
     for reach, shape in inputs:
         if reach is None:
             continue
@@ -81,15 +81,15 @@ def pointwise(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reac
         if reach.spans and any(shape[axis] == 1 < out[axis + shift] for axis in reach.places):
             reach = replace(reach, spans=None)
         moved = replace(reach, places=frozenset(axis + shift for axis in reach.places))
-        found = moved if found is None else _union(found, moved)
-    return found or everything(attributes, inputs, out)
+        union = moved if union is None else _union(union, moved)
+    return union or everything(attributes, inputs, out)
 
 
-def _union(one: Reach, other: Reach) -> Reach:
-    places = one.places | other.places
-    if one.spans is None or other.spans is None:
+def _union(first: Reach, second: Reach) -> Reach:
+    places = first.places | second.places
+    if first.spans is None or second.spans is None:
         return Reach(None, places)
-    pairs = list(zip(one.spans, other.spans, strict=True))
+    pairs = list(zip(first.spans, second.spans, strict=True))
     if any(a.step != b.step for a, b in pairs):
         return Reach(None, places)
     return Reach((pairs[0][0].union(pairs[0][1]), pairs[1][0].union(pairs[1][1])), places)
@@ -101,7 +101,7 @@ def _first(inputs: Inputs) -> tuple[Reach, Shape]:
 
 
 def along_axes(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Softmax, normalisation and reductions: whole image when an axis that is mixed is a place."""
+    """Softmax, normalisation and reductions: the whole image if a mixed axis is a position."""
     reach, shape = _first(inputs)
     mixed = _mixed_axes(attributes, len(shape))
     if mixed & reach.places:
@@ -123,7 +123,7 @@ def _without(places: frozenset[int], gone: Sequence[int]) -> frozenset[int]:
 
 
 def cut(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Slices and splits along other axes than places."""
+    """Slices and splits along axes other than positions."""
     reach, shape = _first(inputs)
     gone = sorted(attributes.get("decrease_axis") or ())
     kept = [axis for axis in range(len(shape)) if axis not in gone]
@@ -135,7 +135,7 @@ def cut(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
 
 
 def reshaped(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Reshape, flatten, squeeze: axes that are merged or divided stay places when one of them was."""
+    """Reshape, flatten, squeeze: merged or split axes stay positions if one of them was."""
     reach, shape = _first(inputs)
     places: set[int] = set()
     i = j = 0
@@ -157,14 +157,14 @@ def reshaped(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach
 
 
 def transposed(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Axes in another order."""
+    """Permuted axes."""
     reach, _ = _first(inputs)
     return replace(reach, places=frozenset(j for j, i in enumerate(attributes["perm"]) if i in reach.places))
 
 
 def product(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """A matrix product: dense layers act at each place, unless the axis that is summed is one; attention mixes all."""
-    dependent = [number for number, (reach, _) in enumerate(inputs[:2]) if reach is not None]
+    """A matrix product: dense layers act at each position, unless the summed axis is one; attention mixes all."""
+    dependent = [index for index, (reach, _) in enumerate(inputs[:2]) if reach is not None]
     reach, shape = _first(inputs)
     if len(dependent) > 1 or len(shape) < 2 or len(shape) != len(out):
         return everything(attributes, inputs, out)
@@ -180,8 +180,8 @@ def sliding(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
     if reach.spans is None or len(shape) != 4 or not reach.places <= set(sides):
         return everything(attributes, inputs, out)
     spans = []
-    for number, (span, axis) in enumerate(zip(reach.spans, sides, strict=True)):
-        window = _window(attributes, inputs, number, shape[axis], out[axis])
+    for index, (span, axis) in enumerate(zip(reach.spans, sides, strict=True)):
+        window = _window(attributes, inputs, index, shape[axis], out[axis])
         if window is None:
             return everything(attributes, inputs, out)
         spans.append(span.slid(*window))
@@ -189,18 +189,18 @@ def sliding(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
 
 
 def _window(
-    attributes: Mapping[str, Any], inputs: Inputs, number: int, size: int, out: int
+    attributes: Mapping[str, Any], inputs: Inputs, index: int, size: int, out: int
 ) -> tuple[int, int, int, int] | None:
-    """Kernel, stride, dilation and padding before the first value; None when one value sees all."""
+    """Kernel, stride, dilation and padding before the first value; None if one value sees all."""
     if attributes.get("global_pooling") or (attributes.get("adaptive") and (out == 1 or size % out)):
         return None
     if attributes.get("adaptive"):
         return size // out, size // out, 1, 0
-    kernel = int(attributes["ksize"][number] if "ksize" in attributes else inputs[1][1][2 + number])
-    stride = int(attributes["strides"][number])
-    dilation = int(attributes.get("dilations", (1, 1))[number])
+    kernel = int(attributes["ksize"][index] if "ksize" in attributes else inputs[1][1][2 + index])
+    stride = int(attributes["strides"][index])
+    dilation = int(attributes.get("dilations", (1, 1))[index])
     paddings = attributes["paddings"]
-    padding = int(paddings[number] if len(paddings) == 2 else paddings[2 * number])
+    padding = int(paddings[index] if len(paddings) == 2 else paddings[2 * index])
     if attributes.get("padding_algorithm") == "SAME":
         padding = max((out - 1) * stride + (kernel - 1) * dilation + 1 - size, 0) // 2
     elif attributes.get("padding_algorithm") == "VALID":
@@ -209,7 +209,7 @@ def _window(
 
 
 def padded(attributes: Mapping[str, Any], inputs: Inputs, out: Shape) -> Reach:
-    """Padding, which shifts every value: of a map [N, C, D, H, W] (``pad3d``), or of any axes (``pad``)."""
+    """Padding, which shifts every value of a map [N, C, D, H, W] (``pad3d``) or along any axes (``pad``)."""
     reach, shape = _first(inputs)
     sides, paddings = sorted(reach.places), [int(value) for value in attributes["paddings"]]
     if reach.spans is None or len(sides) != 2:

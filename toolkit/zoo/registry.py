@@ -25,7 +25,7 @@ _TABLE: Mapping[str, NetworkSpec] = MappingProxyType({row.name: row for row in _
 
 
 def list_networks() -> list[str]:
-    """Names of all networks, sorted. Those of PaddleClas (``clas/...``) are there whether or not it is installed."""
+    """Names of all networks, sorted. Includes those of PaddleClas (``clas/...``), installed or not."""
     return sorted(_TABLE)
 
 
@@ -33,7 +33,7 @@ def get_spec(name: str) -> NetworkSpec:
     """The row of a network.
 
     Raises:
-        NetworkError: There is no network of this name.
+        NetworkError: No network has this name.
     """
     if name not in _TABLE:
         own = ", ".join(sorted(row.name for row in _OF_PADDLE))

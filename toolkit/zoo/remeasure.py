@@ -1,12 +1,12 @@
-"""Measure networks of the zoo again and write what was found to ``measured.txt``.
+"""Measure networks of the zoo again and write the results to ``measured.txt``.
 
 Example::
 
     python -m toolkit.zoo.remeasure                          # all rows; takes minutes
     python -m toolkit.zoo.remeasure resnet18 'clas/PPLCNet*'  # these rows
-    python -m toolkit.zoo.remeasure --missing                # rows that have no numbers yet
+    python -m toolkit.zoo.remeasure --missing                # rows without numbers
 
-Numbers of networks that cannot be built here (PaddleClas is not installed) stay as they are.
+Numbers of networks that cannot be built here (PaddleClas is not installed) are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def measure(name: str) -> Measured:
     """Measure one network.
 
     Raises:
-        NetworkError: It cannot be built here.
+        NetworkError: The network cannot be built here.
     """
     profile = profile_network(name)
     if profile.unknown:
@@ -36,11 +36,11 @@ def measure(name: str) -> Measured:
 
 
 def remeasure(patterns: Sequence[str] = (), *, missing: bool = False) -> list[str]:
-    """Measure networks and keep what is found; what is done is kept when the work is interrupted.
+    """Measure networks and save the results; finished ones are kept if the work is interrupted.
 
     Args:
         patterns: Names, or patterns of names; by default all networks.
-        missing: Only those of them that have no numbers yet.
+        missing: Only those without numbers.
 
     Returns:
         Names of networks that could not be measured.

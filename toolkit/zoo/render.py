@@ -1,4 +1,4 @@
-"""The zoo and single networks as tables for people."""
+"""Tables of the zoo and of single networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NONE = "-"
 
 
 def networks_table(networks: Sequence[ListedNetwork]) -> Table:
-    """One network a line."""
+    """A table with one network per line."""
     numeric = ("params", "GMAC", "stages", "input", "top-1")
     title = f"{len(networks)} network{'' if len(networks) == 1 else 's'}"
     table = new_table(title, "network", "params", "GMAC", "stages", "input", "weights", "top-1", numeric=numeric)
@@ -33,20 +33,20 @@ def networks_table(networks: Sequence[ListedNetwork]) -> Table:
 
 
 def networks_legend() -> list[str]:
-    """What the columns of ``networks_table`` mean, one line each."""
+    """Explanations of the columns of ``networks_table``, one line each."""
     return [
-        "params   weights that can be trained",
-        "GMAC     10^9 multiply-accumulates for one image of the input's size, what papers call FLOPs",
+        "params   trainable weights",
+        "GMAC     10^9 multiply-accumulates for one image of the input's size, called FLOPs in papers",
         "         (1 MAC = 2 floating-point operations)",
-        "weights  whether there are pretrained ones to download; top-1: their published accuracy on ImageNet",
+        "weights  whether pretrained weights can be downloaded; top-1: their published accuracy on ImageNet",
     ]
 
 
 def profile_table(profile: NetworkProfile) -> Table:
-    """One stage a line, from the image to the head; a rule where the map changes its size."""
+    """A table with one stage per line, from the image to the head; a rule marks each change of map size."""
     columns = ("stage", "output", "params", "total", "MMAC", "sees", "MB out", "MB kept")
     title = (
-        f"{profile.name}: {_count(profile.parameters)} parameters, {_count(profile.macs)} multiply-accumulates an image"
+        f"{profile.name}: {_count(profile.parameters)} parameters, {_count(profile.macs)} multiply-accumulates/image"
     )
     table = new_table(title, *columns, numeric=columns[1:])
     table.columns[0].overflow, table.columns[1].no_wrap = "fold", True
@@ -77,11 +77,11 @@ def _cells(part: StageProfile) -> tuple[str, ...]:
 
 
 def profile_legend(profile: NetworkProfile) -> list[str]:
-    """What the columns of ``profile_table`` mean, one line each."""
+    """Explanations of the columns of ``profile_table``, one line each."""
     lines = [
         "output   channels x height x width (or tokens x features, or features) of one image",
-        "params   weights that can be trained; total: with all stages before",
-        "MMAC     10^6 multiply-accumulates, what papers call FLOPs (1 MAC = 2 floating-point operations)",
+        "params   trainable weights; total: including all earlier stages",
+        "MMAC     10^6 multiply-accumulates, called FLOPs in papers (1 MAC = 2 floating-point operations)",
         "sees     receptive field: side of the square of pixels that one output value depends on",
         "MB out   memory of the stage's output, float32, one image (1 MB = 10^6 bytes)",
         "MB kept  memory that training keeps for the backward pass, one image; none for a frozen stage",

@@ -1,4 +1,4 @@
-"""From what a config says about weights to a file on disk."""
+"""Resolve a config's weights setting to a file on disk."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from toolkit.zoo.wrong_files import weights_of_run
 
 
 def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | None:
-    """Find the weights file that is meant, downloading it where that is needed.
+    """Find the requested weights file, downloading it if needed.
 
     Args:
         spec: Row of the network.
-        pretrained: False: none. True: the ImageNet weights of Paddle or PaddleClas, kept where Paddle keeps its own.
-            Otherwise a local file or a URL; a URL's file is kept in a folder of its own beside them.
+        pretrained: False: none. True: the ImageNet weights of Paddle or PaddleClas, in Paddle's own cache folder.
+            Otherwise a local file or a URL; a URL's file is kept in a separate folder beside them.
 
     Returns:
         The file, or None for random weights.
 
     Raises:
-        WeightsError: There are no such weights, or they cannot be had; the message says what to do.
+        WeightsError: No such weights exist, or they cannot be obtained; the message says what to do.
     """
     if pretrained is False:
         return None
@@ -43,7 +43,7 @@ def _published(spec: NetworkSpec) -> Path:
         guess = did_you_mean(spec.name, [name for name in list_networks() if get_spec(name).pretrained], 3)
         raise WeightsError(
             f"Paddle has no weights for {spec.name}",
-            hint="set model.pretrained to false, to a local file or to a URL, or take a network that has weights"
+            hint="set model.pretrained to false, to a local file or to a URL, or choose a network with weights"
             + (f": {guess}" if guess else ""),
         )
     name = _file_name(spec.weights.url)

@@ -9,10 +9,10 @@ _LEGENDARY = "legendary_models/"
 
 
 def _hgnet_groups() -> tuple[Stage, ...]:
-    """Four groups of blocks, each after the first with a convolution of stride 2 before it."""
+    """Four groups of blocks, each except the first preceded by a convolution of stride 2."""
     groups = [stage("stages.0.blocks.*")]
-    for number in range(1, 4):
-        groups += [stage(f"stages.{number}.downsample"), stage(f"stages.{number}.blocks.*")]
+    for group in range(1, 4):
+        groups += [stage(f"stages.{group}.downsample"), stage(f"stages.{group}.blocks.*")]
     return tuple(groups)
 
 
@@ -30,13 +30,13 @@ def _hgnet_v1(size: str, top1: float, weights: str = "") -> NetworkSpec:
 
 
 def _hgnet_v2(size: str, top1: float, affine: tuple[str, ...] = ()) -> NetworkSpec:
-    """Weights: those of the second step of SSLD distillation, whose accuracy is published."""
+    """Weights are those of the second step of SSLD distillation, which has a published accuracy."""
     name = f"PPHGNetV2_{size}"
     return _hgnet(name, stage("stem"), top1, file=f"{name}_ssld", affine=affine)
 
 
 def _efficientnet(size: str, width: int, input_size: int, top1: float) -> NetworkSpec:
-    """``_small`` has weights for 224 pixels, as B0 has; the others have grown with their image size."""
+    """``_small`` has weights for 224 pixels, like B0; the others scale with their image size."""
     blocks = stage("blocks.*", "_ef.*block*")
     return clas_row(
         f"EfficientNet{size}",
@@ -49,15 +49,13 @@ def _efficientnet(size: str, width: int, input_size: int, top1: float) -> Networ
 
 
 def _convnext(name: str, width: int, top1: float | None = None, input_size: int = 224) -> NetworkSpec:
-    groups = (
-        part for number in range(4) for part in (stage(f"downsample_layers.{number}"), stage(f"stages.{number}.*"))
-    )
+    groups = (part for group in range(4) for part in (stage(f"downsample_layers.{group}"), stage(f"stages.{group}.*")))
     stages = (*groups, stage("norm", ":mean_map", "norm"))
     return clas_row(f"ConvNeXt_{name}", stages, ("head",), width, top1, input_size=input_size)
 
 
 def _densenet(layers: int, width: int, top1: float) -> NetworkSpec:
-    blocks = (f"{kind}{number}{end}" for number in (2, 3, 4) for kind, end in (("db_conv_", ""), ("tr_conv", "_blk")))
+    blocks = (f"{kind}{group}{end}" for group in (2, 3, 4) for kind, end in (("db_conv_", ""), ("tr_conv", "_blk")))
     stages = (
         stage("conv1_func", "conv1_func", "pool2d_max"),
         *(stage(name) for name in blocks),
@@ -78,9 +76,9 @@ def _dpn(layers: int, width: int, top1: float) -> NetworkSpec:
 
 def _darknet_groups() -> tuple[Stage, ...]:
     groups: list[Stage] = []
-    for number, count in enumerate((1, 2, 8, 8, 4)):
-        groups += [stage(f"_basic_block_{number}{block}") for block in range(1, count + 1)]
-        groups += [stage(f"_downsample_{number}")] if number < 4 else []
+    for group, count in enumerate((1, 2, 8, 8, 4)):
+        groups += [stage(f"_basic_block_{group}{block}") for block in range(1, count + 1)]
+        groups += [stage(f"_downsample_{group}")] if group < 4 else []
     return tuple(groups)
 
 

@@ -10,13 +10,13 @@ _LAST_CONV_TOP = ("dropout", "flatten", "fc")
 
 
 def _lcnet(scale: str, top1: float) -> NetworkSpec:
-    groups = (stage(f"blocks{number}.*") for number in range(2, 7))
+    groups = (stage(f"blocks{group}.*") for group in range(2, 7))
     stages = (stage("conv1"), *groups, stage("last_conv", "avg_pool", "last_conv", "act"))
     return clas_row(f"PPLCNet_{scale}", stages, _LAST_CONV_TOP, 1280, top1, folder=_LEGENDARY)
 
 
 def _lcnet_v2(size: str, top1: float | None) -> NetworkSpec:
-    groups = (stage(f"stages.{number}.*") for number in range(4))
+    groups = (stage(f"stages.{group}.*") for group in range(4))
     stages = (stage("stem.*"), *groups, stage("last_conv", "avg_pool", "last_conv", "act"))
     return clas_row(f"PPLCNetV2_{size}", stages, _LAST_CONV_TOP, 1280, top1, folder=_LEGENDARY)
 
@@ -27,11 +27,11 @@ def _mobilenet_v1(suffix: str, width: int, top1: float) -> NetworkSpec:
 
 
 def _inverted_residuals() -> tuple[Stage, ...]:
-    """A group's first block has no shortcut, the others have one."""
+    """A group's first block has no shortcut, unlike the others."""
     stages = []
     for group, count in enumerate((1, 2, 3, 4, 3, 3, 1), 2):
         stages.append(stage(f"conv{group}.1", f":no_shortcut conv{group}._first_block"))
-        later = (f"conv{group}_{number}" for number in range(2, count + 1))
+        later = (f"conv{group}_{block}" for block in range(2, count + 1))
         stages += [stage(f"conv{group}.{name[-1]}", f":shortcut conv{group}.{name}") for name in later]
     return tuple(stages)
 
@@ -65,7 +65,7 @@ def _esnet(scale: str, top1: float) -> NetworkSpec:
 
 
 def _starnet(size: str, width: int, top1: float) -> NetworkSpec:
-    groups = (stage(f"stages.{number}.*") for number in range(4))
+    groups = (stage(f"stages.{group}.*") for group in range(4))
     return clas_row(
         f"StarNet_{size}", (stage("stem"), *groups, stage("norm")), ("avgpool", ":flatten", "head"), width, top1
     )

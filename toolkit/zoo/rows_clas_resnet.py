@@ -16,18 +16,18 @@ def _resnet(name: str, width: int, top1: float) -> NetworkSpec:
 
 
 def _bottlenecks(name: str, top1: float, stem: Stage = _DEEP_STEM, width: int = 2048) -> NetworkSpec:
-    """One whose blocks are named bb_<group>_<number>."""
-    groups = (stage(f"group{number}.*", f"bb_{number}_*") for number in range(4))
+    """A network whose blocks are named bb_<group>_<block>."""
+    groups = (stage(f"group{group}.*", f"bb_{group}_*") for group in range(4))
     return clas_row(name, (stem, *groups), _TOP, width, top1)
 
 
 def _regnet(size: str, width: int, top1: float | None) -> NetworkSpec:
-    groups = (stage(f"group{number}.*", f"s{number}_b*") for number in range(1, 5))
+    groups = (stage(f"group{group}.*", f"s{group}_b*") for group in range(1, 5))
     return clas_row(f"RegNetX_{size}", (stage("conv"), *groups), _TOP, width, top1)
 
 
 def _repvgg(size: str, width: int, top1: float | None) -> NetworkSpec:
-    groups = (stage(f"stage{number}.*") for number in range(1, 5))
+    groups = (stage(f"stage{group}.*") for group in range(1, 5))
     return clas_row(f"RepVGG_{size}", (stage("stage0"), *groups), ("gap", ":flatten", "linear"), width, top1)
 
 

@@ -1,7 +1,7 @@
 """PaddleClas's transformers, which compute on tokens [N, L, C]: ViT, DeiT and Swin.
 
-ViT and DeiT read their class token: it is the features of a new head, at any cut. Swin has none; its tokens are pooled
-as the map that they stand for.
+ViT and DeiT use their class token as the features of a new head, at any cut. Swin has none; its tokens are pooled as
+the map that they represent.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ def _vit_half(name: str, width: int, size: int, top1: float) -> NetworkSpec:
 
 
 def _distilled(name: str, width: int, size: int, top1: float) -> NetworkSpec:
-    """Two tokens and two heads; a new head reads the class token alone, and the other one is left out."""
+    """Two tokens and two heads; a new head reads only the class token, and drops the other."""
     top = (":mean_of_heads head head_dist",)
     return _vit(f"DeiT_{name}", width, size, top1, "cls_token dist_token", top=top, head="head")
 
 
 def _swin_groups(depths: int) -> tuple[Stage, ...]:
     groups = []
-    for number in range(depths):
-        groups.append(stage(f"layers.{number}.blocks.*", f":grid layers.{number}.blocks.*"))
-        if number < depths - 1:
-            groups.append(stage(f"layers.{number}.downsample", f":half_grid layers.{number}.downsample"))
+    for group in range(depths):
+        groups.append(stage(f"layers.{group}.blocks.*", f":grid layers.{group}.blocks.*"))
+        if group < depths - 1:
+            groups.append(stage(f"layers.{group}.downsample", f":half_grid layers.{group}.downsample"))
     return tuple(groups)
 
 

@@ -36,9 +36,9 @@ def _densenet(layers: int, width: int, md5: str, top1: float) -> NetworkSpec:
     )
 
 
-def _auxiliary(number: int, after: str, *steps: str) -> Auxiliary:
+def _auxiliary(index: int, after: str, *steps: str) -> Auxiliary:
     """A classifier of GoogLeNet, whose dense layers take maps of 3x3; its weight is that of arXiv 1409.4842."""
-    return Auxiliary(after, steps, f"_out{number}", width=1024, weight=0.3, min_size=189, max_size=236)
+    return Auxiliary(after, steps, f"_out{index}", width=1024, weight=0.3, min_size=189, max_size=236)
 
 
 LARGES = (

@@ -1,4 +1,4 @@
-"""VGG, plain and with BatchNorm (``_bn``): a stage is the convolutions up to a pool.
+"""VGG, plain and with BatchNorm (``_bn``): a stage consists of the convolutions up to a pool.
 
 Top-1: the table of PaddlePaddle/hapi (image_classification/README).
 """
@@ -15,9 +15,9 @@ _DENSE = (
 
 def _conv_stages(convs: tuple[int, ...], layers_per_conv: int) -> tuple[Stage, ...]:
     stages, first = [], 0
-    for number, count in enumerate(convs, 1):
+    for index, count in enumerate(convs, 1):
         last = first + count * layers_per_conv  # the pool
-        stages.append(stage(f"conv{number}", *(f"features.{i}" for i in range(first, last + 1))))
+        stages.append(stage(f"conv{index}", *(f"features.{i}" for i in range(first, last + 1))))
         first = last + 1
     return tuple(stages)
 

@@ -1,9 +1,9 @@
-"""What a network is, as facts: one row a network.
+"""Specifications of networks: one row per network.
 
-A *step* is a short text. ``"layer1.0"`` is the path of a sublayer in the original network; ``":relu"`` is one of the
-functions of ``toolkit.zoo.forward_steps`` for what the original does between its sublayers. After a function come the
-paths of the sublayers or parameters that it uses: ``":add pos_embed"``. A *stage* is a name and the steps that make it.
-Stages run in order, then the ``top`` does, which has the classifier (``head``) in it.
+A *step* is a short string. ``"layer1.0"`` is the path of a sublayer in the original network; ``":relu"`` is one of the
+functions of ``toolkit.zoo.forward_steps`` for operations between sublayers. A function is followed by the paths of the
+sublayers or parameters that it uses: ``":add pos_embed"``. A *stage* is a name and its steps. Stages run in order,
+followed by the ``top``, which contains the classifier (``head``).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Stage:
     """One stage of a row, or a pattern for several.
 
     Attributes:
-        name: Name of the stage. A pattern (``layer1.*``, ``conv*``) stands for one stage for each sublayer it matches,
-            in the order of the network.
-        steps: What the stage runs, in order. A pattern has one step: itself, or a step with another pattern in it
-            (``":grid layers.0.blocks.*"``, ``"bb_0_*"``); then that one is matched, and the stages are numbered from 0
-            where the name has its star.
+        name: Name of the stage. A pattern (``layer1.*``, ``conv*``) stands for one stage per matching sublayer, in the
+            order of the network.
+        steps: What the stage runs, in order. A pattern has one step: itself, or a step with another pattern
+            (``":grid layers.0.blocks.*"``, ``"bb_0_*"``); then that pattern is matched, and stages are numbered from 0
+            in place of the name's star.
     """
 
     name: str
@@ -39,16 +39,16 @@ def stage(name: str, *steps: str) -> Stage:
 
 @dataclass(frozen=True)
 class Auxiliary:
-    """A classifier on a stage in the middle of a network, for its loss in training.
+    """An auxiliary classifier on an intermediate stage, for its loss in training.
 
     Attributes:
         after: Name of the stage whose output it reads.
-        steps: What it runs, from that output to logits.
-        head: Path of its last dense layer, one of the steps; a new layer takes its place and its name.
+        steps: Steps from that output to logits.
+        head: Path of its last dense layer, one of the steps; a new layer replaces it under the same name.
         width: Number of features that the last dense layer reads.
-        weight: What its loss is multiplied with.
-        min_size: Smallest side of the image, in pixels, that its dense layers take.
-        max_size: Largest side.
+        weight: Factor of its loss.
+        min_size: Smallest image side, in pixels, that its dense layers support.
+        max_size: Largest image side.
     """
 
     after: str
@@ -65,9 +65,9 @@ class PretrainedWeights:
     """ImageNet weights that can be downloaded.
 
     Attributes:
-        url: Where they are.
-        md5: Checksum of the file, in hex; None where it is not published. Then a download counts as right when it has
-            the size that the server says and holds arrays, and loading it requires every key and shape to fit.
+        url: URL of the file.
+        md5: Checksum of the file, in hex; None if not published. Then a download is valid if it has the size announced
+            by the server and contains arrays, and loading it requires every key and shape to match.
     """
 
     url: str
@@ -82,23 +82,23 @@ class NetworkSpec:
         name: Name in the zoo.
         factory: Dotted path of the function or class that builds the original network.
         stages: The backbone, in forward order.
-        head: Path of the classifier, a layer in ``top``; a new head takes its place and its name.
-        top: Steps from the last stage's output to the logits, the head among them.
+        head: Path of the classifier, a layer in ``top``; a new head replaces it under the same name.
+        top: Steps from the last stage's output to the logits, including the head.
         width: Number of features that the head reads.
-        features: Steps from a stage's output to what can be pooled, a map [N, C, H, W] or features [N, D]; for networks
-            whose stages give tokens [N, L, C]. A new head stands on these, wherever the network is cut.
+        features: Steps from a stage's output to something that can be pooled, a map [N, C, H, W] or features [N, D];
+            for networks whose stages output tokens [N, L, C]. A new head builds on these, wherever the network is cut.
         options: Keyword arguments of the factory.
-        auxiliary: Classifiers in the middle, which run in training only; see ``Auxiliary``.
+        auxiliary: Auxiliary classifiers, which run in training only; see ``Auxiliary``.
         input_size: Side of the square input the weights were trained on, in pixels.
-        min_size: Smallest side the network can take, in pixels: no window of a convolution or pool is larger than what
-            it reads. 32 where it could be less.
+        min_size: Smallest supported side, in pixels: no convolution or pooling window exceeds its input. 32 if it could
+            be less.
         max_size: Largest side, for networks with dense layers or position embeddings of a fixed size; None: any.
-        in_channels: Channels that the first layer reads; 1 means gray, and colour images are turned to gray inside.
+        in_channels: Channels that the first layer reads; 1 means gray; the network converts colour images itself.
         classes: Number of classes of the original classifier.
         mean: Mean of each channel (red, green, blue) of an image in [0, 1].
         std: Standard deviation of each channel of an image in [0, 1].
-        weights: Pretrained weights, or None where there are none.
-        top1: Published ImageNet top-1 accuracy of these weights as a fraction, or None where it is not known for sure.
+        weights: Pretrained weights, or None.
+        top1: Published ImageNet top-1 accuracy of these weights as a fraction, or None if not known for sure.
     """
 
     name: str
@@ -122,7 +122,7 @@ class NetworkSpec:
 
     @property
     def pretrained(self) -> bool:
-        """Whether there are weights to download."""
+        """Whether weights can be downloaded."""
         return self.weights is not None
 
     @property

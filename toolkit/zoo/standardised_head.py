@@ -1,4 +1,4 @@
-"""Heads that see standardised features."""
+"""Heads that read standardised features."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from paddle import Tensor, nn
 from toolkit.core.errors import NetworkError
 
 FEATURE_STATISTICS = {"feature_mean": 0.0, "feature_scale": 1.0}
-"""Buffers, and their values as long as features are taken as they are."""
+"""Buffers, and their values while features are unchanged."""
 
 
 class StandardisingHead(nn.Layer):
-    """A head whose first dense layer sees ``(features - feature_mean) / feature_scale``.
+    """A head whose first dense layer reads ``(features - feature_mean) / feature_scale``.
 
-    The scale of features differs by orders of magnitude between networks and between their stages, and with it the
-    learning rates that suit a dense layer; a common mean makes its problem worse conditioned still. One number scales
-    all features: those that vary little keep saying little. Mean and scale are buffers, in the state dict beside the
-    weights; 0 and 1 leave the features as they are, to the bit.
+    The scale of features differs by orders of magnitude between networks and stages, and so do suitable learning rates
+    of a dense layer; a common mean worsens the conditioning further. A single number scales all features, so those that
+    vary little still contribute little. Mean and scale are buffers, in the state dict beside the weights; 0 and 1
+    leave the features unchanged bit for bit.
     """
 
     _start: NDArray[np.float32]
     standardises: bool = False
-    """Whether it has the buffers: heads inside of heads, and those of auxiliary classifiers, have none."""
+    """Whether it has the buffers: nested heads, and those of auxiliary classifiers, do not."""
 
     @property
     def first_layer(self) -> nn.Linear:
@@ -33,19 +33,19 @@ class StandardisingHead(nn.Layer):
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it has learned nothing and nobody has set its weights: biases are zeros, weights as they began."""
+        """Whether it is untrained and its weights were not set: zero biases and initial weights."""
         layer = self.first_layer
         return not layer.bias.numpy().any() and np.array_equal(layer.weight.numpy(), self._start)
 
     def keep_feature_statistics(self, width: int) -> None:
-        """Make the buffers, for so many features."""
+        """Create the buffers for ``width`` features."""
         self.standardises = True
         self._start = self.first_layer.weight.numpy().copy()
         self.register_buffer("feature_mean", paddle.zeros([width]))
         self.register_buffer("feature_scale", paddle.ones([1]))
 
     def standardised(self, x: Tensor) -> Tensor:
-        """Features ``[N, D]`` as the first dense layer sees them."""
+        """Features ``[N, D]`` as the first dense layer reads them."""
         return (x - self.feature_mean) / self.feature_scale if self.standardises else x
 
     def set_feature_statistics(self, mean: ArrayLike, scale: float) -> None:
@@ -53,8 +53,8 @@ class StandardisingHead(nn.Layer):
         values, divisor = np.asarray(mean, np.float32), np.array([scale], np.float32)
         width = self.first_layer.weight.shape[0]
         if values.shape != (width,):
-            raise NetworkError(f"a mean of {values.shape} does not fit {width} features")
+            raise NetworkError(f"a mean of {values.shape} does not match {width} features")
         if not (np.isfinite(values).all() and np.isfinite(divisor).all() and divisor[0] > 0):
-            raise NetworkError(f"features have scale {scale}, mean {values}: expected numbers, the scale above 0")
+            raise NetworkError(f"features have scale {scale}, mean {values}: expected numbers, the scale > 0")
         self.feature_mean.set_value(values)
         self.feature_scale.set_value(divisor)

@@ -1,4 +1,4 @@
-"""BatchNorm whose statistics are those of the batches of all GPUs that train together."""
+"""BatchNorm with statistics over the batches of all GPUs that train together."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import paddle
 from paddle import Tensor, _C_ops, nn
 
 BATCH_NORMS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D, nn.SyncBatchNorm)
-"""Layers that keep statistics of what they have seen."""
+"""Layers with running statistics."""
 
 
 class _Synchronised:
-    """What a layer of one of Paddle's BatchNorm classes becomes: itself, but for what it computes in training.
+    """Mixed into one of Paddle's BatchNorm classes: changes only what it computes in training.
 
-    Frozen layers, evaluation and export stay as they are, unlike with Paddle's ``SyncBatchNorm``.
+    Frozen layers, evaluation and export are unaffected, unlike with Paddle's ``SyncBatchNorm``.
     """
 
     def forward(self: Any, x: Tensor) -> Tensor:
-        """Like Paddle's own."""
+        """Like Paddle's own ``forward``."""
         if not self.training or self._use_global_stats:
             return super().forward(x)  # type: ignore[misc]
         y = _normalise(self, x)
@@ -43,10 +43,10 @@ def _synchronised(kind: Any) -> Any:
 
 
 def synchronise(network: nn.Layer) -> int:
-    """Let every BatchNorm layer take its statistics over all processes; weights and statistics stay as they are.
+    """Make every BatchNorm layer use statistics over all processes; weights and statistics are unchanged.
 
-    The layers stay the objects that they are, with another class: whatever refers to them (stages, parents, lists)
-    needs no care, nor do optimizers. A second call does nothing.
+    The layers remain the same objects, with another class, so references to them (stages, parents, lists) and
+    optimizers stay valid. A second call does nothing.
 
     Args:
         network: Any layer.
@@ -63,5 +63,5 @@ def synchronise(network: nn.Layer) -> int:
 
 
 def is_synchronised(layer: nn.Layer) -> bool:
-    """Whether it is such a layer."""
+    """Whether a layer was synchronised."""
     return isinstance(layer, _Synchronised)

@@ -1,4 +1,4 @@
-"""Reading the pickles that ``paddle.save`` writes, without running what they say."""
+"""Read the pickles that ``paddle.save`` writes, without executing them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def read_pickle(path: str | Path) -> Any:
         path: A file that ``paddle.save`` wrote: weights, or the state of an optimizer.
 
     Returns:
-        Dictionaries, lists, tuples, text, numbers and arrays, as they were nested.
+        Dictionaries, lists, tuples, text, numbers and arrays, nested as in the file.
 
     Raises:
-        WeightsError: The file is no pickle, is damaged, or names something that plain data does not need. Nothing
-            that the file names was imported or called, and reading it took no more time and memory than a file of
-            its size may (see ``toolkit.core.pickles``).
+        WeightsError: The file is not a pickle, is damaged, or names something that plain data does not need. Nothing
+            that it names was imported or called, and reading it took time and memory in proportion to its size (see
+            ``toolkit.core.pickles``).
     """
     path = Path(path)
     try:
@@ -30,7 +30,7 @@ def read_pickle(path: str | Path) -> Any:
     except RefusedPickleError as error:
         raise WeightsError(
             f"{path} was refused: it asks for {error}, which weights never need",
-            hint="the file may be harmful; nothing in it was run; use weights from a source that you trust",
+            hint="the file may be malicious; nothing in it was run; use weights from a source that you trust",
         ) from None
     except OSError as error:
         raise WeightsError(f"cannot read weights {path}: {error.strerror}") from error

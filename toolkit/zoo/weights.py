@@ -1,7 +1,7 @@
-"""Reading and writing weights, without ever running what a file says.
+"""Read and write weights, without ever executing a file.
 
-A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.core.pickles``, which knows only
-plain data. A ``.safetensors`` file holds data alone. Neither takes more time or memory than its size allows.
+A ``.pdparams`` file is a pickle, and a pickle is a program. It is read by ``toolkit.core.pickles``, which supports only
+plain data. A ``.safetensors`` file holds only data. Neither takes more time or memory than its size allows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from toolkit.zoo.wrong_files import refuse_exported, refuse_optimizer, refuse_re
 _NAME_TABLE = "StructuredToParameterName@@"
 _SPLIT_TABLE = "UnpackBigParamInfor@@"
 _LONGEST_HEADER = 16 * 2**20
-"""Bytes of a safetensors header: room for 150,000 arrays."""
+"""Maximum bytes of a safetensors header: room for 150,000 arrays."""
 _SAFETENSORS_NUMBERS = {
     "BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64", "F16", "F32", "F64", "C64",
 }  # fmt: skip
@@ -37,13 +37,13 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """Read the arrays of a weights file.
 
     Args:
-        path: A ``.pdparams`` or ``.safetensors`` file; its content decides which.
+        path: A ``.pdparams`` or ``.safetensors`` file; detected by content.
 
     Returns:
         Arrays by state-dict key.
 
     Raises:
-        WeightsError: There is no such file, it is something else, or it is damaged.
+        WeightsError: The file does not exist, is something else, or is damaged.
     """
     path = Path(path)
     try:
@@ -54,7 +54,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     _refuse_other_than_written(path)
     if start.startswith(b"PK\x03\x04"):
         raise WeightsError(
-            f"{path} is not a weights file but a zip archive, as torch.save and numpy.savez write them",
+            f"{path} is not a weights file but a zip archive, as written by torch.save and numpy.savez",
             hint="load it there, and write a dictionary of numpy arrays with paddle.save or safetensors",
         )
     if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
@@ -66,7 +66,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _refuse_other_than_written(path: Path) -> None:
-    """Refuse the best weights of a run, ``best.pdparams``, where ``best.json`` beside them has other digests."""
+    """Reject a run's best weights, ``best.pdparams``, if the digests in ``best.json`` beside them differ."""
     beside = path.with_suffix(".json")
     if path.name != "best.pdparams" or not beside.is_file():
         return
@@ -82,7 +82,7 @@ def _refuse_other_than_written(path: Path) -> None:
 
 
 def write_weights(state: Mapping[str, Any], path: str | Path) -> None:
-    """Write weights, whole or not at all.
+    """Write weights atomically.
 
     Args:
         state: Tensors or arrays by state-dict key.
@@ -101,7 +101,7 @@ def write_weights(state: Mapping[str, Any], path: str | Path) -> None:
 def _to_numpy(value: Any) -> np.ndarray:
     array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"weights are numbers, not {array.dtype}")
+        raise TypeError(f"weights must be numbers, not {array.dtype}")
     return array
 
 
@@ -116,26 +116,26 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_header(path: Path) -> None:
-    """See that a header is short, says nothing twice and has numbers that numpy knows; the library sees to the rest."""
+    """Check that a header is short, without duplicates, and has dtypes known to numpy; the library checks the rest."""
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if size > _LONGEST_HEADER:
-            raise ValueError(f"a header of {size:,} bytes; at most {_LONGEST_HEADER:,} are read")
+            raise ValueError(f"a header of {size:,} bytes; the limit is {_LONGEST_HEADER:,}")
         header = json.loads(file.read(size), object_pairs_hook=_once)
     refuse_resume_checkpoint(path, header.get("__metadata__") or {})
     kinds = {str(facts["dtype"]) for name, facts in header.items() if name != "__metadata__"}
     foreign = sorted(kinds - _SAFETENSORS_NUMBERS)
     if foreign:
         raise WeightsError(
-            f"{path} holds numbers of type {shortened(', '.join(foreign))}, which are not read",
-            hint="convert them to F32 or F16 where the file came from",
+            f"{path} holds numbers of type {shortened(', '.join(foreign))}, which are not supported",
+            hint="convert them to F32 or F16 in the program that wrote the file",
         )
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        raise ValueError("its header says something twice")
+        raise ValueError("its header has a duplicate key")
     return mapping
 
 
@@ -162,7 +162,7 @@ _EXPECTED = "expected a dictionary of arrays, as paddle.save(network.state_dict(
 
 
 def _array(value: Any) -> np.ndarray | None:
-    """An array as it is, a number, or Paddle's pair of name and array; None for anything else."""
+    """Convert an array, a number, or Paddle's pair of name and array; None for anything else."""
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
         value = value[1]
     if isinstance(value, (bool, int, float, np.generic)):
@@ -171,7 +171,7 @@ def _array(value: Any) -> np.ndarray | None:
 
 
 def _join(content: dict[Any, Any], path: Path) -> None:
-    """Put together the arrays that pickle protocols 2 and 3 keep in slices of at most 1 GB."""
+    """Join the arrays that pickle protocols 2 and 3 store in slices of at most 1 GB."""
     try:
         for key, plan in content.pop(_SPLIT_TABLE, {}).items():
             parts = [content.pop(part) for part in plan["slices"]]

@@ -1,4 +1,4 @@
-"""Files that people give for weights and that are something else: what they are, and which file to give."""
+"""Recognise files that are not weights: what they are, and which file to give instead."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from toolkit.core.console import command
 from toolkit.core.errors import WeightsError
 
 _MOMENTS = ("_moment1_0", "_moment2_0", "_velocity_0", "_beta1_pow_acc_0", "_moment_0", "_mean_square_0")
-"""What Paddle's optimizers add to a parameter's name."""
+"""Suffixes that Paddle's optimizers append to a parameter's name."""
 _EMPTY_HEADER = 16
-"""Bytes at the begin of Paddle's binary tensors: version 0 (4 bytes), no levels of detail (8), version 0 (4)."""
+"""Bytes at the start of Paddle's binary tensors: version 0 (4 bytes), no levels of detail (8), version 0 (4)."""
 
 
 def weights_of_run(run: Path) -> Path | None:
-    """The best weights of a run, where they are."""
+    """The best weights of a run, if they exist."""
     best = run / "checkpoints" / "best.pdparams"
     return best if best.is_file() else None
 
 
 def refuse_resume_checkpoint(path: Path, metadata: Mapping[str, Any]) -> None:
-    """Refuse the state of a training.
+    """Reject a checkpoint of a training.
 
     Raises:
-        WeightsError: It is one.
+        WeightsError: The file is such a checkpoint.
     """
     if not {"state", "digest"} <= metadata.keys():
         return
     run = path.absolute().parent.parent
     best = weights_of_run(run)
-    resume = f"to go on with its training: {command('train', '--resume', run)}"
+    resume = f"to resume its training: {command('train', '--resume', run)}"
     raise WeightsError(
         f"{path} is a checkpoint to resume a training from, with its optimizer's state, not a weights file",
         hint=f"give {best}, the run's best weights" if best else resume,
@@ -39,14 +39,14 @@ def refuse_resume_checkpoint(path: Path, metadata: Mapping[str, Any]) -> None:
 
 
 def refuse_exported(path: Path, start: bytes) -> None:
-    """Refuse the parameters or the program of an exported model.
+    """Reject the parameters or the program of an exported model.
 
     Args:
         path: The file.
         start: Its first bytes.
 
     Raises:
-        WeightsError: It is one.
+        WeightsError: The file belongs to an exported model.
     """
     tensors = len(start) > _EMPTY_HEADER and not any(start[:_EMPTY_HEADER]) and any(start)
     if tensors or path.suffix in (".pdiparams", ".pdmodel"):
@@ -59,10 +59,10 @@ def refuse_exported(path: Path, start: bytes) -> None:
 
 
 def refuse_optimizer(path: Path, content: Any) -> None:
-    """Refuse the state of an optimizer, as ``paddle.save(optimizer.state_dict(), path)`` writes it.
+    """Reject the state of an optimizer, as written by ``paddle.save(optimizer.state_dict(), path)``.
 
     Raises:
-        WeightsError: It is one.
+        WeightsError: The file is an optimizer's state.
     """
     names = [name for name in content if isinstance(name, str)] if isinstance(content, dict) else []
     if "LR_Scheduler" in names or any(name.endswith(_MOMENTS) for name in names) or path.suffix == ".pdopt":

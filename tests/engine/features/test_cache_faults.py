@@ -79,7 +79,7 @@ def test_a_flipped_bit_is_found_and_mended(make: Make, capsys: Any, which: int) 
     capsys.readouterr()
     assert train(make()) == first
     said = capsys.readouterr().err
-    assert "shard-00000.npy is damaged (wrong checksum); it is computed anew" in said
+    assert "shard-00000.npy is damaged (wrong checksum); computing it again" in said
     assert said.count("computed once at") == 1
     assert FeatureStore(Path(make().cache.dir)).verify() == []
 
@@ -93,7 +93,7 @@ def test_features_of_another_version_are_not_used(make: Make, capsys: Any) -> No
     capsys.readouterr()
     assert train(make()) == first
     said = capsys.readouterr().err
-    assert said.count("of another version of the toolkit (format 99, not 2); it is not used") == 2
+    assert said.count("of another version of the toolkit (format 99, not 2); ignoring it") == 2
     assert said.count("computed once at") == 2
 
 
@@ -184,7 +184,7 @@ def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:
     seeded = make(cache=enough, data={"crop_ratio": 0.5})
     capsys.readouterr()
     train(seeded)
-    assert "of the least recently used features removed to make room" in capsys.readouterr().err
+    assert "of least recently used features removed to make room" in capsys.readouterr().err
     assert len(shards(seeded)) == 2
     assert train(make(cache=enough)) == highest
     assert capsys.readouterr().err.count("computed once at") == 2

@@ -225,7 +225,7 @@ def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
 @pytest.mark.parametrize(
     ("sections", "cached", "words"),
     [
-        ({}, True, "on, 9 frozen stages see each image once instead of 2 times"),
+        ({}, True, "on, 9 frozen stages process each image once instead of 2 times"),
         ({"data": {"augment": "standard"}}, False, "off, as augmentation"),
         ({"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 9}}, True, "4 views"),
         ({"cache": {"enabled": False}}, False, ""),
@@ -355,8 +355,8 @@ def test_validation_features_go_elsewhere_where_the_cache_cannot_be_written(
     cache = {"engine": "paddle", "dir": tmp_path / "file"}
     result = Trainer.from_config(make(data={"augment": "standard"}, train={"epochs": 4}, cache=cache)).fit()
     assert result.last["epoch"] == 4
-    assert re.search(r"cannot be written .*: new features are kept in \S+ until the end", capsys.readouterr().err)
-    with pytest.raises(ToolkitError, match="a file stands where a folder is needed"):
+    assert re.search(r"cannot be written .*: new features go to \S+ until the end", capsys.readouterr().err)
+    with pytest.raises(ToolkitError, match="a file is in the way of a folder"):
         Trainer.from_config(make(cache={**cache, "enabled": True})).fit()
 
 

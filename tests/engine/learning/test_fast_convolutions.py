@@ -71,7 +71,7 @@ def test_training_is_the_same_but_for_rounding(make: Make, weights: Path, capsys
     plain = trained(make, weights, False, "plain")
     assert "kernels" not in capsys.readouterr().err
     fast, again = trained(make, weights, True, "fast"), trained(make, weights, "auto", "again")
-    assert capsys.readouterr().err.count("are computed by kernels of numba") == 1
+    assert capsys.readouterr().err.count("numba kernels compute convolutions") == 1
     for one, other, third in zip(plain, fast, again, strict=True):
         for part in ("train", "val"):
             assert other[part]["loss"] == pytest.approx(one[part]["loss"], rel=1e-4)
@@ -96,7 +96,7 @@ def test_a_gpu_has_no_need(mobile: StagedNetwork, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0")
     assert fast_layers(mobile, TrainConfig()) == []
     check_convolutions(TrainConfig())
-    with pytest.raises(ConfigError, match="is for a CPU, and this run is on gpu:0"):
+    with pytest.raises(ConfigError, match="needs a CPU, but this run uses gpu:0"):
         check_convolutions(TrainConfig(fast_convolutions=True))
 
 
@@ -129,7 +129,7 @@ def test_a_numba_that_does_not_work_is_told_once(
         assert fast_layers(mobile, TrainConfig()) == []
         assert fast_layers(mobile, TrainConfig()) == []
         said = " ".join(capsys.readouterr().err.split())
-        assert said.count("left to Paddle: numba does not work here: Numba needs NumPy 2.4 or less") == 1
+        assert said.count("Paddle computes convolutions: numba does not work here: Numba needs NumPy 2.4 or less") == 1
         with pytest.raises(ConfigError, match="does not work here"):
             check_convolutions(TrainConfig(fast_convolutions=True))
     finally:

@@ -52,5 +52,5 @@ def test_states_of_earlier_versions_carry_a_counter() -> None:
 
 def test_another_network_is_refused() -> None:
     network = nn.Linear(3, 2)
-    with pytest.raises(TrainingError, match=r"has other\.weight, which this network has not"):
+    with pytest.raises(TrainingError, match=r"has other\.weight, which this network doesn't have"):
         restore_optimizer(make_optimizer("adam", TrainConfig(), network, 0.1), network, {"other.weight|m": np.ones(1)})

@@ -78,7 +78,7 @@ def test_the_same_seed_finds_the_same(make: Callable[..., Config]) -> None:
 
 
 def test_too_few_steps(make: Callable[..., Config]) -> None:
-    with pytest.raises(TrainingError, match="5 steps tells nothing"):
+    with pytest.raises(TrainingError, match="5 steps is too short"):
         range_test(build_job(make()), 25, 5)
 
 

@@ -76,5 +76,5 @@ def test_unusable_folders_are_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no run here"):
         RunFolder.open(tmp_path, make_config({"name": "a", "model": "b"}))
     (tmp_path / "file").write_text("")
-    with pytest.raises(ToolkitError, match="a file stands where"):
+    with pytest.raises(ToolkitError, match="a file is in the way"):
         RunFolder.create(make_config({"name": "a", "model": "b", "output_dir": tmp_path / "file" / "runs"}))

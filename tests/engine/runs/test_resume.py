@@ -127,7 +127,7 @@ def test_a_damaged_newest_checkpoint_falls_back(make: Make, capsys: pytest.Captu
     data[len(data) // 2] ^= 1
     folder.last.write_bytes(data)
     result = Trainer.from_config(config).fit(resume=folder.path)
-    assert "going on from previous.safetensors" in capsys.readouterr().err
+    assert "continuing from previous.safetensors" in capsys.readouterr().err
     assert_same(whole, result)
 
 
@@ -196,8 +196,8 @@ def test_a_damaged_first_checkpoint_begins_anew(make: Make, capsys: pytest.Captu
     folder.last.write_bytes(folder.last.read_bytes()[:-1])
     result = Trainer.from_config(config).fit(resume=folder.path)
     said = capsys.readouterr().err
-    assert "last.safetensors is no checkpoint, or damaged" in said
-    assert "it begins anew" in said
+    assert "last.safetensors is not a checkpoint, or is damaged" in said
+    assert "starting over" in said
     assert_same(whole, result)
 
 

@@ -57,7 +57,7 @@ def test_a_state_made_by_hand_is_a_clear_error(tmp_path: Path, state: str) -> No
     path = tmp_path / "last.safetensors"
     arrays = {"nonsense/a": np.ones(2, "float32")}
     save_file(arrays, path, metadata={"state": state, "digest": _digest(state, arrays)})
-    with pytest.raises(TrainingError, match=r"last\.safetensors is no checkpoint") as caught:
+    with pytest.raises(TrainingError, match=r"last\.safetensors is not a checkpoint") as caught:
         TrainingState.load(path)
     assert len(str(caught.value)) < 500
 

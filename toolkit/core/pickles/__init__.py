@@ -1,4 +1,4 @@
-"""Pickles of plain data, read without running what they say and without taking more than their size allows."""
+"""Reads pickles of plain data without executing them, in memory bounded by their size."""
 
 from toolkit.core.pickles.making import BadPickleError, RefusedPickleError, shortened
 from toolkit.core.pickles.reader import read_plain

@@ -1,4 +1,4 @@
-"""What a pickle of plain data may call: code of our own in place of what it names."""
+"""What a pickle of plain data may call: our own code instead of the functions that it names."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _NUMPY_CORE = (
 
 
 class BadPickleError(Exception):
-    """The data is no pickle, is damaged, or is more than plain data."""
+    """The data is not a pickle, is damaged, or is more than plain data."""
 
 
 class RefusedPickleError(BadPickleError):
-    """The pickle names something that plain data does not need; the text is that name."""
+    """The pickle names something that plain data does not need; the message is that name."""
 
 
 class DType:
-    """A number type on its way out of a pickle."""
+    """A dtype being unpickled."""
 
     __slots__ = ("value",)
 
@@ -37,15 +37,15 @@ class DType:
         self.value = value
 
     def build(self, state: Any) -> None:
-        """Take the byte order."""
+        """Set the byte order."""
         order = state[1]
         if order not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
-            raise ValueError("not a plain number type")
+            raise ValueError("not a plain numeric type")
         self.value = self.value.newbyteorder(order)
 
 
 class Array:
-    """An array on its way out of a pickle, which is whole once it has a value."""
+    """An array being unpickled; complete once it has a value."""
 
     __slots__ = ("make", "value")
 
@@ -53,7 +53,7 @@ class Array:
         self.make, self.value = make, value
 
     def build(self, state: Any) -> None:
-        """Take shape, type and data."""
+        """Set shape, dtype and data."""
         _, shape, dtype, fortran, raw = state
         if self.make is None:
             raise ValueError("a number has no state")
@@ -61,7 +61,7 @@ class Array:
 
 
 class Call:
-    """A function that a pickle may call, and cannot change."""
+    """A function that a pickle may call but not change."""
 
     __slots__ = ("function",)
 
@@ -70,7 +70,7 @@ class Call:
 
 
 class Maker:
-    """What a pickle may call. All that the functions make is together no larger than the file.
+    """The functions a pickle may call. Everything they make together is no larger than the file.
 
     Args:
         size: Bytes of the file.
@@ -94,7 +94,7 @@ class Maker:
         self._known["numpy", "ndarray"] = _NDARRAY
 
     def find(self, module: str, name: str) -> Any:
-        """What a name stands for."""
+        """Resolve a name."""
         place = ("numpy.core" if module in _NUMPY_CORE else module, name)
         if place not in self._known:
             raise RefusedPickleError(shortened(f"{module}.{name}"))
@@ -128,7 +128,7 @@ class Maker:
 
     def _dtype(self, code: Any, align: Any = False, copy: Any = False) -> DType:
         if code not in _NUMBERS:
-            raise ValueError("an array of something else than numbers")
+            raise ValueError("an array of something other than numbers")
         return DType(np.dtype(code))
 
     def _reconstruct(self, kind: Any, shape: Any, code: Any) -> Array:
@@ -165,13 +165,13 @@ class Maker:
 
 
 def checked_key(key: Any) -> Any:
-    """A key that a dictionary may have: the hash of text is random, that of nested tuples takes for ever."""
+    """Refuse keys that hash slowly: text has a random hash, but nested tuples take forever."""
     if isinstance(key, (str, bytes)) or (isinstance(key, int) and abs(key) <= _LARGEST_KEY):
         return key
     raise ValueError("an unexpected key of a dictionary")
 
 
 def shortened(text: str) -> str:
-    """Text of a stranger, fit for one line: at most 80 characters, those that nobody can see escaped."""
+    """Untrusted text for a one-line message: at most 80 characters, with unprintable ones escaped."""
     text = text if len(text) <= 80 else f"{text[:80]}..."
     return text if text.isprintable() else ascii(text)

@@ -1,16 +1,16 @@
-"""A reader for pickles of plain data, and for nothing else.
+"""A reader for pickles of plain data only.
 
-A pickle names functions, and a loader calls them: a file from a stranger can run anything. This reader looks names up
-in a table of a dozen, each of which stands for code of this package that takes plain data only: neither Python's
-unpickling nor numpy's is used. A name that is not in the table ends the reading, and the error says which it was.
+A pickle names functions that a loader calls, so an untrusted file can run anything. This reader looks names up in a
+table of a dozen entries; each maps to code of this package that takes plain data only. Neither Python's unpickler nor
+numpy's is used. A name outside the table stops the reading with an error that quotes it.
 
-A few bytes can also ask for all memory, or for years. So a file of N bytes is read in time proportional to N and in at
-most ``12 N + 200 MB`` of memory, whatever it says:
+A few bytes can also demand all memory, or years of work. So a file of N bytes is read in time proportional to N and in
+at most ``12 N + 200 MB`` of memory, whatever it contains:
 
-- nothing is read, and no array is made, that is longer than the file; all arrays together are no larger than it;
-- at most ``_MOST_STEPS`` steps are taken, and none of them takes longer than what it adds;
-- keys of dictionaries are text, bytes or small integers, whose hashes nobody can make slow;
-- the result, with everything shared counted as often as it appears, has no more parts than the file has bytes.
+- no read and no array is longer than the file; all arrays together are no larger than it;
+- at most ``_MOST_STEPS`` steps are taken, and none takes longer than what it adds;
+- dictionary keys are text, bytes or small integers, whose hashes cannot be made slow;
+- the result, counting shared items at every occurrence, has no more parts than the file has bytes.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from toolkit.core.pickles.making import (
 )
 
 _MOST_STEPS = 500_000
-"""Steps of one pickle: an array takes about 40, the largest batch of CIFAR 200,000."""
+"""Step limit of a pickle: an array takes about 40, the largest CIFAR batch 200,000."""
 _MOST_DEPTH = 64
 _LONGEST_NUMBER = 64
-"""Characters of a number that is written as text."""
+"""Maximum number of characters of a number written as text."""
 _DAMAGED = (ArithmeticError, EOFError, LookupError, MemoryError, struct.error, TypeError, ValueError)
 
 
 class _Machine:
-    """The stack, the memory and the steps of a pickle, as the module ``pickletools`` describes them.
+    """The stack, memo and opcodes of a pickle, as described in the module ``pickletools``.
 
     Args:
-        file: Where the pickle begins.
-        size: Bytes that it has at most.
+        file: A file positioned at the start of the pickle.
+        size: Maximum number of bytes.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -69,7 +69,7 @@ class _Machine:
 
     def read(self, count: int) -> bytes:
         if not 0 <= count <= self.left:
-            raise EOFError("cut short, or it claims more than it has")
+            raise EOFError("truncated, or it claims more data than it has")
         self.left -= count
         return self.file.read(count)
 
@@ -85,7 +85,7 @@ class _Machine:
     def text_number(self) -> bytes:
         line = self.line()
         if len(line) > _LONGEST_NUMBER:
-            raise ValueError("a number without end")
+            raise ValueError("a number with too many digits")
         return line
 
     def integer(self) -> int:
@@ -115,39 +115,39 @@ class _Machine:
             raise IndexError("a step without its arguments")
         return tuple(self.stack.pop() for _ in range(count))[::-1]
 
-    def keep(self, number: int) -> None:
-        if not 0 <= number <= self.size:
+    def keep(self, index: int) -> None:
+        if not 0 <= index <= self.size:
             raise ValueError("a reference beyond the file")
-        self.memory[number] = self.stack[-1]
+        self.memory[index] = self.stack[-1]
 
     def named_by_lines(self) -> Any:
         return self.maker.find(self.line().decode("utf-8"), self.line().decode("utf-8"))
 
     def named(self, module: Any, name: Any) -> Any:
         if not isinstance(module, str) or not isinstance(name, str):
-            raise ValueError("a name that is no text")
+            raise ValueError("a name that is not text")
         return self.maker.find(module, name)
 
     def call(self, call: Any, arguments: Any) -> Any:
         if not isinstance(call, Call) or not isinstance(arguments, tuple) or len(arguments) > 4:
-            raise ValueError("a call of something that is no function")
+            raise ValueError("a call of something that is not a function")
         return call.function(*arguments)
 
     def build(self) -> None:
         owner, state = self.last(2)
         if not isinstance(owner, (Array, DType)) or not isinstance(state, tuple):
-            raise ValueError("a state of something that has none")
+            raise ValueError("a state for something that has none")
         owner.build(state)
         self.stack.append(owner)
 
     def extend(self, items: list[Any] | tuple[Any, ...]) -> None:
         if not isinstance(self.stack[-1], list):
-            raise ValueError("items of something that is no list")
+            raise ValueError("items of something that is not a list")
         self.stack[-1].extend(items)
 
     def update(self, items: list[Any] | tuple[Any, ...]) -> None:
         if not isinstance(self.stack[-1], dict):
-            raise ValueError("items of something that is no dictionary")
+            raise ValueError("items of something that is not a dictionary")
         self.stack[-1].update(_pairs(items))
 
     def object_of_a_class(self) -> None:
@@ -202,10 +202,10 @@ _VALUES: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x93": lambda machine: machine.named(*machine.last(2)),
     b"R": lambda machine: machine.call(*machine.last(2)),
 }
-"""Steps that put something on the stack."""
+"""Opcodes that push a value onto the stack."""
 _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x80": lambda machine: machine.read(1),
-    b"\x95": lambda machine: machine.read(8),  # frames are for those who read ahead
+    b"\x95": lambda machine: machine.read(8),  # frames only matter for read-ahead
     b"(": _Machine.mark,
     b"0": lambda machine: machine.stack.pop() if machine.stack else machine.pop_mark(),
     b"1": _Machine.pop_mark,
@@ -223,11 +223,11 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x83": lambda machine: machine.refuse("an extension"),
     b"\x84": lambda machine: machine.refuse("an extension"),
 }
-"""Other steps."""
+"""Other opcodes."""
 
 
 class _Tree:
-    """Copies what was read, with everything shared written out, as long as it has no more parts than the file."""
+    """Copies the result with shared items expanded, up to as many parts as the file has bytes."""
 
     def __init__(self, most: int) -> None:
         self._left = most
@@ -253,17 +253,17 @@ def read_plain(file: BinaryIO, size: int) -> Any:
     """Read plain data from a pickle.
 
     Args:
-        file: Where the pickle begins.
-        size: Bytes that it has at most, >= 0.
+        file: A file positioned at the start of the pickle.
+        size: Maximum number of bytes, >= 0.
 
     Returns:
-        Dictionaries, lists, tuples, text, numbers and arrays, as they were nested. Nothing in it is shared but arrays,
-        so that walking through it takes no longer than reading it. Text of Python 2 is decoded as Latin-1.
+        Dictionaries, lists, tuples, text, numbers and arrays, nested as in the pickle. Only arrays are shared, so
+        walking the result takes no longer than reading it. Python 2 text is decoded as Latin-1.
 
     Raises:
-        RefusedPickleError: The pickle names something that plain data does not need. Nothing that it names was
-            imported or called.
-        BadPickleError: It is no pickle, is damaged, or larger than it could be.
+        RefusedPickleError: The pickle names something that plain data does not need. Nothing it names was imported or
+            called.
+        BadPickleError: The data is not a pickle, is damaged, or is larger than allowed.
         OSError: The file cannot be read.
     """
     try:

@@ -1,1 +1,1 @@
-"""What a phase trains on: images, kept features, or features computed as they come."""
+"""The inputs of a phase: images, cached features, or features computed on the fly."""

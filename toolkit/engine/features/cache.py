@@ -1,8 +1,8 @@
-"""Frozen stages computed once: their outputs on disk, and batches read from there.
+"""Compute frozen stages once: their outputs on disk, and batches read from there.
 
-The first k stages of a network are a pure function of the image as long as they are frozen. Their output (pooled, when
-all stages are frozen and the pooling has nothing to learn) is kept in the feature store, under a key of everything it
-depends on: of the centre crop, or of ``cache.views`` augmented views, each the augmentation of one epoch.
+While frozen, the first k stages of a network are a pure function of the image. Their output (pooled, if all stages are
+frozen and the pooling has no weights) is kept in the feature store, under a key of everything it depends on: for the
+centre crop, or for ``cache.views`` augmented views, each with the augmentation of one epoch.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from toolkit.zoo import StagedNetwork
 
 @dataclass(frozen=True)
 class Request:
-    """Features that are wanted.
+    """A request for features.
 
     Attributes:
-        loader: Reads the images; its augmentation, if any, makes the views.
-        title: What they are, for people: ``training images``.
+        loader: Reads the images; its augmentation, if any, creates the views.
+        title: Display name, such as ``training images``.
         views: Number of augmented views; 0 for the centre crop.
     """
 
@@ -52,10 +52,10 @@ class FeatureCache:
 
     Args:
         network: The network.
-        config: Where features are kept, how, and by what they are computed.
+        config: Location and format of the cache, and the engine to use.
         device: Paddle's name of the device.
-        after_block: Called after each block, and while another process fills the same features; what it raises ends
-            the work, and what was finished stays.
+        after_block: Called after each block, and while another process fills the same features; an exception ends the
+            work, keeping what is finished.
     """
 
     def __init__(
@@ -75,42 +75,42 @@ class FeatureCache:
         self._programs = ExitStack()
 
     def fill(self, requests: Sequence[Request], boundaries: Sequence[int]) -> list[list[Features]]:
-        """Features at the highest of some boundaries; the lower ones are computed on the way, each from the one below.
+        """Features at the highest of several boundaries; lower ones are computed on the way, each from the one below.
 
         Args:
-            requests: Which images.
-            boundaries: Numbers of frozen stages, rising.
+            requests: The features to compute.
+            boundaries: Numbers of frozen stages, ascending.
 
         Returns:
-            For each request its views (one for the centre crop), open.
+            The open views of each request (one for the centre crop).
 
         Raises:
-            ToolkitError: The disk is too small (said before anything is written) or full, or an image cannot be read.
+            ToolkitError: The disk is too small (raised before anything is written) or full, or an image cannot be read.
         """
-        # Each image is read once, and kept pictures may be older than their files.
+        # Each image is read once, and cached images may be older than their files.
         requests = [replace(request, loader=request.loader.uncached()) for request in requests]
         with self._afresh(boundaries):
             self._make_room(requests, boundaries)
             return [self._views(request, boundaries) for request in requests]
 
     def kept(self, request: Request, stages: int) -> Features | None:
-        """Features of the centre crop, open, where they are kept for the weights of now; nothing is computed.
+        """Open features of the centre crop if they are cached for the current weights; computes nothing.
 
         Args:
-            request: Which images.
-            stages: Number of stages that they have behind them.
+            request: The features to open.
+            stages: Number of stages already applied to them.
         """
-        with suppress(ToolkitError, OSError), self._afresh((stages,)):  # gone meanwhile, or an image is
+        with suppress(ToolkitError, OSError), self._afresh((stages,)):  # removed in the meantime, or an image was
             key = self._key(request, 0, 0, stages)
-            for each in (key, replace(key, dtype="float32")):  # what float16 does not hold
-                entry = self._store.entry(each.facts())
+            for candidate in (key, replace(key, dtype="float32")):  # beyond the range of float16
+                entry = self._store.entry(candidate.facts())
                 if entry.complete:
                     return entry.open()
         return None
 
     @contextmanager
     def _afresh(self, boundaries: Sequence[int]) -> Iterator[None]:
-        """Weights and files may have changed; programs that are made live as long as the context."""
+        """Drop cached facts, as weights and files may have changed; programs live as long as the context."""
         self._known.clear()
         self._boundaries = tuple(boundaries)
         with ExitStack() as self._programs:
@@ -169,7 +169,7 @@ class FeatureCache:
                         writer.append(block)
                         bar.advance(task, len(block))
                         self._after_block()
-            features = entry.open()  # while it is locked: nobody evicts it in between
+            features = entry.open()  # while locked, so that nothing evicts it in between
         if writer.missing:
             info(f"features of {name}: {count} computed once at {key.stage} by {key.engine}")
         return features
@@ -177,7 +177,7 @@ class FeatureCache:
     def _slice(
         self, start: int, stop: int, shape: tuple[int, ...], engine: str
     ) -> tuple[StageSlice, TracedProgram | None]:
-        """Stages to compute, traced once for all images."""
+        """The stages to compute, traced once for all images."""
 
         def trace() -> tuple[StageSlice, TracedProgram | None]:
             tracing = self._tracing(start, stop, shape)
@@ -191,7 +191,7 @@ class FeatureCache:
         return self._once(("tracing", start, stop), lambda: self._programs.enter_context(Tracing(stage_slice, shape)))
 
     def _engine(self, request: Request, start: int, stop: int) -> Engine:
-        """What computes some stages: the engine that the config asks for, where it agrees with dygraph."""
+        """The engine for these stages: the configured one if it agrees with dygraph."""
         loader = request.loader
         wanted = choose_engine(self._config.engine, self._device, len(loader.images))
 
@@ -202,7 +202,7 @@ class FeatureCache:
         return wanted if wanted == "dygraph" else self._once(("engine", start, stop, wanted), compare)
 
     def _below(self, request: Request, start: int) -> str:
-        """The boundary from whose features others are computed, and the engines up to it that are not as asked for."""
+        """The boundary from whose features others are computed, and any fallback engines up to it."""
         if not start:
             return ""
         lower = [stop for stop in self._boundaries if stop <= start]
@@ -233,10 +233,10 @@ class FeatureCache:
             title=request.title,
         )
 
-    def _once(self, what: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
-        if what not in self._known:
-            self._known[what] = compute()
-        return self._known[what]
+    def _once(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
     def _images(self, loader: BatchLoader) -> str:
         return loader.images.pixels_fingerprint(content=self._config.fingerprint == "content")
@@ -249,7 +249,7 @@ class FeatureCache:
         return feature_dtype(self._config, pooled=self._network.pooled_after(stages))
 
     def _shape(self, request: Request, stages: int) -> tuple[int, ...]:
-        """Shape of one row."""
+        """Shape of one row of features."""
         return self._once(("shape", stages), lambda: self._run_once(request, stages))
 
     def _run_once(self, request: Request, stages: int) -> tuple[int, ...]:
@@ -264,7 +264,7 @@ class FeatureCache:
 
 
 def feature_dtype(config: CacheConfig, *, pooled: bool) -> str:
-    """Numbers on disk, ``float16`` or ``float32``: pooled features are small enough to be kept as they are."""
+    """Number type on disk, ``float16`` or ``float32``: pooled features are small enough for full precision."""
     return config.dtype if config.dtype != "auto" else "float32" if pooled else "float16"
 
 
@@ -274,7 +274,7 @@ def image_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
 
 
 def _facts(loader: BatchLoader) -> Mapping[str, Any]:
-    """What makes an augmented view, beside the preprocessing."""
+    """What defines an augmented view, besides the preprocessing."""
     augmentation = loader.augmentation
     if augmentation is None:
         return {}

@@ -1,8 +1,8 @@
-"""Running the frozen part of a network over many images.
+"""Run the frozen part of a network over many images.
 
-ONNX Runtime lets other threads run meanwhile, so that each thread reads and computes its own images; Paddle Inference
-does not, so that processes do. Either way images are read in threads of their own, which are watched: a file system
-that no longer answers ends in an error (see ``toolkit.data.pool``).
+ONNX Runtime releases the GIL, so each thread reads and computes its own images; Paddle Inference does not, so processes
+are used. Either way, watched threads read the images: a file system that no longer responds leads to an error (see
+``toolkit.data.pool``).
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from toolkit.inference import Floats, TracedProgram
 from toolkit.zoo import StagedNetwork
 
 _CHUNK = 32
-"""Images a task of a worker."""
+"""Images per task of a worker."""
 _WORTH_PROCESSES = 15.0
-"""Seconds of work from which on it pays to start processes, which load Paddle first."""
+"""Seconds of work that justify starting processes, which must load Paddle first."""
 _AHEAD = 2
 _FEW = 4
 """Images on which engines are compared: a batch, as ``BATCH`` has it."""
 
 
 class Rows(Protocol):
-    """Where the inputs come from.
+    """The source of the inputs.
 
     Attributes:
         portable: Whether another process can read them too.
@@ -46,17 +46,17 @@ class Rows(Protocol):
     portable: ClassVar[bool]
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Inputs ``[len(rows), ...]`` of some rows."""
+        """The inputs ``[len(rows), ...]`` of the given rows."""
 
 
 @dataclass(frozen=True)
 class ImageRows:
-    """Images, as the network sees them in one epoch.
+    """Images as the network sees them in a given epoch.
 
     Attributes:
         loader: Reads and prepares them.
-        epoch: Whose random changes are made, where the loader makes some.
-        pool: Threads that read; None: the caller's does, without a limit of time.
+        epoch: Epoch that determines the loader's augmentation, if any.
+        pool: Threads that read; None: the caller's thread reads, without a time limit.
     """
 
     portable: ClassVar[bool] = True
@@ -76,15 +76,15 @@ class ImageRows:
 def few_rows(
     loader: BatchLoader, network: StagedNetwork | None = None, start: int = 0
 ) -> Callable[[], NDArray[np.float32]]:
-    """Four images, spread over a loader's set, as the network sees them: what engines are compared on.
+    """Four images from across a loader's set, as the network sees them, on which engines are compared.
 
     Args:
-        loader: Reads them; watched, with its own limit of time.
-        network: Computes the stages below, where there are some.
-        start: Number of stages that the inputs have behind them.
+        loader: Reads the images; watched, with its own time limit.
+        network: Computes the stages below, if any.
+        start: Number of stages already applied to the inputs.
 
     Returns:
-        A function that makes the inputs, ``[4, ...]``, or as many as there are images.
+        A function that returns the inputs, ``[4, ...]``, or fewer if there are fewer images.
     """
 
     def read() -> NDArray[np.float32]:
@@ -103,10 +103,10 @@ def few_rows(
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """Features of a lower boundary.
+    """Features at a lower boundary.
 
     Attributes:
-        features: ``features[rows]``.
+        features: The features, indexed by rows.
     """
 
     portable: ClassVar[bool] = False
@@ -122,9 +122,9 @@ class _Worker:
     """Reads rows and computes their features.
 
     Attributes:
-        source: Where inputs come from.
-        run: From a batch to features.
-        batch: Rows a call.
+        source: The source of the inputs.
+        run: Maps a batch to features.
+        batch: Rows per call.
     """
 
     source: Rows
@@ -137,19 +137,19 @@ class _Worker:
 
 
 def extract(stage_slice: StageSlice, program: TracedProgram | None, source: Rows, rows: range) -> Iterator[Floats]:
-    """Features of some rows, block by block in order.
+    """Compute features of a range of rows, block by block in order.
 
     Args:
-        stage_slice: What to compute.
-        program: The part, traced; None to run it in dygraph.
-        source: Where inputs come from.
-        rows: Which ones.
+        stage_slice: The stages to compute.
+        program: The traced stages; None to run them in dygraph.
+        source: The source of the inputs.
+        rows: The rows to compute.
 
     Yields:
         ``[n, ...]`` for up to 32 rows each.
 
     Raises:
-        ToolkitError: An image cannot be read (for ``loader.timeout`` seconds none could), or a worker process died.
+        ToolkitError: An image cannot be read (or none could for ``loader.timeout`` seconds), or a worker process died.
     """
     chunks = [np.arange(start, min(start + _CHUNK, rows.stop)) for start in range(rows.start, rows.stop, _CHUNK)]
     if program is None:
@@ -162,7 +162,7 @@ def extract(stage_slice: StageSlice, program: TracedProgram | None, source: Rows
 
 @contextmanager
 def _watched(source: Rows, threads: int) -> Iterator[Rows]:
-    """The rows; images among them are read by a pool of threads for as long as the context lasts."""
+    """The source; within the context, a thread pool reads images."""
     if not isinstance(source, ImageRows):
         yield source
         return
@@ -171,7 +171,7 @@ def _watched(source: Rows, threads: int) -> Iterator[Rows]:
 
 
 def _in_dygraph(stage_slice: StageSlice, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
-    """In this thread, which is a GPU's; meanwhile others read."""
+    """Compute in this thread, which owns the GPU, while others read."""
     stage_slice.network.eval()
     size = BATCH["dygraph"]
     read = source.ahead(chunks) if isinstance(source, ImageRows) else (source(rows) for rows in chunks)
@@ -188,20 +188,20 @@ def _in_threads(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[n
     free: deque[_Worker] = deque()
 
     def work(rows: NDArray[np.int64]) -> Floats:
-        worker = free.popleft()  # there are as many as threads
+        worker = free.popleft()  # one per thread
         try:
             return worker(rows)
         finally:
             free.append(worker)
 
-    # Reading ends first, so that no thread that computes is left waiting for it.
+    # Stop reading first, so that no computing thread waits for it.
     with ThreadPoolExecutor(count, thread_name_prefix="features") as pool, _watched(source, count) as watched:
         free.extend(_Worker(watched, program.load(1), BATCH[program.engine]) for _ in range(count))
         yield from _ordered(pool, work, chunks, count)
 
 
 def _in_processes(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[np.int64]]) -> Iterator[Floats]:
-    """Alone first; where the rest would take long, with a process a core."""
+    """Start in this process; if the rest would take long, use one process per core."""
     with _watched(source, 1) as watched:
         worker = _Worker(watched, program.load(workers()), BATCH[program.engine])
         worker(chunks[0][:1])  # the first call prepares oneDNN's kernels
@@ -227,21 +227,21 @@ def _by_pool(program: TracedProgram, source: Rows, chunks: Sequence[NDArray[np.i
         yield from _ordered(pool, _work, chunks, count)
     except BrokenExecutor as error:
         raise ToolkitError(
-            "a process that computes features died, most likely for want of memory",
-            hint="run again, it goes on where it was; with less memory use cache.engine: dygraph",
+            "a process that computes features died, probably out of memory",
+            hint="run again to continue where it stopped; cache.engine: dygraph uses less memory",
         ) from error
     finally:
         pool.shutdown(kill_workers=True)
 
 
 _worker: _Worker | None = None
-"""The worker of a process of ``_by_pool``."""
+"""The worker of a pool process."""
 
 
 def _start_worker(program: TracedProgram, source: Rows) -> None:
     global _worker
     if isinstance(source, ImageRows):
-        source = replace(source, pool=ReaderPool(1, source.loader.timeout))  # for as long as the process lives
+        source = replace(source, pool=ReaderPool(1, source.loader.timeout))  # for the lifetime of the process
     _worker = _Worker(source, program.load(1), BATCH[program.engine])
 
 
@@ -254,7 +254,7 @@ def _work(rows: NDArray[np.int64]) -> Floats:
 def _ordered(
     pool: Executor, work: Callable[[NDArray[np.int64]], Floats], chunks: Sequence[NDArray[np.int64]], count: int
 ) -> Iterator[Floats]:
-    """Results in the order of the chunks, with a few of them in the making."""
+    """Yield results in the order of the chunks, computing a few ahead."""
     waiting: deque[Future[Floats]] = deque()
     try:
         for rows in chunks:

@@ -1,4 +1,4 @@
-"""Batches of features: read from the cache, or computed as they are needed."""
+"""Batches of features: read from the cache or computed on demand."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class _InOrderOf:
     """Batches in the order of another loader, for a later stage of the network.
 
     Args:
-        loader: Whose batches these are.
-        start_stage: Index of the first stage that they still go through.
+        loader: The loader whose order is followed.
+        start_stage: Index of the first stage still to apply.
     """
 
     def __init__(self, loader: Loader, start_stage: int) -> None:
@@ -28,17 +28,17 @@ class _InOrderOf:
 
     @property
     def images(self) -> ImageSet:
-        """The images that the features are made of."""
+        """The images from which the features are computed."""
         return self._loader.images
 
     @property
     def labels(self) -> NDArray[Any]:
-        """Labels of all images, a row each, in the order of the features."""
+        """Labels of all images, one row each, in the order of the features."""
         return self._loader.labels
 
     @property
     def epoch(self) -> int:
-        """The epoch (0-based) that the next iteration makes."""
+        """The epoch (0-based) of the next iteration."""
         return self._loader.epoch
 
     @property
@@ -47,7 +47,7 @@ class _InOrderOf:
         return self._loader.start
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch (0-based) whose order comes next, and its first batch."""
+        """Set the epoch (0-based) of the next iteration, and its first batch."""
         self._loader.set_epoch(epoch, start)
 
     def index_batches(self) -> list[NDArray[np.int64]]:
@@ -60,12 +60,12 @@ class _InOrderOf:
 
 
 class FeatureLoader(_InOrderOf):
-    """Batches of cached features: the same samples in the same order as another loader gives the images.
+    """Batches of cached features, with the same samples in the same order as an image loader.
 
     Args:
         views: Features of the loader's image set, ``[N, ...]`` each; epoch e uses view e modulo their number.
-        loader: Whose batches these are.
-        start_stage: Index of the first stage that the features still go through.
+        loader: The loader whose order is followed.
+        start_stage: Index of the first stage still to apply to the features.
     """
 
     def __init__(self, views: Sequence[Features], loader: Loader, start_stage: int) -> None:
@@ -79,15 +79,15 @@ class FeatureLoader(_InOrderOf):
 
 
 class EngineLoader(_InOrderOf):
-    """Batches of features computed as they are needed, by an engine that is faster than dygraph.
+    """Batches of features computed on demand, by an engine faster than dygraph.
 
-    For what is not kept: augmented images, each of which is seen only once, features that are too large to keep, and
-    images that only a result is measured on.
+    For inputs that are not cached: augmented images, which are seen only once, features too large to cache, and images
+    used only to measure a result.
 
     Args:
         loader: Reads the images.
-        run: From a batch of images to its features.
-        start_stage: Index of the first stage that the features still go through.
+        run: Maps a batch of images to features.
+        start_stage: Index of the first stage still to apply to the features.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Whether a phase reads features or images, and why."""
+"""Decide whether a phase reads features or images, and why."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from toolkit.transfer import PhasePlan
 from toolkit.zoo.measurements import measured_networks
 
 _MACS_A_SECOND = 10e9
-"""What a core of these years computes of a network, in multiply-accumulates a second, roughly."""
+"""Rough speed of a current CPU core, in multiply-accumulates per second."""
 _DECODING = 2e-3
-"""Seconds to read and prepare one image, roughly."""
+"""Rough time to read and prepare one image, in seconds."""
 _BYTES_A_SECOND = 500e6
-"""What a disk reads, roughly."""
+"""Rough read speed of a disk."""
 _ENGINE_GAIN = 2.0
-"""How much faster an engine computes features than dygraph does, at least."""
+"""Minimum speed-up of an engine over dygraph."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How a phase gets its inputs.
+    """The inputs of a phase.
 
     Attributes:
-        cached: It reads features.
-        boundaries: Numbers of frozen stages at which features are kept, rising; the last one is the phase's own.
+        cached: Whether the phase reads cached features.
+        boundaries: Numbers of frozen stages at which features are cached, ascending; the last one is the phase's own.
         views: Augmented views of each training image; 0 for the centre crop.
-        validation: Validation images are computed once though training images are not, at ``boundaries``.
-        reason: One line for people; empty where there is nothing to decide.
-        engine: What computes the frozen stages of images as they come; ``dygraph`` for the network itself.
+        validation: Whether validation features alone are computed once, at ``boundaries``.
+        reason: A one-line explanation; empty if there is nothing to decide.
+        engine: Engine for the frozen stages of images on the fly; ``dygraph`` is the network itself.
     """
 
     cached: bool
@@ -46,15 +46,15 @@ class Decision:
 
 
 def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decision:
-    """Decide by cost whether the frozen stages of a phase are computed once.
+    """Decide by cost whether to compute the frozen stages of a phase only once.
 
-    Cached: every image (or each of its views) is computed once by an engine, and its features are read in each epoch.
-    Not cached: it is decoded and computed in each epoch.
+    Cached: an engine computes every image (or each of its views) once, and each epoch reads the features. Not cached:
+    each epoch decodes and computes every image.
 
     Args:
         job: The job.
-        phase: The phase that begins.
-        later: The phases after it. Where one of them freezes fewer stages and will be cached too, its features are
+        phase: The phase to decide for.
+        later: The phases after it. If one of them freezes fewer stages and will be cached too, its features are
             computed first, and this phase's from them.
     """
     cache, augment = job.config.cache, job.plan.augment
@@ -78,32 +78,32 @@ def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decis
 def _boundaries(
     job: Job, phase: PhasePlan, later: Sequence[PhasePlan], images: int, worth: Callable[[PhasePlan], bool]
 ) -> tuple[int, ...]:
-    """The phase's own boundary, and below it those of later phases that are worth keeping and have room beside it."""
-    found, limit = [phase.frozen], job.config.cache.max_size
-    lower = {each.frozen: each for each in later if 0 < each.frozen < phase.frozen and worth(each)}
+    """The phase's own boundary, and lower ones of later phases that are worth caching and fit in the cache as well."""
+    boundaries, limit = [phase.frozen], job.config.cache.max_size
+    lower = {other.frozen: other for other in later if 0 < other.frozen < phase.frozen and worth(other)}
     room = math.inf if limit is None or job.config.cache.enabled is True else limit - images * _row_bytes(job, phase)
     for frozen in sorted(lower, reverse=True):
         room -= images * _row_bytes(job, lower[frozen])
         if room >= 0:
-            found.append(frozen)
-    return tuple(sorted(found))
+            boundaries.append(frozen)
+    return tuple(sorted(boundaries))
 
 
 def _never_the_same(job: Job) -> tuple[str, str]:
-    """Why training images are other ones in each epoch, and what would change that."""
+    """Why training images differ in each epoch, and a hint on how to change that."""
     changes = [f"augmentation ({job.plan.augment})"] if job.plan.augment != "none" else []
     changes += job.config.train.mixing if job.mixing else ()
     make = "makes a new image" if len(changes) == 1 else "make new images"
-    cure = "" if job.mixing else "; cache.views: 4 would keep four views of each"
-    return f"as {' and '.join(changes)} {make} in each epoch", cure
+    hint = "" if job.mixing else "; cache.views: 4 would keep four views of each"
+    return f"as {' and '.join(changes)} {make} in each epoch", hint
 
 
-def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: str, cure: str = "") -> Decision:
-    """Training images go through the frozen stages in each epoch; those for validation stay the same."""
+def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: str, hint: str = "") -> Decision:
+    """Inputs if training images go through the frozen stages in every epoch, while validation images stay the same."""
     engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(job.data.train))
     reason = f"feature cache: off, {why}"
     if engine == "dygraph":
-        return Decision(False, reason=reason + cure, engine=engine)
+        return Decision(False, reason=reason + hint, engine=engine)
 
     def worth(boundary: PhasePlan) -> bool:
         return job.config.cache.enabled is True or _validation_pays(job, boundary)
@@ -113,27 +113,27 @@ def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: s
     if validation:
         reason += "; those of validation images once"
     boundaries = _boundaries(job, phase, later, len(job.data.val), worth)
-    return Decision(False, boundaries, validation=validation, reason=reason + cure, engine=engine)
+    return Decision(False, boundaries, validation=validation, reason=reason + hint, engine=engine)
 
 
 def _why(job: Job, phase: PhasePlan, views: int) -> str:
-    what = f"{views} views of each image" if views else "each image"
+    subject = f"{views} views of each image" if views else "each image"
     times = f"instead of {phase.epochs} times" if phase.epochs > max(1, views) else "for later runs too"
-    return f"feature cache: on, {phase.frozen} frozen stages see {what} once {times}"
+    return f"feature cache: on, {phase.frozen} frozen stages process {subject} once {times}"
 
 
 def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
-    """Why caching would not pay; empty where it does."""
+    """Why caching would not pay off; empty if it does."""
     size = _row_bytes(job, phase)
     computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
     without = phase.epochs * (_DECODING + computing)
     cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
     if cached >= without:
         if phase.epochs * reading >= without / 2:
-            work = f"reading {size / 1e6:.1f} MB an image {phase.epochs} times"
+            work = f"reading {size / 1e6:.1f} MB per image {phase.epochs} times"
         else:
             work = f"computing {phase.frozen} stages for {views} views of each image"
-        return f"as {work} takes longer than computing them as they come"
+        return f"as {work} takes longer than computing them on the fly"
     limit = job.config.cache.max_size
     total = size * (views * len(job.data.train) + len(job.data.val))
     if limit is not None and total > limit:
@@ -142,7 +142,7 @@ def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
 
 
 def _validation_pays(job: Job, phase: PhasePlan) -> bool:
-    """Whether an engine had better compute validation images once than in each epoch."""
+    """Whether it pays off to compute validation features once rather than in each epoch."""
     size, limit = _row_bytes(job, phase), job.config.cache.max_size
     computing = _DECODING + _forward_seconds(job, phase.frozen) / _ENGINE_GAIN
     pays = computing + phase.epochs * size / _BYTES_A_SECOND < phase.epochs * computing
@@ -150,14 +150,14 @@ def _validation_pays(job: Job, phase: PhasePlan) -> bool:
 
 
 def _row_bytes(job: Job, phase: PhasePlan) -> int:
-    """Size of one image's features."""
+    """Size of one image's features in bytes."""
     stage, pooled = job.stages[phase.frozen - 1], job.network.pooled_after(phase.frozen)
     shape = stage.shape[:1] if pooled else stage.shape
     return feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
 
 
 def _forward_seconds(job: Job, stages: int) -> float:
-    """Time of the first stages for one image, by the network's known cost; the stages share it evenly."""
+    """Time of the first stages for one image, from the network's known cost, split evenly over stages."""
     known = measured_networks().get(job.network.spec.name)
     if known is None:
         return _DECODING

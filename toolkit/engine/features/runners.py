@@ -1,7 +1,7 @@
-"""The frozen part of a network as a program, for the fastest engine that this machine has.
+"""The frozen part of a network as a program for the fastest available engine.
 
 Dygraph computes layer by layer. A traced program in Paddle Inference (oneDNN) or in ONNX Runtime fuses layers and is
-several times faster on a CPU, most so with small batches.
+several times faster on a CPU, especially with small batches.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ from toolkit.inference import (
 from toolkit.zoo import StagedNetwork
 
 BATCH = {"dygraph": 16, "paddle": 4, "paddle without oneDNN": 4, "onnx": 4}
-"""Images a call; on the CPUs that were tried small batches are best, as activations stay in the processor's cache."""
+"""Images per call; small batches were fastest on the tested CPUs, as activations stay in the cache."""
 _FEW = 64
-"""For fewer images tracing a program takes longer than it saves."""
+"""With fewer images, tracing a program takes longer than it saves."""
 _MOST_WORKERS = 8
 
 
 def workers() -> int:
-    """Number of threads or processes that compute at a time."""
+    """Number of threads or processes that compute in parallel."""
     return min(_MOST_WORKERS, available_cores())
 
 
 class StageSlice(nn.Layer):
-    """Some consecutive stages of a network as a layer, with the pooling behind them where features are kept pooled.
+    """Consecutive stages of a network as a layer, followed by pooling if features are cached pooled.
 
     Args:
         network: The network.
-        start: Stages before the first of these.
-        stop: Stages up to and with the last of these.
+        start: Number of stages before the first one.
+        stop: Number of stages up to and including the last one.
     """
 
     def __init__(self, network: StagedNetwork, start: int, stop: int) -> None:
@@ -63,27 +63,27 @@ class StageSlice(nn.Layer):
         self.start, self.stop = start, stop
 
     def forward(self, x: Tensor) -> Tensor:
-        """From the input of stage ``start + 1`` to the output of stage ``stop``."""
+        """Map the input of stage ``start + 1`` to the output of stage ``stop``."""
         z = self.network.features(x, self.stop, self.start)
         return self.network.pool(z) if self.network.pooled_after(self.stop) else z
 
     def facts(self) -> list[object]:
-        """What decides on its outputs beside layers and weights; plain values."""
+        """What determines its outputs besides layers and weights; plain values."""
         network = self.network
         return [repr(network.spec), self.start, self.stop, network.pooled_after(self.stop), network.pooling]
 
     def digest(self) -> str:
-        """Digest of the weights that it reads."""
+        """Digest of its weights."""
         stages = [fingerprint(self.network.stage_state(index)) for index in range(self.start, self.stop)]
         return hashlib.sha256(json.dumps(stages, sort_keys=True).encode()).hexdigest()[:32]
 
     def pieces(self, outputs: Floats) -> list[Floats]:
-        """Parts of the outputs that have a scale of their own."""
+        """Split the outputs into parts with their own scale."""
         return [outputs]
 
 
 def choose_engine(wanted: str, device: str, rows: int) -> Engine:
-    """The engine that computes features.
+    """Choose the engine that computes features.
 
     Args:
         wanted: ``auto``, ``paddle``, ``onnx`` or ``dygraph``.
@@ -91,7 +91,7 @@ def choose_engine(wanted: str, device: str, rows: int) -> Engine:
         rows: Number of images.
 
     Raises:
-        DeployError: ONNX Runtime is wanted, but not installed.
+        DeployError: ONNX Runtime was requested but is not installed.
     """
     if wanted == "onnx" and not onnx_is_installed():
         raise DeployError(
@@ -106,11 +106,11 @@ def choose_engine(wanted: str, device: str, rows: int) -> Engine:
 
 
 class Tracing:
-    """A part as programs for engines, each made when it is first asked for; they are gone when the context ends.
+    """Stages as programs for engines, created on first use and deleted when the context ends.
 
     Args:
         stage_slice: What to trace.
-        shape: Of one input, without the batch axis.
+        shape: Shape of one input, without the batch axis.
     """
 
     def __init__(self, stage_slice: StageSlice, shape: Sequence[int]) -> None:
@@ -129,10 +129,10 @@ class Tracing:
             self._folder.cleanup()
 
     def trusted(self, wanted: Engine, rows: Callable[[], NDArray[np.float32]]) -> Engine:
-        """The wanted engine, or what takes its place for this part; see ``trusted_engine``.
+        """The wanted engine or its fallback for these stages; see ``trusted_engine``.
 
         Args:
-            wanted: What should compute it.
+            wanted: The requested engine.
             rows: A few real inputs.
         """
         stage_slice, network = self.stage_slice, self.stage_slice.network
@@ -146,10 +146,10 @@ class Tracing:
         )
 
     def program(self, engine: Engine) -> TracedProgram:
-        """The part for an engine other than dygraph.
+        """The program for an engine other than dygraph.
 
         Raises:
-            DeployError: It cannot be made.
+            DeployError: The program cannot be created.
         """
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="toolkit-")
@@ -162,7 +162,7 @@ class Tracing:
         return TracedProgram(engine, self._made[onnx])
 
     def program_or_none(self, engine: Engine) -> TracedProgram | None:
-        """The same; None for dygraph, and where no program can be made, of which one line tells."""
+        """Like ``program``; None for dygraph, or (with a warning) if no program can be created."""
         if engine == "dygraph":
             return None
         try:
@@ -176,17 +176,16 @@ class Tracing:
 def traced(
     stage_slice: StageSlice, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]] | None = None
 ) -> Iterator[TracedProgram | None]:
-    """A part as a program, for as long as the context lasts.
+    """Stages as a program, available within the context.
 
     Args:
         stage_slice: What to trace.
-        shape: Of one input, without the batch axis.
-        engine: What shall run it.
-        rows: A few real inputs, on which the engine is compared with dygraph first; None: it is taken as it is.
+        shape: Shape of one input, without the batch axis.
+        engine: The requested engine.
+        rows: A few real inputs, on which the engine is first compared with dygraph; None: no comparison.
 
     Yields:
-        The program. None for dygraph, also in place of an engine that cannot be trusted or has no program, of which
-        one line tells.
+        The program. None for dygraph, and (with a message) for an engine that cannot be trusted or has no program.
     """
     with Tracing(stage_slice, shape) as tracing:
         yield tracing.program_or_none(engine if rows is None else tracing.trusted(engine, rows))
@@ -195,16 +194,16 @@ def traced(
 def load_runner(
     stage_slice: StageSlice, shape: Sequence[int], engine: Engine, rows: Callable[[], NDArray[np.float32]]
 ) -> Callable[[NDArray[np.float32]], Floats] | None:
-    """A function from one batch to its features, on all cores, for batches that come one after the other.
+    """A function that maps a batch to its features on all cores, for batches in sequence.
 
     Args:
-        stage_slice: What to compute.
-        shape: Of one input, without the batch axis.
-        engine: What shall compute it.
+        stage_slice: The stages to compute.
+        shape: Shape of one input, without the batch axis.
+        engine: The requested engine.
         rows: As for ``traced``.
 
     Returns:
-        The function; None where dygraph computes it.
+        The function; None if dygraph is used.
     """
     with traced(stage_slice, shape, engine, rows) as program:
         if program is None:
@@ -218,10 +217,10 @@ def load_runner(
 
     def in_threads(inputs: NDArray[np.float32]) -> Floats:
         pieces = _pieces(inputs, size)
-        shares = [pieces[number :: len(sessions)] for number in range(len(sessions))]
+        shares = [pieces[index :: len(sessions)] for index in range(len(sessions))]
         done = pool.map(lambda run, share: [run(piece) for piece in share], sessions, shares)
-        found = [iter(each) for each in done]
-        return np.concatenate([next(found[number % len(found)]) for number in range(len(pieces))])
+        results = [iter(outputs) for outputs in done]
+        return np.concatenate([next(results[index % len(results)]) for index in range(len(pieces))])
 
     return in_threads
 

@@ -1,7 +1,7 @@
-"""The one door to what a network is trained and measured on: images, kept features, or features computed as they come.
+"""Single entry point to a network's inputs: images, cached features, or features computed on the fly.
 
-Which of the three it is, ``policy`` decides; this module does what was decided. Training, evaluation and the search for
-a learning rate all ask here, so that they see the same images in the same way.
+``policy`` decides which of the three to use; this module carries it out. Training, evaluation and the learning-rate
+search all use it, so that they see the same images in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from toolkit.inference import Engine, Floats
 from toolkit.transfer import PhasePlan
 
 _WORTH_KEEPING = 0.5
-"""Features of all training images are kept where at least this share of them is used."""
+"""Features of all training images are cached if at least this share of them is used."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class PhaseInputs:
     """Batches of a phase; both enter the network at the same stage.
 
     Attributes:
-        training: Shuffled, and augmented where the plan wants it.
-        validation: In order, cropped in the centre.
+        training: Shuffled, and augmented if the plan says so.
+        validation: In order, centre-cropped.
     """
 
     training: Loader
@@ -44,7 +44,7 @@ class PhaseInputs:
 
     @property
     def start_stage(self) -> int:
-        """Index of the first stage that they still go through."""
+        """Index of the first stage still to apply to both."""
         return self.training.start_stage
 
 
@@ -53,8 +53,8 @@ class FeatureSource:
 
     Args:
         job: The job.
-        after_block: Called after each block of features that is computed to be kept; what it raises ends the work, and
-            what is finished stays.
+        after_block: Called after each block of features computed for the cache; an exception ends the work, keeping
+            what is finished.
     """
 
     def __init__(self, job: Job, after_block: Callable[[], None] = lambda: None) -> None:
@@ -62,17 +62,17 @@ class FeatureSource:
         self._after_block = after_block
 
     def for_phase(self, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> PhaseInputs:
-        """Decide what a phase trains on, say so, and compute features that are missing.
+        """Decide and report what a phase trains on, and compute missing features.
 
         Args:
-            phase: The phase that begins; its stages are frozen already.
+            phase: The phase to start; its stages are already frozen.
             later: The phases after it; see ``decide``.
 
         Raises:
             ToolkitError: The disk is too small or full, or an image cannot be read.
         """
         plan = self._job.plan
-        later = tuple(each for each in later if plan.augment_of(each) == plan.augment_of(phase))
+        later = tuple(other for other in later if plan.augment_of(other) == plan.augment_of(phase))
         job = self._job.in_phase(phase)
         training = job.loader(job.data.train, training=True, shared=True)
         validation = job.loader(job.data.val, training=False, shared=True)
@@ -94,14 +94,14 @@ class FeatureSource:
         return PhaseInputs(computed, kept or EngineLoader(validation, run, phase.frozen))
 
     def for_rows(self, phase: PhasePlan, rows: NDArray[np.int64], *, training: bool, used: int | None = None) -> Loader:
-        """Batches of some training images for a phase: of kept features where that pays, else of images.
+        """Batches of some training images for a phase: cached features if that pays off, else images.
 
         Args:
-            phase: Which stages are frozen (they are already), for how many epochs.
+            phase: The phase, whose stages are already frozen.
             rows: Positions of the images in the training set, int64 ``[N]``.
-            training: In random order, augmented and mixed as in that phase; else in the given order and cropped in the
-                centre.
-            used: Training images that are used altogether, for the question whether features of all of them pay.
+            training: In random order, augmented and mixed as in that phase; otherwise in the given order and
+                centre-cropped.
+            used: Total number of training images used, to decide whether caching all features pays off.
         """
         job = self._job.in_phase(phase if training else replace(phase, augment="none"))
         images, sampler = job.data.train, _Among(rows)
@@ -121,16 +121,16 @@ class FeatureSource:
         return mixed if run is None else EngineLoader(mixed, run, phase.frozen)
 
     def for_evaluation(self, images: ImageSet) -> Loader:
-        """Images for the network of a run that has been trained, in order and cropped in the centre.
+        """Images for the network of a trained run, in order and centre-cropped.
 
-        As in the last phase, they come as features of its frozen stages: those of validation images from the cache
-        where they are kept for these weights, others computed by an engine.
+        As in the last phase, they come as features of its frozen stages: those of validation images from the cache if
+        they are stored for these weights, others computed by an engine.
 
         Args:
-            images: Of which part of the data.
+            images: The image set to evaluate.
 
         Returns:
-            All batches, also where several processes train together.
+            All batches, even if several processes train together.
         """
         job, phase = self._job, self._job.plan.phases[-1]
         loader, decision = job.loader(images, training=False), decide(job.in_phase(phase), phase)
@@ -146,7 +146,7 @@ class FeatureSource:
     def _runner(
         self, loader: BatchLoader, phase: PhasePlan, engine: Engine
     ) -> Callable[[NDArray[np.float32]], Floats] | None:
-        """What computes a phase's frozen stages, once it agrees with dygraph; None: the network itself does."""
+        """A runner for a phase's frozen stages that agrees with dygraph; None: use the network itself."""
         job = self._job
         frozen, shape = StageSlice(job.network, 0, phase.frozen), image_shape(job.preprocessing)
         return load_runner(frozen, shape, engine, few_rows(loader))
@@ -155,11 +155,11 @@ class FeatureSource:
         return FeatureCache(self._job.network, self._job.config.cache, self._job.device, self._after_block)
 
     def _all_validation_images(self) -> Request:
-        """Each process reads its part of their features."""
+        """Request for all validation images; each process reads its part of the features."""
         return Request(self._job.loader(self._job.data.val, training=False), "validation images")
 
     def _kept_validation(self, validation: BatchLoader, boundaries: tuple[int, ...]) -> FeatureLoader | None:
-        """Validation features computed once; None, with a line, where they cannot be kept and need not be."""
+        """Validation features computed once; None, with a warning, if they cannot be stored and are optional."""
         try:
             (features,) = self._cache().fill([self._all_validation_images()], boundaries)
         except (DataError, Interrupted):
@@ -167,13 +167,13 @@ class FeatureSource:
         except ToolkitError as error:
             if self._job.config.cache.enabled is True:
                 raise
-            warn(f"features of validation images are computed in each epoch, as they cannot be kept: {error.message}")
+            warn(f"computing features of validation images in each epoch, as they cannot be cached: {error.message}")
             return None
         return FeatureLoader(features, validation, boundaries[-1])
 
 
 class _Among(Sampler):
-    """Another sampler's order, among some positions only; without one as they are given."""
+    """Another sampler's order restricted to some positions; without a sampler, their given order."""
 
     def __init__(self, positions: NDArray[np.int64], inner: Sampler | None = None) -> None:
         self._positions, self._inner = positions, inner

@@ -1,4 +1,4 @@
-"""Weights of classes in the loss, from the number of their images."""
+"""Class weights in the loss, from the number of images per class."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ Wanted = str | Mapping[str, float]
 
 
 def class_weights(wanted: Wanted | None, beta: float, data: DataBundle) -> NDArray[np.float32] | None:
-    """The weights that ``train.class_weights`` asks for.
+    """The weights for ``train.class_weights``.
 
-    - ``balanced``: N / (C n_c) for class c with n_c of N training images, as scikit-learn has it (King and Zeng,
+    - ``balanced``: N / (C n_c) for class c with n_c of N training images, as in scikit-learn (King and Zeng,
       "Logistic Regression in Rare Events Data", 2001). A label of a multilabel task is a problem of two classes: its
       positives weigh (negatives / positives) against its negatives.
     - ``effective``: 1 / E(n_c), E(n) = (1 - beta^n) / (1 - beta), scaled to a sum of C (Cui et al., "Class-Balanced
       Loss Based on Effective Number of Samples", arXiv 1901.05555, proposition 1 and section 4). Positives:
       E(negatives) / E(positives).
-    - A mapping: its numbers, and 1 for what it does not name.
+    - A mapping: its numbers, and 1 for classes that it does not name.
 
-    A class or label without training images, or whose images are all positive, weighs 1.
+    A class or label without training images, or with only positive ones, has weight 1.
 
     Args:
-        wanted: One of these; None: no weights.
+        wanted: One of the above; None: no weights.
         beta: For ``effective``, in [0, 1).
         data: Classes, and training images to count.
 
     Returns:
-        ``[C]``, above 0; multilabel: weights of the positives. None where all classes weigh alike by default.
+        ``[C]``, above 0; multilabel: weights of the positives. None if all classes have equal weight by default.
 
     Raises:
-        ConfigError: The mapping names a class that is not there.
+        ConfigError: The mapping names an unknown class.
     """
     if wanted is None:
         return None
@@ -69,6 +69,6 @@ def _effective(counts: NDArray[np.float64], beta: float) -> NDArray[np.float64]:
 
 
 def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Their ratio; 1 where one of them is 0."""
+    """Elementwise ratio; 1 where either is 0."""
     there = (above > 0) & (below > 0)
     return np.where(there, above / np.where(there, below, 1), 1.0)

@@ -1,7 +1,7 @@
-"""What the processes of one job tell each other: sums, rows, and one value for all.
+"""Communication between the processes of a job: sums, rows, and broadcast values.
 
-Gradients are averaged here, and not by ``paddle.DataParallel``: that hooks itself into every weight that moves at
-the time when it is made, and another phase moves others. All of it does nothing in a job of one process.
+Gradients are averaged here, not by ``paddle.DataParallel``: that hooks into every weight that moves when it is created,
+but other phases move other weights. In a job with a single process, all functions do nothing.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from toolkit.core.runtime import alone, is_main_process, rank, world_size
 _T = TypeVar("_T")
 
 _BUCKET = 32 * 2**20
-"""Gradients are sent in pieces of so many bytes, so that their copy stays small."""
+"""Gradients are sent in pieces of this many bytes, so that their copy stays small."""
 
 
 def begin() -> None:
-    """Meet the other processes; a second call does nothing.
+    """Connect to the other processes; a second call does nothing.
 
     Raises:
-        TrainingError: They cannot be reached.
+        TrainingError: The other processes cannot be reached.
     """
     if world_size() == 1 or dist.is_initialized():
         return
     try:
         with redirect_stderr(io.StringIO()):  # a list of flags
             dist.init_parallel_env()
-    except Exception as error:  # whatever Paddle's store or NCCL raise
+    except Exception as error:  # Paddle's store and NCCL raise many kinds of errors
         raise TrainingError(
             f"process {rank()} of {world_size()} cannot reach the others: {str(error).strip().splitlines()[-1]}",
             hint="start all of them with python -m paddle.distributed.launch, and check --master and its port",
@@ -45,29 +45,29 @@ def begin() -> None:
 
 
 def single_model(*args: Any, **kwargs: Any) -> paddle.Model:
-    """A ``paddle.Model`` that leaves talking to other processes to us: its own wraps the network in DataParallel."""
+    """A ``paddle.Model`` without its own distributed handling, which would wrap the network in DataParallel."""
     with alone():
         return paddle.Model(*args, **kwargs)
 
 
 @contextmanager
 def _together() -> Iterator[None]:
-    """Tell in words that another process has gone; Paddle's transports raise errors of many kinds.
+    """Report the loss of another process; Paddle's transports raise many kinds of errors.
 
     Raises:
-        TrainingError: In place of them.
+        TrainingError: Raised instead of those errors.
     """
     try:
         yield
-    except Exception as error:  # whatever gloo or NCCL raise
+    except Exception as error:  # gloo and NCCL raise many kinds of errors
         raise TrainingError(
             f"process {rank()} of {world_size()} has lost the others: one of them has ended, or cannot be reached",
-            hint="look at what the process that ended first has said",
+            hint="see the output of the process that ended first",
         ) from error
 
 
 def sums(values: Sequence[float]) -> list[float]:
-    """Numbers added up over all processes, in double precision; the same ones everywhere."""
+    """Sum numbers over all processes in double precision; the same result everywhere."""
     if world_size() == 1:
         return list(values)
     tensor = paddle.to_tensor(np.asarray(values, np.float64))
@@ -77,7 +77,7 @@ def sums(values: Sequence[float]) -> list[float]:
 
 
 def from_main(value: Any) -> Any:
-    """The main process's value, text or plain numbers, on all of them."""
+    """Broadcast the main process's value, text or plain numbers, to all processes."""
     if world_size() == 1:
         return value
     box = [value if rank() == 0 else None]
@@ -87,31 +87,31 @@ def from_main(value: Any) -> Any:
 
 
 def on_main(work: Callable[[], _T]) -> _T:
-    """Let the main process do something, and give all processes what came of it.
+    """Run a function on the main process, and return its result on all processes.
 
     Args:
-        work: Gives plain values, or raises a ``ToolkitError``; it must not talk to the other processes.
+        work: Returns plain values, or raises a ``ToolkitError``; it must not communicate with other processes.
 
     Raises:
-        ToolkitError: What ``work`` raised, on all processes alike.
+        ToolkitError: The error raised by ``work``, on all processes.
     """
-    found: tuple[_T | None, ToolkitError | None] = None, None
+    outcome: tuple[_T | None, ToolkitError | None] = None, None
     if is_main_process():
         try:
-            found = work(), None
+            outcome = work(), None
         except ToolkitError as error:
-            found = None, error
-    result, refusal = from_main(found)
+            outcome = None, error
+    result, refusal = from_main(outcome)
     if refusal is not None:
         raise refusal
     return cast(_T, result)
 
 
 def all_rows(rows: NDArray[Any]) -> NDArray[Any]:
-    """The rows of all processes, ``[N_0 + N_1 + ..., ...]``, in the order of the processes.
+    """Gather the rows of all processes, ``[N_0 + N_1 + ..., ...]``, in process order.
 
     Args:
-        rows: ``[N, ...]``, numbers; N may be 0, and another one on each process.
+        rows: ``[N, ...]``, numbers; N may be 0, and may differ between processes.
     """
     if world_size() == 1:
         return rows
@@ -120,14 +120,14 @@ def all_rows(rows: NDArray[Any]) -> NDArray[Any]:
     lengths = [int(count) for count in sums(counts)]
     padded = np.zeros((max(lengths), *rows.shape[1:]), rows.dtype)
     padded[: len(rows)] = rows
-    found: list[Tensor] = []
+    gathered: list[Tensor] = []
     with _together():
-        dist.all_gather(found, paddle.to_tensor(padded))
-    return np.concatenate([part.numpy()[:length] for part, length in zip(found, lengths, strict=True)])
+        dist.all_gather(gathered, paddle.to_tensor(padded))
+    return np.concatenate([part.numpy()[:length] for part, length in zip(gathered, lengths, strict=True)])
 
 
 def average_gradients(parameters: Sequence[Tensor]) -> None:
-    """Replace each gradient by its sum over the processes; each has counted its samples by their share of the batch."""
+    """Sum each gradient over the processes, each of which already weighted its samples by their share of the batch."""
     if world_size() == 1:
         return
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -141,7 +141,7 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
 
 
 def _buckets(gradients: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Gradients of one type, in pieces of about ``_BUCKET`` bytes, in an order that is the same everywhere."""
+    """Gradients grouped by type into pieces of about ``_BUCKET`` bytes, in the same order everywhere."""
     buckets: list[list[Tensor]] = []
     size, kind = 0, None
     for gradient in gradients:

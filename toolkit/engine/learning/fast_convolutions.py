@@ -1,4 +1,4 @@
-"""Whether convolutions are computed by the kernels of the ``fast`` extra, and which."""
+"""Choose the convolutions to compute with the kernels of the ``fast`` extra."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from toolkit.kernels import is_installed, kernels_problem, suitable_layers
 from toolkit.zoo import StagedNetwork
 
 _FEW = 4
-"""Layers below which loading the kernels takes longer than they save."""
+"""With fewer layers, loading the kernels takes longer than they save."""
 
 
 def check_convolutions(train: TrainConfig) -> None:
-    """Refuse to train where the kernels are asked for and cannot be used.
+    """Raise an error if the kernels are requested but cannot be used.
 
     Raises:
-        ConfigError: numba is not installed or does not work, or the device is no CPU.
+        ConfigError: numba is not installed or does not work, or the device is not a CPU.
     """
     if train.fast_convolutions is not True:
         return
     device = paddle.get_device()
     if device != "cpu":
         raise ConfigError(
-            f"train.fast_convolutions: true is for a CPU, and this run is on {device}",
+            f"train.fast_convolutions: true needs a CPU, but this run uses {device}",
             hint="use train.fast_convolutions: auto",
         )
     problem = kernels_problem()
@@ -41,13 +41,13 @@ def check_convolutions(train: TrainConfig) -> None:
 
 
 def fast_layers(network: StagedNetwork, train: TrainConfig) -> list[nn.Conv2D]:
-    """The layers that the kernels compute; none where the config, the device or numba is against it.
+    """The layers that the kernels compute; none if the config, the device or numba rules it out.
 
-    A line says that there are some, once in a process.
+    Reports their use once per process.
 
     Args:
-        network: What is trained or evaluated; layers of stages that do not run now are left out.
-        train: What the config asks for.
+        network: The network to train or evaluate; layers of stages that do not currently run are skipped.
+        train: The training settings.
     """
     wanted = train.fast_convolutions
     if not wanted or paddle.get_device() != "cpu" or not is_installed():
@@ -57,14 +57,14 @@ def fast_layers(network: StagedNetwork, train: TrainConfig) -> list[nn.Conv2D]:
         return []
     problem = kernels_problem()
     if problem is not None:
-        _once(warn, f"convolutions are left to Paddle: numba {problem}")
+        _once(warn, f"Paddle computes convolutions: numba {problem}")
         return []
-    _once(info, "convolutions are computed by kernels of numba (train.fast_convolutions)")
+    _once(info, "numba kernels compute convolutions (train.fast_convolutions)")
     return layers
 
 
 def running_layers(network: StagedNetwork) -> list[nn.Layer]:
-    """The sublayers with weights in stages that run now (``StagedNetwork.starting_at`` says which)."""
+    """The sublayers with weights in stages that currently run (see ``StagedNetwork.starting_at``)."""
     running = {
         key for index in range(network.start_stage, len(network.stage_names)) for key in network.stage_parameters(index)
     }

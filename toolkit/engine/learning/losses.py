@@ -1,7 +1,7 @@
-"""Losses of single samples, as functions of a network's outputs.
+"""Per-sample losses, as functions of a network's outputs.
 
-Each is linear in the labels, so that the loss with the mixed labels of two images is the mixture of their two losses;
-only the squared error is not, whose gradient is.
+Each is linear in the labels, so that the loss for the mixed labels of two images is the mixture of their losses; only
+the squared error is not, but its gradient is.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 _LEAST_MISS = 1e-7
-"""Below this 1 - p counts as this much: for 0 < gamma < 1 the derivative of (1 - p)^gamma has no bound."""
+"""Lower bound of 1 - p: for 0 < gamma < 1 the derivative of (1 - p)^gamma is unbounded."""
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Cross entropy with the labels, or with smoothed ones.
+    """Cross entropy, optionally with label smoothing.
 
     Label smoothing: Szegedy et al., "Rethinking the Inception Architecture" (arXiv 1512.00567), section 7.
 
     Args:
         logits: ``[N, C]``.
-        labels: Class numbers, int64 ``[N]``, or shares of the classes, float32 ``[N, C]``, each row of sum 1.
+        labels: Class indices, int64 ``[N]``, or class shares, float32 ``[N, C]``, with each row summing to 1.
         smoothing: Share of the label spread over all classes, in [0, 1).
 
     Returns:
@@ -33,10 +33,10 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
 
 
 def focal(logits: Tensor, labels: Tensor, gamma: float, smoothing: float = 0.0) -> Tensor:
-    """Focal loss: the cross entropy of each class, times (1 - its probability) to the power of gamma.
+    """Focal loss: the cross entropy of each class, times (1 - its probability) ** gamma.
 
-    Lin et al., "Focal Loss for Dense Object Detection" (arXiv 1708.02002), equation 4, with the softmax in place of the
-    sigmoid; of soft labels, the mean over the classes by their shares.
+    Lin et al., "Focal Loss for Dense Object Detection" (arXiv 1708.02002), equation 4, with softmax instead of sigmoid;
+    for soft labels, the mean over the classes weighted by their shares.
 
     Args:
         logits: ``[N, C]``.
@@ -58,27 +58,27 @@ def focal(logits: Tensor, labels: Tensor, gamma: float, smoothing: float = 0.0) 
 
 
 def binary_cross_entropy(logits: Tensor, labels: Tensor, positive_weights: Tensor | None = None) -> Tensor:
-    """Binary cross entropy, the mean over the labels of a sample.
+    """Binary cross entropy, averaged over the labels of a sample.
 
     Args:
         logits: ``[N, C]``.
         labels: 0 to 1, float32 ``[N, C]``.
-        positive_weights: How much a positive counts against a negative, ``[C]``; by default 1.
+        positive_weights: Weight of a positive relative to a negative, ``[C]``; by default 1.
 
     Returns:
         ``[N]``, nats.
     """
     if positive_weights is None:
         return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(axis=1)
-    # Paddle's own pos_weight gives other numbers in 2.6
+    # Paddle's own pos_weight gives different results in 2.6
     yes, no = F.softplus(-logits) * positive_weights, F.softplus(logits)
     return (labels * yes + (1 - labels) * no).mean(axis=1)
 
 
 def binary_focal(logits: Tensor, labels: Tensor, gamma: float, positive_weights: Tensor | None = None) -> Tensor:
-    """Focal loss of independent labels, the mean over those of a sample.
+    """Focal loss of independent labels, averaged over those of a sample.
 
-    Lin et al. (arXiv 1708.02002), equation 4; equation 5 where positives have weights.
+    Lin et al. (arXiv 1708.02002), equation 4; equation 5 if positives have weights.
 
     Args:
         logits: ``[N, C]``.
@@ -99,7 +99,7 @@ def binary_focal(logits: Tensor, labels: Tensor, gamma: float, positive_weights:
 
 
 def squared_error(outputs: Tensor, targets: Tensor, scale: Tensor) -> Tensor:
-    """Squared error in units of ``scale``, the mean over the targets of a sample.
+    """Squared error in units of ``scale``, averaged over the targets of a sample.
 
     Args:
         outputs: ``[N, T]``.

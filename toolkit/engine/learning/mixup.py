@@ -1,4 +1,4 @@
-"""Mixup and cutmix: training on mixtures of two images, and of their labels."""
+"""Mixup and cutmix: train on mixtures of two images and their labels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ Weigh = Callable[[NDArray[Any], NDArray[np.integer]], NDArray[np.float32]]
 class Mixing:
     """How batches are mixed.
 
-    Each image is mixed with another one of its batch (a random permutation of it), all by the same share.
+    Each image is mixed with another one of its batch (by a random permutation), all with the same share.
 
     - mixup: inputs share * a + (1 - share) * b, share ~ Beta(alpha, alpha): Zhang et al., "mixup: Beyond Empirical Risk
       Minimization" (arXiv 1710.09412), section 2.
-    - cutmix: a box of b, of 1 - share of the area, in a: Yun et al., "CutMix: Regularization Strategy to Train Strong
-      Classifiers with Localizable Features" (arXiv 1905.04899), equations 1 and 2. The share is what is left of a.
+    - cutmix: a box of b, covering 1 - share of the area, pasted into a: Yun et al., "CutMix: Regularization Strategy to
+      Train Strong Classifiers with Localizable Features" (arXiv 1905.04899), equations 1 and 2. The share is the
+      remaining part of a.
 
-    Labels are mixed by the same share. Where images weigh differently, a mixed one weighs share * w_a + (1 - share) *
-    w_b, and its labels are mixed by what each brings to that: the gradient is that of the mixture of the two losses.
+    Labels are mixed by the same share. If images have different weights, a mixed one has weight share * w_a +
+    (1 - share) * w_b, and its labels are mixed in proportion to these terms: the gradient is that of the mixture of the
+    two losses.
 
     Attributes:
         mixup: Alpha; 0: off.
-        cutmix: Alpha; 0: off. With both, each batch takes one of them by lot, as often as the other.
-        classes: Number of classes; None where labels are rows of numbers already.
+        cutmix: Alpha; 0: off. With both, each batch uses one of them at random, with equal probability.
+        classes: Number of classes; None if labels are already rows of numbers.
         seed: The run's seed.
     """
 
@@ -41,20 +43,20 @@ class Mixing:
     classes: int | None
     seed: int = 0
 
-    def __call__(self, batch: Batch, epoch: int, number: int, weigh: Weigh | None = None) -> Batch:
+    def __call__(self, batch: Batch, epoch: int, index: int, weigh: Weigh | None = None) -> Batch:
         """Mix one batch.
 
         Args:
             batch: Images, float32 ``[N, C, S, S]``, and their labels.
             epoch: From 0.
-            number: Position of the batch in the epoch, from 0.
-            weigh: From labels and indices to the weight of each image; by default all weigh alike.
+            index: Index of the batch in the epoch, from 0.
+            weigh: Maps labels and indices to the weight of each image; by default all are equal.
 
         Returns:
-            A new batch: ``labels`` float32 ``[N, C]``, ``indices`` those of the images that were given, and ``weights``
-            where there is ``weigh``.
+            A new batch: ``labels`` float32 ``[N, C]``, ``indices`` of the original images, and ``weights`` if ``weigh``
+            is given.
         """
-        rng = generator(Stream.MIXUP, self.seed, epoch, number)
+        rng = generator(Stream.MIXUP, self.seed, epoch, index)
         other = rng.permutation(len(batch))
         cut = self.cutmix > 0 and (self.mixup == 0 or rng.random() < 0.5)
         alpha = self.cutmix if cut else self.mixup
@@ -83,11 +85,11 @@ class Mixing:
 
 
 def blend(inputs: NDArray[np.float32], other: NDArray[np.integer], share: float) -> NDArray[np.float32]:
-    """Images plus other images: share * a + (1 - share) * b; a itself where share is 1.
+    """Blend images: share * a + (1 - share) * b; a itself if share is 1.
 
     Args:
         inputs: ``[N, C, S, S]``.
-        other: Position of the other image of each, ``[N]``.
+        other: Index of the other image for each, ``[N]``.
         share: In [0, 1].
     """
     mixed = inputs * np.float32(share)
@@ -98,16 +100,16 @@ def blend(inputs: NDArray[np.float32], other: NDArray[np.integer], share: float)
 def cut_and_paste(
     inputs: NDArray[np.float32], other: NDArray[np.integer], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], float]:
-    """Each image with a box of another one, at the same place.
+    """Paste a box of another image into each image, at the same position.
 
     Args:
         inputs: ``[N, C, H, W]``.
-        other: Position of the other image of each, ``[N]``.
-        share: Of the area that stays, in [0, 1]; as boxes end at the border, more may stay.
-        rng: Chooses the place.
+        other: Index of the other image for each, ``[N]``.
+        share: Share of the area to keep, in [0, 1]; more may remain, as boxes are clipped at the border.
+        rng: Chooses the position.
 
     Returns:
-        The images, and the share of the area that stayed.
+        The images, and the share of the area that was kept.
     """
     height, width = inputs.shape[2:]
     side = np.sqrt(1 - share)
@@ -125,11 +127,11 @@ def _span(length: int, share: float, rng: np.random.Generator) -> tuple[int, int
 
 
 class MixingLoader:
-    """The batches of a loader, mixed: the same for any number of workers, and in any process.
+    """The mixed batches of a loader: identical for any number of workers, and in any process.
 
     Args:
         loader: Reads the images.
-        mixing: How they are mixed.
+        mixing: How images are mixed.
         weigh: See ``Mixing``.
     """
 
@@ -142,26 +144,26 @@ class MixingLoader:
 
     @property
     def images(self) -> ImageSet:
-        """The images that are read."""
+        """The images of the loader."""
         return self._loader.images
 
     @property
     def labels(self) -> NDArray[Any]:
-        """Labels of all images, a row each, as they are before mixing."""
+        """Labels of all images, one row each, before mixing."""
         return self._loader.labels
 
     @property
     def epoch(self) -> int:
-        """The epoch that comes next, from 0."""
+        """The next epoch, from 0."""
         return self._loader.epoch
 
     @property
     def start(self) -> int:
-        """Its first batch, from 0."""
+        """The first batch of the next epoch, from 0."""
         return self._loader.start
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch (0-based) that the next iteration makes, and its first batch."""
+        """Set the epoch (0-based) of the next iteration, and its first batch."""
         self._loader.set_epoch(epoch, start)
 
     def __len__(self) -> int:
@@ -169,10 +171,10 @@ class MixingLoader:
         return len(self._loader)
 
     def index_batches(self) -> list[NDArray[np.int64]]:
-        """Positions in the image set of each batch of this epoch; those that are mixed in are among them."""
+        """Positions in the image set of each batch of this epoch; including those that are mixed in."""
         return self._loader.index_batches()
 
     def __iter__(self) -> Iterator[Batch]:
         epoch = self._loader.epoch
-        for number, batch in enumerate(self._loader, self._loader.start):
-            yield self._mixing(batch, epoch, number, self._weigh)
+        for index, batch in enumerate(self._loader, self._loader.start):
+            yield self._mixing(batch, epoch, index, self._weigh)

@@ -1,4 +1,4 @@
-"""What a job learns: its loss on a batch, and its metrics over a set."""
+"""The objective of a job: its loss on a batch, and its metrics over a set."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Floats = NDArray[np.float32]
 
 
 class Objective(nn.Layer):
-    """Loss and metrics of a task; as a layer it is the loss that ``paddle.Model`` calls.
+    """Loss and metrics of a task; as a layer, it computes the loss of a batch.
 
     Args:
         task: Name of the task.
-        auxiliary_weights: Gives the weights of the losses of the auxiliary outputs that the network has just now.
-        image_weights: How much each training image counts, ``[N]``, >= 0; by default all alike.
+        auxiliary_weights: Returns the loss weights of the network's current auxiliary outputs.
+        image_weights: Weight of each training image, ``[N]``, >= 0; by default all equal.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Objective(nn.Layer):
         self._image_weights = image_weights
 
     def forward(self, logits: Tensor, *rest: Tensor) -> Tensor:
-        """Loss of one batch, a scalar: the sum over the samples, each times its weight; without weights the mean.
+        """Loss of a batch, a scalar: the weighted sum over the samples, or their mean without weights.
 
-        A sum is what parts of a batch add up to; whoever calls divides it by the sum of all weights.
+        Sums of parts of a batch add up; the caller divides by the sum of all weights.
 
         Args:
             logits: The network's output ``[N, C]``.
-            rest: Outputs of auxiliary classifiers, if any; the labels; and perhaps ``weights``, float32 ``[N]``.
+            rest: Outputs of auxiliary classifiers, if any; the labels; and optionally ``weights``, float32 ``[N]``.
         """
         *auxiliary, labels, weights = rest if _has_weights(rest) else (*rest, None)
         assert labels is not None
@@ -55,7 +55,7 @@ class Objective(nn.Layer):
 
     @abstractmethod
     def sample_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each sample by one output, ``[N]``, without weights.
+        """Loss of each sample for one output, ``[N]``, without weights.
 
         Args:
             outputs: ``[N, C]``.
@@ -68,29 +68,29 @@ class Objective(nn.Layer):
 
     @property
     def is_weighted(self) -> bool:
-        """Whether some training samples may count more than others."""
+        """Whether training samples may have different weights."""
         return self._image_weights is not None
 
     def weights(self, labels: NDArray[Any], indices: NDArray[np.integer]) -> Floats:
-        """How much training samples count: the weight of the image times that of its class.
+        """Weights of training samples: the weight of the image times that of its class.
 
         Args:
             labels: A batch's labels, or mixed ones: float32 ``[N, C]``.
             indices: Positions in the training set, ``[N]``.
 
         Returns:
-            float32 ``[N]``, >= 0, of no particular sum; ones by default.
+            float32 ``[N]``, >= 0, not normalised; ones by default.
         """
         if self._image_weights is None:
             return np.ones(len(indices), np.float32)
         return self._image_weights[indices]
 
     def batch_weights(self, batch: Batch) -> Floats:
-        """The same of a batch, whose mixed images may bring weights of their own."""
+        """The weights of a batch, whose mixed images may have their own."""
         return self.weights(batch.labels, batch.indices) if batch.weights is None else batch.weights
 
     def running(self) -> list[paddle.metric.Metric]:
-        """Paddle's metrics of training batches; images count alike in them."""
+        """Paddle's metrics of training batches, in which all images count equally."""
         return []
 
     def label_spec(self, outputs: int) -> InputSpec:
@@ -99,19 +99,19 @@ class Objective(nn.Layer):
 
 
 def _has_weights(inputs: tuple[Tensor, ...]) -> bool:
-    """Whether the last input is weights: a row of floats, which labels never are."""
+    """Whether the last input is weights: a 1-d float tensor, which labels never are."""
     return len(inputs) > 1 and inputs[-1].ndim == 1 and inputs[-1].dtype == paddle.float32
 
 
 class _Accuracy(paddle.metric.Accuracy):
-    """Accuracy of the main output; auxiliary outputs and weights are passed over.
+    """Accuracy of the main output; auxiliary outputs and weights are ignored.
 
-    A prediction for a mixed image is right by the share of its class (Zhang et al., "mixup", arXiv 1710.09412, count so
-    in their code).
+    A prediction for a mixed image counts as correct by the share of its class, as in the code of Zhang et al., "mixup",
+    arXiv 1710.09412.
     """
 
     def compute(self, logits: Tensor, *rest: Tensor) -> Tensor:
-        """How right each sample is, in [0, 1], ``[N, 1]``."""
+        """How correct each sample is, in [0, 1], ``[N, 1]``."""
         labels = rest[-2] if _has_weights(rest) else rest[-1]
         if labels.dtype not in (paddle.float32, paddle.float64):
             return super().compute(logits, labels)
@@ -119,13 +119,13 @@ class _Accuracy(paddle.metric.Accuracy):
 
 
 class ClassificationObjective(Objective):
-    """One class an image: cross entropy, or focal loss.
+    """One class per image: cross entropy or focal loss.
 
     Args:
         auxiliary_weights: See ``Objective``.
         label_smoothing: Share of the target spread over all classes, in training.
-        focal_gamma: Of the focal loss; 0 is cross entropy.
-        class_weights: How much images of each class count, ``[C]``; by default all alike.
+        focal_gamma: Gamma of the focal loss; 0 is cross entropy.
+        class_weights: Weight of each class, ``[C]``; by default all equal.
         image_weights: See ``Objective``.
         task: One with this loss.
     """
@@ -154,28 +154,28 @@ class ClassificationObjective(Objective):
         return super().is_weighted or self._class_weights is not None
 
     def weights(self, labels: NDArray[Any], indices: NDArray[np.integer]) -> Floats:
-        """See ``Objective``; with mixed labels the mean over the classes by their shares."""
+        """See ``Objective``; with mixed labels, the mean over the classes weighted by their shares."""
         weights = super().weights(labels, indices)
         if self._class_weights is None:
             return weights
         return weights * (self._class_weights[labels] if labels.dtype.kind in "iu" else labels @ self._class_weights)
 
     def running(self) -> list[paddle.metric.Metric]:
-        """Top-1."""
+        """Top-1 accuracy."""
         return [_Accuracy()]
 
     def label_spec(self, outputs: int) -> InputSpec:
-        """Class numbers."""
+        """Class indices."""
         return InputSpec([None], "int64", "label")
 
 
 class MultilabelObjective(Objective):
-    """Any number of labels an image: binary cross entropy of each, or focal loss.
+    """Any number of labels per image: binary cross entropy or focal loss of each.
 
     Args:
         auxiliary_weights: See ``Objective``.
-        focal_gamma: Of the focal loss; 0 is cross entropy.
-        positive_weights: How much a positive of each label counts against a negative, ``[C]``; by default 1.
+        focal_gamma: Gamma of the focal loss; 0 is cross entropy.
+        positive_weights: Weight of a positive relative to a negative per label, ``[C]``; by default 1.
         image_weights: See ``Objective``.
         task: One with this loss.
     """
@@ -199,7 +199,7 @@ class MultilabelObjective(Objective):
 
 
 class RegressionObjective(Objective):
-    """Numbers: squared error in units of each target's spread, so that targets weigh alike and rates carry over.
+    """Numbers: squared error in units of each target's spread, so that targets count equally and rates carry over.
 
     Args:
         scale: Standard deviation of each target over the training images, ``[T]``, > 0.
@@ -219,7 +219,7 @@ class RegressionObjective(Objective):
         self._scale = np.asarray(scale, np.float32)
 
     def sample_losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Squared error in units of ``scale``, the mean over the targets."""
+        """Squared error in units of ``scale``, averaged over the targets."""
         return squared_error(outputs, labels, paddle.to_tensor(self._scale))
 
     def metrics(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, float]:
@@ -237,15 +237,15 @@ def make_objective(
     scale: NDArray[np.floating] | None = None,
     auxiliary_weights: AuxiliaryWeights = tuple,
 ) -> Objective:
-    """The objective of a task.
+    """Create the objective of a task.
 
     Args:
         task: Name of the task.
-        label_smoothing: Classification: see there.
-        focal_gamma: Classification and multilabel: see there.
-        class_weights: Classification: see there; multilabel: ``positive_weights``.
+        label_smoothing: See ``ClassificationObjective``.
+        focal_gamma: See ``ClassificationObjective`` and ``MultilabelObjective``.
+        class_weights: See ``ClassificationObjective``; ``positive_weights`` of ``MultilabelObjective``.
         image_weights: See ``Objective``.
-        scale: Regression: see there; by default 1 for every target.
+        scale: See ``RegressionObjective``; by default 1 for every target.
         auxiliary_weights: See ``Objective``.
     """
     auxiliary, weights = auxiliary_weights, image_weights

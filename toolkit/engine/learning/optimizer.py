@@ -1,7 +1,7 @@
-"""Optimizers of a plan, and their state under names that survive the process.
+"""Optimizers of a plan, and their state under names that are stable across processes.
 
-Paddle keys optimizer state by automatic names (``linear_2.w_0_velocity_0``) that depend on what was built before in the
-process; here it is keyed by the parameter's path in the network, so that it fits the same network anywhere.
+Paddle keys optimizer state by generated names (``linear_2.w_0_velocity_0``) that depend on what the process built
+before; here it is keyed by the parameter's path in the network, so that it fits the same network anywhere.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _COUNTER = re.compile(r"_\d+$")
 
 
 def make_optimizer(name: str, train: TrainConfig, network: nn.Layer, lr: float) -> Optimizer:
-    """An optimizer over the parameters of ``network`` that are not frozen.
+    """Create an optimizer over the trainable parameters of ``network``.
 
     Args:
         name: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
-        train: Its settings.
-        network: Frozen parameters have ``stop_gradient``; multipliers stand in ``optimize_attr``.
+        train: The training settings.
+        network: Frozen parameters have ``stop_gradient``; multipliers are in ``optimize_attr``.
         lr: Learning rate of the head.
 
     Returns:
@@ -72,7 +72,7 @@ def optimizer_state(optimizer: Optimizer, network: nn.Layer) -> dict[str, NDArra
 
 
 def restore_optimizer(optimizer: Optimizer, network: nn.Layer, state: Mapping[str, NDArray[Any]]) -> None:
-    """Put back what ``optimizer_state`` took, into an optimizer that has made no step yet.
+    """Restore the result of ``optimizer_state`` into an optimizer that has not made a step yet.
 
     Raises:
         TrainingError: The state belongs to another network.
@@ -83,7 +83,7 @@ def restore_optimizer(optimizer: Optimizer, network: nn.Layer, state: Mapping[st
         path, _, accumulator = key.rpartition("|")
         if path not in name_of:
             raise TrainingError(
-                f"the checkpoint's optimizer state has {path}, which this network has not",
+                f"the checkpoint's optimizer state has {path}, which this network doesn't have",
                 hint="resume with the config of the interrupted run",
             )
         named[_next_name(f"{name_of[path]}_{_COUNTER.sub('', accumulator)}")] = paddle.to_tensor(value)
@@ -91,5 +91,5 @@ def restore_optimizer(optimizer: Optimizer, network: nn.Layer, state: Mapping[st
 
 
 def _next_name(name: str) -> str:
-    """What Paddle will call an accumulator: it counts those that optimizers before had for the same parameter."""
+    """Paddle's next name for an accumulator: it counts those of earlier optimizers for the same parameter."""
     return f"{name}_{paddle.base.unique_name.generator.ids.get(name, 0)}"

@@ -1,4 +1,4 @@
-"""Mixed precision, and what else a device must have for what a config asks of it."""
+"""Mixed precision, and other requirements of a config on the device."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from toolkit.engine.learning.fast_convolutions import check_convolutions
 
 
 def check_device(train: TrainConfig) -> None:
-    """Refuse to train on a device that has not what is asked for; Paddle itself would go on without it.
+    """Raise an error if the device lacks a requested feature; Paddle itself would silently continue without it.
 
     Args:
-        train: What is asked for.
+        train: The training settings.
 
     Raises:
-        ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without, synchronised BatchNorm on CPUs, or kernels
-            for convolutions where they cannot be used.
+        ConfigError: Mixed precision on a CPU, bfloat16 on a GPU without support, synchronised BatchNorm on CPUs, or
+            convolution kernels that cannot be used.
     """
     device = paddle.get_device()
     if train.amp != "off" and device == "cpu":
         raise ConfigError(
-            f"train.amp: {train.amp} needs a GPU: Paddle has no mixed precision on a CPU",
+            f"train.amp: {train.amp} needs a GPU: Paddle doesn't support mixed precision on a CPU",
             hint="use train.amp: off here, or train.device: gpu on a machine that has one",
         )
     if train.amp != "off" and train.amp_dtype == "bfloat16" and not paddle.amp.is_bfloat16_supported():
         raise ConfigError(
-            f"train.amp_dtype: bfloat16 needs a GPU of compute capability 8.0 or higher, and {device} has less",
+            f"train.amp_dtype: bfloat16 needs a GPU of compute capability 8.0 or higher, but {device} has less",
             hint="use train.amp_dtype: float16",
         )
     if train.sync_batch_norm and device == "cpu":
         raise ConfigError(
-            "train.sync_batch_norm needs GPUs: Paddle has none for a CPU",
+            "train.sync_batch_norm needs GPUs: Paddle doesn't support it on a CPU",
             hint="use train.sync_batch_norm: false; frozen BatchNorm layers do not need it",
         )
     check_convolutions(train)
 
 
 def autocast(train: TrainConfig) -> AbstractContextManager[Any]:
-    """Mixed precision, where the config asks for it and the device has it, for what is computed inside.
+    """Mixed precision within the context, if the config requests it and the device supports it.
 
-    A run's network is evaluated on a CPU, too; there it computes in float32.
+    A run's network may also be evaluated on a CPU, where it computes in float32.
     """
     if train.amp == "off" or paddle.get_device() == "cpu":
         return nullcontext()
@@ -52,7 +52,7 @@ def autocast(train: TrainConfig) -> AbstractContextManager[Any]:
 
 
 class _LossScaling(paddle.amp.GradScaler):
-    """Paddle's own, but quiet: that prints at each overflow, and fails there with numpy 2.4 and newer."""
+    """Paddle's scaler without its message at each overflow, which fails with numpy 2.4 and newer."""
 
     _scale: paddle.Tensor
     _incr_count: int
@@ -71,11 +71,11 @@ class _LossScaling(paddle.amp.GradScaler):
 
 
 def make_scaler(train: TrainConfig, **settings: Any) -> paddle.amp.GradScaler:
-    """What keeps gradients in the range of float16; does nothing for other numbers, and on a CPU.
+    """A scaler that keeps gradients in the range of float16; does nothing for other types or on a CPU.
 
     Args:
-        train: The precision.
-        settings: Of ``paddle.amp.GradScaler``, in place of its own.
+        train: The training settings.
+        settings: Arguments of ``paddle.amp.GradScaler``, instead of its defaults.
     """
     wanted = train.amp != "off" and train.amp_dtype == "float16" and paddle.get_device() != "cpu"
     return _LossScaling(enable=wanted, **settings)

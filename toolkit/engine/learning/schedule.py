@@ -17,20 +17,20 @@ def schedule_factor(train: TrainConfig, step: int, steps_per_epoch: int, epochs:
     """Factor of the base learning rate at a step.
 
     Linear warm-up over ``warmup_epochs`` or ``warmup_steps`` (He et al. 2016 for the practice; step 0 is not 0), then
-    what ``schedule`` says. With ``t`` the share of the steps after the warm-up that are done, and ``e`` the end factor:
+    the ``schedule``. With ``t`` the share of finished steps after the warm-up, and ``e`` the end factor:
 
     - ``cosine``: e + (1 - e) (1 + cos(pi t)) / 2 (SGDR, Loshchilov & Hutter 2017, eq. 5 without restarts);
     - ``linear``: e + (1 - e) (1 - t);  ``polynomial``: e + (1 - e) (1 - t)^power;
-    - ``step``, ``multistep``: gamma^(drops so far), at epochs or shares of the whole phase, its warm-up included, as
-      drops of Paddle's and PyTorch's schedulers are;  ``exponential``: gamma^(epochs after the warm-up);
+    - ``step``, ``multistep``: gamma^(drops so far), at epochs or shares of the whole phase, including its warm-up, as
+      in Paddle's and PyTorch's schedulers;  ``exponential``: gamma^(epochs after the warm-up);
     - ``one_cycle``: from 1/25 up to 1 and down to 1/250,000 at the last step, both in half a cosine (Smith & Topin
-      2018, with the shape and the constants of PyTorch's ``OneCycleLR``; momentum is left alone);
+      2018, with the shape and the constants of PyTorch's ``OneCycleLR``; momentum is not changed);
     - ``constant``, ``plateau``: 1.
 
     Args:
         train: Schedule settings.
         step: Step within the phase, from 0.
-        steps_per_epoch: Steps an epoch.
+        steps_per_epoch: Steps per epoch.
         epochs: Epochs of the phase.
 
     Returns:
@@ -59,7 +59,7 @@ def _drops(train: TrainConfig, epoch: float, done: float) -> int:
 
 
 def _one_cycle(rise: float, step: int, total: int) -> float:
-    """The last step is the end of the fall; of very few steps, the last but one is the peak at the latest."""
+    """The fall ends at the last step; with very few steps, the peak is at the second to last at the latest."""
     peak = max(0.0, min(rise * total, total - 2))
     if step < peak:
         return _slope(_ONE_CYCLE_START, 1.0, step / peak)
@@ -72,7 +72,7 @@ def _slope(start: float, end: float, done: float) -> float:
 
 
 def scaled_rate(rate: float, train: TrainConfig, processes: int) -> float:
-    """The rate for so many processes, as ``train.scale_lr`` wants it.
+    """The rate for a number of processes, according to ``train.scale_lr``.
 
     ``linear``: Goyal et al. 2017, arXiv:1706.02677, section 2.1; ``sqrt``: Krizhevsky 2014, arXiv:1404.5997, section 5.
     Processes that share one batch (``train.processes``) change nothing.
@@ -82,16 +82,16 @@ def scaled_rate(rate: float, train: TrainConfig, processes: int) -> float:
 
 
 class LearningRate:
-    """Drives a float learning rate, and keeps whatever factor a callback applies to it.
+    """Drives a float learning rate, preserving any factor that a callback applies to it.
 
     The rate of a step is ``base * schedule_factor * scale``. When a callback (ours or Paddle's) has set another rate on
     the optimizer since the last step, ``scale`` changes by the same ratio, so reductions work on top of every schedule.
 
     Args:
-        optimizer: An optimizer that was made with a float learning rate.
+        optimizer: An optimizer created with a float learning rate.
         train: Schedule settings.
         base: Learning rate of the head.
-        steps_per_epoch: Steps an epoch.
+        steps_per_epoch: Steps per epoch.
         epochs: Epochs of the phase.
     """
 
@@ -108,17 +108,17 @@ class LearningRate:
 
     @property
     def value(self) -> float:
-        """The rate of the head that stands on the optimizer now."""
+        """The optimizer's current rate for the head."""
         return float(self._optimizer.get_lr())
 
     def note_changes(self) -> None:
-        """Take over what a callback did to the rate; called before ``scale`` is saved and before each step."""
+        """Adopt a callback's change of the rate; called before ``scale`` is saved and before each step."""
         if self._last and self.value != self._last:
             self.scale *= self.value / self._last
             self._last = self.value
 
     def settled(self) -> float:
-        """``scale``, with what callbacks did to the rate until now."""
+        """``scale``, including the callbacks' changes so far."""
         self.note_changes()
         return self.scale
 

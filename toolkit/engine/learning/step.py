@@ -1,4 +1,4 @@
-"""One update of the weights from one batch: in parts, on several processes, in mixed precision, or plainly."""
+"""A single update of the weights from a batch, possibly in parts, on several processes or in mixed precision."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class TrainingStep:
     """Makes steps with one optimizer.
 
     The loss of a batch is the weighted mean over the samples of all processes. Parts of a batch and processes each
-    compute their share of it, so that the update is the same for any number of them (but for BatchNorm, whose
-    statistics are those of a part). On a GPU that runs out of memory, a batch is computed in twice as many parts.
+    compute their share of it, so that the update does not depend on their number (except for BatchNorm, whose
+    statistics are those of a part). If a GPU runs out of memory, the batch is split into twice as many parts.
 
     Args:
-        network: What is trained.
+        network: The network to train.
         objective: Loss and metrics.
-        optimizer: Over the weights that move.
-        train: Parts, precision.
-        pull: Called after the gradients are there and before the update; may add to them.
+        optimizer: Optimizer over the trainable weights.
+        train: Settings such as parts and precision.
+        pull: Called after the gradients are computed and before the update; may add to them.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class TrainingStep:
 
         Args:
             batch: This process's part of the batch.
-            stop: This process wants training to end.
-            watch: Sees the gradients before the update.
+            stop: Whether this process requests the end of training.
+            watch: Called with the gradients before the update.
 
         Returns:
-            Loss and training metrics over the samples of all processes, their number, and whether some process wants to
-            end. All are the same on every process.
+            Loss and training metrics over the samples of all processes, their number, and whether any process requests
+            the end. All are the same on every process.
 
         Raises:
-            TrainingError: The GPU has too little memory even for single images, or for one process of several.
+            TrainingError: The GPU has too little memory even for single images, or one of several processes has.
         """
         while True:
             try:
-                found = self._gradients(batch)
+                local = self._gradients(batch)
                 break
             except (RuntimeError, MemoryError) as error:
                 self._network.clear_gradients()
@@ -88,18 +88,18 @@ class TrainingStep:
                 self._more_parts(len(batch), error)
         average_gradients(self._moving)
         self._update(watch)
-        *values, count, asked = sums([*found, len(batch), float(stop)])
-        means = [values[0], *(value / count for value in values[1:])]  # the loss is a mean already
+        *values, count, asked = sums([*local, len(batch), float(stop)])
+        means = [values[0], *(value / count for value in values[1:])]  # the loss is already a mean
         return dict(zip(self._names, means, strict=True)), int(count), asked > 0
 
     def state(self) -> dict[str, Any]:
-        """Loss scaling, as plain numbers; empty without."""
+        """State of the loss scaling, as plain numbers; empty without it."""
         if not self.scaler.is_enable():
             return {}
         return {key: np.asarray(value).tolist() for key, value in self.scaler.state_dict().items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Put back what ``state`` gave."""
+        """Restore the result of ``state``."""
         if state and self.scaler.is_enable():
             scale = np.asarray(state["scale"], np.float32)
             self.scaler.load_state_dict({**state, "scale": scale})
@@ -107,21 +107,21 @@ class TrainingStep:
     def _gradients(self, batch: Batch) -> list[float]:
         """Compute this process's gradients; loss (its share of the mean) and training metrics (summed)."""
         weights = self._objective.batch_weights(batch)
-        sizes = [float(len(batch)) if each == rank() else 0.0 for each in range(world_size())]
+        sizes = [float(len(batch)) if process == rank() else 0.0 for process in range(world_size())]
         total, *sizes = sums([float(weights.sum(dtype=np.float64)), *sizes])
         if total <= 0:
             raise TrainingError(
                 "all images of a batch have weight 0", hint="give some of them more, or sample them less"
             )
         shares = (weights / total).astype(np.float32)
-        found = np.zeros(len(self._names))
+        totals = np.zeros(len(self._names))
         self._network.train()
         if self._fast is None:
             self._fast = fast_layers(self._network, self._train)
         for rows in np.array_split(np.arange(len(batch)), int(min(self.parts, *sizes))):
             with fast_convolutions(self._fast):
-                found += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
-        return [float(value) for value in found]
+                totals += self._part(batch.inputs[rows], batch.labels[rows], shares[rows])
+        return [float(value) for value in totals]
 
     def _part(self, inputs: NDArray[Any], labels: NDArray[Any], shares: NDArray[np.float32]) -> NDArray[np.float64]:
         given = [paddle.to_tensor(labels), paddle.to_tensor(shares)]
@@ -142,7 +142,7 @@ class TrainingStep:
         if self._pull is not None:
             self._pull()
         if watch is not None:
-            watch({path: each.grad for path, each in self._network.named_parameters() if each.grad is not None})
+            watch({path: p.grad for path, p in self._network.named_parameters() if p.grad is not None})
         self.scaler.step(self._optimizer)
         self.scaler.update()
         self._network.clear_gradients()
@@ -155,21 +155,21 @@ class TrainingStep:
             ) from error
         self.parts = min(size, 2 * self.parts)
         paddle.device.cuda.empty_cache()
-        info(f"out of memory: batches of {size} images are computed in {self.parts} parts from here on")
+        info(f"out of memory: batches of {size} images are computed in {self.parts} parts from now on")
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
-    """Seed of everything random in a step (dropout, and whatever a user's code draws): a function of the position."""
+    """Seed of all randomness in a step (dropout, user code): a function of the position."""
     return derived_seed(seed, epoch, step)
 
 
 def seed_step(seed: int) -> None:
-    """Seed everything random in a step: Python and numpy alike on all processes, Paddle differently on each.
+    """Seed all randomness in a step: Python and numpy equally on all processes, Paddle differently on each.
 
-    Dropout masks are Paddle's; each process has other images, and needs other masks.
+    Dropout masks come from Paddle; each process has different images and needs different masks.
 
     Args:
-        seed: Of the step, by ``step_seed``; a job of one process seeds Paddle with it, too.
+        seed: Seed of the step from ``step_seed``; a job with a single process seeds Paddle with it, too.
     """
     seed_everything(seed)
     if rank() > 0:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: what several views of an image say, averaged as probabilities."""
+"""Test-time augmentation: average the predictions for several views of an image, as probabilities."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _TINY = 1e-12
 
 
 def mean_outputs(outputs: Sequence[NDArray[np.float32]], activation: Activation) -> NDArray[np.float32]:
-    """Outputs whose activation is the mean of the activations of some outputs.
+    """Outputs whose activation is the mean of the given outputs' activations.
 
     Args:
-        outputs: Of each view ``[N, C]``, before the activation; at least one.
+        outputs: Outputs of each view ``[N, C]``, before the activation; at least one view.
         activation: The task's. With ``none`` (regression) the values themselves are averaged.
 
     Returns:
-        ``[N, C]``; of one view its outputs as they are.
+        ``[N, C]``; for a single view, its outputs unchanged.
     """
     if len(outputs) == 1:
         return outputs[0]
     activate, back = _AVERAGED[activation]
-    mean = np.mean([activate(each.astype(np.float64)) for each in outputs], axis=0)
+    mean = np.mean([activate(view_outputs.astype(np.float64)) for view_outputs in outputs], axis=0)
     return back(mean).astype(np.float32)
 
 
@@ -43,4 +43,4 @@ def _log_odds(means: _Rows) -> _Rows:
 _AVERAGED: Mapping[Activation, tuple[Callable[[_Rows], _Rows], Callable[[_Rows], _Rows]]] = MappingProxyType(
     {"softmax": (softmax, _logarithms), "sigmoid": (sigmoid, _log_odds), "none": (np.asarray, np.asarray)}
 )
-"""Activation -> what is averaged, and the way back."""
+"""Activation -> the function to average over, and its inverse."""

@@ -1,4 +1,4 @@
-"""How sure a run's best epoch is: the standard error of the metric that decides, and the epochs within it."""
+"""How certain a run's best epoch is: the standard error of the deciding metric, and the epochs within it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _MOST_SPANS = 5
 
 
 def standard_error(objective: Objective, outputs: NDArray[np.floating], labels: NDArray[Any], name: str) -> float:
-    """Standard error of a metric, as other images of the same kind would move it.
+    """Standard error of a metric over samples of images of the same kind.
 
-    Of a share of ``n`` images it is ``sqrt(p (1 - p) / (n + 1))`` with ``p = (hits + 1/2) / (n + 1)``, so that 100 % of
-    a few images is not certain (Agresti & Coull 1998, The American Statistician 52:119, for one standard error). Of
+    For a share of ``n`` images it is ``sqrt(p (1 - p) / (n + 1))`` with ``p = (hits + 1/2) / (n + 1)``, so that 100 %
+    of a few images is not certain (Agresti & Coull 1998, The American Statistician 52:119, for one standard error). For
     other metrics it is the grouped jackknife's (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 11):
     the metric without each of up to 20 groups of images.
 
     Args:
-        objective: Has the metric.
+        objective: The objective with the metric.
         outputs: ``[N, C]``, N >= 1.
         labels: Their labels.
-        name: The metric.
+        name: Name of the metric.
 
     Returns:
-        In the metric's unit, >= 0; infinite where there are too few images to tell.
+        The error in the metric's unit, >= 0; infinite if there are too few images.
     """
     count = len(outputs)
     if METRICS[name].share:
@@ -50,23 +50,23 @@ def standard_error(objective: Objective, outputs: NDArray[np.floating], labels: 
 
 
 def preliminary_phases(plan: Plan) -> tuple[int, ...]:
-    """Numbers of the phases before the first one in which a stage moves; none where no stage ever moves."""
-    moving = [number for number, phase in enumerate(plan.phases) if phase.frozen < len(phase.multipliers)]
+    """Indices of the phases before the first one in which a stage moves; empty if no stage ever moves."""
+    moving = [index for index, phase in enumerate(plan.phases) if phase.frozen < len(phase.multipliers)]
     return tuple(range(moving[0])) if moving else ()
 
 
 def certainty_of(checkpoint: Checkpoint, plan: Plan, images: int, epochs: int) -> dict[str, Any] | None:
-    """How sure the best epoch is.
+    """How certain the best epoch is.
 
     Args:
-        checkpoint: Has chosen it.
+        checkpoint: The checkpoint callback that chose it.
         plan: The run's plan.
-        images: Validation images.
-        epochs: Epochs that were trained.
+        images: Number of validation images.
+        epochs: Number of epochs trained.
 
     Returns:
         ``metric``, ``error`` (its standard error), ``images``, ``epochs`` (from 1, those within one error of the best),
-        and ``words`` for people; None where nothing is known, or nothing was to be chosen.
+        and ``words`` (an explanation); None if nothing is known or there was no choice.
     """
     best, error, equals = checkpoint.best_epoch, checkpoint.best_error, checkpoint.equals()
     if best is None or error is None or not math.isfinite(error) or not equals or epochs < 2:
@@ -78,8 +78,8 @@ def certainty_of(checkpoint: Checkpoint, plan: Plan, images: int, epochs: int) -
     words = f"epoch {best + 1}; "
     words += f"epochs {others} are {within}" if len(equals) > 1 else f"no other epoch is {within}"
     if checkpoint.best_is_preliminary:
-        words += _of_the_head_alone(plan, any(not each[2] for each in checkpoint.contenders))
-    return {"metric": name, "error": error, "images": images, "epochs": [each + 1 for each in equals], "words": words}
+        words += _of_the_head_alone(plan, any(not contender[2] for contender in checkpoint.contenders))
+    return {"metric": name, "error": error, "images": images, "epochs": [epoch + 1 for epoch in equals], "words": words}
 
 
 def _of_the_head_alone(plan: Plan, moved: bool) -> str:
@@ -90,8 +90,8 @@ def _of_the_head_alone(plan: Plan, moved: bool) -> str:
 
 
 def _spans(epochs: Sequence[int]) -> str:
-    """``3, 7-14``; of many spans the first few."""
-    breaks = [0, *(place for place, (one, next_) in enumerate(pairwise(epochs), 1) if next_ > one + 1), len(epochs)]
+    """``3, 7-14``; only the first few if there are many spans."""
+    breaks = [0, *(place for place, (e, following) in enumerate(pairwise(epochs), 1) if following > e + 1), len(epochs)]
     spans = [(epochs[first], epochs[stop - 1]) for first, stop in pairwise(breaks)]
     words = [f"{first}-{last}" if last > first else str(first) for first, last in spans]
     more = f" and others ({len(epochs)} in all)" if len(words) > _MOST_SPANS else ""

@@ -1,1 +1,1 @@
-"""Choosing a learning rate by short trials."""
+"""Choose a learning rate by short trials."""

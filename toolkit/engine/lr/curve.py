@@ -1,7 +1,7 @@
-"""What a curve of the loss over a rising learning rate says.
+"""Interpret the curve of the loss over a rising learning rate.
 
-The learning-rate range test of Smith 2017, "Cyclical Learning Rates for Training Neural Networks" (arXiv:1506.01186,
-section 3.3), with a rate that rises exponentially.
+Based on the learning-rate range test of Smith 2017, "Cyclical Learning Rates for Training Neural Networks"
+(arXiv:1506.01186, section 3.3), with an exponentially rising rate.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 _KEPT = 0.9
-"""Share of the running mean that a step leaves, for the question whether the loss diverges."""
+"""Decay per step of the running mean that detects divergence."""
 _WIDTH = 0.04
 """Standard deviation of the smoothing, as a share of the steps."""
 _CEILING = 2.0
 _DIVERGED = 4.0
-"""The loss has diverged when its running mean is so many times the least (as in fastai's learning-rate finder)."""
+"""The loss has diverged once its running mean is this many times the minimum (as in fastai's LR finder)."""
 _EDGE = 0.05
-"""Share of the steps at each end where no slope is taken: there is too little to smooth."""
+"""Share of the steps at each end where the slope is ignored, as there is too little data to smooth."""
 _NEAR = 0.05
-"""The loss is at its least when so little of its whole fall is left: what has learned everything falls on for ever."""
-_TENTH = "a tenth of the rate from which on the loss is near its least"
+"""The loss is near its minimum once this share of its fall is left; a converged loss keeps falling slightly."""
+_TENTH = "a tenth of the rate at which the loss gets near its minimum"
 _FELL = 0.02
 """A curve that falls by less than this share is flat: its steepest point is noise."""
 
 
 @dataclass(frozen=True)
 class RangeCurve:
-    """A range test, read.
+    """The interpreted curve of a range test.
 
     Attributes:
-        part: What was moved: ``head``, ``backbone`` or ``network``.
-        rates: Learning rate of each step, rising.
+        part: What was trained: ``head``, ``backbone`` or ``network``.
+        rates: Learning rate of each step, ascending.
         losses: Loss of each step before its update.
-        smooth: The same, smoothed.
-        diverged: The test ended because the loss diverged.
-        steepest: Rate where the smoothed loss falls fastest; None where it does not fall.
-        least: Rate where the smoothed loss is least.
-        near_least: Rate from which on it is near that: what has learned everything falls on a little for ever.
+        smooth: The smoothed losses.
+        diverged: Whether the test ended because the loss diverged.
+        steepest: Rate at which the smoothed loss falls fastest; None if it does not fall.
+        least: Rate at which the smoothed loss is lowest.
+        near_least: Rate from which on the loss is near its minimum; a converged loss keeps falling slightly.
         min_tenth: A tenth of ``near_least``.
         suggestion: The larger of ``steepest`` and ``min_tenth``.
-        reason: Why, in words.
+        reason: Explanation of the suggestion.
     """
 
     part: str
@@ -65,14 +65,14 @@ class RangeCurve:
 
 
 def rising_rates(lowest: float, highest: float, steps: int) -> NDArray[np.float64]:
-    """Rates that rise by the same factor from step to step."""
+    """Rates that rise by a constant factor per step."""
     return np.geomspace(lowest, highest, steps)
 
 
 def smoothed(losses: Sequence[float]) -> NDArray[np.float64]:
-    """A weighted mean of each step and those on both of its sides, so that the curve moves to neither.
+    """A symmetric weighted mean around each step, so that the curve is not shifted.
 
-    What has diverged counts as ``_CEILING`` times the first losses: it would lift the steps before it.
+    Diverged losses are capped at ``_CEILING`` times the first ones, as they would lift earlier steps.
     """
     values = np.asarray(losses, np.float64)
     first = max(1, len(values) // 4)
@@ -84,7 +84,7 @@ def smoothed(losses: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Exponential, corrected for its start (Kingma & Ba 2015, section 3)."""
+    """Exponential running mean with bias correction (Kingma & Ba 2015, section 3)."""
     means, mean = np.empty_like(values), 0.0
     for step, value in enumerate(values):
         mean = _KEPT * mean + (1 - _KEPT) * value
@@ -93,7 +93,7 @@ def _running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def diverged(losses: Sequence[float]) -> bool:
-    """Whether a test is to stop after its last step: the loss is no number, or its running mean far above the least."""
+    """Whether to stop the test: the loss is NaN or infinite, or its running mean far above the minimum."""
     if not np.isfinite(losses[-1]):
         return True
     means = _running_mean(np.asarray(losses, np.float64))
@@ -104,10 +104,10 @@ def read_curve(part: str, rates: Sequence[float], losses: Sequence[float], *, st
     """Find the rates worth suggesting.
 
     Args:
-        part: What was moved.
-        rates: Of each step, rising, at least 3.
-        losses: Of each step; only the last may be no number, and is then left out.
-        stopped: The loss diverged.
+        part: What was trained.
+        rates: Rate of each step, ascending, at least 3.
+        losses: Loss of each step; only the last may be NaN or infinite, and is then dropped.
+        stopped: Whether the loss diverged.
     """
     count = len(losses) if np.isfinite(losses[-1]) else len(losses) - 1
     rates, losses = tuple(map(float, rates[:count])), tuple(map(float, losses[:count]))
@@ -137,9 +137,9 @@ def read_curve(part: str, rates: Sequence[float], losses: Sequence[float], *, st
 
 
 def _choose(steepest: float | None, tenth: float) -> tuple[float, str]:
-    """The larger of the two usual suggestions: at both the loss still falls, and the smaller needs more epochs."""
+    """The larger of the two usual suggestions: the loss falls at both, but the smaller one needs more epochs."""
     if steepest is None:
-        return tenth, f"{_TENTH}; the loss falls nowhere by much"
+        return tenth, f"{_TENTH}; the loss hardly falls anywhere"
     if steepest >= tenth:
         return steepest, f"where the loss falls fastest, which is above {_TENTH}"
     return tenth, f"{_TENTH}, which is above where it falls fastest"

@@ -1,9 +1,9 @@
-"""The learning-rate range test of a job, for its head and its backbone apart; no weight is changed by it.
+"""The learning-rate range test of a job, separately for head and backbone; restores all weights.
 
-Few steps with a rate that rises exponentially show from which rate on the loss falls, where it falls fastest, and where
-it diverges (Smith 2017, arXiv:1506.01186, section 3.3). The head is tested on features of the frozen backbone. For the
-backbone it is trained for a while first, and then keeps the rate that was found for it: what the loss does is then the
-backbone's doing.
+A few steps with an exponentially rising rate show at which rate the loss starts to fall, where it falls fastest, and
+where it diverges (Smith 2017, arXiv:1506.01186, section 3.3). The head is tested on features of the frozen backbone.
+For the test of the backbone, the head is trained first and then keeps the rate found for it, so that changes of the
+loss are due to the backbone.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from toolkit.engine.standardise import standardise_as_planned
 from toolkit.transfer import PhasePlan, spec_of
 
 _DECADES = 3
-"""The rates go so far below the plan's own, and as far above."""
+"""The rates range from this factor below the plan's own to as far above."""
 _LEAST_STEPS = 10
-"""Fewer tell nothing."""
+"""Fewer steps are not informative."""
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What was found.
+    """The result of a range test.
 
     Attributes:
-        optimizer: Of the plan.
-        curves: Of the head, and of the backbone where the plan moves some of it; of the whole network, where it starts
-            from random weights.
+        optimizer: The plan's optimizer.
+        curves: Of the head, and of the backbone if the plan moves part of it; of the whole network if it starts from
+            random weights.
         settings: Config key -> suggested value.
     """
 
@@ -49,23 +49,23 @@ class RangeTest:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
-        found = {"optimizer": self.optimizer, "suggested": dict(self.settings)}
-        return {**found, **{curve.part: curve.to_json() for curve in self.curves}}
+        result = {"optimizer": self.optimizer, "suggested": dict(self.settings)}
+        return {**result, **{curve.part: curve.to_json() for curve in self.curves}}
 
 
 def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> RangeTest:
-    """Test the head, and the backbone where the plan moves some of it.
+    """Test the head, and the backbone if the plan moves part of it.
 
     Args:
-        job: The job; its network is as it was afterwards, to the bit.
-        head_steps: Most steps for the head, on features.
-        backbone_steps: Most steps for the backbone, on images.
+        job: The job; its network is restored bit for bit.
+        head_steps: Maximum steps for the head, on features.
+        backbone_steps: Maximum steps for the backbone, on images.
 
     Raises:
-        TrainingError: The loss is no number from the start, or there are too few steps.
+        TrainingError: The loss is NaN or infinite from the start, or there are too few steps.
     """
     if min(head_steps, backbone_steps) < _LEAST_STEPS:
-        raise TrainingError(f"a range test of {min(head_steps, backbone_steps)} steps tells nothing; take more than 10")
+        raise TrainingError(f"a range test of {min(head_steps, backbone_steps)} steps is too short; use more than 10")
     last, optimizer = min(job.plan.phases[::-1], key=lambda phase: phase.frozen), job.plan.optimizer
     with borrowed(job):
         if not job.plan.pretrained:
@@ -73,7 +73,7 @@ def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> Ran
             return RangeTest(optimizer, (curve,), {"train.lr": curve.suggestion})
         head, go_on = _test_head(job, head_steps)
         if last.frozen == len(job.stages):
-            info("the plan moves no stage of the backbone: the head alone was tested")
+            info("the plan moves no stage of the backbone: only the head was tested")
             return RangeTest(optimizer, (head,), {"train.lr": head.suggestion})
         go_on()
         backbone = _test_backbone(job, last, head.suggestion, backbone_steps)
@@ -83,14 +83,14 @@ def range_test(job: Job, head_steps: int = 100, backbone_steps: int = 60) -> Ran
 
 
 def _test_network(job: Job, phase: PhasePlan, steps: int) -> RangeCurve:
-    """The rate of everything, each stage with its part of it."""
+    """Test the rate of the whole network, each stage with its share of it."""
     job.network.set_frozen(phase.frozen)
     batches = FeatureSource(job).for_rows(phase, _some(job, steps), training=True)
     return _rising("network", phase.lr, steps, ShortTraining(job, phase, batches).step)
 
 
 def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
-    """The head's curve, and what trains the head at the rate that was found, from where it was."""
+    """The head's curve, and a function that trains the head from its initial state at the suggested rate."""
     stages = len(job.stages)
     first = job.plan.phases[0]
     lr = first.lr if first.frozen == stages else spec_of(job.config.transfer).head_lr.of(job.plan.optimizer)
@@ -111,7 +111,7 @@ def _test_head(job: Job, steps: int) -> tuple[RangeCurve, Callable[[], None]]:
 
 
 def _test_backbone(job: Job, last: PhasePlan, head_lr: float, steps: int) -> RangeCurve:
-    """The rate of the top stage rises; those below keep their part of it, and the head its own rate."""
+    """Raise the rate of the top stage; lower ones keep their share of it, and the head its own rate."""
     job.network.set_frozen(last.frozen)
     top = last.multipliers[-1]
     shares = [multiplier / top for multiplier in last.multipliers]
@@ -138,14 +138,14 @@ def _rising(part: str, usual: float, steps: int, step: Callable[[float], float])
                 break
     if np.isfinite(losses).sum() < 3:
         raise TrainingError(
-            f"the loss is no number from the start, at a rate of {rates[0]:.2g}",
-            hint="look at the images and labels, or at the weights that the network starts from",
+            f"the loss is NaN or infinite from the start, at a rate of {rates[0]:.2g}",
+            hint="check the images and labels, and the starting weights",
         )
     return read_curve(part, list(rates[: len(losses)]), losses, stopped=stopped)
 
 
 def _some(job: Job, steps: int) -> NDArray[np.int64]:
-    """Positions of as many training images as the steps see, drawn by the seed; all where there are no more."""
+    """Indices of as many training images as the steps use, drawn by the seed; all if there are no more."""
     count, wanted = len(job.data.train), steps * job.config.data.batch_size
     drawn = generator(Stream.RANGE_TEST, job.config.seed).permutation(count)
     return np.sort(drawn[:wanted]).astype(np.int64)

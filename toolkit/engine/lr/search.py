@@ -1,10 +1,10 @@
-"""``train.lr: auto``: a few short trainings find the rate, on training images alone.
+"""``train.lr: auto``: find the rate by a few short trainings, using only training images.
 
 The plan's own rate, a third and three times of it are tried from the same weights: a head alone for up to
-``_HEAD_STEPS`` steps on features (and one rate more, where the best of the three is not between the others), a plan
-that moves stages for its first ``_TUNING_STEPS``. What they have learned is measured on training images that were held
-out by the seed: the validation images take no part, so that they still say what a new image would. Another rate than
-the plan's own is taken where it is surely better: few steps favour small rates, and few images favour anything.
+``_HEAD_STEPS`` steps on features (plus one more rate if the best of the three is not the middle one), a plan that moves
+stages for its first ``_TUNING_STEPS``. The results are measured on training images held out by the seed; validation
+images are not used, so that they remain representative of new images. A rate other than the plan's own is chosen only
+if it is surely better: few steps favour small rates, and results on few images are noisy.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from toolkit.engine.standardise import standardise_as_planned
 from toolkit.transfer import PhasePlan
 
 _FACTORS = (1.0, 1 / 3, 3.0)
-"""Of the plan's own rate, which is the first."""
+"""Factors of the plan's own rate, which comes first."""
 _HEAD_STEPS = 200
 _TUNING_STEPS = 40
 _HELD_OUT = 0.2
 _LEAST_HELD_OUT = 8
-"""With fewer images one of them would decide."""
+"""With fewer images, a single one would decide."""
 _SURE = 2.0
-"""Standard errors by which a rate must be better than the plan's own: a few steps on a few images say little."""
+"""Standard errors by which a rate must beat the plan's own, as a few steps on a few images are noisy."""
 
 _Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class RateTrial:
-    """One rate that was tried.
+    """One tested rate.
 
     Attributes:
         lr: Learning rate of the head.
-        factor: The same, as a multiple of the plan's.
-        loss: On the held-out images; infinite where it is no number.
-        score: The task's main metric there.
-        gain: By how much an image's loss is less than with the plan's own rate, on average.
-        gain_error: Its standard error over the held-out images.
+        factor: The rate as a multiple of the plan's.
+        loss: Loss on the held-out images; infinite if it is NaN.
+        score: The task's main metric on the held-out images.
+        gain: Mean decrease of an image's loss compared with the plan's own rate.
+        gain_error: Standard error of the gain over the held-out images.
     """
 
     lr: float
@@ -67,23 +67,23 @@ class RateTrial:
 
     @property
     def surely_better(self) -> bool:
-        """Than the plan's own rate: by more than two standard errors."""
+        """Whether it beats the plan's own rate by more than two standard errors."""
         return self.gain > _SURE * self.gain_error
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """What was tried, and what was chosen: the least loss among the plan's own rate and those that are surely better.
+    """The trials and the choice: the lowest loss among the plan's own rate and those that are surely better.
 
     Attributes:
         phase: Name of the phase whose rate was searched.
-        lr: The rate that was chosen.
-        factor: The same, as a multiple of the plan's.
-        steps: Of each trial.
-        trained: Training images that they learned from.
-        held_out: Training images that they were measured on.
+        lr: The chosen rate.
+        factor: The rate as a multiple of the plan's.
+        steps: Steps of each trial.
+        trained: Number of training images used for learning.
+        held_out: Number of training images held out for measuring.
         metric: Name of the main metric.
-        trials: One a rate; none where there are too few images.
+        trials: One per rate; empty if there are too few images.
     """
 
     phase: str
@@ -100,7 +100,7 @@ class RateSearch:
         return asdict(self)
 
     def table(self) -> Table:
-        """For people."""
+        """The trials as a table."""
         numeric = ("learning rate", "loss", self.metric, "better by")
         table = new_table(f"train.lr: auto, phase {self.phase}", *numeric, "chosen", numeric=numeric)
         table.caption_justify = "left"
@@ -114,32 +114,32 @@ class RateSearch:
 
 
 def settle_rates(job: Job, resume: Path | str | None) -> Job:
-    """The job with the rates that ``train.lr: auto`` finds, said in a table; the same where nothing is to be found.
+    """Settle the rates of ``train.lr: auto`` and print them in a table; other jobs are returned unchanged.
 
     Args:
-        job: The job; its network is as it was afterwards.
-        resume: As for ``Trainer.fit``. A run that goes on keeps the rates that it was begun with.
+        job: The job; its network is restored.
+        resume: As for ``Trainer.fit``. A resumed run keeps its original rates.
     """
     if not any(phase.search for phase in job.plan.phases):
         return job
     begun = run_to_go_on_with(job.config, resume)
     if begun is not None and not begun.config.is_file():
-        return job  # there is no run, which is for others to say
-    found = None if begun is None else begun.read_record().get("lr_search")
-    if found is None:
+        return job  # no such run, which is reported elsewhere
+    record = None if begun is None else begun.read_record().get("lr_search")
+    if record is None:
         search = find_rates(job)
         if search.trials:
             show(search.table())
         else:
             info(
-                f"train.lr: auto: {len(job.data.train)} training images are too few to try rates; {search.lr:.3g} it is"
+                f"train.lr: auto: {len(job.data.train)} training images are too few to try rates; using {search.lr:.3g}"
             )
-        found = search.to_json()
-    return replace(job, plan=job.plan.with_rates(found["factor"]), lr_search=found)
+        record = search.to_json()
+    return replace(job, plan=job.plan.with_rates(record["factor"]), lr_search=record)
 
 
 def run_to_go_on_with(config: Config, resume: Path | str | None) -> RunFolder | None:
-    """The run that a training is to go on with, which may not be there; arguments as for ``settle_rates``."""
+    """The run that a training resumes, which may not exist; arguments as for ``settle_rates``."""
     wanted = resume if resume is not None else config.train.resume
     if wanted is None:
         return None
@@ -147,12 +147,12 @@ def run_to_go_on_with(config: Config, resume: Path | str | None) -> RunFolder | 
 
 
 def find_rates(job: Job) -> RateSearch:
-    """Try rates for the last phase of a plan that wants one.
+    """Try rates for the last phase of the plan that needs one.
 
     Args:
-        job: The job; its network is as it was afterwards, to the bit.
+        job: The job; its network is restored bit for bit.
     """
-    phase = next(each for each in job.plan.phases[::-1] if each.search)
+    phase = next(candidate for candidate in job.plan.phases[::-1] if candidate.search)
     fit, held = _split(job)
     batches = math.ceil(len(fit) / job.config.data.batch_size)
     most = _HEAD_STEPS if phase.frozen == len(job.stages) else _TUNING_STEPS
@@ -168,7 +168,7 @@ def find_rates(job: Job) -> RateSearch:
 
 
 def _split(job: Job) -> tuple[_Rows, _Rows]:
-    """Positions to learn from and to measure on; of each class its share, and never its only image."""
+    """Indices to learn from and to measure on, stratified by class; a class's only image is never held out."""
     labels, rng = job.data.train.labels, generator(Stream.RATE_SEARCH, job.config.seed)
     groups = job.objective.task.groups(labels)
     drawn = [rng.permutation(group)[: round(_HELD_OUT * len(group))] for group in groups]
@@ -177,15 +177,15 @@ def _split(job: Job) -> tuple[_Rows, _Rows]:
 
 
 def _train_head_before(job: Job, phase: PhasePlan, fit: _Rows) -> None:
-    """Where phases of the head alone come before, the trials begin with such a head."""
+    """If phases of the head alone come first, train the head accordingly before the trials."""
     before = job.plan.phases[: job.plan.phases.index(phase)]
-    heads = [each for each in before if each.frozen == len(job.stages)]
+    heads = [earlier for earlier in before if earlier.frozen == len(job.stages)]
     if not heads or phase.frozen == len(job.stages):
         return
     job.network.set_frozen(heads[0].frozen)
     batches = FeatureSource(job).for_rows(heads[0], fit, training=True, used=len(job.data.train))
     standardise_as_planned(job, heads[0], batches)
-    steps = min(_HEAD_STEPS, sum(each.epochs for each in heads) * len(batches))
+    steps = min(_HEAD_STEPS, sum(earlier.epochs for earlier in heads) * len(batches))
     _train(ShortTraining(job, heads[0], batches), steps, heads[0].lr)
 
 
@@ -204,11 +204,11 @@ def _try_rates(job: Job, phase: PhasePlan, fit: _Rows, held: _Rows, steps: int) 
         _train(ShortTraining(job, phase, batches), steps, factor * phase.lr)
         outputs, labels = loader_outputs(network, measured, job.config.train)
         losses = job.objective.sample_losses(paddle.to_tensor(outputs), paddle.to_tensor(labels)).numpy().reshape(-1)
-        own.append(losses.astype(np.float64))  # of the first attempt, the plan's own rate
+        own.append(losses.astype(np.float64))  # the first attempt has the plan's own rate
         return _measured(job, outputs, labels, factor * phase.lr, factor, own[0] - own[-1])
 
     trials = [attempt(factor) for factor in _FACTORS]
-    if phase.frozen == len(job.stages):  # on features one more costs little
+    if phase.frozen == len(job.stages):  # on features, one more is cheap
         best = _best(trials)
         if best.factor != 1.0:
             trials.append(attempt(best.factor**2))
@@ -220,20 +220,20 @@ def _measured(
 ) -> RateTrial:
     loss, score, gain, error = math.inf, math.nan, -math.inf, 0.0
     if np.isfinite(outputs).all():
-        found = job.objective.metrics(outputs, labels)
-        loss, score = found["loss"], found[job.objective.task.main.name]
-        known = bool(np.isfinite(gains).all())  # else the plan's own rate diverged
+        metrics = job.objective.metrics(outputs, labels)
+        loss, score = metrics["loss"], metrics[job.objective.task.main.name]
+        known = bool(np.isfinite(gains).all())  # otherwise the plan's own rate diverged
         gain = float(gains.mean()) if known else math.inf
         error = float(gains.std(ddof=1)) / math.sqrt(len(gains)) if known else 0.0
     return RateTrial(float(f"{lr:.3g}"), factor, loss, score, gain, error)
 
 
 def _best(trials: Sequence[RateTrial]) -> RateTrial:
-    """That with the least loss, among the plan's own rate and those that are surely better."""
+    """The trial with the lowest loss, among the plan's own rate and those that are surely better."""
     return min((trial for trial in trials if trial.factor == 1.0 or trial.surely_better), key=lambda trial: trial.loss)
 
 
 def _train(training: ShortTraining, steps: int, lr: float) -> None:
-    """With a rate that falls to 0 (cosine)."""
+    """Train with a rate that falls to 0 (cosine)."""
     for step in range(steps):
         training.step(lr * 0.5 * (1 + math.cos(math.pi * step / steps)))

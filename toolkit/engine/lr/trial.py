@@ -1,4 +1,4 @@
-"""A few steps of training beside a run: for questions that only trying answers. The network is given back as it was."""
+"""A few training steps outside a run, for questions that only trials answer. The network is restored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.transfer import PhasePlan, set_multipliers
 
 @contextmanager
 def borrowed(job: Job) -> Iterator[None]:
-    """Train the job's network as you like: afterwards its weights and statistics are what they were, to the bit."""
+    """Restore the job's network bit for bit after the context, which may train it freely."""
     network = job.network
     before = {key: value.numpy().copy() for key, value in network.state_dict().items()}
     frozen = network.frozen
@@ -31,12 +31,12 @@ def borrowed(job: Job) -> Iterator[None]:
 
 
 class ShortTraining:
-    """Steps on the job's network, which should be ``borrowed``; each is the update that a run would make.
+    """Steps on the job's network, which should be ``borrowed``; each is the same update as in a run.
 
     Args:
         job: The job.
-        phase: What is frozen, and how fast the rest learns.
-        batches: What it learns from, from epoch 0 on, for as many epochs as the steps take.
+        phase: Defines what is frozen, and how fast the rest learns.
+        batches: The training batches, from epoch 0 on, for as many epochs as the steps need.
     """
 
     def __init__(self, job: Job, phase: PhasePlan, batches: Loader) -> None:
@@ -50,13 +50,13 @@ class ShortTraining:
         self._done = 0
 
     def set_multipliers(self, multipliers: Sequence[float]) -> None:
-        """Change the rate of each stage, as a fraction of the head's."""
+        """Set the rate of each stage, as a fraction of the head's."""
         network = self._job.network
         stages = [network.stage_parameters(index) for index in range(len(self._job.stages))]
         set_multipliers(stages, multipliers, network.head_parameters())
 
     def step(self, lr: float) -> float:
-        """One update of the weights, from the next batch.
+        """Update the weights once, from the next batch.
 
         Args:
             lr: Learning rate of the head.
@@ -68,12 +68,12 @@ class ShortTraining:
         self._optimizer.set_lr(lr)
         self._done += 1
         with self._job.network.starting_at(self._start_stage):
-            found, _, _ = self._step.step(next(self._stream))
-        return found["loss"]
+            metrics, _, _ = self._step.step(next(self._stream))
+        return metrics["loss"]
 
 
 def _endless(batches: Loader) -> Iterator[Batch]:
-    """Epoch after epoch."""
+    """Yield batches epoch after epoch."""
     epoch = 0
     while True:
         batches.set_epoch(epoch)

@@ -1,1 +1,1 @@
-"""A run on disk: its folder, state, checkpoints, record and result."""
+"""A run on disk: folder, state, checkpoints, record and result."""

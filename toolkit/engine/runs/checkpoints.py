@@ -1,4 +1,4 @@
-"""A run's checkpoints on disk: the newest, the one before it, and the best epoch; each is whole and has a digest."""
+"""A run's checkpoints on disk: the newest, the previous one, and the best epoch; each is complete and has a digest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from toolkit.engine.runs.state import TrainingState
 from toolkit.zoo import write_weights
 
 _WRITING_SHARE = 10
-"""Training time between two writes of the checkpoints, as a multiple of the time that the last one took."""
+"""Minimum training time between two writes, as a multiple of the duration of the last write."""
 _LONGEST = 60.0
-"""Seconds of an epoch after which its steps so far are written, too."""
+"""Seconds into an epoch after which its steps so far are written as well."""
 
 
 class CheckpointManager:
-    """Keeps the last state in memory, and writes it when that is due.
+    """Keeps the last state in memory, and writes it when due.
 
     Args:
-        folder: Where to.
-        model: What the network is (``ModelFacts.to_dict``), written beside the best epoch's weights.
+        folder: The run's folder.
+        model: Description of the network (``ModelFacts.to_dict``), written beside the best epoch's weights.
     """
 
     def __init__(self, folder: RunFolder, model: Mapping[str, Any]) -> None:
@@ -45,45 +45,45 @@ class CheckpointManager:
         self.latest = TrainingState()
 
     def snapshot(self, state: TrainingState) -> None:
-        """Take over a state, whose arrays nobody changes any more."""
+        """Store a state, whose arrays must not change afterwards."""
         self.latest = _copied(state)
 
     def restore(self) -> TrainingState:
-        """The state that is kept, to go on from."""
+        """The stored state, to continue from."""
         return _copied(self.latest)
 
     def keep_best(self, weights: dict[str, NDArray[Any]]) -> None:
-        """Take over the best epoch's weights; they are written with the next state."""
+        """Store the best epoch's weights, to be written with the next state."""
         self._best = weights
 
     @property
     def due(self) -> bool:
-        """Whether the end of an epoch is to be written: unless that would take more than a tenth of the time."""
+        """Whether to write the end of an epoch: yes, unless writing would take over a tenth of the time."""
         return time.monotonic() >= self._next_write
 
     @property
     def overdue(self) -> bool:
-        """Whether the middle of an epoch is to be written."""
+        """Whether to write in the middle of an epoch."""
         return time.monotonic() >= self._next_write + _LONGEST
 
     def write(self) -> None:
-        """Write what is kept, the main process only; the newest state on disk becomes the one before it.
+        """Write the stored state, on the main process only; the newest state on disk becomes the previous one.
 
         Raises:
-            ToolkitError: The disk is full or not writable; what was there stays.
+            ToolkitError: The disk is full or not writable; existing files stay.
         """
         began = time.monotonic()
         if is_main_process():
             if self._best:
                 _write_best(self._folder, self._best, self._model)
                 self._best = {}
-            self.latest.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two whole ones stay
+            self.latest.save(self._folder.last, lambda: _keep_previous(self._folder))  # so that two remain
         now = time.monotonic()
         self._next_write = now + _WRITING_SHARE * (now - began)
 
 
 def _sweep(folder: RunFolder) -> None:
-    """Take away what a process left that was killed while it wrote."""
+    """Remove leftovers of a process that was killed while writing."""
     with clear_os_errors(str(folder.last.parent)):
         for pattern in (".*.tmp", ".*.link", ".new-*"):
             for path in folder.last.parent.glob(pattern):
@@ -95,12 +95,12 @@ def _copied(state: TrainingState) -> TrainingState:
 
 
 def _copy(value: Any) -> Any:
-    """Containers are copied, arrays are not."""
+    """Copy containers but not arrays."""
     return dict(value) if isinstance(value, dict) else list(value) if isinstance(value, list) else value
 
 
 def _keep_previous(folder: RunFolder) -> None:
-    """Give the newest checkpoint a second name, under which it stays when the new one takes its place."""
+    """Give the newest checkpoint a second name, under which it remains once the new one replaces it."""
     with clear_os_errors(f"the checkpoint {folder.previous}"):
         if not folder.last.is_file():
             return
@@ -111,13 +111,13 @@ def _keep_previous(folder: RunFolder) -> None:
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES):
                 raise
-            os.replace(folder.last, folder.previous)  # no hard links here: for a moment there is the previous one only
+            os.replace(folder.last, folder.previous)  # no hard links here: for a moment only the previous one exists
             return
         os.replace(temporary, folder.previous)
 
 
 def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]], model: Mapping[str, Any]) -> None:
-    """Write the weights; the digest file names the old ones too until the new ones are there."""
+    """Write the weights; until they are in place, the digest file lists the old ones as well."""
     with clear_os_errors(f"the checkpoint {folder.best}"):
         folder.best.parent.mkdir(parents=True, exist_ok=True)
         staged = folder.best.with_name(f".new-{folder.best.name}")
@@ -128,10 +128,10 @@ def _write_best(folder: RunFolder, weights: Mapping[str, NDArray[Any]], model: M
 
 
 def load_newest(folder: RunFolder) -> TrainingState:
-    """The newest state that can be read; when that is the one before the last, it is said.
+    """Load the newest readable state; reports if that is the previous one.
 
     Raises:
-        TrainingError: There is none.
+        TrainingError: No state can be read.
     """
     try:
         return TrainingState.load(folder.last)
@@ -139,19 +139,19 @@ def load_newest(folder: RunFolder) -> TrainingState:
         if not folder.previous.is_file():
             raise
         state = TrainingState.load(folder.previous)
-        warn(f"{damaged.message}; going on from {folder.previous.name}, the checkpoint before it")
+        warn(f"{damaged.message}; continuing from {folder.previous.name}, the checkpoint before it")
         return state
 
 
 def check_best(folder: RunFolder, state: TrainingState) -> bool:
-    """Whether the best epoch's weights, if a state knows of some, are those that were written."""
+    """Whether the best epoch's weights, if the state has any, are intact."""
     return state.best is None or (folder.best.is_file() and best_is_intact(folder))
 
 
 def best_is_intact(folder: RunFolder) -> bool:
-    """Whether the best epoch's weights are those that were written; also True where no digest says so."""
+    """Whether the best epoch's weights match their digest; also True if there is no digest."""
     if not folder.best_digest.is_file():
-        return True  # of a run that an earlier version began
+        return True  # a run started by an earlier version
     try:
         known = json.loads(folder.best_digest.read_text(encoding="utf-8"))["sha256"]
     except (KeyError, RecursionError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The folder of a run: where everything about it stands."""
+"""The folder of a run, which holds everything about it."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _FREE_ON_RESUME = (
     "train.resume",
     "train.tta",
 )
-"""What does not decide the weights: another value is welcome when a run goes on."""
+"""Keys that do not affect the weights: any value is allowed when a run is resumed."""
 _CHANGEABLE_ON_RESUME = (
-    "data.root",  # images that lie elsewhere now are compared with those of before
+    "data.root",  # images that moved are compared with the earlier ones
     "train.epochs",
     "train.lr",
     "train.scale_lr",
@@ -49,7 +49,7 @@ _CHANGEABLE_ON_RESUME = (
     "train.clip_value",
     "callbacks",
 )
-"""What decides how training goes on, but fits what was trained: another value is allowed, and said."""
+"""Keys that affect further training but fit the trained state: other values are allowed, with a message."""
 
 
 class RunFolder:
@@ -74,25 +74,25 @@ class RunFolder:
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is a state to go on from."""
+        """Whether there is a state to resume from."""
         return self.last.is_file() or self.previous.is_file()
 
     @property
     def resume_command(self) -> str:
-        """What to type to go on with the run."""
+        """The command that resumes the run."""
         return command("train", "--resume", self.path)
 
     @property
     def use_commands(self) -> str:
-        """What can be done with the best epoch of a run that was stopped, in lines of its own; empty without one."""
+        """Commands for using the best epoch of a stopped run, on separate lines; empty without one."""
         if not self.best.is_file():
             return ""
         lines = [command(tool, self.path) for tool in ("report", "export")]
-        return "".join(f"\n  its best epoch as it is: {line}" for line in lines)
+        return "".join(f"\n  use its best epoch: {line}" for line in lines)
 
     @classmethod
     def create(cls, config: Config) -> RunFolder:
-        """Make a new folder ``output_dir/name``, or ``name-2``, ``name-3``, ... so that no earlier run is touched.
+        """Create a new folder ``output_dir/name``, or ``name-2``, ``name-3``, ... leaving earlier runs untouched.
 
         Raises:
             ToolkitError: The folder cannot be written.
@@ -100,28 +100,28 @@ class RunFolder:
         output = config.output_dir.expanduser()
         with clear_os_errors(str(output)):
             output.mkdir(parents=True, exist_ok=True)
-            number = 1
+            suffix = 1
             while True:
-                path = output / (config.name if number == 1 else f"{config.name}-{number}")
+                path = output / (config.name if suffix == 1 else f"{config.name}-{suffix}")
                 try:
                     path.mkdir()
                     break
                 except FileExistsError:
-                    number += 1
+                    suffix += 1
             folder = cls(path)
             write_text(folder.config, dump_config(config))
         return folder
 
     @classmethod
     def open(cls, path: Path | str, config: Config) -> RunFolder:
-        """The folder of an earlier run of a config, to go on with it.
+        """Open the folder of an earlier run of a config, to resume it.
 
-        Epochs, learning rate and callbacks may be others than at its beginning, and the data may lie elsewhere: see
+        Epochs, learning rate and callbacks may differ from the original ones, and the data may have moved: see
         ``adopt``.
 
         Raises:
-            TrainingError: There is no run in it.
-            ConfigError: Its config is another one, in keys that decide what the network or the data are.
+            TrainingError: The folder has no run.
+            ConfigError: Its config differs in keys that determine the network or the data.
         """
         folder = cls(Path(path))
         if not folder.config.is_file():
@@ -130,22 +130,22 @@ class RunFolder:
         refused = [words for key, words in differing.items() if not _below(key, _CHANGEABLE_ON_RESUME)]
         if refused:
             raise ConfigError(
-                f"{path} was begun with another {'; another '.join(refused)}",
-                hint="leave -c and -o out to go on with it, or --resume to begin another run",
+                f"{path} was started with another {'; another '.join(refused)}",
+                hint="omit -c and -o to resume it, or --resume to start another run",
             )
         return folder
 
     def adopt(self, config: Config) -> None:
-        """Make another config the run's, where it differs in what may change; a line says so."""
+        """Adopt another config, which may differ in changeable keys; reports the differences."""
         differing = self.differences(config)
         if differing and is_main_process():
-            info(f"{self.path} goes on with another {'; another '.join(differing.values())}")
+            info(f"{self.path} continues with another {'; another '.join(differing.values())}")
             with clear_os_errors(str(self.config)):
                 write_text(self.config, dump_config(config))
 
     def differences(self, config: Config) -> dict[str, str]:
-        """Keys that decide the weights and have another value in this run's config, each with words on both."""
-        was, wanted = (flat(each.model_dump(mode="json")) for each in (load_config(self.config), config))
+        """Keys that affect the weights and differ from this run's config, each with a description."""
+        was, wanted = (flat(c.model_dump(mode="json")) for c in (load_config(self.config), config))
         return {
             key: f"{key}: {was.get(key)}, not {wanted.get(key)}"
             for key in sorted(was.keys() | wanted.keys())
@@ -153,7 +153,7 @@ class RunFolder:
         }
 
     def lock(self) -> FileLock | None:
-        """Keep other processes out until the lock is released; None in all but the main process of a job.
+        """Lock the folder against other processes until released; None except on the main process of a job.
 
         Raises:
             TrainingError: Another process trains in this folder.
@@ -165,7 +165,7 @@ class RunFolder:
         if held is None:
             raise TrainingError(
                 f"{self.path} is in use: another process trains in it",
-                hint="wait for its end, or begin another run under another name",
+                hint="wait for it to end, or start a run under another name",
             )
         return held
 
@@ -177,25 +177,25 @@ class RunFolder:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def keep_metrics_until(self, epoch: int) -> None:
-        """Drop the lines after an epoch (1-based), and those that cannot be read; for a resumed run."""
+        """Drop lines after an epoch (1-based) and unreadable ones, for a resumed run."""
         if self.metrics.is_file() and is_main_process():
             kept = [line for line in self.read_metrics() if line["epoch"] <= epoch]
             with clear_os_errors(str(self.metrics)):
                 write_text(self.metrics, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; those that a full disk or a crash has cut or filled with zeros are left out.
+        """Read the lines of ``metrics.jsonl``, skipping those cut or zero-filled by a full disk or a crash.
 
-        A last line without an end is left out without a word: a kill leaves one.
+        An unterminated last line, as left by a kill, is skipped silently.
         """
         if not self.metrics.is_file():
             return []
         *whole, _ = self.metrics.read_bytes().split(b"\n")
         lines = [_parsed_line(line) for line in whole if line.strip()]
-        found = [line for line in lines if line is not None]
-        if len(found) < len(lines):
-            warn(f"{self.metrics}: {len(lines) - len(found)} line(s) are damaged and left out")
-        return found
+        intact = [line for line in lines if line is not None]
+        if len(intact) < len(lines):
+            warn(f"{self.metrics}: {len(lines) - len(intact)} line(s) are damaged and skipped")
+        return intact
 
     def write_record(self, record: dict[str, Any]) -> None:
         """Write ``run.json``."""
@@ -205,54 +205,54 @@ class RunFolder:
             write_json(self.record, record)
 
     def read_record(self) -> dict[str, Any]:
-        """Read ``run.json``; empty when there is none yet.
+        """Read ``run.json``; empty if there is none yet.
 
         Raises:
-            TrainingError: It is damaged, or may not be read.
+            TrainingError: The record is damaged or not readable.
         """
         if not self.record.is_file():
             return {}
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
         except (OSError, RecursionError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no JSON"
+            why = error.strerror if isinstance(error, OSError) else "not valid JSON"
             raise TrainingError(f"{self.record} cannot be read: {why}", hint=self._record_cure) from error
         if not isinstance(record, dict):
-            raise TrainingError(f"{self.record} cannot be read: it is no record of a run", hint=self._record_cure)
+            raise TrainingError(f"{self.record} cannot be read: it is not the record of a run", hint=self._record_cure)
         return record
 
     @property
     def _record_cure(self) -> str:
         best = shlex.quote(str(self.best))
-        return f"restore it from a copy, or begin another run; to start from this one: -o model.pretrained={best}"
+        return f"restore it from a copy, or start another run; to start from this one: -o model.pretrained={best}"
 
     @contextmanager
     def passed_over(self) -> Iterator[None]:
-        """For one who looks through many runs: a damaged one is said, and does not stop the others."""
+        """Report a damaged run instead of failing, for callers that scan many runs."""
         try:
             yield
         except ToolkitError as error:
-            warn(f"{self.path} is passed over: {error.message}")
+            warn(f"{self.path} is skipped: {error.message}")
 
 
 def _parsed_line(line: bytes) -> dict[str, Any] | None:
-    """A line of ``metrics.jsonl``; None where it is no such line."""
+    """Parse a line of ``metrics.jsonl``; None if it is not one."""
     try:
-        found = json.loads(line)
+        parsed = json.loads(line)
     except (RecursionError, ValueError):
         return None
-    whole = isinstance(found, dict) and isinstance(found.get("epoch"), int)
-    return found if whole else None
+    whole = isinstance(parsed, dict) and isinstance(parsed.get("epoch"), int)
+    return parsed if whole else None
 
 
 def _below(key: str, sections: tuple[str, ...]) -> bool:
-    """Whether a dotted key is one of some keys, or in one of some sections."""
-    return any(f"{key}.".startswith(f"{each}.") for each in sections)
+    """Whether a dotted key is among the given keys or in one of the given sections."""
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as dotted keys."""
-    found: dict[str, Any] = {}
+    """Flatten nested dicts to dotted keys."""
+    flattened: dict[str, Any] = {}
     for key, value in values.items():
-        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return found
+        flattened.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flattened

@@ -1,4 +1,4 @@
-"""The proof that what is frozen did not move, and that the rest did: arrays are compared by their digests."""
+"""Verify by digests that frozen arrays did not change, and that the others did."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _MOST_NAMED = 3
 
 
 def check_numbers(network: StagedNetwork, epoch: int) -> None:
-    """Look for weights that are no number: behind a ReLU the loss need not show them.
+    """Check the weights for NaN and infinity, which a ReLU can hide from the loss.
 
     Args:
-        network: What is trained.
-        epoch: Which one, from 0.
+        network: The network in training.
+        epoch: The epoch, from 0.
 
     Raises:
-        DivergedError: There are some; on all processes alike, as all have the same weights.
+        DivergedError: A weight is NaN or infinite; raised on all processes, as all have the same weights.
     """
-    found = {key: each for key, each in network.named_parameters() if not each.stop_gradient}
-    if world_size() == 1:  # statistics are each process's own
-        found.update({key: each for key, each in network.named_buffers() if key.endswith(("_mean", "_variance"))})
-    for key, value in found.items():
+    checked = {key: tensor for key, tensor in network.named_parameters() if not tensor.stop_gradient}
+    if world_size() == 1:  # statistics differ between processes
+        checked.update({key: tensor for key, tensor in network.named_buffers() if key.endswith(("_mean", "_variance"))})
+    for key, value in checked.items():
         if not bool(paddle.isfinite(value).all()):
             raise DivergedError(
                 f"{key} became NaN or infinite in epoch {epoch + 1}",
@@ -41,13 +41,13 @@ def check_numbers(network: StagedNetwork, epoch: int) -> None:
 
 
 class FrozenCheck:
-    """What of a network moves in a phase, from its beginning to its end.
+    """Tracks which arrays of a network change in a phase.
 
     Args:
-        job: The job as the phase begins; its network is frozen already.
+        job: The job at the start of the phase; its network is already frozen.
         phase: The phase.
-        state: Notes what moves, and takes the results.
-        resumed: The phase goes on: the state knows what it began with.
+        state: Stores what moves, and receives the results.
+        resumed: Whether the phase is resumed, so that the state already has its initial digests.
     """
 
     def __init__(self, job: Job, phase: PhasePlan, state: TrainingState, *, resumed: bool) -> None:
@@ -57,7 +57,7 @@ class FrozenCheck:
             state.begun, state.largest_lr = fingerprint(job.network.trainable()), 0.0
 
     def end(self, state: TrainingState) -> None:
-        """Compare, and put what was found into the state.
+        """Compare the arrays, and store the results in the state.
 
         Raises:
             TrainingError: See ``prove_unmoved`` and ``prove_moved``.
@@ -69,24 +69,24 @@ class FrozenCheck:
 
 
 def frozen_digests(network: StagedNetwork, frozen: int) -> dict[str, str]:
-    """A digest of each array of the first ``frozen`` stages and of what is held by hand, by state-dict key."""
+    """A digest of each array of the first ``frozen`` stages and of held weights, by state-dict key."""
     stages = {key: value for i in range(frozen) for key, value in network.stage_state(i).items()}
     return fingerprint(stages | network.held_state())
 
 
 def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, str]) -> dict[str, Any]:
-    """Compare the frozen stages with what they were.
+    """Check that the frozen stages did not change.
 
     Args:
-        network: After the phase.
-        phase: Says what was frozen.
-        before: ``frozen_digests`` before it.
+        network: The network after the phase.
+        phase: The phase, which defines what was frozen.
+        before: ``frozen_digests`` from before the phase.
 
     Returns:
         What was checked, for the record.
 
     Raises:
-        TrainingError: Something moved.
+        TrainingError: A frozen array changed.
     """
     after = frozen_digests(network, phase.frozen)
     changed = moved(before, {key: value for key, value in after.items() if key in before})
@@ -99,27 +99,27 @@ def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, st
 
 
 def prove_moved(network: StagedNetwork, phase: PhasePlan, state: TrainingState) -> dict[str, Any]:
-    """Compare the weights that are trained with what they were; one line names those that did not move at all.
+    """Check that trained weights changed; warns of those that did not change at all.
 
-    Nothing is compared where no step was made with a rate above 0, as where the head is solved.
+    Nothing is compared if no step had a rate above 0, for instance if the head was solved.
 
     Args:
-        network: After the phase.
-        phase: Which.
-        state: Says what moves was when the phase began.
+        network: The network after the phase.
+        phase: The phase.
+        state: Holds the digests from the start of the phase.
 
     Returns:
         What was checked, for the record.
 
     Raises:
-        TrainingError: Nothing has moved.
+        TrainingError: Nothing changed.
     """
     after = fingerprint(network.trainable()) if state.largest_lr > 0 else {}
     checked = sorted(after.keys() & state.begun.keys())
     unmoved = [key for key in checked if after[key] == state.begun[key]]
     if unmoved and len(unmoved) == len(checked):
         raise TrainingError(
-            f"nothing was trained in phase {phase.name}: all {len(checked)} arrays that should move are what they were",
+            f"nothing was trained in phase {phase.name}: all {len(checked)} arrays that should change are unchanged",
             hint="the loss does not depend on them, their gradients are 0, or the learning rate is far too small",
         )
     if unmoved:

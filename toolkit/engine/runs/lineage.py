@@ -1,4 +1,4 @@
-"""Where a run's starting weights come from: the chain of runs behind them."""
+"""The origin of a run's starting weights: the chain of runs that led to them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from toolkit.engine.runs.folder import RunFolder
 
 
 def ancestry_of(weights: bool | str | Path) -> tuple[dict[str, Any], ...]:
-    """The runs that led to a weights file, the oldest first and the file's own run last.
+    """The runs that led to a weights file, oldest first, ending with the file's own run.
 
     Args:
-        weights: What ``create_network`` takes as ``pretrained``.
+        weights: As ``pretrained`` of ``create_network``.
 
     Returns:
-        For each run ``name, run_dir, network, preset, weights`` (what it began with: ``paddle``, ``random``, a file or
+        For each run ``name, run_dir, network, preset, weights`` (starting weights: ``paddle``, ``random``, a file or
         a URL), ``data`` (``task``, ``classes`` and number of ``images``) and ``result`` (metrics of its best epoch).
-        Nothing for weights that are not the checkpoint of a run.
+        Empty for weights that are not the checkpoint of a run.
     """
     if isinstance(weights, bool):
         return ()

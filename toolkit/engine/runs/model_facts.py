@@ -1,7 +1,7 @@
-"""What a trained network is: the task and classes of its outputs, and the way from an image to its input.
+"""Facts of a trained network: task and classes of its outputs, and the preprocessing of its input.
 
-A run writes these facts beside its weights, and whoever uses the weights later reads them there. Today's data folder
-may have other classes, in another order, and says nothing about a network that was trained before.
+A run writes these facts beside its weights, and later users of the weights read them from there. The current data
+folder may have other classes, in another order, and says nothing about a network trained earlier.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from toolkit.zoo import get_spec
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a trained network is.
+    """Facts of a trained network.
 
     Attributes:
-        task: What the outputs are.
-        classes: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From an image to the network's input.
-        flip: Mirroring that does not change what an image is.
+        task: Task, which determines what the outputs are.
+        classes: Names of the classes, labels or targets; index i is output i.
+        preprocessing: Maps an image to the network's input.
+        flip: Mirroring that preserves the meaning of an image.
         cut: Number of stages that the network keeps; None: all.
     """
 
@@ -54,7 +54,7 @@ class ModelFacts:
         """The inverse of ``to_dict``.
 
         Raises:
-            ValueError: Something is missing, or of another kind.
+            ValueError: A value is missing or has the wrong type.
         """
         try:
             task, flip, classes, cut = (values[key] for key in ("task", "flip", "classes", "cut"))
@@ -68,12 +68,12 @@ class ModelFacts:
 
 
 def stored_facts(folder: RunFolder) -> ModelFacts:
-    """The facts of a run's network: those beside its best weights, or those in ``run.json``.
+    """The facts of a run's network, from beside its best weights or from ``run.json``.
 
     Runs of earlier versions have the classes in ``run.json``, and the rest follows from their ``config.yaml``.
 
     Raises:
-        TrainingError: The run does not say what its classes are.
+        TrainingError: The classes of the run are unknown.
     """
     for file, read in ((folder.best_digest, _beside_weights), (folder.record, _in_record)):
         try:
@@ -83,8 +83,7 @@ def stored_facts(folder: RunFolder) -> ModelFacts:
         if facts is not None:
             return facts
     raise TrainingError(
-        f"{folder.path} does not say which classes its network knows: run.json and checkpoints/best.json are missing "
-        "or damaged",
+        f"{folder.path} does not list its network's classes: run.json and checkpoints/best.json are missing or damaged",
         hint="restore one of them, or train again",
     )
 

@@ -1,4 +1,4 @@
-"""What ``run.json`` says: versions, machine, data, plan, and what came out."""
+"""The content of ``run.json``: versions, machine, data, plan and results."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _MOST_EXAMPLES = 64
 
 
 def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known before training.
+    """The part of the record known before training.
 
     Args:
         job: The job.
-        state: Where the run begins, or goes on.
-        earlier: The record of a run that goes on, which keeps its beginning; else empty.
+        state: State at which the run starts or resumes.
+        earlier: The existing record of a resumed run, which keeps its start; otherwise empty.
     """
     return {
         "name": job.config.name,
@@ -76,34 +76,34 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
 
 
 def model_facts(job: Job) -> ModelFacts:
-    """What a job's network is, for those who use its weights later."""
+    """The facts of a job's network, for later users of its weights."""
     return ModelFacts(job.data.task, job.data.classes, job.preprocessing, job.data.flip, job.plan.cut)
 
 
 def _examples(job: Job) -> list[str]:
-    """Some evaluation images, spread over the set, to check an export on later; none where they are no files."""
+    """Some evaluation images from across the set, to check an export on later; empty if they are not files."""
     images = job.data.evaluation[1]
     if not isinstance(images, FileImages):
         return []
     rows = np.linspace(0, len(images) - 1, min(_MOST_EXAMPLES, len(images))).astype(int)
     paths = [str(Path(images.path(int(row))).absolute()) for row in rows]
-    return [path for path in paths if path.isprintable()]  # a name that is not UTF-8 has no place in JSON
+    return [path for path in paths if path.isprintable()]  # JSON cannot hold a name that is not UTF-8
 
 
 def finish_record(record: dict[str, Any], state: TrainingState, result: RunResult) -> dict[str, Any]:
-    """The record with what came out."""
+    """The record completed with the results."""
     proofs = {"frozen_check": state.proof, "trained_proof": state.trained}
     return {**record, "finished": now(), **proofs, "result": result.to_json()}
 
 
 def make_result(job: Job, folder: RunFolder, state: TrainingState, checkpoint: Checkpoint) -> RunResult:
-    """Put the best epoch's weights into the network, and measure what the run has not measured yet.
+    """Load the best epoch's weights into the network, and compute missing measurements.
 
     Args:
         job: The run's job.
-        folder: Its folder.
-        state: Where it ended.
-        checkpoint: Has chosen the best epoch.
+        folder: The run's folder.
+        state: The final state.
+        checkpoint: The callback that chose the best epoch.
     """
     job.network.set_frozen(job.plan.phases[-1].frozen)
     total, trainable = sum(stage.parameters for stage in job.stages) + job.head_parameters, job.trainable_parameters
@@ -126,7 +126,7 @@ def make_result(job: Job, folder: RunFolder, state: TrainingState, checkpoint: C
 
 
 def recorded_result(job: Job, folder: RunFolder) -> RunResult:
-    """The result of a finished run, read from its record; the network gets the best epoch's weights.
+    """The result of a finished run, read from its record; loads the best epoch's weights into the network.
 
     Raises:
         TrainingError: The weights are damaged.
@@ -149,12 +149,12 @@ def recorded_result(job: Job, folder: RunFolder) -> RunResult:
 
 
 def now() -> str:
-    """The time, as records have it (UTC, ISO 8601)."""
+    """The current time in the format of records (UTC, ISO 8601)."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _git_revision() -> str | None:
-    """Revision of the toolkit's checkout, with ``+`` when it has uncommitted changes; None outside of one."""
+    """Revision of the toolkit's checkout, with ``+`` if it has uncommitted changes; None outside a checkout."""
     git, here = shutil.which("git"), Path(__file__).resolve().parent
     if git is None:
         return None

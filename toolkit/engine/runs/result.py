@@ -1,4 +1,4 @@
-"""What came out of a run."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from toolkit.engine.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came out of a run.
+    """The result of a run.
 
     Attributes:
-        folder: Everything the run left behind.
+        folder: The run's folder with all its files.
         best: The task's metrics and ``epoch`` (counted from 1) of the best epoch on the validation images.
-        last: The same of the last epoch.
-        test: The best epoch's metrics on the test images, where the data set has a split for that.
-        seconds: Wall time of training, over all sittings.
+        last: The same for the last epoch.
+        test: The best epoch's metrics on the test images, if the data set has a test split.
+        seconds: Wall time of training, over all sessions.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
-        comparison: A ``Comparison`` for each preset that was trained beside it (``transfer.compare``).
-        differences: The best of them against each other one, seed by seed.
-        inference: Folder of the exported model; None: not exported.
+        comparison: A ``Comparison`` for each preset trained in comparison (``transfer.compare``).
+        differences: The best of them against each of the others, seed by seed.
+        inference: Folder of the exported model; or None.
         examples: Predictions of the exported model, each with its truth.
-        report: ``report.html``; None: not written.
-        certainty: How sure the best epoch is, see ``certainty_of``; None where nothing was to be chosen.
-        test_outputs: The best epoch's outputs for the test images, in their order, ``[N, C]``; not in ``to_json``.
+        report: ``report.html``; or None.
+        certainty: How certain the best epoch is, see ``certainty_of``; None if there was no choice.
+        test_outputs: The best epoch's outputs for the test images, in order, ``[N, C]``; not in ``to_json``.
     """
 
     folder: RunFolder

@@ -1,4 +1,4 @@
-"""The folder that a training works in, new or that of a run to go on with: locked, and the same for all processes."""
+"""The folder of a training, new or of a run to resume: locked, and the same for all processes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from toolkit.engine.runs.state import TrainingState
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """The folder that a training works in.
+    """The folder of a training.
 
     Attributes:
         folder: The folder.
-        resumed: A run goes on in it.
-        complete: That run has trained all its epochs: there is nothing to train.
-        lock: Keeps other processes out; held by the main process only.
+        resumed: Whether a run is resumed in it.
+        complete: Whether that run has trained all its epochs, so that nothing is left to train.
+        lock: Lock against other processes; held by the main process only.
     """
 
     folder: RunFolder
@@ -41,16 +41,16 @@ class OpenedRun:
 
 
 def open_run(job: Job, resume: Path | str | None) -> OpenedRun:
-    """Make or open the folder of a run, and keep other processes out.
+    """Create or open the folder of a run, and lock it against other processes.
 
     Args:
         job: The job.
-        resume: Folder of a run to go on with; ``auto`` (or ``train.resume: auto`` in the config) for the newest
-            unfinished run of this config, if there is one; None for a new one.
+        resume: Folder of a run to resume; ``auto`` (or ``train.resume: auto`` in the config) for the newest unfinished
+            run of this config, if any; None for a new run.
 
     Raises:
-        ToolkitError: The folder cannot be written, is in use, or holds no run of this config and these data; on all
-            processes alike.
+        ToolkitError: The folder cannot be written, is in use, or has no run of this config and data; raised on all
+            processes.
     """
     lock: FileLock | None = None
 
@@ -68,7 +68,7 @@ def open_run(job: Job, resume: Path | str | None) -> OpenedRun:
 
 
 def is_complete(folder: RunFolder, epochs: int) -> bool:
-    """Whether a run is finished and has been given all epochs that are wanted now."""
+    """Whether a run is finished and has trained all currently requested epochs."""
     record = folder.read_record()
     planned = sum(phase.get("epochs", 0) for phase in (record.get("plan") or {}).get("phases", ()))
     return bool(record.get("finished")) and folder.best.is_file() and epochs <= planned
@@ -80,7 +80,7 @@ def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
     if wanted == "auto":
         begun = unfinished_run(config)
         if begun is None:
-            info("resume: auto: no unfinished run of this config is there; a new one begins")
+            info("resume: auto: no unfinished run of this config; starting a new one")
         wanted = None if begun is None else begun.path
     if wanted is None:
         return RunFolder.create(config), False
@@ -89,60 +89,58 @@ def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
     usable = folder.has_checkpoint and not _first_is_damaged(folder)
     if not usable:
         if folder.read_record().get("finished"):
-            raise TrainingError(f"{folder.path} has no checkpoint any more", hint="begin another run")
-        info(f"{folder.path} has no checkpoint to go on from yet; it begins anew")
+            raise TrainingError(f"{folder.path} no longer has a checkpoint", hint="start another run")
+        info(f"{folder.path} has no checkpoint yet; starting over")
         folder.adopt(config)
         folder.keep_metrics_until(0)
     return folder, usable
 
 
 def seen_as_before(job: Job, folder: RunFolder) -> Job:
-    """The job with the preprocessing of the run that goes on; a line says so where today's is another one."""
+    """The job with the preprocessing of the resumed run; reports if the current one differs."""
     preprocessing = stored_facts(folder).preprocessing
     if preprocessing == job.preprocessing:
         return job
-    info(f"{folder.path}: images are read and normalised as when the run began")
+    info(f"{folder.path}: images are read and normalised as at the start of the run")
     return replace(job, preprocessing=preprocessing)
 
 
 def check_same_data(folder: RunFolder, job: Job) -> None:
-    """Refuse to go on with a run whose classes or images are others now; one line says where only times differ.
+    """Refuse to resume a run whose classes or images changed; reports if only file times differ.
 
     Args:
-        folder: The run's.
-        job: Its data are compared with those that the run began with.
+        folder: The run's folder.
+        job: The job, whose data are compared with those of the run.
 
     Raises:
-        DataError: They differ; the message says how.
+        DataError: The data differ; the message says how.
     """
     was = folder.read_record().get("data") or {}
     if not was:
         return
-    differs = f"the data are not those that {folder.path} began with"
+    differs = f"the data are not those that {folder.path} started with"
     if was.get("classes", list(job.data.classes)) != list(job.data.classes):
         weights = shlex.quote(f"model.pretrained={folder.best}")
         raise DataError(
             f"{differs}: {_differing_classes(was['classes'], job.data.classes)}",
-            hint=f"restore them, or begin another run; to start from its weights: -o {weights}",
+            hint=f"restore them, or start another run; to start from its weights: -o {weights}",
         )
     if now := _differing_counts(was.get("images") or {}, job.data.counts()):
-        raise DataError(f"{differs}: {now}", hint="restore the images, or begin another run")
+        raise DataError(f"{differs}: {now}", hint="restore the images, or start another run")
     signatures = was.get("signatures")
     if signatures is not None:
-        found = split_signatures(job.data.splits, job.config.data.root)
-        changed = [part for part in found if signatures.get(part) != found[part]]
+        current = split_signatures(job.data.splits, job.config.data.root)
+        changed = [part for part in current if signatures.get(part) != current[part]]
         if changed:
             raise DataError(
                 f"{differs}: other files, sizes or labels in {' and '.join(changed)} (their number is the same)",
-                hint="restore the images, or begin another run",
+                hint="restore the images, or start another run",
             )
     if was.get("fingerprint") not in (None, job.data.fingerprint()):
         what = (
-            "files lie elsewhere or have other times"
-            if signatures
-            else "files lie elsewhere, or have other times or sizes"
+            "files have moved or have other times" if signatures else "files have moved, or have other times or sizes"
         )
-        info(f"{folder.path}: image {what} than when the run began; their names and labels are the same")
+        info(f"{folder.path}: image {what} since the run started; their names and labels are the same")
 
 
 def _differing_classes(was: Sequence[str], now: Sequence[str]) -> str:
@@ -155,7 +153,7 @@ def _differing_classes(was: Sequence[str], now: Sequence[str]) -> str:
 
 
 def _differing_counts(was: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[str, int]]) -> str:
-    """What differs in numbers of images by part and class; empty where nothing does."""
+    """Differences in the number of images by split and class; empty if there are none."""
     changes = [
         f"{part} {name} {(was.get(part) or {}).get(name, 0)} -> {(now.get(part) or {}).get(name, 0)}"
         for part in dict.fromkeys((*was, *now))
@@ -166,7 +164,7 @@ def _differing_counts(was: Mapping[str, Mapping[str, int]], now: Mapping[str, Ma
 
 
 def _first_is_damaged(folder: RunFolder) -> bool:
-    """Whether the only checkpoint, of the run's beginning, cannot be read: no epoch is lost with it."""
+    """Whether the only checkpoint, from the start of the run, is unreadable: no epoch is lost with it."""
     if folder.previous.is_file() or folder.best.is_file():
         return False
     try:
@@ -178,15 +176,15 @@ def _first_is_damaged(folder: RunFolder) -> bool:
 
 
 def unfinished_run(config: Config) -> RunFolder | None:
-    """The newest run of a config that has no end; None when there is none."""
+    """The newest unfinished run of a config; None if there is none."""
     output = config.output_dir.expanduser()
     numbered = re.compile(rf"{re.escape(config.name)}(?:-(\d+))?")
-    found = []
+    runs = []
     for path in output.iterdir() if output.is_dir() else ():
         match = numbered.fullmatch(path.name)
         if match and (path / "config.yaml").is_file():
-            found.append((int(match[1] or 1), RunFolder(path)))
-    for _, folder in sorted(found, key=lambda item: item[0], reverse=True):
+            runs.append((int(match[1] or 1), RunFolder(path)))
+    for _, folder in sorted(runs, key=lambda item: item[0], reverse=True):
         with folder.passed_over():
             if not folder.read_record().get("finished") and not folder.differences(config):
                 return folder
@@ -194,13 +192,13 @@ def unfinished_run(config: Config) -> RunFolder | None:
 
 
 def first_step(job: Job, state: TrainingState) -> int:
-    """The step with which an epoch that was begun goes on; 0 for a new one.
+    """The step at which a partial epoch resumes; 0 for a new epoch.
 
-    Where other processes began it, with another batch in all, the images that were seen decide; a line says so.
+    If it started with another total batch size, the number of images seen decides, with a message.
 
     Args:
         job: The job.
-        state: Where the run stands.
+        state: The state of the run.
     """
     if not state.step:
         return 0

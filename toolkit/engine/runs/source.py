@@ -13,8 +13,8 @@ def source_config(config: Config, wanted: SourceConfig) -> Config:
     """The source task's config, with runs in the same ``output_dir``.
 
     Raises:
-        NetworkError: It trains another network.
-        ConfigError: It cannot be read.
+        NetworkError: The source task trains another network.
+        ConfigError: Its config cannot be read.
     """
     source = with_overrides(load_config(wanted.config), output_dir=config.output_dir)
     if source.model.name != config.model.name:
@@ -26,7 +26,7 @@ def source_config(config: Config, wanted: SourceConfig) -> Config:
 
 
 def finished_source(config: Config, wanted: SourceConfig) -> RunFolder | None:
-    """The finished run of a source task; None where it is not trained yet.
+    """The finished run of a source task; None if it is not trained yet.
 
     Raises:
         ToolkitError: As for ``source_config``.

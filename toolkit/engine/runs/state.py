@@ -1,8 +1,8 @@
-"""All that changes during training, as one object that is saved and restored whole.
+"""Everything that changes during training, as one object that is saved and restored as a whole.
 
-Randomness is not part of it: the order of the images, their augmentation and dropout are functions of (seed, epoch,
-step), so the position in the run says it all. The file is a safetensors file: the arrays, one JSON text for the rest,
-and a digest of both, so that a flipped bit is noticed; nothing in it can run code.
+Randomness is not part of it: image order, augmentation and dropout are functions of (seed, epoch, step), so the
+position in the run determines them. The file is a safetensors file with the arrays, a JSON text for the rest, and a
+digest of both, so that a flipped bit is detected; nothing in it can run code.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ from toolkit.transfer import Plan
 
 @dataclass
 class TrainingState:
-    """Where a run stands: at the end of an epoch, or after some of its steps.
+    """The state of a run, at the end of an epoch or after some of its steps.
 
     Attributes:
-        phase: Index of the phase that goes on.
-        epoch: Finished epochs, over all phases.
-        phase_epoch: Finished epochs of this phase.
-        step: Finished steps of the epoch that goes on; 0 at its beginning.
-        seen: Images that these steps have seen, over all processes.
+        phase: Index of the current phase.
+        epoch: Number of finished epochs over all phases.
+        phase_epoch: Number of finished epochs in this phase.
+        step: Number of finished steps in the current epoch; 0 at its start.
+        seen: Number of images seen in these steps, over all processes.
         sums: Training metrics of these steps, each summed over the images.
-        lr_scale: Factor that callbacks have applied to the learning rate of this phase.
+        lr_scale: Factor applied by callbacks to this phase's learning rate.
         seconds: Time spent so far.
         best: Metrics of the best epoch so far.
         last: Metrics of the last epoch.
         callbacks: State of each callback that has one, by class name.
-        proof: What was checked of the frozen stages in finished phases.
-        solved: How a head was solved in place of trained, for ``run.json``; None where none was.
+        proof: Results of the checks of frozen stages in finished phases.
+        solved: How a head was solved instead of trained, for ``run.json``; None if it was not.
         weights: Arrays of the network by state-dict key.
         optimizer: Arrays of the optimizer, see ``optimizer_state``.
-        stopping: A callback has ended the phase.
-        planned: Epochs of all phases by the config.
-        epoch_seconds: Time spent in the epoch that goes on.
-        averages: Arrays of callbacks that keep some, such as averaged weights.
+        stopping: Whether a callback ended the phase.
+        planned: Total epochs of all phases in the config.
+        epoch_seconds: Time spent in the current epoch.
+        averages: Arrays kept by callbacks, such as averaged weights.
         scaler: Loss scaling of mixed precision, if any.
-        begun: Digest of each array that moves, when the phase began.
-        largest_lr: Of the phase so far; 0 where no step was made.
-        trained: What was checked of the weights that move in finished phases.
-        held: State-dict keys of weights that are held by hand, and ``evaluating``: paths of layers that stay in
-            evaluation (``StagedNetwork.hold``).
+        begun: Digest of each moving array at the start of the phase.
+        largest_lr: Largest learning rate in the phase so far; 0 before any step.
+        trained: Results of the checks of trained weights in finished phases.
+        held: State-dict keys of weights held by hand, and ``evaluating``: paths of layers that stay in evaluation mode
+            (``StagedNetwork.hold``).
     """
 
     phase: int = 0
@@ -88,7 +88,7 @@ class TrainingState:
     _ARRAYS = ("weights", "optimizer", "averages")
 
     def position(self, plan: Plan) -> str:
-        """Where the run is in its plan, in words."""
+        """The position of the run in its plan, in words."""
         if self.phase == len(plan.phases):
             return f"after epoch {self.epoch}: its training is complete"
         if self.step:
@@ -96,11 +96,11 @@ class TrainingState:
         return f"after epoch {self.epoch} of {plan.epochs}"
 
     def save(self, path: Path, ready: Callable[[], None] | None = None) -> None:
-        """Write the state, whole or not at all.
+        """Write the state atomically.
 
         Args:
-            path: Where to.
-            ready: Called when the new file is whole, before it takes its place.
+            path: Path of the file.
+            ready: Called when the new file is complete, before it replaces the old one.
 
         Raises:
             ToolkitError: The disk is full or not writable.
@@ -116,25 +116,25 @@ class TrainingState:
             _check_space(path, sum(array.nbytes for array in arrays.values()))
             try:
                 save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
-            except SafetensorError as error:  # which tells of the system's errors in words only
-                found = re.search(r"\(os error (\d+)\)", str(error))
-                raise OSError(int(found[1]) if found else errno.EIO, str(error), str(path)) from error
+            except SafetensorError as error:  # which reports system errors only as text
+                match = re.search(r"\(os error (\d+)\)", str(error))
+                raise OSError(int(match[1]) if match else errno.EIO, str(error), str(path)) from error
 
     @classmethod
     def load(cls, path: Path) -> TrainingState:
-        """Read a state.
+        """Load a state.
 
         Raises:
-            TrainingError: There is none, or it is damaged.
+            TrainingError: The file is missing or damaged.
         """
         if not path.is_file():
-            raise TrainingError(f"no checkpoint to resume from: {path} is missing", hint="start the run anew")
+            raise TrainingError(f"no checkpoint to resume from: {path} is missing", hint="start the run over")
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata()
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             if _digest(metadata["state"], arrays) != metadata["digest"]:
-                raise ValueError("its digest is another one")
+                raise ValueError("its digest does not match")
             plain = json.loads(metadata["state"])
             groups: dict[str, Any] = {group: {} for group in cls._ARRAYS}
             for name, array in arrays.items():
@@ -146,7 +146,7 @@ class TrainingState:
                 ValueError) as error:  # fmt: skip
             words = str(error)[:200].splitlines()
             raise TrainingError(
-                f"{path} is no checkpoint, or damaged: {' '.join(words)}", hint="start the run anew"
+                f"{path} is not a checkpoint, or is damaged: {' '.join(words)}", hint="start the run over"
             ) from None
 
 
@@ -161,6 +161,6 @@ def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _check_space(path: Path, needed: int) -> None:
-    """A file that will not fit is not begun."""
+    """Raise an error before writing a file that will not fit."""
     if shutil.disk_usage(path.parent).free < needed:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))

@@ -1,4 +1,4 @@
-"""The best epoch of a run, as it was trained: nothing of it comes from today's config or data."""
+"""The best epoch of a run as trained, independent of the current config and data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from toolkit.zoo import StagedNetwork, create_network, load_weights
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A run's network with the weights of its best epoch, and what it needs to be used.
+    """A run's network with the weights of its best epoch, and everything needed to use it.
 
     Attributes:
-        folder: The run's.
-        config: The run's own.
-        facts: Task, classes and preprocessing that it was trained with.
-        network: In evaluation mode.
+        folder: The run's folder.
+        config: The run's own config.
+        facts: Task, classes and preprocessing used in training.
+        network: The network in evaluation mode.
         objective: Metrics of the task.
     """
 
@@ -41,8 +41,8 @@ class TrainedRun:
         """The task's metrics on labelled images.
 
         Args:
-            images: Their labels are positions in the run's classes, or rows of its labels or targets.
-            tta: Views of each image whose outputs are averaged, >= 1.
+            images: Labelled images; labels are indices of the run's classes, or rows of its labels or targets.
+            tta: Number of views per image whose outputs are averaged, >= 1.
         """
         views = evaluation_views(self.facts.preprocessing, self.facts.flip, tta)
         batches = [self._batches(images, view) for view in views]
@@ -55,22 +55,22 @@ class TrainedRun:
 
 
 def load_trained(folder: RunFolder, device: str | None = None, workers: int | None = None) -> TrainedRun:
-    """Build a run's network from what the run says of it, and load the weights of its best epoch.
+    """Rebuild a run's network from its records, and load the weights of its best epoch.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``; by default the one in the run's config.
         workers: Threads that read images; by default as the run's config says.
 
     Raises:
-        TrainingError: There is no whole epoch yet, the weights are damaged, or the run does not say its classes.
+        TrainingError: No epoch is complete yet, the weights are damaged, or the run does not list its classes.
         ToolkitError: The network cannot be built.
     """
     if not folder.best.is_file():
         begun = folder.has_checkpoint
         raise TrainingError(
             f"{folder.path} has no checkpoints/best.pdparams",
-            hint=f"no epoch is complete yet; go on with: {folder.resume_command}" if begun else "train first",
+            hint=f"no epoch is complete yet; resume with: {folder.resume_command}" if begun else "train first",
         )
     if not best_is_intact(folder):
         raise TrainingError(
@@ -97,6 +97,6 @@ def load_trained(folder: RunFolder, device: str | None = None, workers: int | No
 
 
 def _target_scale(network: StagedNetwork) -> NDArray[np.float32] | None:
-    """Standard deviations of a regression's targets in training, as the head keeps them; None for other tasks."""
-    found = [value.numpy() for key, value in network.state_dict().items() if key.endswith("target_std")]
-    return found[0] if found else None
+    """Standard deviations of a regression's training targets, from the head; None for other tasks."""
+    scales = [value.numpy() for key, value in network.state_dict().items() if key.endswith("target_std")]
+    return scales[0] if scales else None

@@ -1,8 +1,8 @@
-"""The convex problems, a class a task: the optimum for one strength of regularisation after the other.
+"""The convex problems, one class per task, solved for one regularisation strength after another.
 
 All of them minimise ``sum of losses + regularisation / 2 * sum of squared weights`` on standardised features; biases
-are free. The loss is the cross entropy in nats, summed over labels where there are several, or half the squared error
-of standardised targets.
+are not penalised. The loss is the cross entropy in nats, summed over labels if there are several, or half the squared
+error of standardised targets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from toolkit.tasks import Loss
 
 Floats = NDArray[np.float64]
 TOLERANCE = 1e-6
-"""Largest component of the mean loss's gradient where an optimum counts as reached."""
+"""Largest gradient component of the mean loss at which an optimum counts as reached."""
 _MAX_STEPS = 1000
 
 
@@ -28,25 +28,25 @@ class Fitter(Protocol):
     """A convex problem on standardised features.
 
     Attributes:
-        notes: What is special about these labels, for the user.
+        notes: Notes on these labels for the user.
     """
 
     notes: list[str]
 
     def fit(self, regularisation: float) -> tuple[Floats, Floats, bool]:
-        """Weight ``[D, C]``, bias ``[C]``, and whether the optimum was reached; begins at the last call's optimum."""
+        """Weight ``[D, C]``, bias ``[C]``, and whether the optimum was reached; starts at the last optimum."""
 
 
 class _Logistic:
     """Logistic regression by L-BFGS, warm-started.
 
-    It begins at the log frequencies of the classes: under a strong penalty weights and biases have very different
+    It starts at the log frequencies of the classes: under a strong penalty, weights and biases have very different
     curvatures, and rare classes would cost hundreds of steps.
 
     Args:
         x: Standardised features ``[N, D]``.
-        labels: Class numbers ``[N]``; at least two different ones.
-        tolerance: No component of the mean loss's gradient is larger at the end.
+        labels: Class indices ``[N]`` with at least two distinct values.
+        tolerance: Upper bound of the mean loss's gradient components at the end.
     """
 
     def __init__(self, x: NDArray[np.float32], labels: NDArray[Any], tolerance: float) -> None:
@@ -68,14 +68,14 @@ class _Logistic:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             self._model.fit(self._x, self._labels)
-        converged = not any(issubclass(one.category, ConvergenceWarning) for one in caught)
+        converged = not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
         return self._model.coef_.astype(np.float64), self._model.intercept_.astype(np.float64), converged
 
 
 class Classes:
     """Multinomial logistic regression.
 
-    A class without training images gets weight 0 and a bias that makes it less likely than half an image in N.
+    A class without training images gets weight 0 and a bias that keeps its probability below 0.5 / N.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class Classes:
         """See ``Fitter``."""
         weight, bias, converged = np.zeros((self._x.shape[1], self._outputs)), np.zeros(self._outputs), True
         if self._logistic is not None:
-            pair = len(self._present) == 2  # one vector w stands for -w/2 and w/2, whose squares sum to half of its own
-            found, offset, converged = self._logistic.fit(regularisation / 2 if pair else regularisation)
+            pair = len(self._present) == 2  # a single vector w represents -w/2 and w/2, with half its squared norm
+            coefficients, offset, converged = self._logistic.fit(regularisation / 2 if pair else regularisation)
             self._after_fit()
-            weight[:, self._present] = (np.concatenate([-found, found]) / 2 if pair else found).T
+            weight[:, self._present] = (np.concatenate([-coefficients, coefficients]) / 2 if pair else coefficients).T
             bias[self._present] = np.concatenate([-offset, offset]) / 2 if pair else offset
         if len(self._present) < self._outputs:
             absent = np.setdiff1d(np.arange(self._outputs), self._present)
@@ -113,7 +113,7 @@ class Classes:
 
 
 class Labels:
-    """A logistic regression for each label; one without both values gets weight 0 and its log odds as bias."""
+    """One logistic regression per label; a constant label gets weight 0 and its log odds as bias."""
 
     def __init__(
         self,
@@ -136,9 +136,9 @@ class Labels:
         """See ``Fitter``."""
         weight, bias, all_converged = np.zeros((self._x.shape[1], self._outputs)), self._constant.copy(), True
         for label, logistic in self._logistic.items():
-            found, offset, converged = logistic.fit(regularisation)
+            coefficients, offset, converged = logistic.fit(regularisation)
             self._after_fit()
-            weight[:, label], bias[label] = found[0], offset[0]
+            weight[:, label], bias[label] = coefficients[0], offset[0]
             all_converged = all_converged and converged
         return weight, bias, all_converged
 

@@ -16,19 +16,19 @@ from toolkit.tasks import TASKS, TaskName
 
 _FOLDS = 5
 _ROUGHLY = 1e-4
-"""Tolerance of fits that only tell one strength from another ten times as large."""
+"""Tolerance of fits that only distinguish strengths that differ by a factor of ten."""
 _MUCH = 2 * 10**7
-"""Features times outputs beyond which a single fifth is held out: so many images estimate the loss well enough."""
+"""Size limit beyond which only a single fifth is held out, as that many images estimate the loss well enough."""
 
 
 def folds_of(labels: NDArray[Any], task: TaskName) -> list[NDArray[np.int64]]:
-    """Images to hold out in turn, up to five parts; none where there are too few.
+    """Images to hold out in turn, in up to five folds; empty if there are too few.
 
-    Each class is spread over all parts. The only image of a class is never held out: without it the class is unknown.
+    Each class is spread over all folds. A class's only image is never held out, as the class would be unknown.
 
     Args:
-        labels: Of the images, ``[N]`` or ``[N, C]``.
-        task: What they are.
+        labels: Labels of the images, ``[N]`` or ``[N, C]``.
+        task: Task, which determines what the labels are.
     """
     order = np.random.default_rng(0).permutation(len(labels))
     order = TASKS[task].held_out_order(labels, order)
@@ -37,11 +37,11 @@ def folds_of(labels: NDArray[Any], task: TaskName) -> list[NDArray[np.int64]]:
 
 
 class HeldOut:
-    """The loss on training images that a fit has not seen, for one strength of regularisation after the other.
+    """The loss on held-out training images, for one regularisation strength after another.
 
     Args:
         features: Training rows ``[V * N, D]``: V views of N images, all images of the first view first.
-        labels: Their labels.
+        labels: Labels of the images.
         views: V: all views of an image are held out together.
         objective: The task's loss.
         outputs: Number of classes, labels or targets.
@@ -71,7 +71,7 @@ class HeldOut:
             self._folds.append((fitter, scaling.apply(np.asarray(features[left], np.float32)), labels[left]))
 
     def loss(self, regularisation: float) -> float | None:
-        """The mean over all images that are held out; None where there are none."""
+        """The mean over all held-out images; None if there are none."""
         total, count = 0.0, 0
         for fitter, rows, labels in self._folds:
             weight, bias, _ = fitter.fit(regularisation)

@@ -1,4 +1,4 @@
-"""Putting a fitted head into a network, where that is the same function."""
+"""Install a fitted head in a network, if that gives the same function."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from toolkit.zoo.head import LinearHead
 
 
 def check_exact_solver(network: StagedNetwork, frozen: int | None = None) -> None:
-    """Refuse networks whose head is no linear function of features that do not move.
+    """Reject networks whose head is not a linear function of fixed features.
 
     Args:
         network: The network.
-        frozen: Number of frozen stages in the phase that is to be solved; by default those that are frozen now.
+        frozen: Number of frozen stages in the phase to solve; by default the currently frozen ones.
 
     Raises:
-        NetworkError: A stage moves, the pooling learns or keeps all positions, or the head is no linear one; the hint
-            says what to set.
+        NetworkError: A stage moves, the pooling learns or keeps all positions, or the head is not linear; the hint says
+            what to set.
     """
     _linear_head(network, network.frozen if frozen is None else frozen)
 
 
 def install_linear_solution(network: StagedNetwork, solution: LinearSolution) -> None:
-    """Write a fitted head into a network, whose outputs are from then on the solution's, to float32's precision.
+    """Write a fitted head into a network, which then outputs the solution's values in float32 precision.
 
-    For regression the head's ``target_mean`` and ``target_std`` stay as they are: the weights are put into their units.
-    Optimizers made before hold nothing of the new weights.
+    For regression the head's ``target_mean`` and ``target_std`` are unchanged: the weights are put into their units.
+    Existing optimizers have no state for the new weights.
 
     Args:
-        network: All of its stages frozen, with a new linear head on fixed pooling.
-        solution: Fitted on the pooled features of this network.
+        network: A network with all stages frozen and a new linear head on fixed pooling.
+        solution: Solution fitted on the pooled features of this network.
 
     Raises:
-        NetworkError: See ``check_exact_solver``; or the solution is for another task, width or number of outputs.
+        NetworkError: See ``check_exact_solver``, or the solution has another task, width or number of outputs.
     """
     head = _linear_head(network, network.frozen)
     shape = tuple(head.weight.shape)
@@ -45,14 +45,14 @@ def install_linear_solution(network: StagedNetwork, solution: LinearSolution) ->
         raise NetworkError(
             f"a {solution.task} head of {solution.weight.shape} does not fit {network.spec.name}, "
             f"which has one of {shape} for {kind}",
-            hint="fit it on the pooled features and the labels that the network is made for",
+            hint="fit it on the pooled features and the labels that the network was created for",
         )
     weight, bias = solution.weight.astype(np.float64), solution.bias.astype(np.float64)
     if head.regression:
         mean, std = (buffer.numpy().astype(np.float64) for buffer in (head.target_mean, head.target_std))
         weight, bias = weight / std, (bias - mean) / std
     if head.standardises:
-        head.set_feature_statistics(np.zeros(shape[0]), 1.0)  # the solution is one for features as they are
+        head.set_feature_statistics(np.zeros(shape[0]), 1.0)  # the solution is for unscaled features
     head.weight.set_value(weight.astype(np.float32))
     head.bias.set_value(bias.astype(np.float32))
 
@@ -67,7 +67,7 @@ def _linear_head(network: StagedNetwork, frozen: int) -> LinearHead:
         )
     if not network.pool_is_fixed:
         raise NetworkError(
-            f"the exact solver reads features that are pooled once for all, but model.pooling is {network.pooling}",
+            f"the exact solver needs features that are pooled once, but model.pooling is {network.pooling}",
             hint="set model.pooling: avg or max, or train.solver: sgd",
         )
     learned = set(network.head_parameters())

@@ -1,4 +1,4 @@
-"""The best linear head on features that do not move: a convex problem, solved for a few strengths of regularisation."""
+"""The best linear head on fixed features: a convex problem, solved for several regularisation strengths."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from toolkit.tasks import TASKS, TaskName
 
 _GRID = (1e5, 1e4, 1e3, 1e2, 1e1, 1.0, 1e-1)
 _SMALL = 10**7
-"""Numbers in the features below which one BLAS thread is fastest."""
+"""Feature array size below which one BLAS thread is fastest."""
 _RISES = 2
 _MOST_STEPS = 3
-"""How often the grid grows at an end where the best value lies."""
+"""How often the grid grows if the best value is at its end."""
 _TOO_FEW = "too few training images for cross-validation: the regularisation was chosen on validation images"
 
 
@@ -40,7 +40,7 @@ def fit_linear_head(
     grid: Sequence[float] = _GRID,
     after_fit: Callable[[], None] = lambda: None,
 ) -> LinearSolution:
-    """Fit a linear head exactly, with the regularisation that cross-validation on the training images finds best.
+    """Fit a linear head exactly, with the best regularisation by cross-validation on the training images.
 
     It minimises ``sum of losses + regularisation / 2 * sum of squared weights`` over weights on standardised features
     and free biases. The loss is the cross entropy (classification: multinomial logistic regression), the binary cross
@@ -49,38 +49,38 @@ def fit_linear_head(
     labels, and Ridge's ``alpha``. For two classes it is ``2 / C``: a softmax has weights for both, scikit-learn one set
     for their difference, and a penalty on two opposite halves is half of that on the difference. Logistic regressions
     are scikit-learn's by L-BFGS, each warm-started with the last one's optimum, until no component of the
-    mean loss's gradient exceeds 1e-6 or float32 sees no more progress; ridge has a closed form. The features' mean, and
-    one scale for all of them, over the training rows are folded into the result, which takes features as they are.
+    mean loss's gradient exceeds 1e-6 or float32 allows no progress; ridge has a closed form. The features' mean, and
+    one scale for all of them, over the training rows are folded into the result, which takes unscaled features.
     Nothing is random.
 
-    All metrics are those of the folded float32 head. The best value is that of the lowest loss on training images that
-    are held out (five-fold cross-validation; of very many images a single fifth), then the stronger one, so that the
-    validation rows choose nothing and their metrics are honest; where that loss rises twice in a row, no weaker value
-    is tried. With too few training images for that, as with one a class, it is chosen by the task's main metric on the
-    validation rows, then by the lower loss. Where it is the first or last of the grid, the grid grows there, by three
-    values at most; at the end the geometric means of the best value and its neighbours are tried too.
+    All metrics are those of the folded float32 head. The best value has the lowest loss on held-out training images
+    (five-fold cross-validation; a single fifth if there are very many images); ties go to the stronger one. So the
+    validation rows choose nothing, and their metrics are unbiased. If that loss rises twice in a row, no weaker value
+    is tried. With too few training images, such as one per class, the task's main metric on the validation rows
+    decides, then the lower loss. If the best value is at an end of the grid, the grid grows there, by up to three
+    values; finally the geometric means of the best value and its neighbours are tried as well.
 
     Memory: one float32 copy of the training features (100,000 x 2,048: 0.8 GB) and a few arrays of N x C (L-BFGS) or of
     min(N, D) x min(N, D) (ridge; two float64 copies of the features where N < D); validation features are read in
     chunks.
 
     Args:
-        features: Training rows ``[N, D]``, memory-mapped or from the cache as you like; N >= 1.
-        labels: Class numbers ``[N]``, 0/1 ``[N, C]``, or targets ``[N, C]`` in their own units.
+        features: Training rows ``[N, D]``, in memory, memory-mapped or from the cache; N >= 1.
+        labels: Class indices ``[N]``, 0/1 ``[N, C]``, or targets ``[N, C]`` in their own units.
         val_features: Validation rows ``[M, D]``; M >= 1.
-        val_labels: Their labels.
-        task: What the labels are.
-        views: How many augmented views of each image the training rows are, see ``StackedViews``.
+        val_labels: Labels of the validation rows.
+        task: Task, which determines what the labels are.
+        views: Number of augmented views per image in the training rows, see ``StackedViews``.
         num_classes: C, the number of classes, labels or targets. Classes without training rows are never predicted.
-        grid: Strengths to try, > 0; a single one is taken as it is. Default: 1e5 to 0.1 by tens.
-        after_fit: Called after each optimisation; what it raises ends the work.
+        grid: Strengths to try, > 0; a single one is used unchanged. Default: 1e5 to 0.1 by tens.
+        after_fit: Called after each optimisation; an exception ends the work.
 
     Returns:
         The head, the table of trials, and notes (optimum not reached, classes without images).
 
     Raises:
         TrainingError: Features are not finite, or there are no rows.
-        ValueError: Features and labels do not fit each other, or the grid is empty or not positive.
+        ValueError: Features and labels do not match, or the grid is empty or not positive.
     """
     began = time.monotonic()
     labels = labels_of(features, labels, "training images")
@@ -105,7 +105,7 @@ def fit_linear_head(
 
 
 def _few_threads(shape: tuple[int, ...]) -> AbstractContextManager[Any]:
-    """One BLAS thread for small problems: several threads wait for each other longer than they compute."""
+    """One BLAS thread for small problems: several threads spend more time waiting than computing."""
     from threadpoolctl import threadpool_limits  # comes with scikit-learn
 
     return threadpool_limits(1, "blas") if math.prod(shape) < _SMALL else nullcontext()
@@ -116,11 +116,11 @@ class _Search:
 
     Args:
         fitter: The convex problem on standardised features.
-        scaling: How they were standardised.
-        train: Features as they are, and labels.
-        val: The same for validation.
+        scaling: The standardisation of the features.
+        train: Unscaled features, and labels.
+        val: The same for the validation rows.
         objective: Metrics of the task.
-        held_out: Training images that fits have not seen; None: nothing is to be chosen.
+        held_out: Held-out training images; None if there is nothing to choose.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class _Search:
         train, val = (self._objective.metrics(head.outputs(rows), labels) for rows, labels in self._parts)
         held_out = self._held_out.loss(regularisation) if self._held_out is not None else None
         trial = Trial(regularisation, train, val, converged, held_out)
-        self._trials = sorted([*self._trials, trial], key=lambda one: -one.regularisation)
+        self._trials = sorted([*self._trials, trial], key=lambda trial: -trial.regularisation)
         if max(self._trials, key=self._merit) is trial:
             self._best = head
 
@@ -159,10 +159,10 @@ class _Search:
 
     @property
     def rises(self) -> bool:
-        """Whether the held-out loss has risen twice in a row: weaker values only fit the rows more closely."""
+        """Whether the held-out loss has risen twice in a row: weaker values would only overfit further."""
         last = [trial.held_out for trial in self._trials[-_RISES - 1 :]]
         known = [value for value in last if value is not None]
-        return len(known) > _RISES and all(one < next_ for one, next_ in pairwise(known))
+        return len(known) > _RISES and all(earlier < later for earlier, later in pairwise(known))
 
     def grow(self, stronger: float, weaker: float) -> None:
         """Try more values, by these factors, while the best one is the strongest or the weakest."""
@@ -176,14 +176,14 @@ class _Search:
                 return
 
     def refine(self) -> None:
-        """Try the values halfway, on a logarithmic scale, from the best one to its neighbours."""
+        """Try the values halfway between the best one and its neighbours, on a logarithmic scale."""
         best = max(self._trials, key=self._merit)
         place = self._trials.index(best)
         for near in self._trials[max(place - 1, 0) : place] + self._trials[place + 1 : place + 2]:
             self.tried(math.sqrt(best.regularisation * near.regularisation))
 
     def solution(self, seconds: float) -> LinearSolution:
-        """The best head with everything that is known about it."""
+        """The best head with all results."""
         best = self._best
         if best is None:
             raise ValueError("no regularisation was tried")

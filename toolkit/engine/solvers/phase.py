@@ -1,4 +1,4 @@
-"""A phase in which nothing moves but a linear head, solved in place of trained."""
+"""A phase in which only a linear head moves, solved instead of trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from toolkit.engine.solvers import (
 from toolkit.transfer import Plan
 
 _MOST_PAIRS = 2 * 10**8
-"""Pairs of training and validation images for which nearest neighbours are looked up: some seconds of work."""
+"""Maximum pairs of training and validation images for a neighbour search: some seconds of work."""
 
 
 _TRAINING = (
@@ -45,25 +45,25 @@ _TRAINING = (
     "cutmix",
     *ScheduleConfig.model_fields,
 )
-"""Keys of ``train`` that say how a head is trained."""
+"""Keys of ``train`` that define how a head is trained."""
 _EPOCHS = ("reduce_on_plateau", "weight_averaging", "model_checkpoint", "functions", "custom")
-"""Callbacks that wait for epochs."""
+"""Callbacks that depend on epochs."""
 
 
 def settle_solver(job: Job, resume: Path | str | None = None) -> Job:
-    """The job with a plan that says what is solved, where ``train.solver: auto`` leaves that open.
+    """Settle what is solved in a job's plan if ``train.solver: auto`` leaves that open.
 
-    A head that is the only thing to move in the whole run is solved: on real images its optimum, regularised by
-    cross-validation, is better than what 30 or 300 epochs of descent find (docs/advisor.md). It is
-    trained where the config says how, or where it cannot be solved, which a line says.
+    If the head is the only part that moves in the whole run, it is solved: on real images its optimum, regularised by
+    cross-validation, is better than what 30 or 300 epochs of descent find (docs/advisor.md). It is trained if the
+    config says how, or (with a message) if it cannot be solved.
 
     Args:
         job: The job.
         resume: As for ``Trainer.fit``.
 
     Raises:
-        ToolkitError: A plan that is to be solved cannot be, or a head that was solved is to be trained on: it reads
-            features as they are, which no rate here is made for.
+        ToolkitError: A plan to be solved cannot be, or a solved head is to be trained further: it reads unscaled
+            features, for which no rate here is designed.
     """
     plan = job.plan
     if job.config.train.solver == "auto" and all(phase.frozen == len(job.stages) for phase in plan.phases):
@@ -77,21 +77,21 @@ def settle_solver(job: Job, resume: Path | str | None = None) -> Job:
     was_solved = begun is not None and begun.record.is_file() and "solver" in begun.read_record()
     if was_solved and all(phase.solver == "sgd" for phase in job.plan.phases):
         raise ConfigError(
-            "the head of this run was solved, and the config now asks for one that is trained",
-            hint="leave train.epochs and the like out to go on, or --resume to begin another run",
+            "the head of this run was solved, but the config now asks for a trained one",
+            hint="omit train.epochs and the like to resume it, or --resume to start another run",
         )
     return job
 
 
 def solved(plan: Plan) -> Plan:
-    """A plan of a head alone, with its optimum in place of its training."""
+    """Replace the training of a head-only plan with solving it."""
     note = "the head's optimum is computed, not trained; train.solver: sgd, or train.epochs, trains it"
     phases = tuple(replace(phase, epochs=1, solver="exact", search=False) for phase in plan.phases)
     return replace(plan, phases=phases, notes=(*plan.notes, note))
 
 
 def why_trained(config: Config) -> str:
-    """What in a config asks for a head that is trained rather than solved; empty where nothing does."""
+    """Settings of a config that ask for a trained rather than a solved head; empty if there are none."""
     train, usual = config.train, TrainConfig()
     asked = [f"train.{key}" for key in _TRAINING if getattr(train, key) != getattr(usual, key)]
     asked += [f"callbacks.{key}" for key in _EPOCHS if getattr(config.callbacks, key)]
@@ -107,7 +107,7 @@ def why_trained(config: Config) -> str:
 
 
 def _why_not_solved(job: Job) -> str:
-    """Why a plan without any such wish cannot be solved; empty where it can."""
+    """Why a plan without such settings cannot be solved; empty if it can."""
     wanted = replace(job, plan=solved(job.plan))
     try:
         check_solver(wanted)
@@ -115,26 +115,26 @@ def _why_not_solved(job: Job) -> str:
         return error.message
     (phase,) = wanted.plan.phases
     decision = decide(wanted.in_phase(phase), phase)
-    return "" if decision.cached else decision.reason or "its features cannot be kept"
+    return "" if decision.cached else decision.reason or "its features cannot be cached"
 
 
 def check_solver(job: Job) -> None:
-    """Refuse a plan whose solved phases have no features, or a head that cannot be solved.
+    """Reject a plan whose solved phases have no cached features, or a head that cannot be solved.
 
     Raises:
-        ConfigError: The features would not be kept.
-        NetworkError: The head is no linear function of them; the hint says what to set.
+        ConfigError: The features would not be cached.
+        NetworkError: The head is not a linear function of them; the hint says what to set.
     """
     for phase in job.plan.phases:
         if phase.solver != "exact":
             continue
         check_exact_solver(job.network, phase.frozen)
         if job.config.cache.enabled is False:
-            raise ConfigError("train.solver: exact works on kept features", hint="leave cache.enabled out")
+            raise ConfigError("train.solver: exact needs cached features", hint="omit cache.enabled")
         augment = job.plan.augment_of(phase)
         if augment != "none" and job.config.cache.views is None:
             raise ConfigError(
-                f"train.solver: exact works on kept features, and augmentation ({augment}) changes them",
+                f"train.solver: exact needs cached features, but augmentation ({augment}) changes them",
                 hint="set cache.views: 4 to solve on four views of each image, or data.augment: none",
             )
 
@@ -142,38 +142,36 @@ def check_solver(job: Job) -> None:
 def solve_phase(
     job: Job, training: object, validation: object, after_fit: Callable[[], None]
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Solve the head in place of an epoch.
+    """Solve the head instead of training an epoch.
 
     Returns:
         Training metrics, with ``lr``; and how the head was found, for ``run.json``.
 
     Raises:
-        TrainingError: The features were not kept.
+        TrainingError: The features were not cached.
     """
     if not isinstance(training, FeatureLoader) or not isinstance(validation, FeatureLoader):
-        raise TrainingError(
-            "the features are too large to keep", hint="leave train.solver out, or raise cache.max_size"
-        )
+        raise TrainingError("the features are too large to cache", hint="omit train.solver, or raise cache.max_size")
     solution, neighbours = solve_head(job, training, validation, after_fit)
-    found = [{"k": k, "val": metrics} for k, metrics in neighbours.items()]
+    neighbour_metrics = [{"k": k, "val": metrics} for k, metrics in neighbours.items()]
     train = {name: solution.best.train[name] for name in ("loss", *job.objective.task.training)}
-    return {**train, "lr": 0.0}, {**solution.to_json(), "neighbours": found}
+    return {**train, "lr": 0.0}, {**solution.to_json(), "neighbours": neighbour_metrics}
 
 
 def solve_head(
     job: Job, training: FeatureLoader, validation: FeatureLoader, after_fit: Callable[[], None]
 ) -> tuple[LinearSolution, dict[int, dict[str, float]]]:
-    """Fit the head on the features of all training images, put it into the network, and say what was tried.
+    """Fit the head on the features of all training images, install it in the network, and report the trials.
 
     Args:
         job: The job.
         training: Features of the training images.
-        validation: Features of the validation images; they choose nothing, unless there are too few others.
-        after_fit: Called after each fit; what it raises ends the work.
+        validation: Features of the validation images; used for choosing only if there are too few training images.
+        after_fit: Called after each fit; an exception ends the work.
 
     Returns:
-        The head, and for comparison the validation metrics of k nearest neighbours for each k; none for so many images
-        that they take long.
+        The head, and for comparison the validation metrics of k nearest neighbours for each k; empty if that would take
+        too long.
     """
     count = len(training.views)
     labels = np.tile(training.labels, (count,) + (1,) * (training.labels.ndim - 1))
@@ -187,7 +185,7 @@ def solve_head(
     if len(labels) * len(validation.labels) > _MOST_PAIRS:
         return solution, {}
     main = job.objective.task.main
-    found = knn_baseline(*rows, num_classes=outputs)
-    best = max(found, key=lambda k: found[k][main.name])
-    info(f"for comparison, {best} nearest neighbours: {main.title} {found[best][main.name]:.3f}")
-    return solution, found
+    baseline = knn_baseline(*rows, num_classes=outputs)
+    best = max(baseline, key=lambda k: baseline[k][main.name])
+    info(f"for comparison, {best} nearest neighbours: {main.title} {baseline[best][main.name]:.3f}")
+    return solution, baseline

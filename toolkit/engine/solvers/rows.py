@@ -1,4 +1,4 @@
-"""Rows of features, read in chunks, so that no more than one float32 copy of them is in memory."""
+"""Rows of features, read in chunks, so that at most one float32 copy is in memory."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from toolkit.cache import Features
 from toolkit.core.errors import TrainingError
 
 _CHUNK = 2**22
-"""Most numbers in one chunk: 16 MB of float32."""
+"""Maximum size of a chunk: 16 MB of float32."""
 _CONSTANT = 1e-6
-"""A standard deviation below this share of a feature's mean, or of the largest one, counts as none."""
+"""A standard deviation below this share of a feature's mean, or of the largest one, counts as zero."""
 
 
 class StackedViews:
     """Augmented views of the same images as one set of rows: all images of the first view, then of the next.
 
-    Their labels are ``np.tile(labels, V)``; of several labels or targets an image, ``np.tile(labels, (V, 1))``.
+    Their labels are ``np.tile(labels, V)``; with several labels or targets per image, ``np.tile(labels, (V, 1))``.
 
     Args:
         views: V features ``[N, D]`` of the same images in the same order; V >= 1.
@@ -37,11 +37,11 @@ class StackedViews:
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Gather rows."""
-        found = np.empty((len(rows), *self.shape[1:]), np.float32)
+        gathered = np.empty((len(rows), *self.shape[1:]), np.float32)
         views, images = np.divmod(rows, self._images)
-        for number in np.unique(views):
-            found[views == number] = self._views[number][images[views == number]]
-        return found
+        for index in np.unique(views):
+            gathered[views == index] = self._views[index][images[views == index]]
+        return gathered
 
 
 Rows = NDArray[np.floating[Any]] | Features | StackedViews
@@ -49,11 +49,11 @@ Rows = NDArray[np.floating[Any]] | Features | StackedViews
 
 
 def chunks_of(rows: Rows, width: int | None = None) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Rows as float32 in their order, a few at a time, and where they belong.
+    """Iterate over rows as float32 in order, in chunks, with their slices.
 
     Args:
         rows: ``[N, D]``.
-        width: How many numbers the caller makes of one row, where they are more than D.
+        width: Numbers that the caller computes per row, if more than D.
 
     Raises:
         TrainingError: A number is not finite.
@@ -71,11 +71,11 @@ def chunks_of(rows: Rows, width: int | None = None) -> Iterator[tuple[slice, NDA
 
 
 def labels_of(rows: Rows, labels: NDArray[Any], what: str) -> NDArray[Any]:
-    """The labels of these rows.
+    """Check and return the labels of rows.
 
     Raises:
-        TrainingError: There are none.
-        ValueError: They do not fit each other.
+        TrainingError: There are no rows.
+        ValueError: Rows and labels do not match.
     """
     if len(rows.shape) != 2 or len(labels) != rows.shape[0]:
         raise ValueError(f"{what}: features {tuple(rows.shape)} and {len(labels)} labels; expected [N, D] and N")
@@ -88,12 +88,12 @@ def labels_of(rows: Rows, labels: NDArray[Any], what: str) -> NDArray[Any]:
 class Scaling:
     """Standardisation of features by the statistics of the training rows.
 
-    One number scales all features, the root of their mean variance, as in a head that is trained: a feature that hardly
-    varies keeps saying little. Divided by its own deviation it would be all noise on other images.
+    A single number scales all features, the root of their mean variance, as in a trained head: a feature that hardly
+    varies then contributes little. Divided by its own deviation it would be mere noise on other images.
 
     Attributes:
         mean: Mean of each feature, float64 ``[D]``.
-        std: The scale (of the population), ``[D]``; infinite for a constant feature, which becomes 0 and so gets
+        std: The scale (of the population), ``[D]``; infinite for a constant feature, which becomes 0 and thus gets
             weight 0.
     """
 
@@ -102,7 +102,7 @@ class Scaling:
 
     @classmethod
     def of(cls, rows: Rows) -> Scaling:
-        """Measure ``[N, D]`` in two passes, in float64."""
+        """Compute the statistics of ``[N, D]`` in two passes, in float64."""
         total = np.zeros(rows.shape[1])
         for _, chunk in chunks_of(rows):
             total += chunk.sum(axis=0, dtype=np.float64)
@@ -126,6 +126,6 @@ class Scaling:
     def fold(
         self, weight: NDArray[np.float64], bias: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """From a layer ``[D, C]``, ``[C]`` on standardised features to the same function of the features themselves."""
+        """Convert a layer ``[D, C]``, ``[C]`` on standardised features to an equal one on unscaled features."""
         folded = weight / self.std[:, None]
         return folded, bias - self.mean @ folded

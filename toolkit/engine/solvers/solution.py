@@ -1,4 +1,4 @@
-"""A fitted linear head, and how it was chosen."""
+"""A fitted linear head, and the trials that led to it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from toolkit.tasks import TASKS, TaskName
 
 @dataclass(frozen=True)
 class Trial:
-    """One strength of regularisation.
+    """One regularisation strength.
 
     Attributes:
         regularisation: Factor of the penalty; see ``fit_linear_head``.
         train: The task's metrics on the training rows.
-        val: The same on the validation rows.
+        val: The task's metrics on the validation rows.
         converged: Whether the optimum was reached.
-        held_out: Mean loss on training images that were held out, by cross-validation; None where there are too few.
+        held_out: Mean loss on held-out training images, by cross-validation; None if there are too few.
     """
 
     regularisation: float
@@ -46,16 +46,16 @@ class Trial:
 
 @dataclass(frozen=True)
 class LinearSolution:
-    """A linear head on features as they are: ``outputs = features @ weight + bias``.
+    """A linear head on unscaled features: ``outputs = features @ weight + bias``.
 
     Attributes:
-        task: What the outputs are: logits, or targets in their own units.
+        task: Task; the outputs are logits, or targets in their own units.
         weight: float32 ``[D, C]``.
         bias: float32 ``[C]``.
-        regularisation: The one that was chosen.
-        trials: All that were tried, from the strongest to the weakest.
+        regularisation: The chosen strength.
+        trials: All trials, from the strongest to the weakest.
         seconds: Wall time of the fit and the choice.
-        notes: Lines worth telling the user.
+        notes: Notes for the user.
     """
 
     task: TaskName
@@ -79,7 +79,7 @@ class LinearSolution:
         return result
 
     def table(self) -> Table:
-        """The trials for people; the chosen one has a star."""
+        """The trials as a table; the chosen one has a star."""
         metrics = TASKS[self.task].metrics
         columns = [
             "regularisation",
