@@ -54,7 +54,7 @@ def test_a_class_that_loses_all_its_images_is_named(make_folder: MakeFolder) -> 
 
 def test_a_class_with_one_image_cannot_be_split(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 5, "b": 1})
-    with pytest.raises(DataError, match=r"too few images to split into 2 parts \(train, val\): b \(1\)"):
+    with pytest.raises(DataError, match=r"too few images to split into 2 splits \(train, val\): b \(1\)"):
         build_data(DataConfig(root=root))
     build_data(DataConfig(root=make_folder({"train/a": 5, "train/b": 1, "val/a": 1, "val/b": 1}, "own")))
 

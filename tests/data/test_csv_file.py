@@ -436,7 +436,7 @@ def test_flags_and_words_say_the_part(
     write(root, "\n".join([f"path,label,{name}", *lines]))
     if said:
         source = read_csv(DataConfig(format="csv", root=root), "classification")
-        assert f"column {name!r} is taken as the part of each image (data.split_column)" in capsys.readouterr().err
+        assert f"column {name!r} is taken as the split of each image (data.split_column)" in capsys.readouterr().err
         assert len(source.splits[part]) == 3
     source = read_csv(DataConfig(format="csv", root=root, split_column=name), "classification")
     assert {key: len(images) for key, images in source.splits.items()} == {"train": 9, part: 3}

@@ -69,8 +69,8 @@ def test_loose_images_in_and_beside_parts(make_folder: MakeFolder, capsys: pytes
     found = lines(capsys.readouterr().err)
     assert "3 files" in found["images beside the class folders"]
     assert "train/000.jpg, train/001.jpg, val/000.jpg" in found["images beside the class folders"]
-    assert "loose.jpg" in found["images beside the parts"]
-    assert "3 files" in found["in folders beside the parts"]
+    assert "loose.jpg" in found["images beside the splits"]
+    assert "3 files" in found["in folders beside the splits"]
 
 
 @pytest.mark.parametrize(

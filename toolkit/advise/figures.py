@@ -1,4 +1,4 @@
-"""The pictures of advice: how well each stage separates the classes, and how strange the images are to each layer."""
+"""The images of advice: how well each stage separates the classes, and how strange the images are to each layer."""
 
 from __future__ import annotations
 

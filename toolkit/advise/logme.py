@@ -26,7 +26,7 @@ def logme(features: NDArray[np.floating], labels: NDArray[Any], task: TaskName =
 
     Args:
         features: ``[N, D]``.
-        labels: Class numbers ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised). Columns that do
+        labels: Class indices ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised). Columns that do
             not vary are left out: there is nothing to explain.
         task: What the labels are.
 

@@ -62,7 +62,7 @@ def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "class
 
     Args:
         features: ``[N, D]``, N >= 2.
-        labels: Class numbers ``[N]``, at least two images of each class; 0/1 ``[N, C]``; or targets ``[N, T]``.
+        labels: Class indices ``[N]``, at least two images of each class; 0/1 ``[N, C]``; or targets ``[N, T]``.
         task: What the labels are.
         seed: Of the folds.
     """

@@ -16,7 +16,7 @@ def strata_of(labels: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
     """A number for each image; those of one number are alike for the draw.
 
     Args:
-        labels: Class numbers ``[N]``; 0/1 ``[N, C]``, of which the rarest label counts that an image has; targets
+        labels: Class indices ``[N]``; 0/1 ``[N, C]``, of which the rarest label counts that an image has; targets
             ``[N, T]``, of which the first counts, in ten ranges. None: images without labels.
         count: N.
 

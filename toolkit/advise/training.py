@@ -16,7 +16,7 @@ from toolkit.engine.runs.folder import RunFolder
 
 
 def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Config, Mapping[str, Any] | None]:
-    """The config with a preset in place of ``auto``, and the advice for ``run.json``.
+    """The config with a preset instead of ``auto``, and the advice for ``run.json``.
 
     The main process asks; all processes get its answer.
 

@@ -90,7 +90,7 @@ def unlike_the_matrix(place: Place, title: str) -> bool:
 
 
 def no_plan_words(choices: Sequence[Choice]) -> str:
-    """What stands in place of a preset where nothing can be trained."""
+    """What stands instead of a preset where nothing can be trained."""
     return f"none yet; with images that can be trained on it would be {choices[0].title}"
 
 

@@ -29,12 +29,12 @@ def give_advice(
 
     Args:
         config: The job; None with ``images``.
-        images: Files, folders or patterns: in place of the config's images, and prepared like those.
+        images: Files, folders or patterns: instead of the config's images, and prepared like those.
         network: Network for ``images``; by default the config's.
         weights: Its weights, a file or URL; by default the config's, or else Paddle's own.
         sample: Images to look at, at most.
         output: Where to write the recommended config.
-        page: Where to write a page with pictures.
+        page: Where to write a page with images.
 
     Raises:
         ConfigError: It is not said what to look at, or with which network.

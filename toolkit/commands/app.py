@@ -185,7 +185,7 @@ def run(
     Args:
         parser: From ``make_parser``.
         job: Does the work.
-        arguments: In place of ``sys.argv[1:]``.
+        arguments: Instead of ``sys.argv[1:]``.
         paddle: The job needs Paddle.
         others: Called first: may let other processes do the job, and gives the code to leave with; None: it has not.
     """
@@ -261,7 +261,7 @@ def _clear_when_full(stdout: TextIO) -> Iterator[None]:
     """Turn a disk that has no room for the result into one clear line.
 
     Raises:
-        ToolkitError: In place of the ``OSError``.
+        ToolkitError: Instead of the ``OSError``.
     """
     try:
         yield

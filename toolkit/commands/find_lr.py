@@ -1,4 +1,4 @@
-"""What ``tools/find_lr.py`` does: the learning-rate range test as a table, a picture and settings to copy."""
+"""What ``tools/find_lr.py`` does: the learning-rate range test as a table, an image and settings to copy."""
 
 from __future__ import annotations
 

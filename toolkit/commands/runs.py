@@ -91,7 +91,7 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
 
     Args:
         given: The run; ``data`` keys that differ from its own say where its images are now.
-        data: Labelled images to evaluate in place of the run's test or validation images, all of them: see
+        data: Labelled images to evaluate instead of the run's test or validation images, all of them: see
             ``read_labelled``.
         tta: Views of each image that are averaged; by default ``train.tta``.
     """

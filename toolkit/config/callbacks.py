@@ -137,7 +137,7 @@ class ModelCheckpointConfig(MonitorConfig):
     every_epochs: int = Field(default=1, ge=1)
     """Save every so many epochs."""
     every_steps: int | None = Field(default=None, ge=1)
-    """Save every so many steps of the run, in place of epochs."""
+    """Save every so many steps of the run, instead of epochs."""
     keep_last: int | None = Field(default=None, ge=1)
     """Keep the latest so many; older ones are deleted, unless `keep_best` keeps them."""
     keep_best: int | None = Field(default=None, ge=1)

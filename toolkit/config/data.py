@@ -72,7 +72,7 @@ class DataConfig(Section):
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     """Standard deviation of each channel of an image in [0, 1]; by default as for `mean`."""
     train_list: str | None = None
-    """`list`: file with a `path label` line an image (train_list.txt), the label being a class number, `0,1,0,1`
+    """`list`: file with a `path label` line an image (train_list.txt), the label being a class index, `0,1,0,1`
     (multilabel) or `1.5,2` (regression); `csv`: a table with a header (train.csv or labels.csv)."""
     val_list: str | None = None
     """The same for validation (val_list.txt, val.csv); where there is none, validation images are drawn."""

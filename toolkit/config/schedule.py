@@ -21,7 +21,7 @@ class ScheduleConfig(Section):
     warmup_epochs: float = Field(default=0.0, ge=0)
     """Epochs of linear warm-up, in steps; fractions allowed."""
     warmup_steps: int | None = Field(default=None, ge=0)
-    """Steps of linear warm-up, in place of `warmup_epochs`."""
+    """Steps of linear warm-up, instead of `warmup_epochs`."""
     end_factor: float = Field(default=0.0, ge=0, lt=1)
     """`cosine`, `linear`, `polynomial`: share of the rate that is left at the end."""
     polynomial_power: float = Field(default=2.0, gt=0)
@@ -29,7 +29,7 @@ class ScheduleConfig(Section):
     step_epochs: tuple[Annotated[float, Field(gt=0)], ...] = (0.5, 0.75)
     """`step`, `multistep`: where the rate drops: fractions of the phase, warm-up included (below 1), or its epochs."""
     step_every: float | None = Field(default=None, gt=0)
-    """`step`: drop every so many epochs, in place of `step_epochs`."""
+    """`step`: drop every so many epochs, instead of `step_epochs`."""
     step_gamma: Fraction = 0.1
     """`step`, `multistep`: factor of each drop."""
     exponential_gamma: Fraction = 0.9

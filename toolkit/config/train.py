@@ -60,7 +60,7 @@ class TrainConfig(ScheduleConfig):
     optimizer: Annotated[Literal["sgd", "momentum", "adam", "adamw"] | None, BeforeValidator(_lower)] = None
     """`momentum` is SGD with momentum; by default the preset's: momentum for a head alone, else adamw."""
     solver: Literal["auto", "sgd", "exact"] = "auto"
-    """`exact`: phases with all stages frozen compute the best linear head in place of training it; `sgd`: they train
+    """`exact`: phases with all stages frozen compute the best linear head instead of training it; `sgd`: they train
     it; `auto`: `exact` where nothing but a linear head on kept features moves in the whole run, and nothing else in the
     config (`epochs`, `lr`, a loss, ...) says how to train it."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
@@ -90,7 +90,7 @@ class TrainConfig(ScheduleConfig):
     """Alpha of cutmix: a box of another training image covers part of each; 0: off, 1 is usual. With both, each batch
     takes one of the two by lot."""
     l2_sp: Strength = 0.0
-    """Pull of backbone weights that move towards the pretrained ones (L2-SP), in place of `weight_decay`; 0: off."""
+    """Pull of backbone weights that move towards the pretrained ones (L2-SP), instead of `weight_decay`; 0: off."""
     tta: int = Field(default=1, ge=1, le=64)
     """Test-time augmentation: views of an image whose outputs are averaged, in `eval.py` and by the exported model."""
     accumulate: int = Field(default=1, ge=1)
@@ -106,7 +106,7 @@ class TrainConfig(ScheduleConfig):
     scale_lr: Literal["none", "linear", "sqrt"] = "none"
     """Several processes, with batches of `data.batch_size`: multiply the rate by their number, its root or not."""
     resume: Literal["auto"] | None = None
-    """`auto`: go on with the newest unfinished run of this config, if there is one, in place of beginning another."""
+    """`auto`: go on with the newest unfinished run of this config, if there is one, instead of beginning another."""
     processes: int = Field(default=1, ge=1)
     """CPU: share each batch among so many processes of this machine; faster where a network gains little from threads.
     For GPUs see `paddle.distributed.launch` in the README."""

@@ -45,7 +45,7 @@ class TransferConfig(Section):
     """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom; `auto` asks the
     advisor first."""
     size: Literal["small", "medium", "large"] | None = None
-    """In place of a preset, by the size of the data alone: `small` freezes all, `medium` freezes most, `large` starts
+    """Instead of a preset, by the size of the data alone: `small` freezes all, `medium` freezes most, `large` starts
     from the pretrained weights and fine-tunes everything."""
     variant: Literal["shallow_features", "finetune_most"] | None = None
     """`small_different` only: linear head on shallow features (default), or fine-tune most with strong augmentation."""

@@ -1,4 +1,4 @@
-"""What a job trains and measures on, as a table for people."""
+"""A table of the images that a job trains and evaluates on."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _NAMES: Mapping[TaskName, tuple[str, str]] = {
 
 
 def data_table(data: DataBundle) -> Table:
-    """Classes or labels with their images in each part, a row each; or targets with mean and range, a row a part.
+    """Tabulate classes or labels with their images in each split; or targets with mean and range by split.
 
     Args:
         data: The images, split.
 
     Returns:
-        A rich table; of more than 20 rows the first and the last 10 are shown, and the caption says which class has the
-        fewest and which the most training images.
+        A rich table; of more than 20 rows, only the first and last 10 are shown, and the caption names the classes with
+        the fewest and the most training images.
     """
-    one, many = _NAMES[data.task]
+    singular, plural = _NAMES[data.task]
     sizes = [f"{len(images):,}" for images in data.splits.values()]
     if data.task == "regression":
         rows, numbers = _target_rows(data), ("images", "mean", "min", "max")
-        table = new_table(f"data: {len(data.classes)} {many}", one, "part", *numbers, numeric=numbers)
+        table = new_table(f"data: {len(data.classes)} {plural}", singular, "split", *numbers, numeric=numbers)
     else:
         rows, splits = _count_rows(data), tuple(data.splits)
-        table = new_table(f"data: {len(data.classes)} {many}", one, *splits, numeric=splits)
+        table = new_table(f"data: {len(data.classes)} {plural}", singular, *splits, numeric=splits)
     for column in table.columns[1:]:
         column.no_wrap = True
     table.columns[0].overflow = "fold"

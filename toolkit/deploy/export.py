@@ -68,8 +68,8 @@ def export_model(
             in the manifest: ``extra.checked_images``, ``extra.largest_difference``.
         tolerance: Largest allowed difference on ``check``, of a probability or as a share of a target's scale.
         task: What the outputs are.
-        flip: Mirroring that does not change what a picture is, for test-time augmentation.
-        tta: Views of a picture that predictors average unless told otherwise.
+        flip: Mirroring that does not change what an image is, for test-time augmentation.
+        tta: Views of an image that predictors average unless told otherwise.
 
     Returns:
         The folder.

@@ -1,4 +1,4 @@
-"""What every kind of predictor has in common: pictures in, predictions out."""
+"""What every kind of predictor has in common: images in, predictions out."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32] | DataError]"
 
 
 class ImagePredictor(ABC):
-    """Says what is in pictures.
+    """Says what is in images.
 
     Attributes:
         classes: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the network's input.
+        preprocessing: From an image to the network's input.
         task: What the outputs are.
-        flip: Mirroring that does not change what a picture is, for ``tta``.
-        tta: Views of a picture that are averaged where ``predict`` is not told otherwise.
+        flip: Mirroring that does not change what an image is, for ``tta``.
+        tta: Views of an image that are averaged where ``predict`` is not told otherwise.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ImagePredictor(ABC):
 
     @property
     def channels(self) -> int:
-        """Channels of the pictures: 1 gray, 3 RGB, or another number."""
+        """Channels of the images: 1 gray, 3 RGB, or another number."""
         return self.preprocessing.channels
 
     @abstractmethod
@@ -88,7 +88,7 @@ class ImagePredictor(ABC):
         on_bad_image: Literal["error", "keep"] = "error",
         timeout: float = TIMEOUT,
     ) -> list[Prediction]:
-        """Predict from pictures; files are read in a few threads ahead of the network.
+        """Predict from images; files are read in a few threads ahead of the network.
 
         Args:
             images: Files, folders (all images in them), PIL images of any mode, or arrays: ``[H, W, channels]``, gray
@@ -97,21 +97,21 @@ class ImagePredictor(ABC):
                 it.
             topk: How many classes or label scores to give for each, at least 1; all when the model has fewer.
             batch_size: How many go through the network at once, at least 1.
-            names: What to call the pictures; by default a file's path, and ``image <i>`` for one in memory.
+            names: What to call the images; by default a file's path, and ``image <i>`` for one in memory.
             threshold: Multilabel only: a label is there when its probability is above this, in [0, 1); by default 0.5.
             tta: Test-time augmentation: the mean of the probabilities, or of a regression's values, over so many views
-                of each picture (centre, mirrored where that is allowed, corners, more crops; see
+                of each image (centre, mirrored where that is allowed, corners, more crops; see
                 ``toolkit.data.views``), 1 to 64; by default as the model was exported, else 1. Takes so many times as
                 long.
             on_bad_image: Files that cannot be read: ``error`` raises at the first one; ``keep`` gives each a
                 prediction that has nothing but its ``path`` and ``error``.
-            timeout: Seconds without any picture read after which to give up, > 0.
+            timeout: Seconds without any image read after which to give up, > 0.
 
         Returns:
-            One prediction a picture, in order.
+            One prediction an image, in order.
 
         Raises:
-            DataError: A picture cannot be read, or is no picture, and is not to be kept; or none was read for
+            DataError: An image cannot be read, or is no image, and is not to be kept; or none was read for
                 ``timeout`` seconds. The message names it.
             DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
         """
@@ -147,7 +147,7 @@ class ImagePredictor(ABC):
             raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")
 
     def _prepare(self, views: Sequence[View], keep: bool, named: _Named) -> _Ready:
-        """Name, and all views of a picture, ``[V, C, S, S]``, or why its file cannot be read."""
+        """Name, and all views of an image, ``[V, C, S, S]``, or why its file cannot be read."""
         name, picture = named
         try:
             pixels = self._pixels(name, picture)

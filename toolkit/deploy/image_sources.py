@@ -1,4 +1,4 @@
-"""What a predictor takes for a picture: a file, a PIL image, an array; and lists and folders of them."""
+"""What a predictor takes for an image: a file, a PIL image, an array; and lists and folders of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST = 65535
 
 
 def list_pictures(images: Iterable[Any] | Picture) -> list[Any]:
-    """One picture or many as a list; a folder stands for all images in it.
+    """One image or many as a list; a folder stands for all images in it.
 
     Raises:
         DataError: A folder without images.
@@ -48,13 +48,13 @@ def _opened(picture: Any) -> Sequence[Any]:
 
 
 def as_pixels(name: str, picture: Any, channels: int, decoding: Decoding = DEFAULT) -> Pixels:
-    """A picture as the network's preprocessing takes it.
+    """An image as the network's preprocessing takes it.
 
     A PIL image goes the way of a file, so that its mode, orientation and transparency are treated alike.
 
     Args:
         name: What to call it in messages.
-        picture: See ``ImagePredictor.predict``.
+        image: See ``ImagePredictor.predict``.
         channels: Channels of the model.
         decoding: How files of more than 8 bits and transparency are read.
 
@@ -62,7 +62,7 @@ def as_pixels(name: str, picture: Any, channels: int, decoding: Decoding = DEFAU
         uint8 ``[H, W, channels]``.
 
     Raises:
-        DataError: It cannot be read, or is no picture.
+        DataError: It cannot be read, or is no image.
     """
     if isinstance(picture, (str, Path)):
         return read_image(Path(picture).expanduser(), channels, decoding)
@@ -92,7 +92,7 @@ def _from_pil(name: str, image: Image.Image, channels: int, decoding: Decoding) 
 
 
 def _as_png(image: Image.Image) -> Image.Image:
-    """The same picture in a mode that a PNG holds."""
+    """The same image in a mode that a PNG holds."""
     if image.mode in _AS_THEY_ARE:
         return image
     if image.mode.startswith("I"):

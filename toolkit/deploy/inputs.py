@@ -1,4 +1,4 @@
-"""Which pictures are meant, and reading them ahead of the network."""
+"""Which images are meant, and reading them ahead of the network."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Manifest:
         network: Name of the network in the zoo.
         image_size: Side of the square input, pixels.
         labels: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it; the file adds
+        preprocessing: From an image to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it; the file adds
             ``steps``, the same in words.
         model: The program, ``inference.json`` (Paddle 3) or ``inference.pdmodel`` (Paddle 2).
         params: The weights.
@@ -85,8 +85,8 @@ class Manifest:
         versions: Versions of ``toolkit`` and ``paddle`` that wrote the model.
         extra: Whatever else the exporter wanted to say.
         task: What the outputs are; files without it are of classification.
-        flip: Mirroring that does not change what a picture is; files without it say ``none``.
-        tta: Views of a picture whose outputs a user should average; files without it say 1.
+        flip: Mirroring that does not change what an image is; files without it say ``none``.
+        tta: Views of an image whose outputs a user should average; files without it say 1.
         onednn: Whether a CPU may compute it with oneDNN; files without it say yes.
         onednn_note: Why, for people.
     """

@@ -24,12 +24,12 @@ class NetworkPredictor(ImagePredictor):
         weights: True (Paddle's own download), or a file or URL.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
         crop_ratio: Centre crop as a fraction of the resized short side. By default the whole centre square is seen:
-            on 1000 ImageNet pictures compressed to 20 KB, top-1 / top-5 were 0.766 / 0.950 (mobilenet_v2) and
+            on 1000 ImageNet images compressed to 20 KB, top-1 / top-5 were 0.766 / 0.950 (mobilenet_v2) and
             0.617 / 0.825 (squeezenet1_1), against 0.763 / 0.923 and 0.597 / 0.819 with the 0.875 of published results.
 
     Attributes:
         classes: ImageNet's class names.
-        preprocessing: From a picture to the network's input.
+        preprocessing: From an image to the network's input.
 
     Raises:
         NetworkError: The network is unknown.

@@ -24,10 +24,10 @@ _Row: TypeAlias = "npt.NDArray[np.float32]"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture. What does not belong to its task is empty.
+    """What a model says of one image. What does not belong to its task is empty.
 
     Attributes:
-        path: The file, or the name of a picture that is in memory.
+        path: The file, or the name of an image that is in memory.
         label: Classification: the most likely classes, most likely first. Multilabel: the labels above the threshold,
             most likely first.
         confidence: Their probabilities, in [0, 1].
@@ -61,11 +61,11 @@ class Prediction:
 def read_outputs(
     task: TaskName, path: str, row: _Row, names: Sequence[str], topk: int, threshold: float = THRESHOLD
 ) -> Prediction:
-    """One picture's outputs as a prediction.
+    """One image's outputs as a prediction.
 
     Args:
         task: What the outputs are.
-        path: Name of the picture.
+        path: Name of the image.
         row: float32 ``[len(names)]``: probabilities, or values in the targets' units.
         names: Names of the classes, labels or targets.
         topk: How many classes or scores to keep, best first; all when there are fewer. Of equal ones the earlier goes
@@ -200,7 +200,7 @@ def _form(predictions: Sequence[Prediction]) -> _Form:
 
 
 def predictions_table(predictions: Sequence[Prediction], title: str = "Predictions") -> Table:
-    """A table for people: a line a picture and class, label or target; best first. Unreadable files are left out."""
+    """A table for people: a line an image and class, label or target; best first. Unreadable files are left out."""
     form = _form(predictions)
     table = new_table(title, "image", *form.columns, numeric=form.numeric)
     for prediction in predictions:
@@ -212,7 +212,7 @@ def predictions_table(predictions: Sequence[Prediction], title: str = "Predictio
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
-    """CSV with a row a picture and class, label or target.
+    """CSV with a row an image and class, label or target.
 
     Returns:
         Classification: ``path,rank,label,confidence``, best first, rank from 1. Multilabel: the same with

@@ -21,7 +21,7 @@ from toolkit.tasks import TASKS
 class Predictor(ImagePredictor):
     """An exported model in Paddle Inference (oneDNN on a CPU, where the model agrees with it); needs only its folder.
 
-    May be called from several threads: pictures are read in parallel, the network runs one batch at a time. For more,
+    May be called from several threads: images are read in parallel, the network runs one batch at a time. For more,
     make one predictor a thread or process.
 
     Args:
@@ -31,7 +31,7 @@ class Predictor(ImagePredictor):
 
     Attributes:
         classes: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the model's input.
+        preprocessing: From an image to the model's input.
         task: What the model does.
         manifest: Everything that ``inference.yml`` says.
 

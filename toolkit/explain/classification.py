@@ -31,7 +31,7 @@ def classification_facts(job: Job, logits: NDArray[np.floating], labels: NDArray
     Args:
         job: The run's job.
         logits: Scores for the evaluation images ``[N, C]``.
-        labels: Class numbers ``[N]``.
+        labels: Class indices ``[N]``.
     """
     classes = job.data.classes
     probabilities = softmax(logits.astype(np.float64))

@@ -19,7 +19,7 @@ from toolkit.explain.thumbnails import shown_image
 
 _MISTAKES = 8
 _NAMED = 6
-"""So many of a picture's labels are named."""
+"""So many of an image's labels are named."""
 _WORDS = ReliabilityWords(
     said="probability",
     so="share that is there",
@@ -105,7 +105,7 @@ def _mistakes(
 
 
 def _data_facts(job: Job) -> dict[str, Any]:
-    """Images with each label, by part."""
+    """Images with each label, by split."""
     counts = job.data.counts()
     totals = {part: len(images) for part, images in job.data.splits.items()}
     return {"counts": counts, "totals": totals, "count_summary": _summary(job, counts)}

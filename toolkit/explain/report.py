@@ -44,7 +44,7 @@ def write_report(
 ) -> Path:
     """Write ``report.html`` into a run's folder.
 
-    The page holds its pictures and styles itself, has no scripts, and is read on paper and on a phone as well.
+    The page holds its images and styles itself, has no scripts, and is read on paper and on a phone as well.
 
     Args:
         job: The run's job.

@@ -64,7 +64,7 @@ def class_scores(
     """Precision, recall, F1 and support of every class, in the order of the classes.
 
     Args:
-        labels: Class numbers ``[N]``.
+        labels: Class indices ``[N]``.
         predicted: Predicted class numbers ``[N]``.
         classes: Class names.
     """

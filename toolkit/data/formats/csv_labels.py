@@ -1,4 +1,4 @@
-"""From the cells of a table to class numbers, rows of labels, or targets."""
+"""Convert the cells of a table to class indices, rows of labels, or targets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.tasks import TaskName
 _SEPARATOR = "|"
 _PLAIN_SEPARATORS = (",", ";", "\t")
 _SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
-"""What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
+"""Other possible separators; the last ones also occur in names, and count only if the pieces occur again."""
 _KINDS: Mapping[TaskName, str] = {"multilabel": "labels", "regression": "targets"}
 
 
@@ -30,10 +30,10 @@ class Record:
 
     Attributes:
         file: The table.
-        line: Its line there, from 1.
-        image: Its name there.
+        line: Line in the table, from 1.
+        image: Name in the table.
         cells: Text of the label columns.
-        weight: How much it counts in training, >= 0; None where the table does not say.
+        weight: Weight in training, >= 0; None if the table has none.
     """
 
     file: Path
@@ -44,7 +44,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        """``file:line``."""
+        """Location as ``file:line``."""
         return f"{self.file}:{self.line}"
 
 
@@ -54,17 +54,17 @@ def read_labels(
     """Read the label cells.
 
     Args:
-        config: ``label_file``, ``label_separator`` and ``classes`` count.
-        root: What ``label_file`` is relative to.
+        config: ``label_file``, ``label_separator`` and ``classes`` are used.
+        root: Folder to which ``label_file`` is relative.
         task: What the labels are.
         columns: Names of the label columns.
-        records: Images by part, ``train`` among them.
+        records: Images by split, including ``train``.
 
     Returns:
-        Names of classes, labels or targets; and, by part, class numbers, int64 ``[N]``, or rows, float32 ``[N, C]``.
+        Names of classes, labels or targets; and, by split, class indices, int64 ``[N]``, or rows, float32 ``[N, C]``.
 
     Raises:
-        DataError: A cell that is no label; file, line and column are named.
+        DataError: A cell is not a label; the message names file, line and column.
     """
     if task == "classification":
         names = {split: [[_filled(record, columns[0])] for record in rows] for split, rows in records.items()}
@@ -108,7 +108,7 @@ def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence
 
 
 def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[str, Sequence[Record]]) -> None:
-    """Refuse cells that never hold the default separator, and seem to hold another; one that is set is believed."""
+    """Refuse cells that seem to use another separator than the default; a separator set in the config is trusted."""
     if config.label_file is not None or config.label_separator is not None:
         return
     cells = {record.cells[0] for rows in records.values() for record in rows}
@@ -139,7 +139,7 @@ def _numbered(
     names: Mapping[str, Sequence[Sequence[str]]],
     records: Mapping[str, Sequence[Record]],
 ) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
-    """Classes, and their numbers in each cell; a name that training has not needs a label file or ``classes``."""
+    """Return the classes and the class indices of each cell; a label file or ``classes`` may add unseen names."""
     if config.label_file is not None:
         classes, first = read_numbered_names(root / config.label_file)
         numbers = {str(number + first): number for number in range(len(classes))}
@@ -177,7 +177,7 @@ def _refuse_count_from_1(
     records: Mapping[str, Sequence[Record]],
     classes: Sequence[str],
 ) -> None:
-    """Refuse cells with the numbers 1 to n, where the n names of a label file count from 0."""
+    """Refuse cells with the numbers 1 to n if the n names of a label file count from 0."""
     found, known, highest = (
         {name for rows in names.values() for row in rows for name in row},
         set(classes),
@@ -212,6 +212,6 @@ def _parsed(record: Record, columns: Sequence[str], task: TaskName) -> list[floa
         except ValueError as error:
             raise DataError(
                 f"{record.where}: column {column!r}: {error}",
-                hint="mend it, or choose other columns (data.label_columns)",
+                hint="correct it, or choose other columns (data.label_columns)",
             ) from error
     return row
