@@ -152,7 +152,7 @@ def test_a_size_is_bytes_and_comes_back_from_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"max_size": "20GX"}, "expected a size, for instance 20GB (found '20GX')"),
+        ({"max_size": "20GX"}, "expected a size, for example 20GB (found '20GX')"),
         ({"max_size": 0}, "expected a size"),
         ({"max_size": "-5GB"}, "expected a size"),
         ({"max_size": True}, "expected a size"),

@@ -1,7 +1,6 @@
-"""The configuration: what a YAML may say, one documented line a field.
+"""The schema of the configuration, with one documented line per field.
 
-Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; what was decided is printed and
-recorded.
+Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; the decision is printed and recorded.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ from toolkit.tasks import TASKS, TaskName
 
 
 class Config(Section):
-    """One job: a network, data, a plan, and how to train it."""
+    """One job: a network, data, a transfer plan, and how to train."""
 
     name: str = Field(pattern=r"^[^/\\\x00.][^/\\\x00]*$")
-    """Name of the run, without slashes and a leading dot; its folder is `output_dir/name`."""
+    """Name of the run, without slashes or a leading dot; its folder is `output_dir/name`."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order and augmentation."""
     task: TaskName = "classification"
-    """`classification`: one class an image; `multilabel`: any number of labels; `regression`: numbers."""
+    """`classification`: one class per image; `multilabel`: any number of labels; `regression`: numbers."""
     output_dir: Path = Path("runs")
-    """Where runs are kept."""
+    """Folder for runs."""
     model: Annotated[ModelConfig, BeforeValidator(spelled_as("name"))]
     """The network."""
     data: DataConfig = DataConfig()
     """The images."""
     transfer: Annotated[TransferConfig, BeforeValidator(spelled_as("preset"))] = TransferConfig()
-    """What moves."""
+    """What to transfer and what to train."""
     train: TrainConfig = TrainConfig()
-    """How training goes."""
+    """How to train."""
     cache: CacheConfig = CacheConfig()
     """The feature cache."""
     callbacks: CallbacksConfig = CallbacksConfig()
-    """What happens beside training."""
+    """Actions during training."""
     log: LogConfig = LogConfig()
-    """What is recorded."""
+    """What to record."""
     export: ExportConfig = ExportConfig()
-    """The inference model, and the report."""
+    """The inference model and the report."""
 
     @model_validator(mode="after")
     def _monitors_belong_to_the_task(self) -> Config:
@@ -58,8 +57,8 @@ class Config(Section):
             known += [f"val/avg_{metric.name}" for metric in task.metrics]
         for monitor in self.callbacks.monitors():
             if monitor not in known:
-                cure = "; averages are measured with callbacks.weight_averaging" if "/avg_" in monitor else ""
-                raise ValueError(f"{monitor} is no metric of {self.task}; known: {', '.join(known)}{cure}")
+                hint = "; averages need callbacks.weight_averaging" if "/avg_" in monitor else ""
+                raise ValueError(f"{monitor} is not a metric of {self.task}; known: {', '.join(known)}{hint}")
         return self
 
     @model_validator(mode="after")
@@ -67,7 +66,7 @@ class Config(Section):
         if self.train.label_smoothing and self.task != "classification":
             raise ValueError(f"train.label_smoothing is for classification, not for {self.task}")
         if self.model.head.type == "cosine" and self.task == "regression":
-            raise ValueError("model.head cosine compares directions, which gives no numbers: use linear or mlp")
+            raise ValueError("model.head cosine compares directions and cannot predict numbers: use linear or mlp")
         return self
 
     @model_validator(mode="after")
