@@ -1,4 +1,4 @@
-"""Which images are looked at: a bounded sample, drawn with a seed, in which every part is like the whole."""
+"""Draw a bounded, seeded sample of images in which every prefix represents the whole."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_IMAGES = 2000
-"""Images that are looked at, by default."""
+"""Default maximum number of images to measure."""
 _RANGES = 10
 
 
 def strata_of(labels: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
-    """A number for each image; those of one number are alike for the draw.
+    """Assign each image to a stratum.
 
     Args:
-        labels: Class indices ``[N]``; 0/1 ``[N, C]``, of which the rarest label counts that an image has; targets
-            ``[N, T]``, of which the first counts, in ten ranges. None: images without labels.
+        labels: Class indices ``[N]``; 0/1 ``[N, C]``, where each image's rarest label is used; or targets ``[N, T]``,
+            where the first one is used, in ten ranges. None: images without labels.
         count: N.
 
     Returns:
-        ``[N]``.
+        Stratum of each image, ``[N]``.
     """
     if labels is None or not count:
         return np.zeros(count, np.int64)
@@ -31,23 +31,23 @@ def strata_of(labels: NDArray[Any] | None, count: int) -> NDArray[np.int64]:
         rare_first = np.argsort(labels.sum(axis=0), kind="stable")
         ordered = labels[:, rare_first] > 0
         return np.where(ordered.any(axis=1), ordered.argmax(axis=1), labels.shape[1]).astype(np.int64)
-    place = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
-    return np.asarray(place * _RANGES // count, np.int64)
+    rank = np.argsort(np.argsort(labels[:, 0], kind="stable"), kind="stable")
+    return np.asarray(rank * _RANGES // count, np.int64)
 
 
 def sample_rows(strata: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """Positions of the sample, in an order of which every beginning has the shares of the whole.
+    """Draw the positions of a sample, ordered so that every prefix has the proportions of the whole.
 
-    Within each stratum the images are shuffled; then all strata are gone through side by side, each at the pace of its
-    size (systematic sampling; Cochran 1977, "Sampling Techniques", section 8.2).
+    Images are shuffled within each stratum; then all strata are traversed in parallel, each in proportion to its size
+    (systematic sampling; Cochran 1977, "Sampling Techniques", section 8.2).
 
     Args:
-        strata: From ``strata_of``.
-        most: Images at most, >= 1.
-        seed: Of the draw.
+        strata: Strata from ``strata_of``.
+        most: Maximum number of images, >= 1.
+        seed: Seed of the draw.
 
     Returns:
-        At most ``most`` positions; of a set that is not larger, all.
+        At most ``most`` positions; all positions of a smaller set.
     """
     rng = np.random.default_rng((3, seed))
     key = np.empty(len(strata))

@@ -102,7 +102,7 @@ def _write_config(advice: Advice, path: Path) -> Path:
         raise ConfigError(f"no config can be recommended: {advice.notes[0] if advice.notes else 'nothing to train'}")
     lines = [
         f"# Recommended for {advice.name} by tools/advise.py: {advice.plan.title}",
-        f"# {advice.place.size}, {advice.place.similarity} ({advice.place.confidence:.0%} sure of both)",
+        f"# {advice.position.size}, {advice.position.similarity} ({advice.position.confidence:.0%} sure of both)",
         f"# epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in advice.plan.phases)}",
         *(f"# {sentence}" for sentence in advice.why),
     ]
