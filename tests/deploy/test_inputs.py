@@ -59,7 +59,7 @@ def test_the_order_of_the_arguments_and_each_file_once(photos: Path) -> None:
         ("nowhere.png", "does not exist"),
         ("nothing*.png", "no image matches"),
         ("*.csv", "no image matches"),
-        ("empty", "has no image in it"),
+        ("empty", "contains no images"),
     ],
 )
 def test_nothing_found(photos: Path, arg: str, message: str) -> None:

@@ -71,10 +71,10 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, "labels is missing or no list"),
+        ({"labels": None}, "labels is missing or not of type list"),
         ({"labels": []}, "has no labels"),
         ({"labels": ["a"]}, "4 outputs for 1 class names"),
-        ({"image_size": "big"}, "image_size is missing or no int"),
+        ({"image_size": "big"}, "image_size is missing or not of type int"),
         ({"format": 99}, "has format 99"),
         ({"files": {"model": {"name": "../../etc/passwd", "bytes": 1, "sha256": ""}}}, "must be a plain file name"),
         ({"files": {}}, r"files\.model\.name is missing"),
