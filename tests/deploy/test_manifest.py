@@ -86,7 +86,7 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
         ({"input": {"name": "image", "shape": []}}, "preprocessing.mean has 3 channels"),
         ({"preprocessing": {"image_size": 32}}, "bad preprocessing"),
         ({"preprocessing": {"image_size": 32, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 0, 1]}}, "bad preproc"),
-        ({"preprocessing": {"image_size": 16, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "gives 16 px"),
+        ({"preprocessing": {"image_size": 16, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "produces 16 px"),
     ],
 )
 def test_a_manifest_that_says_nonsense(folder: Path, images, changes: dict, message: str) -> None:

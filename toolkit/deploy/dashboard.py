@@ -130,9 +130,7 @@ def serve(logdir: str | Path, host: str = "127.0.0.1", port: int = 8040, *, lang
 
 def _folder_with_records(folder: Path) -> Path:
     if not folder.is_dir():
-        raise DeployError(
-            f"{folder} is not a folder with VisualDL logs", hint="give the runs folder"
-        )
+        raise DeployError(f"{folder} is not a folder with VisualDL logs", hint="give the runs folder")
     if next(folder.rglob("*vdlrecords*"), None) is None:
         raise DeployError(
             f"{folder} has no VisualDL logs yet", hint="train first (log.visualdl: true), then open the dashboard"
