@@ -58,9 +58,7 @@ class Trainer(engine.Trainer):
         info(f"device {device}; {cpu_settings()}")
         check_device(config.train)
         if config.train.processes > 1 and world_size() == 1:
-            warn(
-                f"train.processes: {config.train.processes} only applies to tools/train.py; from Python, a single process trains"
-            )
+            warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python, one process trains")
         asked = config.transfer.preset == "auto"
         config, advice = settle_preset(config, resume)
         return cls(replace(prepare_job(config, read_before=asked), advice=advice))

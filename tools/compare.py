@@ -21,9 +21,7 @@ if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
     parser.add_argument("--presets", metavar="A,B", help="presets such as small_different/finetune_most (default all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds for each (default 3)")
-    parser.add_argument(
-        "--networks", metavar="X,Y", help="networks, with custom weights as X=FILE (default the config's)"
-    )
+    parser.add_argument("--networks", metavar="X,Y", help="networks, custom weights as X=FILE (default the config's)")
     parser.add_argument("--budget", metavar="TIME", help="total time such as 20m; runs that do not fit are left out")
     parser.add_argument("--to-the-end", action="store_true", help="do not stop runs that are far behind")
     parser.add_argument("run", nargs="?", metavar="RUN", help="use the config of this run")

@@ -18,11 +18,7 @@ def main(args: app.Arguments) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
-    parser.add_argument(
-        "--out", type=app.Path, metavar="FOLDER", help="folder for the plot (default output_dir/name-find_lr)"
-    )
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="maximum steps of each test (default 100 head, 60 backbone)"
-    )
+    parser.add_argument("--out", type=app.Path, metavar="FOLDER", help="plot folder (default output_dir/name-find_lr)")
+    parser.add_argument("--steps", type=int, metavar="N", help="maximum steps per test (default 100 head, 60 backbone)")
     parser.add_argument("run", nargs="?", metavar="RUN", help="use the config of this run")
     app.run(parser, main, others=app.check)

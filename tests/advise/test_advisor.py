@@ -419,7 +419,7 @@ def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
     [
         ({"config": None}, "nothing to advise on"),
         ({"config": None, "images": ["x"]}, "needs a network"),
-        ({"network": "resnet18"}, "goes with --images"),
+        ({"network": "resnet18"}, "requires --images"),
         ({"images": ["x"], "output": Path("y")}, "have none"),
         ({"sample": 0}, "expected 1 or more"),
     ],

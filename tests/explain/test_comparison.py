@@ -86,10 +86,10 @@ def test_networks_are_compared_with_their_own_usual_recipe(found: Found) -> None
     assert "the best that alexnet: scratch ever reached" in text
     text = " ".join(comparison_statements(found([*other, row("finetune", (0.5,)), row("usual_recipe", (0.7,))])))
     for words in (
-        "Compared with the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is "
-        "10.0 points better.",
-        "Compared with the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune is 20.0 "
-        "points worse.",
+        "Compared with the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: "
+        "finetune is 10.0 points better.",
+        "Compared with the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune "
+        "is 20.0 points worse.",
     ):
         assert words in text, (words, text)
 

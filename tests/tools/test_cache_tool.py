@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toolkit.cache import CacheKey, FeatureStore
-from toolkit.commands.cache import look_after
+from toolkit.commands.cache import manage
 from toolkit.config import CacheConfig, dump_config, load_config, make_config
 from toolkit.core.errors import ConfigError
 
@@ -128,13 +128,13 @@ def test_bad_arguments(folder: Path, capsys, monkeypatch, words: tuple[str, ...]
 
 def test_a_cache_that_is_not_there(tmp_path: Path) -> None:
     for action in ("list", "verify"):
-        assert look_after(action, tmp_path / "none").json["dir"] == str(tmp_path / "none")  # type: ignore[arg-type]
-    assert look_after("prune", tmp_path / "none", everything=True).json["freed"] == 0
+        assert manage(action, tmp_path / "none").json["dir"] == str(tmp_path / "none")  # type: ignore[arg-type]
+    assert manage("prune", tmp_path / "none", everything=True).json["freed"] == 0
     assert not (tmp_path / "none").exists()
 
 
 def test_by_default_the_tool_looks_where_runs_keep_features() -> None:
-    assert look_after("list").json["dir"] == str(CacheConfig().dir.expanduser())
+    assert manage("list").json["dir"] == str(CacheConfig().dir.expanduser())
 
 
 # The configuration

@@ -191,5 +191,5 @@ def test_more_processes_than_images(job: Path) -> None:
     code, said = in_a_process("-c", job, *few)
     assert code == 1
     assert errors(said) == ["error: 5 processes cannot share batches of 2 image(s)"]
-    assert "last words" not in said
+    assert "last lines" not in said
     assert not list(Path("runs").glob("*"))

@@ -81,9 +81,7 @@ def prune_cache(folder: Path, max_size: str | None, older_than: str | None, ever
         ConfigError: No option was given, or a value is invalid.
     """
     if max_size is None and older_than is None and not everything:
-        raise ConfigError(
-            "prune: nothing to remove was specified", hint="give --max-size 5GB, --older-than 30d, or --all"
-        )
+        raise ConfigError("prune: what should be removed?", hint="give --max-size 5GB, --older-than 30d, or --all")
     size = None if max_size is None else _size(max_size)
     age = None if older_than is None else _age(older_than)
     store = FeatureStore(folder)
