@@ -116,9 +116,9 @@ def test_parts_are_known_by_their_usual_names(
         (two_classes("a", "b"), "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
         ({"a": 1, **two_classes("a", "b/images")}, "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
         ({"1/x": 1, "1/y": 1, "1/z": 1, "2/x": 1, "2/y": 1, "2/w": 1, "3": 2}, "1/, 2/ hold the same", "data.root"),
-        (two_classes("train", "stuff"), "stuff/ beside it holds the same class folders", "/train; if all"),
+        (two_classes("train", "stuff"), "stuff/ next to it holds the same class folders", "/train; if all"),
         (two_classes("steam_train", "bullet_train"), "hold the same subfolders", "data.classes"),
-        ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ beside it holds images", "data.classes: [car, train]"),
+        ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ next to it holds images", "data.classes: [car, train]"),
         ({"train": 3, "test": 3}, "have no class folders", "data.classes: [test, train]"),
         ({"seg_train": 3, "seg_test": 3, "seg_pred": 3}, "have no class folders", "data.classes"),
         (

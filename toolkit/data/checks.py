@@ -151,5 +151,6 @@ def _refuse_twins(names: Sequence[str], kind: str, kinds: str) -> None:
     similar = alike(names)
     if similar:
         console.warn(
-            f"{kinds} whose names hardly differ count apart; if they are one, rename them: {listed(similar, 10)}"
+            f"{kinds} with nearly the same name are treated as different; rename them if they are not: "
+            f"{listed(similar, 10)}"
         )

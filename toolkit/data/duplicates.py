@@ -85,7 +85,7 @@ def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copie
             )
     if leaks:
         console.warn(
-            f"{len(leaks)} identical image(s) in training and evaluation splits flatter the result: {listed(leaks, 2)}"
+            f"{len(leaks)} identical image(s) in training and evaluation splits inflate the result: {listed(leaks, 2)}"
         )
     rows = any(images.labels.ndim == 2 for images in splits.values())
     if contradictions:

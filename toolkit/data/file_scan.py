@@ -42,7 +42,7 @@ _MOST_COUNTED = 10_000
 """Counting behind a link or in a system folder stops at this many files."""
 _MOST_NAMED = 3
 
-_HIDDEN = "hidden, or of the operating system"
+_HIDDEN = "hidden or system files"
 _LINKED = "images behind links to folders: copy them, or name the folder itself"
 
 
@@ -135,9 +135,9 @@ def _is_image(path: Path, notes: FileNotes) -> bool:
     elif extension in IMAGE_EXTENSIONS:
         return True
     elif extension in _UNREAD:
-        notes.add(f"{extension} is not read: convert to JPEG or PNG", path)
+        notes.add(f"{extension} is not supported: convert to JPEG or PNG", path)
     elif not os.path.isfile(path):  # noqa: PTH113 - raises nothing
-        notes.add("links that lead nowhere" if path.is_symlink() else "no ordinary files", path)
+        notes.add("broken links" if path.is_symlink() else "not regular files", path)
     else:
         return _is_image_by_content(path, notes)
     return False
@@ -153,7 +153,7 @@ def _is_image_by_content(path: Path, notes: FileNotes) -> bool:
     if _UNREAD_HEADS.match(head):
         notes.add("HEIC, JPEG 2000, JPEG XL or PSD by their first bytes: convert to JPEG or PNG", path)
     elif not _READ_HEADS.match(head):
-        notes.add("no images by extension or first bytes", path, loud=False)
+        notes.add("not images by extension or first bytes", path, loud=False)
     elif path.suffix:
         notes.add("images by their first bytes, but the extension is unknown: rename them", path)
     else:

@@ -77,7 +77,7 @@ class ReaderPool:
             DataError: The pool is closed, so the image is no longer needed.
         """
         if self._closed:
-            raise DataError(f"{image} is no longer wanted")
+            raise DataError(f"{image} is no longer needed")
         self._in_work[threading.get_ident()] = (next(self._count), image)
 
     def finish(self, future: Future[None]) -> None:
@@ -93,14 +93,14 @@ class ReaderPool:
         still = 0.0
         while not wait([future], tick).done:
             if self._closed:
-                raise DataError("these images are no longer wanted")
+                raise DataError("these images are no longer needed")
             now = sorted(self._in_work.values())
             still = still + tick if now == seen else 0.0
             seen = now
             if still >= self._timeout:
                 raise DataError(
-                    f"no image could be read for {self._timeout:g} s; in work: {listed([name for _, name in now])}",
-                    hint=f"does the disk or network file system answer? {self._setting} sets how long to wait",
+                    f"no image could be read for {self._timeout:g} s; in progress: {listed([name for _, name in now])}",
+                    hint=f"check that the disk or network file system responds; {self._setting} sets how long to wait",
                 )
         future.result()
 

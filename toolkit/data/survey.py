@@ -162,7 +162,7 @@ def report_images(files: Sequence[str], facts: Sequence[Facts], decoding: Decodi
         )
     holes = [path for path, fact in found if fact.not_finite]
     if holes:
-        console.warn(f"{len(holes)} of {len(found)} images hold NaN or infinite values: {listed(holes, 3)}")
+        console.warn(f"{len(holes)} of {len(found)} images contain NaN or infinite values: {listed(holes, 3)}")
 
 
 def _say_scales(found: Sequence[tuple[str, Facts]], decoding: Decoding) -> None:
@@ -174,7 +174,7 @@ def _say_scales(found: Sequence[tuple[str, Facts]], decoding: Decoding) -> None:
         (scale, count), *_ = scales.items()
         fixed = decoding.bit_depth is not None or decoding.window is not None
         how = "" if fixed else ", by their values; data.bit_depth or data.window fixes it"
-        console.info(f"{count} image(s) that are not of 8 bits are read as {scale}{how}")
+        console.info(f"{count} image(s) that are not 8-bit are read as {scale}{how}")
         return
     examples = {fact.scale: path for path, fact in reversed(found) if fact.scale}
     details = ", ".join(f"{count} as {scale} ({examples[scale]})" for scale, count in scales.most_common())

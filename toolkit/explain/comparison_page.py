@@ -46,7 +46,7 @@ def write_comparison(found: BakeOff) -> Path:
         "statements": comparison_statements(found)[1:],
         "rows": [_row(row, found, drawn) for row in found.rows],
         "has": {key: any(getattr(row, key) for row in found.rows) for key in ("memory", "exported", "halted")},
-        "key": [(COLORS[number % len(COLORS)], row) for number, row in enumerate(drawn)],
+        "key": [(COLORS[index % len(COLORS)], row) for index, row in enumerate(drawn)],
         "figures": [curves_over_epochs(drawn), curves_over_seconds(drawn)],
         "dots": scores_of_seeds(drawn),
         "made": _made(found),

@@ -84,7 +84,7 @@ def find_columns(config: DataConfig, table: Table, task: TaskName, find: Finder)
 
 def _refuse_wrong_number(table: Table, image: str, labels: Sequence[str], task: TaskName) -> None:
     if not labels:
-        raise DataError(f"{table.file} has no column of labels beside {image!r}", hint="add one")
+        raise DataError(f"{table.file} has no label column besides {image!r}", hint="add one")
     if task == "classification" and len(labels) > 1:
         likely = next((name for name in labels if name.lower() in _LABEL_COLUMNS), labels[0])
         raise DataError(

@@ -63,7 +63,7 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
             records.setdefault(where, []).append(_record(table, row, columns, weighted=where == "train"))
         if split != "train" and records[split][0].file != table.file:
             raise DataError(
-                f"{table.file} is there, but {tables['train'].file} has {split} images, too (column {columns.split!r})",
+                f"{table.file} exists, but {tables['train'].file} also has {split} images (column {columns.split!r})",
                 hint="keep one of them",
             )
     _say_that_weights_are_for_training(tables, columns, records)

@@ -142,19 +142,19 @@ def _numbered(
     """Return the classes and the class indices of each cell; a label file or ``classes`` may add unseen names."""
     if config.label_file is not None:
         classes, first = read_numbered_names(root / config.label_file)
-        numbers = {str(number + first): number for number in range(len(classes))}
+        numbers = {str(index + first): index for index in range(len(classes))}
     else:
         counted = names if config.classes is not None else {"train": names["train"]}
         found = {name for rows in counted.values() for row in rows for name in row}
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
-    numbers.update((name, number) for number, name in enumerate(classes))
+    numbers.update((name, index) for index, name in enumerate(classes))
     if config.label_file is not None:
         _refuse_count_from_1(config, column, names, records, classes if "0" in numbers else ())
     others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
     pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
     if pairs:
         shown = listed([f"{name!a} is {same!a}" for name, same in pairs])
-        console.info(f"column {column!r}: {len(pairs)} names are written otherwise than in training: {shown}")
+        console.info(f"column {column!r}: {len(pairs)} names are spelled differently from training: {shown}")
     numbers.update((name, numbers[same]) for name, same in pairs)
     result: dict[str, list[list[int]]] = {}
     for split, rows in names.items():
@@ -192,7 +192,7 @@ def _refuse_count_from_1(
     ):
         raise DataError(
             f"{records['train'][0].file}: column {column!r} counts from 1 to {highest}, and has no 0",
-            hint=f"numbers of classes count from 0: subtract 1 from each, or number the names in {config.label_file} "
+            hint=f"class indices count from 0: subtract 1 from each, or number the names in {config.label_file} "
             "from 1 (`1 name`)",
         )
 

@@ -95,7 +95,7 @@ def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
     names = ["" if _UNNAMED.fullmatch(name) else name for name in lines[0][1]]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is there twice", hint="rename one of them")
+        raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is repeated", hint="rename one of them")
     for number, cells in lines[1:]:
         if len(cells) != len(names):
             raise DataError(

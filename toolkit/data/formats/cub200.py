@@ -73,7 +73,7 @@ def _table(path: Path) -> dict[str, str]:
         if not key.isdigit() or not value:
             raise DataError(f"{path}:{line_number}: expected 'id value', got {line[:80]!r}", hint="restore the file")
         if key in table:
-            raise DataError(f"{path}:{line_number}: id {key} is there twice", hint="restore the official file")
+            raise DataError(f"{path}:{line_number}: id {key} is repeated", hint="restore the official file")
         table[key] = value.strip()
     return table
 

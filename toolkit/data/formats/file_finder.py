@@ -59,7 +59,7 @@ class Finder:
         if not names or any(map(os.path.isfile, paths)):
             return
         raise DataError(
-            f"{file}: none of its {len(names)} images is there; looked for {self.root / names[0]}",
+            f"{file}: none of its {len(names)} images exists; looked for {self.root / names[0]}",
             hint=self._cause(names[0]),
         )
 
@@ -92,13 +92,13 @@ class Finder:
         for cut in range(0 if spelled.startswith("/") else 1, min(len(parts), _DEEPEST)):
             if self._there("/".join(parts[cut:])) is not None:
                 front = spelled[: spelled.index("/".join(parts[cut:]))]
-                return f"they are there without the {front!r} in front: remove it from each line"
+                return f"they exist without the prefix {front!r}: remove it from each line"
         for folder in [self.root.absolute(), *self.root.absolute().parents][1:_DEEPEST]:
             if (folder / spelled).is_file():
                 return f"set data.root: {folder}, which the names are relative to"
         other = self._in_other_case(parts)
         if other is not None:
-            return f"upper and lower case count: {other} is there"
+            return f"names are case-sensitive: {other} exists"
         below = sorted({path.parent for path in self.root.glob(f"*/{spelled}") if path.is_file()}) if parts else []
         if below and not Path(spelled).is_absolute():
             folder = below[0]
@@ -113,7 +113,7 @@ def _spellings(name: str) -> Iterator[tuple[str, str]]:
     if "\\" in name:
         yield "have backslashes, read as slashes", name.replace("\\", "/")
     if name.endswith((",", ";")):
-        yield "end with a separator, which is left out", name[:-1].rstrip()
+        yield "end with a separator, which is ignored", name[:-1].rstrip()
     if "\\" in name and name.endswith((",", ";")):
         yield "have backslashes and end with a separator", name[:-1].rstrip().replace("\\", "/")
     if not name.isascii():

@@ -89,12 +89,12 @@ def _first_number(
         )
     shifted = min(labels) == 1 and (config.label_file is None or max(labels) == names)
     if not numbered_from and config.classes is None and shifted and len(labels) > 1:
-        cure = f"or keep them as names: data.classes: [{listed([str(label) for label in sorted(labels)], 10)}]"
+        remedy = f"or keep them as names: data.classes: [{listed([str(label) for label in sorted(labels)], 10)}]"
         if config.label_file is not None:
-            cure = f"or number the names in {config.label_file} from 1 (`1 name`)"
+            remedy = f"or number the names in {config.label_file} from 1 (`1 name`)"
         raise DataError(
             f"{file}: labels count from 1 ({min(labels)}..{max(labels)}), and no image has label 0",
-            hint=f"labels count from 0: subtract 1 from each, {cure}",
+            hint=f"labels count from 0: subtract 1 from each, {remedy}",
         )
     return numbered_from
 
@@ -152,7 +152,7 @@ def _names_of_columns(config: DataConfig, root: Path, width: int, task: TaskName
     if len(names) != width:
         raise DataError(
             f"{root / config.label_file} has {len(names)} name(s), but a line of the lists has {width} number(s)",
-            hint="one name a line, for each number of a line",
+            hint="give one name per line for each number in a line",
         )
     return names
 
@@ -163,7 +163,7 @@ def _entries(file: Path) -> list[tuple[str, int, int]]:
     for number, line in read_lines(file):
         match = _LINE.fullmatch(line)
         if match is None:
-            hint = "one image a line, for instance 'images/cat 1.jpg 0'"
+            hint = "one image per line, for example 'images/cat 1.jpg 0'"
             if len(line.split()) > 1 or "," in line:
                 hint += "; for class names as labels use data.format: csv"
             raise DataError(
@@ -187,7 +187,7 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
             what = f": {error}" if len(words) > 1 else ""
             raise DataError(
                 f"{file}:{number}: expected 'path {_EXAMPLES[task]}', got {line[:80]!r}{what}",
-                hint=f"one image a line, for instance 'images/cat 1.jpg {_EXAMPLES[task].split()[-1]}'",
+                hint=f"one image per line, for example 'images/cat 1.jpg {_EXAMPLES[task].split()[-1]}'",
             ) from error
         entries.append((_unquoted(words[0].strip()), row, number))
     return _some(file, entries)
@@ -195,7 +195,7 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
 
 def _some(file: Path, entries: list[Entry]) -> list[Entry]:
     if not entries:
-        raise DataError(f"{file} lists no images", hint="one image a line: path label")
+        raise DataError(f"{file} lists no images", hint="one image per line: path label")
     return entries
 
 

@@ -166,7 +166,7 @@ def _downloaded(name: str, facts: PaddleSet, files: Mapping[str, str]) -> dict[s
             for argument, file in files.items()
         }
     except RuntimeError as error:
-        raise DataError(f"{name}: {error}", hint=_cure(facts, files)) from error
+        raise DataError(f"{name}: {error}", hint=_download_hint(facts, files)) from error
 
 
 def _refuse_when_offline(facts: PaddleSet, files: Mapping[str, str]) -> None:
@@ -180,10 +180,11 @@ def _refuse_when_offline(facts: PaddleSet, files: Mapping[str, str]) -> None:
         socket.create_connection((facts.host, 443), timeout=_PATIENCE).close()
     except OSError as error:
         raise DataError(
-            f"cannot reach {facts.host} to download {listed(list(files.values()))}: {error}", hint=_cure(facts, files)
+            f"cannot reach {facts.host} to download {listed(list(files.values()))}: {error}",
+            hint=_download_hint(facts, files),
         ) from error
 
 
-def _cure(facts: PaddleSet, files: Mapping[str, str]) -> str:
+def _download_hint(facts: PaddleSet, files: Mapping[str, str]) -> str:
     names = listed(list(files.values()))
     return f"put {names} into ~/.cache/paddle/dataset/{facts.cache}/, or into a folder and name it in data.root"

@@ -108,10 +108,10 @@ def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
         DataError: The file is missing, not UTF-8, not a list of names, or has gaps in its numbers.
     """
     if file.suffix.lower() in (".json", ".yaml", ".yml"):
-        raise DataError(f"{file} is no list of names", hint="write a text file with one name a line, in order")
+        raise DataError(f"{file} is not a list of names", hint="write a text file with one name per line, in order")
     lines = [line for _, line in read_lines(file)]
     if lines and (lines[0][0] in "{[" or lines[-1][-1] in "}]"):
-        raise DataError(f"{file} is no list of names: {lines[0][:40]!r}", hint="write one name a line, in order")
+        raise DataError(f"{file} is not a list of names: {lines[0][:40]!r}", hint="write one name per line, in order")
     bare = lines[1:] if len(lines) > 1 and set(re.split(r"[\s,;:]+", lines[0].lower())) <= _HEADER else lines
     for which, pattern in (("number and name", _NUMBER_FIRST), ("name and number", _NUMBER_LAST)):
         pairs = [match for match in map(pattern.fullmatch, bare) if match]
@@ -125,7 +125,7 @@ def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
             return tuple(names[number] for number in sorted(names)), first
         if pairs and len(pairs) == len(bare) and all(match["mark"].strip() for match in pairs):
             raise DataError(
-                f"{file}: lines such as {bare[0][:40]!r} hold numbers, but these are not 0, 1, 2, ...",
+                f"{file}: lines such as {bare[0][:40]!r} contain numbers, but not 0, 1, 2, ...",
                 hint="number the names from 0 without gaps or repeats, or leave the numbers out",
             )
     if lines and all(len(line) > 2 and line[0] == line[-1] and line[0] in "\"'" for line in lines):

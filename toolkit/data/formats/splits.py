@@ -53,11 +53,11 @@ def find_splits(root: Folder, classes: Sequence[str] | None, notes: FileNotes) -
 def expected(root: Folder) -> str:
     """Return a hint for a folder that has no class folders."""
     if (root.path / "images.txt").is_file():
-        return "images.txt is there: use data.format: cub200"
+        return "images.txt exists: use data.format: cub200"
     if list(root.path.glob("*list*.txt")):
-        return "list files are there: use data.format: list"
+        return "there are list files: use data.format: list"
     if list(root.path.glob("*.csv")):
-        return "a table is there: use data.format: csv, or sort the images into folders, one per class"
+        return "there is a table: use data.format: csv, or sort the images into folders, one per class"
     if root.images:
         return (
             f"sort the images into {root.path}/<class>/, or ask for advice without labels: "
@@ -129,7 +129,7 @@ def _leave_out_others(
     if (alike and len(splits) == 1) or (unknown and group.keys() == {"train"}):
         what = "holds the same class folders" if alike else "holds images, too"
         raise DataError(
-            f"{root.path}: {train.name}/ looks like the training split, but {listed(alike or unknown)} beside it "
+            f"{root.path}: {train.name}/ looks like the training split, but {listed(alike or unknown)} next to it "
             + what,
             hint=f"if that is validation or test, rename it to val or test; to use {train.name}/ alone, set data.root: "
             f"{train.path}; if all are classes, name them: data.classes: [{_names(root)}]",
