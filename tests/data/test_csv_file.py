@@ -249,7 +249,7 @@ def test_other_files_are_held_to_the_same_columns(root: Path) -> None:
 def test_two_sources_of_a_part_are_refused(root: Path) -> None:
     write(root, "path,split,x\na/000.jpg,train,1\na/001.jpg,val,2\n", "train.csv")
     write(root, "path,x\na/002.jpg,1\n", "val.csv")
-    with pytest.raises(DataError, match=r"val\.csv is there, but .*train\.csv has val images"):
+    with pytest.raises(DataError, match=r"val\.csv exists, but .*train\.csv also has val images"):
         build(root, "regression")
 
 
