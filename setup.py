@@ -1,10 +1,10 @@
 """Packaging. Everything else (ruff, mypy, pytest) is configured in pyproject.toml.
 
-Two dependencies come in several distributions of one module, which must not be installed beside each other: Paddle
-(CPU, GPU, ...) and OpenCV (with and without a window system). One that is already installed is kept. So, to use a GPU,
-install the GPU build first, then the toolkit::
+Two dependencies have several distributions of one module, only one of which may be installed: Paddle (CPU, GPU, ...)
+and OpenCV (with and without a window system). A distribution that is already installed is kept. To use a GPU, install
+the GPU build first, then the toolkit::
 
-    python -m pip install paddlepaddle-gpu==2.6.2   # the last one on PyPI; 3.x comes from Paddle's own index
+    python -m pip install paddlepaddle-gpu==2.6.2   # the last one on PyPI; 3.x comes from Paddle's index
     python -m pip install -e .
 """
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def read_version() -> str:
-    """Read ``__version__`` as text: importing the package would need its dependencies."""
+    """Read ``__version__`` as text, because importing the package would require its dependencies."""
     text = (HERE / "toolkit" / "__init__.py").read_text(encoding="utf-8")
     found = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
     if found is None:
@@ -28,7 +28,7 @@ def read_version() -> str:
 
 
 def one_of(default: str, *others: str) -> str:
-    """The first of ``others`` that is installed in the target environment, or ``default``."""
+    """Return the first of ``others`` that is installed in the target environment, or ``default``."""
     paths = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     names = (found.metadata["Name"] or "" for found in distributions(path=list(paths)))
     installed = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
@@ -56,12 +56,11 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         one_of("paddlepaddle>=2.6.2", "paddlepaddle-gpu", "paddlepaddle-xpu", "paddlepaddle-dcu"),
-        "setuptools",  # paddle imports it without declaring it
+        "setuptools",  # imported but not declared by paddle
         "numpy",
         one_of("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
         "pillow>=11.3",  # reads AVIF
-        "simplejpeg",  # decodes JPEGs, and says which are damaged
-        "scipy",
+        "simplejpeg",  # decodes JPEGs and detects damage
         "scikit-learn",
         "threadpoolctl",
         "joblib",
@@ -78,8 +77,8 @@ setup(
     extras_require={
         # See above: install it before the toolkit, or switch afterwards (README, "GPU").
         "gpu": ["paddlepaddle-gpu==2.6.2"],
-        # What paddleclas 2.6.0 needs beside the above. Its own pins (numpy==1.24.4, gast==0.3.3,
-        # opencv-python<=4.6.0.66) drag others back on Python 3.11 and cannot be met on newer ones. It runs so:
+        # What paddleclas 2.6.0 needs in addition. Its pins (numpy==1.24.4, gast==0.3.3, opencv-python<=4.6.0.66)
+        # downgrade other packages on Python 3.11 and cannot be met on newer versions. Install it like this:
         #     pip install -e ".[clas]" && pip install --no-deps paddleclas==2.6.0
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
         "onnx": ["onnxruntime", "paddle2onnx"],

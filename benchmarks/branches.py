@@ -12,7 +12,7 @@ from benchmarks.verdicts import Case, known_scores
 from toolkit.advise.advisor import situation_of
 from toolkit.advise.choose import ADVISED, Situation, branch_of
 from toolkit.advise.evidence import evidence_of
-from toolkit.advise.matrix import place_of
+from toolkit.advise.matrix import locate
 from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
 
 __all__ = ["derive_branches"]
@@ -45,7 +45,7 @@ def derive_branches(
 
 
 def _situation(case: Case, thresholds: Thresholds) -> Situation:
-    place = place_of(case.measured.size, evidence_of(case.measured, thresholds), thresholds.size)
+    place = locate(case.measured.size, evidence_of(case.measured, thresholds), thresholds.size)
     return situation_of(case.measured, place)
 
 

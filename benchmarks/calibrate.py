@@ -143,7 +143,7 @@ def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path
     """Measure what is not in the table yet, and append one line for each."""
     import toolkit  # noqa: F401 - sets Paddle's environment
     from toolkit.advise.measure import measure
-    from toolkit.advise.request import subject_of
+    from toolkit.advise.request import request_of
     from toolkit.config import make_config
     from toolkit.core.runtime import import_paddle
 
@@ -164,7 +164,7 @@ def measure_all(situations: Iterable[Key], assets: Path, cache: Path, path: Path
             "cache": {"dir": cache},
         }
         config = make_config(values)
-        found = measure(subject_of(config), sample=SAMPLE, cache=config.cache)
+        found = measure(request_of(config), sample=SAMPLE, cache=config.cache)
         row = {"set": data, "network": network, "images_per_class": count, "image_size": pixels}
         row["measurement"] = found.model_dump(mode="json")
         with path.open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Training from Python, with all that ``tools/train.py`` does: the same run folder comes out."""
+"""Training from Python with everything that ``tools/train.py`` does, into the same run folder."""
 
 from __future__ import annotations
 
@@ -24,17 +24,16 @@ from toolkit.engine.signals import resumable
 
 
 class Trainer(engine.Trainer):
-    """Trains a job's network by its plan; then compares presets, exports and reports, as the config says.
+    """Train a job's network according to its plan; then compare presets, export and report, as set in the config.
 
-    What is changed in ``job.network`` by hand before ``fit`` (a head, a stage, what is frozen) is trained as it is, or
-    refused.
+    Manual changes to ``job.network`` before ``fit`` (a head, a stage, frozen layers) are either respected or refused.
 
     Args:
-        job: Data, network and plan (``from_config``, or ``toolkit.engine.build_job``).
-        callbacks: More of Paddle's callbacks, called after those that the config names.
+        job: Data, network and plan (from ``from_config`` or ``toolkit.engine.build_job``).
+        callbacks: Additional Paddle callbacks, called after those in the config.
 
     Attributes:
-        text: Tables and lines on what followed the training, for people.
+        text: Tables and lines about the steps after training.
 
     Example:
         >>> from toolkit import Predictor, Trainer, load_config
@@ -46,53 +45,53 @@ class Trainer(engine.Trainer):
 
     @classmethod
     def from_config(cls, config: Config, resume: Path | str | None = None) -> Trainer:
-        """Build the job of a config and a trainer for it; ``transfer.preset: auto`` asks the advisor.
+        """Build a trainer from a config; ``transfer.preset: auto`` asks the advisor.
 
         Args:
             config: The job.
-            resume: What ``fit`` will be given; the advice of such a run stays in its record.
+            resume: The value that will be passed to ``fit``; the advice of a resumed run is kept in its record.
 
         Raises:
-            ToolkitError: Anything in the config that does not fit the data, the network or the machine.
+            ToolkitError: The config does not suit the data, the network or the machine.
         """
         device = select_device(config.train.device)
         info(f"device {device}; {cpu_settings()}")
         check_device(config.train)
         if config.train.processes > 1 and world_size() == 1:
-            warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python one process trains")
+            warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python, one process trains")
         asked = config.transfer.preset == "auto"
         config, advice = settle_preset(config, resume)
         return cls(replace(prepare_job(config, read_before=asked), advice=advice))
 
     def fit(self, resume: Path | str | None = None) -> RunResult:
-        """Train, then compare presets, export, predict examples and write the report, as the config says.
+        """Train, then compare presets, export, predict examples and write the report, as set in the config.
 
-        After an interruption, ``resume`` does the rest.
+        After an interruption, ``resume`` completes the remaining steps.
 
         Args:
-            resume: Folder of an interrupted run of the same config, to go on where its newest checkpoint stands;
-                ``auto`` for the newest unfinished one, if there is any.
+            resume: Folder of an interrupted run of the same config, to continue from its newest checkpoint; ``auto``
+                for the newest unfinished run, if there is one.
 
         Returns:
-            What came out, with the paths of the exported model and the report. The network holds the best epoch's
-            weights.
+            The result, with the paths of the exported model and the report. The network holds the weights of the best
+            epoch.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came; the message says how to go on.
-            ToolkitError: See ``toolkit.engine.Trainer.fit``; or a comparison or the export failed, after the training.
+            Interrupted: Ctrl-C or SIGTERM was received; the message tells how to continue.
+            ToolkitError: See ``toolkit.engine.Trainer.fit``; or a comparison or the export failed after training.
         """
         result = super().fit(resume)
         if not is_main_process():
             return result
-        if self.was_complete and _all_is_there(self.job.config, result.folder):
+        if self.was_complete and _is_complete(self.job.config, result.folder):
             return _with_paths(result)
         with resumable(result.folder):
             result, self.text = _after_training(self.job, result)
         return result
 
 
-def _all_is_there(config: Config, folder: RunFolder) -> bool:
-    """Whether everything that follows a training has been done for a run."""
+def _is_complete(config: Config, folder: RunFolder) -> bool:
+    """Return whether all steps after training are done for a run."""
     if "completed" in folder.read_record():
         return True
     return folder.report.is_file() if config.export.report else not config.export.enabled or _is_exported(folder)
@@ -103,23 +102,23 @@ def _is_exported(folder: RunFolder) -> bool:
 
 
 def _with_paths(result: RunResult) -> RunResult:
-    """The result of a finished run, with what is in its folder."""
+    """Add the files in a finished run's folder to its result."""
     folder = result.folder
     inference, report = (folder.inference if _is_exported(folder) else None), folder.report
     return replace(result, inference=inference, report=report if report.is_file() else None)
 
 
 def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, ...]]:
-    """The result with what followed the training, and words on it."""
+    """Run the steps after training; return the extended result, and text about it."""
     config = job.config
     text: list[Any] = []
     rows: list[Comparison] = []
     if config.transfer.compare:
         if job.by_hand:
-            warn("transfer.compare: the other presets are trained without what was changed by hand")
+            warn("transfer.compare: the other presets are trained without your manual changes")
         rows = compare_presets(config, result)
-        part, images = job.data.evaluation
-        text += [comparison_table(rows), *_lead(rows, part, len(images))]
+        split, images = job.data.evaluation
+        text += [comparison_table(rows), *_lead(rows, split, len(images))]
         result = replace(result, comparison=tuple(rows), differences=tuple(differences(rows, len(images))))
     if config.export.enabled:
         folder = export_job(job, result.folder.inference)
@@ -136,15 +135,15 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
     return result, tuple(text)
 
 
-def _lead(rows: list[Comparison], part: str, images: int) -> list[str]:
-    """Which preset is best, and by how much."""
+def _lead(rows: list[Comparison], split: str, images: int) -> list[str]:
+    """Describe which preset is best, and by how much."""
     from toolkit.explain import lead_statements  # matplotlib takes time to import
 
-    return lead_statements(rows, part, images)
+    return lead_statements(rows, split, images)
 
 
 def _report(job: Job, result: RunResult, rows: list[Comparison]) -> Path:
-    """The run's page, on the best epoch's predictions for the evaluation images."""
+    """Write the run's report on the predictions of the best epoch for the evaluation images."""
     from toolkit.explain import write_report  # matplotlib takes time to import
 
     images, outputs = job.data.evaluation[1], result.test_outputs

@@ -1,4 +1,4 @@
-"""Evaluate a trained run on its test images (or its validation images, when there are no test images), or on new ones.
+"""Evaluate a trained run on its test images (or on its validation images, if it has no test images), or on new ones.
 
 Example:
     python tools/eval.py runs/cub200

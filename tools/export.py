@@ -17,5 +17,5 @@ def main(args: app.Arguments) -> app.Outcome:
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
     parser.add_argument("run", nargs="?", type=app.Path, metavar="RUN", help="the run's folder (or -c RUN/config.yaml)")
-    parser.add_argument("--output", type=app.Path, metavar="FOLDER", help="by default inference/ in the run's folder")
+    parser.add_argument("--output", type=app.Path, metavar="FOLDER", help="default: inference/ in the run's folder")
     app.run(parser, main)

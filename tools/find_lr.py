@@ -1,4 +1,4 @@
-"""Find learning rates with a range test: of the head, and of the backbone where the plan moves it.
+"""Find learning rates with a range test: for the head, and for the backbone if the plan trains it.
 
 Example:
     python tools/find_lr.py -c configs/cub200.yaml
@@ -18,7 +18,7 @@ def main(args: app.Arguments) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
-    parser.add_argument("--out", type=app.Path, metavar="FOLDER", help="where the plot goes (output_dir/name-find_lr)")
-    parser.add_argument("--steps", type=int, metavar="N", help="most steps of each test (100 head, 60 backbone)")
-    parser.add_argument("run", nargs="?", metavar="RUN", help="take the config of this run")
+    parser.add_argument("--out", type=app.Path, metavar="FOLDER", help="plot folder (default output_dir/name-find_lr)")
+    parser.add_argument("--steps", type=int, metavar="N", help="maximum steps per test (default 100 head, 60 backbone)")
+    parser.add_argument("run", nargs="?", metavar="RUN", help="use the config of this run")
     app.run(parser, main, others=app.check)

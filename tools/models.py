@@ -9,7 +9,7 @@ from toolkit.commands import app
 
 
 def main(args: app.Arguments) -> app.Outcome:
-    """Read the zoo."""
+    """List networks, or show one."""
     from toolkit.commands.models import models
 
     options = {"image_size": args.image_size, "cut": args.cut, "in_channels": args.in_channels}
@@ -18,10 +18,10 @@ def main(args: app.Arguments) -> app.Outcome:
 
 if __name__ == "__main__":
     parser = app.make_parser(__doc__)
-    parser.add_argument("network", nargs="?", metavar="NAME", help="the network to show; without it all are listed")
-    parser.add_argument("--filter", default="", metavar="TEXT", help="list names with TEXT in them, or a pattern")
-    parser.add_argument("--pretrained", action="store_true", help="list networks that have weights to download")
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the image, in place of its own")
+    parser.add_argument("network", nargs="?", metavar="NAME", help="the network to show; without it, list all")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="list names that contain TEXT or match a pattern")
+    parser.add_argument("--pretrained", action="store_true", help="list networks with downloadable weights")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="side of the image, instead of the network's")
     parser.add_argument("--cut", metavar="STAGE", help="leave out the stages above this one: a name or a number")
-    parser.add_argument("--in-channels", type=int, metavar="N", help="channels of the image, in place of its own")
+    parser.add_argument("--in-channels", type=int, metavar="N", help="channels of the image, instead of the network's")
     app.run(parser, main, others=app.check)

@@ -1,4 +1,4 @@
-"""Write the report of a run on its best epoch: of a finished run, or of one that was stopped.
+"""Write the report on the best epoch of a run, finished or stopped.
 
 Example:
     python tools/report.py runs/cub200

@@ -20,7 +20,7 @@ def main(args: app.Arguments) -> app.Outcome:
 if __name__ == "__main__":
     parser = app.make_parser(__doc__, config=True)
     parser.add_argument(
-        "--resume", metavar="RUN", help="go on with the run in this folder; auto: with this config's newest, if any"
+        "--resume", metavar="RUN", help="continue the run in this folder; auto: the newest of this config, if any"
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="the same as --resume RUN")
     app.run(parser, main, others=lambda args: launch.share(app.checked_config(args)))

@@ -23,7 +23,7 @@ from toolkit.advise.batchnorm import layer_distance
 from toolkit.advise.choose import Choice
 from toolkit.advise.measure import DEPTH_IMAGES, RANDOM_IMAGES, STATISTICS_IMAGES, measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.request import Subject, subject_of
+from toolkit.advise.request import AdviceRequest, request_of
 from toolkit.advise.tables import evidence_table
 from toolkit.advise.thresholds import BranchRule, PresetRule, Regulariser
 from toolkit.advise.words import number as shown
@@ -115,7 +115,7 @@ def test_options_that_paid_are_named_where_they_fit(make: Make) -> None:
         found = BranchRule(preset=preset, losses={"small_similar": 0.0, "finetune": 0.0}, situations=3)
         rule = PresetRule(kind="branches", branches=dict.fromkeys(("rest", "unlike", "shallow"), found), **seen)
         thresholds = load_thresholds().model_copy(update={"rule": rule, "regularisers": known})
-        notes = judge(subject_of(config), measured, thresholds, config).notes
+        notes = judge(request_of(config), measured, thresholds, config).notes
         return [note.split()[3] for note in notes if note.startswith("worth adding")]
 
     assert said(config, "small_similar") == ["train.tta=4"]
@@ -146,9 +146,9 @@ def test_a_second_advice_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_statistics_of_the_source_images_are_no_distance(make: Make) -> None:
     """A network in training mode has seen these images: their statistics are then those that it keeps."""
-    subject = subject_of(make())
-    network = create_network("resnet18", None, pretrained=subject.pretrained)
-    loader = BatchLoader(subject.images, subject.preprocessing, batch_size=16, workers=0)
+    request = request_of(make())
+    network = create_network("resnet18", None, pretrained=request.pretrained)
+    loader = BatchLoader(request.images, request.preprocessing, batch_size=16, workers=0)
     options = {"title": "x", "statistics": 36, "engine": "dygraph", "device": "cpu"}
     before = activations(network, loader, **options)
     first = next(layer for layer in network.sublayers() if type(layer).__name__ == "BatchNorm2D")
@@ -166,9 +166,9 @@ def test_statistics_of_the_source_images_are_no_distance(make: Make) -> None:
 
 
 def test_stages_and_outputs_are_the_networks(make: Make) -> None:
-    subject = subject_of(make())
-    network = create_network("resnet18", None, pretrained=subject.pretrained)
-    loader = BatchLoader(subject.images, subject.preprocessing, batch_size=16, workers=0)
+    request = request_of(make())
+    network = create_network("resnet18", None, pretrained=request.pretrained)
+    loader = BatchLoader(request.images, request.preprocessing, batch_size=16, workers=0)
     found = activations(network, loader, title="x", statistics=8, engine="dygraph", device="cpu")
     import paddle
 
@@ -213,7 +213,7 @@ def test_an_advised_config_is_compared_as_one_by_hand(make: Make, own: int | Non
 
 
 def test_training_images_alone_are_looked_at_and_2000_at_most(make: Make) -> None:
-    given, data = subject_of(make()).images, build_job(make(transfer={"preset": "linear_probe"})).data
+    given, data = request_of(make()).images, build_job(make(transfer={"preset": "linear_probe"})).data
     assert [given.path(i) for i in range(len(given))] == [data.train.path(i) for i in range(len(data.train))]
     assert not {data.val.path(i) for i in range(len(data.val))} & {given.path(i) for i in range(len(given))}
     assert inspect.signature(measure).parameters["sample"].default == 2000
@@ -236,10 +236,10 @@ def test_the_users_wishes_stay(make: Make) -> None:
 @pytest.mark.parametrize(("preset", "head_first"), [("finetune", None), ("finetune", 5), ("small_similar", None)])
 def test_a_preset_that_moves_stages_is_not_solved(make: Make, preset: str, head_first: int | None) -> None:
     config = make(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
-    measured = measure(subject_of(config), cache=None)
+    measured = measure(request_of(config), cache=None)
     found = BranchRule(preset=preset, losses={"small_similar": 0.1, "finetune": 0.1}, situations=3)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
-    advice = judge(subject_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
+    advice = judge(request_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
     moved = preset == "finetune" and head_first is None
     assert advice.plan.title == preset
     assert advice.config.train.solver == ("sgd" if moved else "exact")
@@ -256,14 +256,14 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     assert advice.config is None
     assert advice.to_json()["preset"] is None
     assert {"batchnorm", "confidence"} == {piece.name for piece in advice.evidence}
-    assert "one class only" in advice.measured.missing["probe"]
+    assert "only one class" in advice.measured.missing["probe"]
     assert any("at least 2 classes" in note for note in advice.notes)
     assert "for 1 class:" in advice.why[0]
     with console.capture() as printed:
         console.print(*advice_text(advice))
-    assert f"none yet; with images that can be trained on it would be {advice.choices[0].title}" in printed.get()
+    assert f"none yet; with images suitable for training it would be {advice.choices[0].title}" in printed.get()
     assert "confidence in its own classes: entropy" in printed.get()
-    with pytest.raises(ConfigError, match="nothing to train on"):
+    with pytest.raises(ConfigError, match="cannot be used for training"):
         train(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
 
 
@@ -271,9 +271,9 @@ def test_two_images(make: Make, tmp_path: Path) -> None:
     root = images_in(tmp_path / "two", {"a": 1, "b": 1})
     advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
     assert advice.plan is None
-    assert advice.place.size == "small"
+    assert advice.position.size == "small"
     assert "too few" in advice.measured.missing["depth"]
-    assert any("cannot be trained on" in note for note in advice.notes)
+    assert any("cannot be used for training" in note for note in advice.notes)
 
 
 def test_classes_with_one_image(make: Make, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_labels_that_say_nothing(make: Make, tmp_path: Path, task: str, count: i
     for part, some in (("train", lines[:count]), ("val", lines[count:])):
         (root / f"{part}_list.txt").write_text("\n".join(some), encoding="utf-8")
     data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
-    measured = measure(subject_of(make(task=task, data=data)), cache=None)
+    measured = measure(request_of(make(task=task, data=data)), cache=None)
     assert {measured.missing[name] for name in ("knn", "probe", "logme", "depth")} == {why}
 
 
@@ -338,7 +338,7 @@ def test_a_label_that_all_images_have_changes_nothing(make: Make, tmp_path: Path
         lines = [f"images/{number}.png {number % 2},{number % 3 and 1}{more}" for number in range(24)]
         (root / "train_list.txt").write_text("\n".join(lines), encoding="utf-8")
         data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
-        found.append(measure(subject_of(make(task="multilabel", data=data)), cache=None).codes)
+        found.append(measure(request_of(make(task="multilabel", data=data)), cache=None).codes)
     assert found[1].logme.pretrained == pytest.approx(found[0].logme.pretrained)
 
 
@@ -351,7 +351,7 @@ def test_numbers_that_are_not_finite_are_missing_and_kept_so(make: Make, monkeyp
     monkeypatch.setattr("toolkit.advise.measure.activations", broken)
     measured = advise(make()).measured
     assert set(measured.missing) == {"batchnorm", "confidence", "knn", "probe", "logme", "depth"}
-    assert set(measured.missing.values()) == {"the network gives numbers that are not finite"}
+    assert set(measured.missing.values()) == {"the network's outputs are not finite"}
     assert Measurement.model_validate_json(measured.model_dump_json()) == measured
 
 
@@ -359,7 +359,7 @@ def test_weights_with_other_classes(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "own.pdparams"
     write_weights(create_network("resnet18", 7).state_dict(), path)
     advice = advise(make(model={"name": "resnet18", "pretrained": str(path)}))
-    assert "no classifier" in advice.measured.missing["confidence"]
+    assert "the original classifier" in advice.measured.missing["confidence"]
 
 
 def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
@@ -381,8 +381,8 @@ def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
 def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, seen = images_in(tmp_path / "photos", {"x": 3}), []
 
-    def remember(subject: Subject, **options: Any) -> Measurement:
-        seen.append(subject)
+    def remember(request: AdviceRequest, **options: Any) -> Measurement:
+        seen.append(request)
         return measurement()
 
     monkeypatch.setattr("toolkit.advise.advisor.measure", remember)
@@ -391,7 +391,7 @@ def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monk
     config = make(model=model, data=data)
     give_advice(config, [str(root)])
     assert (seen[0].network, seen[0].pretrained) == ("resnet18", config.model.pretrained)
-    assert seen[0].preprocessing == subject_of(config).preprocessing == Preprocessing(48, 0.5, (0.1,), (0.2,))
+    assert seen[0].preprocessing == request_of(config).preprocessing == Preprocessing(48, 0.5, (0.1,), (0.2,))
     assert seen[0].in_channels == seen[0].images.channels == 1
     give_advice(config, [str(root)], "vgg11", "own.pdparams")
     assert (seen[1].network, seen[1].pretrained) == ("vgg11", "own.pdparams")
@@ -409,7 +409,10 @@ def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
     cache = CacheConfig(dir=tmp_path / "cache")
     advice = advise_images([root / "x" / "0.png"], "squeezenet1_1", network, image_size=64, cache=cache)
     assert [piece.name for piece in advice.evidence] == ["confidence"]
-    assert "confidence in its own classes is the only evidence of similarity: one alone decides nothing" in advice.notes
+    assert (
+        "confidence in its own classes is the only evidence of similarity, which is not enough to decide"
+        in advice.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -417,7 +420,7 @@ def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
     [
         ({"config": None}, "nothing to advise on"),
         ({"config": None, "images": ["x"]}, "needs a network"),
-        ({"network": "resnet18"}, "goes with --images"),
+        ({"network": "resnet18"}, "requires --images"),
         ({"images": ["x"], "output": Path("y")}, "have none"),
         ({"sample": 0}, "expected 1 or more"),
     ],
@@ -443,7 +446,7 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     assert text.count("data:image/svg+xml") == 2
     assert "counting most" not in text
     assert f"entropy {shown(outcome.json['evidence'][1]['detail']['entropy'])}" in text
-    assert "On data sets that the calibration had not seen" in text
+    assert "On data sets held out of the calibration" in text
     assert "ImageNet: " not in text  # a preset's own cell, which need not be that of the data
     assert "&lt;b&gt;digits" in text
     assert "<b>digits" not in text

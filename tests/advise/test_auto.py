@@ -20,6 +20,6 @@ def test_what_there_is_to_say_of_the_data_is_said_once(
     data = {"format": "folder", "root": tmp_path / "set", "classes": None, "samples_per_class": None}
     Trainer.from_config(make(data=data, train={"epochs": 1})).fit()
     said = capsys.readouterr().err
-    assert "auto is" in said
-    for words in ("data: 2 classes", "parts of", "images: 32", "identical image"):
+    assert "auto selects" in said
+    for words in ("data: 2 classes", "splits of", "images: 32", "identical image"):
         assert said.count(words) == 1, words

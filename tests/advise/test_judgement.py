@@ -11,7 +11,7 @@ from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend
 from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, rank_presets
 from toolkit.advise.evidence import EVIDENCE, evidence_of
-from toolkit.advise.matrix import place_of
+from toolkit.advise.matrix import locate
 from toolkit.advise.measurement import Depth, Distances, Size
 from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, SizeRule, Thresholds
 from toolkit.transfer import get_preset
@@ -51,24 +51,24 @@ def test_the_four_cells(thresholds: Thresholds) -> None:
 
 def test_one_dissenting_measurement_does_not_decide_and_is_named(thresholds: Thresholds) -> None:
     measured = measurement(batchnorm=Distances(images=128, layers=(0.9,)))
-    place = place_of(measured.size, evidence_of(measured, thresholds), thresholds.size)
+    place = locate(measured.size, evidence_of(measured, thresholds), thresholds.size)
     assert place.similarity == "similar"
     assert place.dissenting == ("batchnorm",)
-    agreed = place_of(measured.size, evidence_of(measurement(), thresholds), thresholds.size)
+    agreed = locate(measured.size, evidence_of(measurement(), thresholds), thresholds.size)
     assert place.sure_of_similarity < agreed.sure_of_similarity
 
 
 def test_many_images_in_tiny_classes_are_small(thresholds: Thresholds) -> None:
     size = Size(images=5000, classes=1000, least=5, median=5, most=5)
-    assert place_of(size, (), thresholds.size).size == "small"
-    assert place_of(BIG, (), thresholds.size).size == "large"
-    assert place_of(size, (), thresholds.size).similar == 0.5  # nothing was measured
+    assert locate(size, (), thresholds.size).size == "small"
+    assert locate(BIG, (), thresholds.size).size == "large"
+    assert locate(size, (), thresholds.size).similar == 0.5  # nothing was measured
 
 
 def test_agreement_is_no_surer_than_the_surest(thresholds: Thresholds) -> None:
     for measured in (measurement(), strange()):
         pieces = evidence_of(measured, thresholds)
-        similar = place_of(measured.size, pieces, thresholds.size).similar
+        similar = locate(measured.size, pieces, thresholds.size).similar
         assert min(piece.similar for piece in pieces) <= similar <= max(piece.similar for piece in pieces)
 
 
@@ -92,7 +92,7 @@ def test_few_images_say_less(thresholds: Thresholds) -> None:
         assert by_name[0][name].weight < 0.5 * by_name[1][name].weight
         assert abs(by_name[0][name].similar - 0.5) < abs(by_name[1][name].similar - 0.5)
     assert by_name[0]["batchnorm"].weight == by_name[1]["batchnorm"].weight
-    assert place_of(few.size, tuple(by_name[0].values()), thresholds.size).similarity == "similar"
+    assert locate(few.size, tuple(by_name[0].values()), thresholds.size).similarity == "similar"
 
 
 def situation(images: int, **facts: Any) -> Situation:
@@ -111,7 +111,7 @@ def branches(**presets: str) -> PresetRule:
 
 def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
     rule = branches(few="small_similar", shallow=SHALLOW, unlike="large_similar")
-    place = place_of(BIG, (), thresholds.size)
+    place = locate(BIG, (), thresholds.size)
     behind = {"ahead": -0.2, "ahead_error": 0.1}
     for here, branch, preset in (
         (situation(44, **behind), "few", "small_similar"),
@@ -131,7 +131,7 @@ def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
 
 
 def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> None:
-    rule, place = branches(), place_of(BIG, (), thresholds.size)
+    rule, place = branches(), locate(BIG, (), thresholds.size)
     assert rank_presets(situation(3200), place, rule)[0].title == "finetune"
     for far in (situation(3201), situation(3200, per_class=801)):
         assert rank_presets(far, place, rule)[0].title == f"{place.cell}"
@@ -139,7 +139,7 @@ def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> 
 
 
 def test_what_the_calibration_has_not_seen_is_the_matrixs(thresholds: Thresholds) -> None:
-    place = place_of(BIG, (), thresholds.size)
+    place = locate(BIG, (), thresholds.size)
     for rule in (PresetRule(kind="branches", few=45), branches()):
         choices = rank_presets(situation(20), place, rule)
         assert choices[0] == Choice(place.cell)

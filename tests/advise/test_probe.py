@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from toolkit.advise.confidence import certainty
+from toolkit.advise.confidence import prediction_confidence
 from toolkit.advise.probe import knn_score, linear_score, skill
 from toolkit.advise.sample import sample_rows, strata_of
 from toolkit.tasks import TASKS
@@ -60,8 +60,8 @@ def test_classes_of_one_image_are_left_out() -> None:
 
 
 def test_certainty() -> None:
-    sure = certainty(np.array([[20.0, 0, 0], [0, 20.0, 0]]))
-    unsure = certainty(np.zeros((2, 3)))
+    sure = prediction_confidence(np.array([[20.0, 0, 0], [0, 20.0, 0]]))
+    unsure = prediction_confidence(np.zeros((2, 3)))
     assert sure.confidence == pytest.approx(1, abs=1e-6)
     assert sure.entropy == pytest.approx(0, abs=1e-6)
     assert (unsure.confidence, unsure.entropy) == pytest.approx((1 / 3, 1))

@@ -43,7 +43,7 @@ def test_similar_or_different(
         }
     )
     advice = advise(config, sample=120)
-    assert advice.place.similarity == SETS[name][1]
+    assert advice.position.similarity == SETS[name][1]
     assert len(advice.evidence) == (6 if network == "mobilenet_v2" else 5)
     if advice.measured.batchnorm is not None:
         assert advice.measured.batchnorm.mean == pytest.approx(DISTANCES[name], rel=0.35)

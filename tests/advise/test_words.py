@@ -9,7 +9,7 @@ import pytest
 from tests.advise.made import measurement, strange
 from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend, situation_of
-from toolkit.advise.coverage import outside_note
+from toolkit.advise.coverage import coverage_note
 from toolkit.advise.measurement import NO_CLASSIFIER, Measurement, Size
 from toolkit.advise.thresholds import BranchRule, PresetRule, SizeRule, Thresholds
 from toolkit.advise.words import why_sentences
@@ -35,8 +35,8 @@ def why(measured: Measurement, thresholds: Thresholds) -> tuple[str, str, str]:
 def test_the_size_sentence_speaks_of_size_alone() -> None:
     found = why(measurement(), advising("finetune"))[0]
     assert found == (
-        "There are 200 training images for 4 classes, 50 of the median one: that is small (moving stages paid from "
-        "about 1,000,000 images and 20 a class on), and the matrix's own preset for small and similar data is "
+        "There are 200 training images for 4 classes, 50 in the median one: that is small (fine-tuning paid off from "
+        "about 1,000,000 images and 20 per class), and the matrix's preset for small and similar data is "
         "small_similar (freeze the backbone, train a head on its features)."
     )
     one = measurement(size=Size(images=1, classes=1, least=1, median=1, most=1))
@@ -46,7 +46,7 @@ def test_the_size_sentence_speaks_of_size_alone() -> None:
 def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     assert why(measurement(), advising("finetune"))[2] == (
         "In situations like this one, the advice is finetune (fine-tune everything, the backbone at a tenth of the "
-        "head's rate), unlike the matrix's own preset (small_similar), because in the calibration's 14 situations of "
+        "head's rate), unlike the matrix's preset (small_similar), because in the calibration's 14 situations of "
         "this kind it was closest to the best preset."
     )
     found = why(measurement(), advising("small_similar"))[2]
@@ -63,7 +63,7 @@ def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     assert "it was close to the best preset" in why(measurement(), advising("large_similar", loss=0.03))[2]
     matrix = advising("finetune").model_copy(update={"rule": PresetRule(kind="matrix")})
     assert why(measurement(), matrix)[2] == (
-        "The advice is the matrix's own preset, small_similar; next comes large_similar."
+        "The advice is the matrix's preset, small_similar; the runner-up is large_similar."
     )
 
 
@@ -75,7 +75,7 @@ def test_losses_in_accuracy_are_not_named_for_other_metrics(task: str) -> None:
     assert {choice.loss for choice in choices} == {None}
     found = why(measured, advising("finetune"))[2]
     assert "points" not in found
-    assert found.endswith("because the rule took it from the calibration's 14 situations of this kind.")
+    assert found.endswith("because the rule was derived from the calibration's 14 situations of this kind.")
 
 
 def test_what_lies_outside_of_the_calibration_is_one_line() -> None:
@@ -83,13 +83,15 @@ def test_what_lies_outside_of_the_calibration_is_one_line() -> None:
 
     def said(measured: Measurement, thresholds: Thresholds = thresholds) -> str | None:
         place = recommend(measured, thresholds)[1]
-        return outside_note(measured, situation_of(measured, place), thresholds)
+        return coverage_note(measured, situation_of(measured, place), thresholds)
 
     assert said(measurement()) is None
     many = Size(images=3204, classes=4, least=801, median=801, most=801)
     note = said(measurement(size=many, task="multilabel", network="vgg16", missing={"confidence": NO_CLASSIFIER})) or ""
-    assert note.startswith("outside of what was calibrated: vgg16 (calibrated: resnet18); so many images (more than 8 ")
-    assert "the matrix decides); weights without ImageNet's classifier" in note
+    assert note.startswith(
+        "not covered by the calibration: vgg16 (calibrated: resnet18); the number of images (more than 8 "
+    )
+    assert "so the matrix decides); weights without ImageNet's classifier" in note
     assert "multilabel (presets were compared by top-1 accuracy" in note
     assert said(measurement(network="vgg16"), thresholds.model_copy(update={"provisional": True})) is None
     assert load_thresholds().networks

@@ -154,7 +154,7 @@ def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
     found = run(make())
     assert [row.preset for row in found.rows].count("usual_recipe") == 0
     assert [(item.candidate, item.seed, item.why, item.words) for item in found.left_out] == [
-        ("usual_recipe", 0, "failed", "NaN"), ("usual_recipe", 1, "failed", "another seed of it failed"),
+        ("usual_recipe", 0, "failed", "NaN"), ("usual_recipe", 1, "failed", "another seed failed"),
     ]  # fmt: skip
     assert stage.names.count("usual_recipe-seed1") == 0
 

@@ -26,6 +26,6 @@ def test_a_process_that_is_killed_is_named_with_the_command_that_goes_on(
     script.write_text(_KILLED)
     assert launch(2, [sys.executable, str(script), "-c", "job.yaml"]) == 1
     said = "".join(capsys.readouterr().err.split("\n"))
-    assert "process 0 was ended by SIGKILL" in said
-    assert f"go on with: python '{script}' -c job.yaml --resume auto" in said
+    assert "process 0 was killed by SIGKILL" in said
+    assert f"continue with: python '{script}' -c job.yaml --resume auto" in said
     assert "gloo" not in said

@@ -47,7 +47,7 @@ def test_averages_are_watched_where_there_are_some() -> None:
     watched = callbacks(early_stopping={"monitor": "avg_top1"}, weight_averaging=True).early_stopping
     assert watched is not None
     assert watched.monitor == "val/avg_top1"
-    with pytest.raises(ConfigError, match=r"val/avg_top1 is no metric .*callbacks\.weight_averaging"):
+    with pytest.raises(ConfigError, match=r"val/avg_top1 is not a metric .*callbacks\.weight_averaging"):
         callbacks(early_stopping={"monitor": "avg_top1"})
 
 
@@ -56,16 +56,16 @@ def test_averages_are_watched_where_there_are_some() -> None:
     [
         ({"model_checkpoint": {"path": "../{epoch}"}}, "leads out of the run's folder"),
         ({"model_checkpoint": {"path": "{val_loss}"}}, "did you mean {val/loss}?"),
-        ({"model_checkpoint": {"path": "{epoch}-{val/r2}"}}, "val/r2 is no metric of classification"),
-        ({"model_checkpoint": {"monitor": "mae"}}, "val/mae is no metric of classification"),
-        ({"model_checkpoint": {"every_steps": 3, "every_epochs": 2}}, "use one of them"),
-        ({"model_checkpoint": {"every_steps": 3, "keep_best": 2}}, "leave every_steps out"),
+        ({"model_checkpoint": {"path": "{epoch}-{val/r2}"}}, "val/r2 is not a metric of classification"),
+        ({"model_checkpoint": {"monitor": "mae"}}, "val/mae is not a metric of classification"),
+        ({"model_checkpoint": {"every_steps": 3, "every_epochs": 2}}, "use only one of them"),
+        ({"model_checkpoint": {"every_steps": 3, "keep_best": 2}}, "leave out every_steps"),
         ({"model_checkpoint": {"every_step": 3}}, "unknown key; did you mean every_steps?"),
         ({"model_checkpoint": {"keep_last": 0}}, "greater than or equal to 1"),
-        ({"model_checkpoint": [{"keep_best": 2}, {"path": "same", "keep_best": 2}]}, "put {epoch} or {step} into it"),
+        ({"model_checkpoint": [{"keep_best": 2}, {"path": "same", "keep_best": 2}]}, "add {epoch} or {step} to it"),
         ({"csv_logger": "../a.csv"}, "leads out of the run's folder"),
         ({"jsonl_logger": "metrics.jsonl"}, "written by the run itself"),
-        ({"csv_logger": "a/"}, "is no file name"),
+        ({"csv_logger": "a/"}, "is not a file name"),
         ({"functions": {"on_epochs_end": "a.b"}}, "did you mean on_epoch_end?"),
         ({"functions": {"when_done": "a.b"}}, "known: on_train_begin"),
         ({"functions": {"on_epoch_end": "plain"}}, "expected package.module.function (found 'plain')"),
@@ -79,4 +79,4 @@ def test_what_is_refused(sections: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         callbacks(**sections)
     assert words in str(caught.value)
-    assert f"callbacks.{next(iter(sections))}" in str(caught.value) or "is no metric" in words
+    assert f"callbacks.{next(iter(sections))}" in str(caught.value) or "is not a metric" in words

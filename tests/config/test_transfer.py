@@ -28,7 +28,7 @@ def test_size_with_a_preset_is_refused(preset: str) -> None:
 
 def test_auto_is_no_preset_to_compare() -> None:
     assert make(transfer="auto").transfer.preset == "auto"
-    with pytest.raises(ConfigError, match="auto stands for one of the others"):
+    with pytest.raises(ConfigError, match="auto selects one of the others"):
         make(transfer={"compare": ["auto"]})
 
 

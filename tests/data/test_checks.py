@@ -54,7 +54,7 @@ def test_a_class_that_loses_all_its_images_is_named(make_folder: MakeFolder) -> 
 
 def test_a_class_with_one_image_cannot_be_split(make_folder: MakeFolder) -> None:
     root = make_folder({"a": 5, "b": 1})
-    with pytest.raises(DataError, match=r"too few images to split into 2 parts \(train, val\): b \(1\)"):
+    with pytest.raises(DataError, match=r"too few images to split into 2 splits \(train, val\): b \(1\)"):
         build_data(DataConfig(root=root))
     build_data(DataConfig(root=make_folder({"train/a": 5, "train/b": 1, "val/a": 1, "val/b": 1}, "own")))
 
@@ -101,7 +101,7 @@ def test_names_that_hardly_differ_get_one_warning(make_folder: MakeFolder, capsy
     names = ["Ant", "ant", "0", "0.0", "bee", "bee ", "cat", "cat\u200b", COMPOSED, APART, "a", "A"]
     names += ["sea  gull", "Sea gull", "elk"]
     build_data(DataConfig(root=make_folder(dict.fromkeys(names, 2))))
-    lines = [line for line in capsys.readouterr().err.splitlines() if "hardly differ" in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "nearly the same name" in line]
     assert len(lines) == 1
     for words in ("'Ant' and 'ant'", "'0' and '0.0'", "'bee' and 'bee '", "'cat' and 'cat\\u200b'"):
         assert words in lines[0]
@@ -127,4 +127,4 @@ def test_parts_may_write_a_name_in_two_ways(
     (tmp_path / "train.csv").write_text(f"path,label\n{rows}", encoding="utf-8")
     (tmp_path / "val.csv").write_text(f"path,label\n{table}", encoding="utf-8")
     assert build_data(DataConfig(root=tmp_path, format="csv")).val.labels.tolist() == [1, 1]
-    assert "names are written otherwise than in training" in capsys.readouterr().err
+    assert "names are spelled differently from training" in capsys.readouterr().err

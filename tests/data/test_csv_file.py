@@ -199,12 +199,12 @@ def test_what_is_no_flag_is_named(root: Path, cell: str) -> None:
     [
         ("classification", "path,kind\na/000.jpg,\n", {}, r"labels\.csv:2: column 'kind' is empty"),
         ("classification", "path,kind,more\na/000.jpg,b,c\n", {}, r"one column of class names, but .* kind, more"),
-        ("classification", "path\na/000.jpg\n", {}, r"no column of labels beside 'path'"),
+        ("classification", "path\na/000.jpg\n", {}, r"no label column besides 'path'"),
         ("regression", "path,x\n,1\n", {}, r"labels\.csv:2: column 'path' is empty"),
         ("regression", "path,x\na/000.jpg,1,2\n", {}, r"labels\.csv:2: 3 cell\(s\), but the header has 2"),
         ("regression", "path,x\na/000.jpg\n", {}, r"labels\.csv:2: 1 cell\(s\), but the header has 2"),
         ("regression", 'path,x\n"a/000.jpg,1\na/001.jpg,2\n', {}, r"labels\.csv:3: unexpected end of data"),
-        ("regression", "path,x,x\na/000.jpg,1,2\n", {}, r"labels\.csv:1: column x is there twice"),
+        ("regression", "path,x,x\na/000.jpg,1,2\n", {}, r"labels\.csv:1: column x is repeated"),
         ("regression", "path,x\n", {}, r"labels\.csv lists no images"),
         ("regression", "", {}, r"labels\.csv lists no images"),
         ("regression", "path,heigth\na/000.jpg,1\n", {"label_columns": ["height"]}, r"'height' .*did you mean heigth"),
@@ -249,7 +249,7 @@ def test_other_files_are_held_to_the_same_columns(root: Path) -> None:
 def test_two_sources_of_a_part_are_refused(root: Path) -> None:
     write(root, "path,split,x\na/000.jpg,train,1\na/001.jpg,val,2\n", "train.csv")
     write(root, "path,x\na/002.jpg,1\n", "val.csv")
-    with pytest.raises(DataError, match=r"val\.csv is there, but .*train\.csv has val images"):
+    with pytest.raises(DataError, match=r"val\.csv exists, but .*train\.csv also has val images"):
         build(root, "regression")
 
 
@@ -414,7 +414,7 @@ def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.Captur
         build(root, "classification")
     assert len(build(root, "classification", image_column="two", label_columns=["kind"]).train) > 0
     write(root, "path,kind\n" + "".join(f"data/a/{i:03d}.jpg,{kind}\n" for i, kind in enumerate(KINDS)))
-    with pytest.raises(DataError, match=r"none of its 12 images is there; looked for .*without the 'data/' in front"):
+    with pytest.raises(DataError, match=r"none of its 12 images exists; looked for .*without the prefix 'data/'"):
         build(root, "classification")
 
 
@@ -436,7 +436,7 @@ def test_flags_and_words_say_the_part(
     write(root, "\n".join([f"path,label,{name}", *lines]))
     if said:
         source = read_csv(DataConfig(format="csv", root=root), "classification")
-        assert f"column {name!r} is taken as the part of each image (data.split_column)" in capsys.readouterr().err
+        assert f"column {name!r} is taken as the split of each image (data.split_column)" in capsys.readouterr().err
         assert len(source.splits[part]) == 3
     source = read_csv(DataConfig(format="csv", root=root, split_column=name), "classification")
     assert {key: len(images) for key, images in source.splits.items()} == {"train": 9, part: 3}
@@ -473,7 +473,7 @@ def test_tables_share_a_header_and_say_what_they_cannot_know(root: Path) -> None
     with pytest.raises(DataError, match=r"no column names images below .*'label' \('ant'\), 'photo' .*image_column"):
         build(root, "classification")
     write(root, "path,label\n" + "".join(f"A/{i:03d}.JPG,{kind}\n" for i, kind in enumerate(KINDS)), "train.csv")
-    with pytest.raises(DataError, match=r"upper and lower case count: .*a/000.jpg is there"):
+    with pytest.raises(DataError, match=r"names are case-sensitive: .*a/000.jpg exists"):
         build(root, "classification")
     write(root, "path;tags\n" + "".join(f"a/{i:03d};['{kind}', 'x']\n" for i, kind in enumerate(KINDS)), "train.csv")
     with pytest.raises(DataError, match="which are lists"):

@@ -86,7 +86,7 @@ def test_missing_file_is_named(cub: Path, name: str) -> None:
         ("train_test_split.txt", "5 1", "5 2", r"train_test_split.txt: expected 0 or 1 for image 5"),
         ("train_test_split.txt", "5 1", "5", r"train_test_split.txt:5: expected 'id value', got '5'"),
         ("images.txt", "5 ", "x ", r"images.txt:5: expected 'id value'"),
-        ("images.txt", "5 ", "4 ", r"images.txt:5: id 4 is there twice"),
+        ("images.txt", "5 ", "4 ", r"images.txt:5: id 4 is repeated"),
         ("image_class_labels.txt", "5 7", "5 8", r"classes.txt has no line for class 8"),
         ("images.txt", "007.Grey Jay/001.jpg", "007.Grey Jay/gone.jpg", r"1 of 12 images.*gone.jpg \(missing\)"),
     ],

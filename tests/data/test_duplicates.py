@@ -16,7 +16,7 @@ import toolkit.data.duplicates
 from toolkit.config import DataConfig
 from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages, FileImages, ImageSet, build_data
-from toolkit.data.split import limit_per_class, split_parts
+from toolkit.data.split import limit_per_class, split_by_class
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
 
 MakeFolder = Callable[..., Path]
@@ -46,7 +46,7 @@ def test_copies_stay_on_one_side_and_shares_stay(seed: int) -> None:
     rng = np.random.default_rng(seed)
     classes, rows = rng.integers(0, 3, 120), (rng.random((120, 4)) < 0.3).astype(np.float32)
     for split, labels in (
-        (split_parts, classes),
+        (split_by_class, classes),
         (split_by_labels, rows),
         (split_by_targets, rng.normal(size=(120, 2)).astype(np.float32)),
     ):
@@ -62,7 +62,7 @@ def test_an_image_in_two_classes_goes_to_training() -> None:
     whole = FileImages([f"{i}.jpg" for i in range(24)], np.arange(24) % 3)
     copies = {f"{i}.jpg": i // 3 for i in range(12)}  # each is in all three classes
     for seed in range(5):
-        parts = split_parts({"train": whole}, NAMES, 0.25, 0, seed, copies)
+        parts = split_by_class({"train": whole}, NAMES, 0.25, 0, seed, copies)
         assert set(sides(parts, copies)) == {0, 1, 2, 3}
         assert all(where == {"train"} for where in sides(parts, copies).values())
         assert np.bincount(parts["val"].labels).tolist() == [2, 2, 2]
@@ -71,7 +71,7 @@ def test_an_image_in_two_classes_goes_to_training() -> None:
 @pytest.mark.parametrize(
     ("groups", "shares", "message"),
     [
-        ([2], (0.5, 0.0), r"2 parts \(train, val\): a \(2, 1 different\)"),
+        ([2], (0.5, 0.0), r"2 splits \(train, val\): a \(2, 1 different\)"),
         ([3, 3], (0.2, 0.2), r"a \(6, 2 different\)"),
         ([4, 4], (0.2, 0.0), None),
         ([5, 1], (0.2, 0.0), None),
@@ -88,9 +88,9 @@ def test_every_part_gets_an_image_of_small_classes(
     for seed in range(4):
         if message:
             with pytest.raises(DataError, match=message):
-                split_parts({"train": whole}, "a", *shares, seed, copies)
+                split_by_class({"train": whole}, "a", *shares, seed, copies)
             continue
-        parts = split_parts({"train": whole}, "a", *shares, seed, copies)
+        parts = split_by_class({"train": whole}, "a", *shares, seed, copies)
         assert all(len(images) for images in parts.values())
         assert all(len(where) == 1 for where in sides(parts, copies).values())
 
@@ -118,7 +118,7 @@ def test_splits_of_different_images_are_what_they_were() -> None:
     classes, rows = images(rng.integers(0, 3, 200)), images(rng.random((200, 6)) < [0.5, 0.3, 0.1, 0.05, 0.2, 0.4])
     numbers = images(rng.lognormal(size=(200, 2)))
     drawn = [
-        *split_parts(classes, NAMES, 0.2, 0.15, 3).values(),
+        *split_by_class(classes, NAMES, 0.2, 0.15, 3).values(),
         limit_per_class(classes["train"], NAMES, 17, 3),
         *split_by_labels(rows, (), 0.2, 0.15, 3).values(),
         limit_per_label(rows["train"], (), 17, 3),

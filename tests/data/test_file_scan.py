@@ -46,15 +46,15 @@ def test_what_is_left_out_is_counted_and_named(make_folder: MakeFolder, capsys: 
     found = lines(said)
     assert len(found) == len(said.splitlines()) == 9
     for why, words in {
-        ".heic is not read": ("warning: 4 files", "cat/IMG_0.HEIC, cat/IMG_1.HEIC, cat/IMG_2.HEIC, ..."),
-        ".jp2 is not read": ("warning: 1 file ", "dog/scan.JP2"),
+        ".heic is not supported": ("warning: 4 files", "cat/IMG_0.HEIC, cat/IMG_1.HEIC, cat/IMG_2.HEIC, ..."),
+        ".jp2 is not supported": ("warning: 1 file ", "dog/scan.JP2"),
         "HEIC, JPEG 2000": ("warning: 1 file ", "dog/download"),
         "extension is unknown": ("warning: 1 file ", "dog/2.jpg_large"),
         "no extension, but images": ("1 file ", " read ", "dog/IMG_1"),
         "behind links": ("warning: 5 files", "dog/linked"),
-        "lead nowhere": ("warning: 1 file ", "bird"),
+        "broken links": ("warning: 1 file ", "bird"),
         "images beside the class folders": ("warning: 1 file ", "loose.jpg"),
-        "no images by extension": ("1 file ", "BMW\\n.txt"),
+        "not images by extension": ("1 file ", "BMW\\n.txt"),
     }.items():
         (line,) = (line for key, line in found.items() if why in key)
         assert all(word in line for word in words), line
@@ -69,8 +69,8 @@ def test_loose_images_in_and_beside_parts(make_folder: MakeFolder, capsys: pytes
     found = lines(capsys.readouterr().err)
     assert "3 files" in found["images beside the class folders"]
     assert "train/000.jpg, train/001.jpg, val/000.jpg" in found["images beside the class folders"]
-    assert "loose.jpg" in found["images beside the parts"]
-    assert "3 files" in found["in folders beside the parts"]
+    assert "loose.jpg" in found["images beside the splits"]
+    assert "3 files" in found["in folders beside the splits"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_loops_of_links_end(make_folder: MakeFolder, capsys: pytest.CaptureFixtu
     assert len(source.splits["train"]) == 4
     found = lines(capsys.readouterr().err)
     assert found["links to a folder above themselves"].startswith("4 files")
-    assert "x, y" in found["links that lead nowhere"]
+    assert "x, y" in found["broken links"]
 
 
 def test_a_class_may_be_a_link(make_folder: MakeFolder) -> None:
@@ -132,4 +132,4 @@ def test_the_reason_is_said_where_a_class_is_empty(make_folder: MakeFolder, caps
     (root / "b/000.jpg").rename(root / "b/000.heic")
     with pytest.raises(DataError, match=r"1 class folder\(s\) have no images: .*b"):
         read_folder(DataConfig(root=root))
-    assert ".heic is not read" in capsys.readouterr().err
+    assert ".heic is not supported" in capsys.readouterr().err

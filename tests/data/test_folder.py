@@ -106,7 +106,7 @@ def test_parts_are_known_by_their_usual_names(
     for name, part in zip(names, parts.split(), strict=False):
         assert f"{part} = {name}/" in said or folders.startswith("train val")
     for name in names[len(parts.split()) :]:
-        assert "left out (in folders beside the parts): " in said
+        assert "left out (in folders beside the splits): " in said
         assert name in said
 
 
@@ -116,14 +116,14 @@ def test_parts_are_known_by_their_usual_names(
         (two_classes("a", "b"), "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
         ({"a": 1, **two_classes("a", "b/images")}, "a/, b/ hold the same subfolders", "data.classes: [a, b]"),
         ({"1/x": 1, "1/y": 1, "1/z": 1, "2/x": 1, "2/y": 1, "2/w": 1, "3": 2}, "1/, 2/ hold the same", "data.root"),
-        (two_classes("train", "stuff"), "stuff/ beside it holds the same class folders", "/train; if all"),
+        (two_classes("train", "stuff"), "stuff/ next to it holds the same class folders", "/train; if all"),
         (two_classes("steam_train", "bullet_train"), "hold the same subfolders", "data.classes"),
-        ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ beside it holds images", "data.classes: [car, train]"),
+        ({"train/steam": 3, "train/diesel": 3, "car": 3}, "car/ next to it holds images", "data.classes: [car, train]"),
         ({"train": 3, "test": 3}, "have no class folders", "data.classes: [test, train]"),
         ({"seg_train": 3, "seg_test": 3, "seg_pred": 3}, "have no class folders", "data.classes"),
         (
             {"cat/train": 2, "cat/val": 2, "dog/train": 2, "dog/val": 2},
-            "hold parts of their own",
+            "hold splits of their own",
             "<root>/train/<class>",
         ),
         ({"cat": 2, "dog": 2, **two_classes("extra")}, "extra/ holds folders of the same names", "data.classes"),
@@ -131,11 +131,11 @@ def test_parts_are_known_by_their_usual_names(
         (two_classes("test", "other"), "has test/ but no train/", "data.classes"),
         (two_classes("train", "val", "dev"), "has both dev/ and val/", "keep one"),
         (two_classes("train", "val", "test", "eval"), "has val/, test/ and eval/", "keep two"),
-        (two_classes("a_train", "a_val", "b_train", "b_val"), "the parts of 2 data sets", "keep those of one"),
+        (two_classes("a_train", "a_val", "b_train", "b_val"), "the splits of 2 data sets", "keep those of one"),
         (two_classes("photos"), "found 1 class in .*: photos", "pets/photos"),
         ({**two_classes("a/b"), "docs": 0}, "found 1 class in .*: a", "pets/a/b"),
         (two_classes("photos/train", "photos/val"), "found 1 class in .*: photos", "pets/photos"),
-        ({**two_classes("photos/train", "photos/val"), "docs": 1}, "photos/ hold parts of their own", "pets/photos"),
+        ({**two_classes("photos/train", "photos/val"), "docs": 1}, "photos/ hold splits of their own", "pets/photos"),
     ],
 )
 def test_in_doubt_it_asks(make_folder: MakeFolder, counts: dict[str, int], message: str, cure: str) -> None:
@@ -191,7 +191,7 @@ def test_images_without_class_folders_can_have_advice(make_folder: MakeFolder) -
         ({"train/a": 2, "val/a": 2, "valid/a": 2}, "has both val/ and valid/"),
         (
             {"train/cats": 2, "train/dogs": 2, "val/cats": 2, "val/dgos": 2},
-            r"training has not: dgos.*did you mean dogs",
+            r"not in training: dgos.*did you mean dogs",
         ),
         ({"only": 3}, "at least 2 classes, found 1: only"),
     ],

@@ -160,7 +160,7 @@ def shift(root: Path) -> None:
     ("old", "new", "said"),
     [
         ("jpg/", "jpg\\", "have backslashes, read as slashes"),
-        (".jpg ", ".jpg, ", "end with a separator, which is left out"),
+        (".jpg ", ".jpg, ", "end with a separator, which is ignored"),
         (".jpg ", ".jpg,", ""),
     ],
 )
@@ -195,10 +195,10 @@ def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:
         (root / "train_list.txt").write_text("".join(f"{front}/{i:03d}.jpg {i % 2}\n" for i in range(8)))
 
     lines("data/lists/jpg")
-    with pytest.raises(DataError, match=r"none of its 8 images is there; looked for .*without the 'data/lists/' in fr"):
+    with pytest.raises(DataError, match=r"none of its 8 images exists; looked for .*without the prefix 'data/lists/'"):
         build(root)
     lines("C:\\photos\\jpg")
-    with pytest.raises(DataError, match=r"without the 'C:/photos/' in front"):
+    with pytest.raises(DataError, match=r"without the prefix 'C:/photos/'"):
         build(root)
     (root / "jpg").rename(root / "png")
     (root / "lists").mkdir()
@@ -214,7 +214,7 @@ def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:
 @pytest.mark.parametrize("text", ["{0: 'a',\n1: 'b'}", "[a,\nb]"])
 def test_a_label_file_that_is_no_list_is_refused(root: Path, text: str) -> None:
     (root / "labels.txt").write_text(text)
-    with pytest.raises(DataError, match=r"labels.txt is no list of names"):
+    with pytest.raises(DataError, match=r"labels.txt is not a list of names"):
         build_names(root)
     (root / "labels.txt").write_text('"a, b"\n"c"\n')
     assert build_names(root) == ("a, b", "c")

@@ -193,12 +193,12 @@ BAD_CIFARS = {
     "labels of text": (tar_of(member("a/data_batch_1", batch_of(labels=["x" * 10**6] + [""] * 9))), "whole numbers"),
     "half a label": (tar_of(member("a/data_batch_1", batch_of(labels=np.full(10, 0.5)))), "whole numbers"),
     "no batches": (tar_of(member("a/data", BATCH)), "no file data_batch"),
-    "a batch twice": (tar_of(member("a/data_batch_1", BATCH), member("a/data_batch_1", BATCH)), "there twice"),
+    "a batch twice": (tar_of(member("a/data_batch_1", BATCH), member("a/data_batch_1", BATCH)), "occurs twice"),
     "a link": (tar_of(member("a/data_batch_1", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "is a link"),
     "a hard link": (tar_of(member("a/data_batch_1", type=tarfile.LNKTYPE, linkname="/etc/passwd")), "is a link"),
     "a device": (tar_of(member("a/data_batch_1", type=tarfile.CHRTYPE, devmajor=1, devminor=5)), "a device"),
-    "a pipe": (tar_of(member("a/data_batch_1", type=tarfile.FIFOTYPE)), "something else than a file"),
-    "a sparse file": (tar_of(member("a/data_batch_1", type=tarfile.GNUTYPE_SPARSE)), "something else than a file"),
+    "a pipe": (tar_of(member("a/data_batch_1", type=tarfile.FIFOTYPE)), "something other than a file"),
+    "a sparse file": (tar_of(member("a/data_batch_1", type=tarfile.GNUTYPE_SPARSE)), "something other than a file"),
     "a large file": (claiming(250_000_000), "larger than 200,000,000"),
     "a cut file": (claiming(150_000_000), "cut short"),
     "doubling lists": (
@@ -329,7 +329,7 @@ def test_flowers_are_split_as_their_owners_made_it(tmp_path: Path, jpeg: bytes) 
     (tmp_path / "102flowers.tgz").write_bytes(b"not needed any more")
     check_flowers(tmp_path)
     (tmp_path / "102flowers/jpg/image_00102.jpg").unlink()
-    with pytest.raises(DataError, match=r"jpg lacks 1 of 102 pictures, such as image_00102.jpg.*remove that folder"):
+    with pytest.raises(DataError, match=r"jpg lacks 1 of 102 images, such as image_00102.jpg.*remove that folder"):
         build("flowers102", root=tmp_path)
 
 
@@ -359,7 +359,7 @@ def test_matlab_files_of_scipy(tmp_path: Path, packed: bool) -> None:
         (matlab(struct.pack("<II", 14, 2**31), packed=False), "cut short"),
         (matlab(bytes(2**24)), "unpacks to more than"),
         (bytes(2**21), "more than 1,048,576 bytes"),
-        (matlab(matrix("labels", np.zeros(306, "uint8"))), "begin at 1"),
+        (matlab(matrix("labels", np.zeros(306, "uint8"))), "start at 1"),
         (matlab(matrix("labels", np.full(306, 103, "uint8"))), "below 103"),
         (matlab(matrix("labels", np.ones(9, "uint8"))), "below 10, found 1 to 102"),
         (matlab(matrix("labels", np.full(306, 1.5))), "whole numbers"),
@@ -401,7 +401,7 @@ def test_an_archive_puts_nothing_where_it_says(tmp_path: Path, jpeg: bytes) -> N
     ("other", "says"),
     [
         (member("jpg/image_00001.jpg", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link"),
-        (member("jpg/image_00001.jpg", b"x"), "there twice"),
+        (member("jpg/image_00001.jpg", b"x"), "occurs twice"),
         (member("jpg/image_00400.jpg", bytes(20_000_001)), "larger than 20,000,000"),
     ],
 )

@@ -60,7 +60,7 @@ def test_a_reader_that_hangs_ends_in_an_error_that_names_the_image(
     monkeypatch.setattr(images_module, "read_image", hanging)
     loader = BatchLoader(FileImages(paths, np.zeros(24)), Preprocessing(16), batch_size=4, workers=workers, timeout=2)
     seen = 0
-    with pytest.raises(DataError, match=r"no image could be read for 2 s; in work: \S*013\.jpg — .*data\.timeout"):
+    with pytest.raises(DataError, match=r"no image could be read for 2 s; in progress: \S*013\.jpg — .*data\.timeout"):
         for batch in loader:
             seen += len(batch)
     assert seen == 12  # the batches before it came
@@ -97,7 +97,7 @@ def test_the_end_of_a_pool_ends_the_wait_of_others(monkeypatch: pytest.MonkeyPat
     with ReaderPool(1, 300) as pool:
         futures = [pool.submit(lambda: (release.wait(), None)[1]) for _ in range(2)]
     for future in [*futures, pool.submit(lambda: None)]:
-        with pytest.raises(DataError, match="no longer wanted"):
+        with pytest.raises(DataError, match="no longer needed"):
             pool.finish(future)
 
 
@@ -107,7 +107,7 @@ def test_the_check_of_a_data_set_does_not_hang(make_folder: Callable[..., Path])
     pipe = root / "a" / "pipe.jpg"
     os.mkfifo(pipe)  # opening it waits for a writer for ever
     try:
-        with pytest.raises(DataError, match=r"no image could be read for 2 s; in work: .*pipe\.jpg"):
+        with pytest.raises(DataError, match=r"no image could be read for 2 s; in progress: .*pipe\.jpg"):
             build_data(DataConfig(root=root, timeout=2))
     finally:
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
@@ -123,4 +123,4 @@ def test_a_process_with_a_hanging_thread_ends(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "in work: pipe.jpg" in ended.stderr
+    assert "in progress: pipe.jpg" in ended.stderr

@@ -109,5 +109,5 @@ def test_mean_and_std_of_the_config_go_first_and_must_fit() -> None:
 
 def test_mean_and_std_have_the_same_length() -> None:
     for mean, std in [((0.5,), (0.5, 0.5)), ((), ())]:
-        with pytest.raises(ValueError, match="a number a channel"):
+        with pytest.raises(ValueError, match="one number per channel"):
             Preprocessing(32, mean=mean, std=std)

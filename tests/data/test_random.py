@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from toolkit.data import ArrayImages, Augmentation, BatchLoader, Preprocessing
-from toolkit.data.random import beginnings, generators
+from toolkit.data.random import generators, stream_states
 from toolkit.data.sampling import BalancedSampler
 
 INDICES, REPEATS = np.array([0, 1, 5, 77, 2**32 - 1, 4, 4]), np.array([0, 0, 1, 0, 2, 3, 2**31])
@@ -25,21 +25,21 @@ def stream(seed: int, epoch: int, index: int, repeat: int) -> np.random.Generato
 @pytest.mark.parametrize("epoch", [0, 3, 2**33])
 def test_they_begin_like_those_of_numpy(seed: int, epoch: int) -> None:
     expected = [stream(seed, epoch, i, r).bit_generator.state for i, r in BOTH]
-    assert beginnings(seed, epoch, INDICES, REPEATS) == expected
-    assert beginnings(seed, epoch, INDICES[:4:2], REPEATS[:4:2]) == expected[:4:2]
+    assert stream_states(seed, epoch, INDICES, REPEATS) == expected
+    assert stream_states(seed, epoch, INDICES[:4:2], REPEATS[:4:2]) == expected[:4:2]
 
 
 def test_each_goes_on_like_one_of_its_own() -> None:
     def draw(rng: np.random.Generator) -> list[Any]:
         return [rng.random(), rng.integers(0, 99), *rng.random(3), rng.integers(0, 9, dtype=np.uint8), rng.normal()]
 
-    drawn = [draw(rng) for rng in generators(beginnings(5, 2, INDICES, REPEATS))]
+    drawn = [draw(rng) for rng in generators(stream_states(5, 2, INDICES, REPEATS))]
     assert drawn == [draw(stream(5, 2, i, r)) for i, r in BOTH]
 
 
 def test_a_known_number() -> None:
     """Should numpy ever begin otherwise, resumed runs would not."""
-    [rng] = generators(beginnings(42, 7, np.array([123]), np.zeros(1, np.int64)))
+    [rng] = generators(stream_states(42, 7, np.array([123]), np.zeros(1, np.int64)))
     assert rng.integers(0, 2**32, 3).tolist() == [2041613279, 2101621144, 1366785065]
 
 

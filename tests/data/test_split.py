@@ -7,7 +7,7 @@ import pytest
 
 from toolkit.core.errors import DataError
 from toolkit.data import ArrayImages
-from toolkit.data.split import limit_per_class, split_parts
+from toolkit.data.split import limit_per_class, split_by_class
 
 NAMES = ("a", "b", "c")
 
@@ -23,7 +23,7 @@ def paths(images: object) -> set[str]:
 
 
 def test_each_class_gives_its_share_and_nothing_is_lost() -> None:
-    parts = split_parts({"train": whole(10, 50, 7)}, NAMES, 0.2, 0.1, seed=0)
+    parts = split_by_class({"train": whole(10, 50, 7)}, NAMES, 0.2, 0.1, seed=0)
     counts = {part: np.bincount(images.labels).tolist() for part, images in parts.items()}
     assert counts == {"train": [7, 35, 5], "val": [2, 10, 1], "test": [1, 5, 1]}
     sets = [paths(images) for images in parts.values()]
@@ -31,30 +31,30 @@ def test_each_class_gives_its_share_and_nothing_is_lost() -> None:
 
 
 def test_small_classes_keep_one_everywhere() -> None:
-    parts = split_parts({"train": whole(3, 3, 4)}, NAMES, 0.6, 0.3, seed=0)
+    parts = split_by_class({"train": whole(3, 3, 4)}, NAMES, 0.6, 0.3, seed=0)
     assert {part: np.bincount(images.labels).tolist() for part, images in parts.items()} == {
         "train": [1, 1, 1], "val": [1, 1, 2], "test": [1, 1, 1],
     }  # fmt: skip
 
 
 def test_too_small_classes_are_named() -> None:
-    with pytest.raises(DataError, match=r"2 parts \(train, val\): b \(1\)$"):
+    with pytest.raises(DataError, match=r"2 splits \(train, val\): b \(1\)$"):
         try:
-            split_parts({"train": whole(3, 1, 4)}, NAMES, 0.2, 0.0, seed=0)
+            split_by_class({"train": whole(3, 1, 4)}, NAMES, 0.2, 0.0, seed=0)
         except DataError as error:
             raise DataError(error.message) from error
-    with pytest.raises(DataError, match=r"3 parts \(train, val, test\): b \(1\), c \(2\)"):
-        split_parts({"train": whole(3, 1, 2)}, NAMES, 0.2, 0.1, seed=0)
+    with pytest.raises(DataError, match=r"3 splits \(train, val, test\): b \(1\), c \(2\)"):
+        split_by_class({"train": whole(3, 1, 2)}, NAMES, 0.2, 0.1, seed=0)
 
 
 def test_own_parts_stay_as_they_are() -> None:
     own = {"train": whole(1, 1, 1), "val": whole(1, 1, 1)}
-    assert split_parts(own, NAMES, 0.2, 0.0, seed=0) == own
+    assert split_by_class(own, NAMES, 0.2, 0.0, seed=0) == own
 
 
 def test_the_split_depends_on_the_seed_only() -> None:
     def val(seed: int) -> set[str]:
-        return paths(split_parts({"train": whole(20, 20, 20)}, NAMES, 0.2, 0.0, seed)["val"])
+        return paths(split_by_class({"train": whole(20, 20, 20)}, NAMES, 0.2, 0.0, seed)["val"])
 
     assert val(0) == val(0)
     assert len({frozenset(val(seed)) for seed in range(5)}) == 5

@@ -102,7 +102,7 @@ def test_few_numbers_can_be_split(count: int) -> None:
 
 
 def test_too_few_to_split() -> None:
-    with pytest.raises(DataError, match=r"2 images, .* too few to split into 3 parts \(train, val, test\)"):
+    with pytest.raises(DataError, match=r"2 images, .* too few to split into 3 splits \(train, val, test\)"):
         split_by_targets({"train": images([[1], [2]])}, (), 0.2, 0.2, seed=0)
     with pytest.raises(DataError, match="those of each label, are too few"):
         split_by_labels({"train": images(np.eye(4))}, (), 0.2, 0, seed=0)

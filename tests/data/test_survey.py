@@ -110,7 +110,7 @@ def test_sizes_and_modes_in_one_line(make_folder: MakeFolder, capsys: pytest.Cap
         "images: 15, 10x20 to 300x100 (median 48x40), RGB 8, "
         "gray 2, CMYK 1, 16-bit gray 1, gray + alpha 1, palette 1, RGBA 1"
     ), first
-    assert "1 image(s) that are not of 8 bits are read as 12-bit, by their values" in second
+    assert "1 image(s) that are not 8-bit are read as 12-bit, by their values" in second
     assert "data.bit_depth or data.window" in second
 
 
@@ -156,7 +156,7 @@ def test_holes_are_said(make_folder: MakeFolder, capsys: pytest.CaptureFixture[s
     values[0, 0] = np.nan
     np.save(root / "a" / "hole.npy", values)
     build_data(DataConfig(root=root))
-    assert "1 of 5 images hold NaN or infinite values: " in capsys.readouterr().err
+    assert "1 of 5 images contain NaN or infinite values: " in capsys.readouterr().err
 
 
 def test_a_second_run_reads_what_changed(

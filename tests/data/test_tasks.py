@@ -146,7 +146,7 @@ def test_labels_that_say_nothing(root: Path, capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
 def test_too_few_images(root: Path, task: str) -> None:
     write(root, ["0,1"])
-    with pytest.raises(DataError, match="too few to split into 2 parts"):
+    with pytest.raises(DataError, match="too few to split into 2 splits"):
         build(root, task)
     for file in (root / "jpg").iterdir():
         file.write_bytes(b"")

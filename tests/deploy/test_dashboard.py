@@ -95,7 +95,7 @@ def test_ctrl_c_ends_it_quietly(runs: Path, end: signal.Signals) -> None:
         out, err = process.communicate()
     assert process.returncode == 0
     # Whoever is interrupted at the very end of a print may print that line again.
-    assert (out, err.removeprefix(line)) == ("", "dashboard ended\n")
+    assert (out, err.removeprefix(line)) == ("", "dashboard stopped\n")
     assert is_closed(f"http://127.0.0.1:{port}/")
 
 
@@ -106,14 +106,14 @@ def test_the_dashboard_does_not_load_paddle() -> None:
 
 def test_a_server_that_does_not_start(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(DeployError, match="does not start"):  # after the whole wait it would be "does not answer"
+    with pytest.raises(DeployError, match="does not start"):  # after the whole wait it would be "does not respond"
         Dashboard(runs, port=free_port())
 
 
 def test_what_cannot_be_shown(tmp_path: Path, runs: Path) -> None:
     with pytest.raises(DeployError, match="is not a folder"):
         Dashboard(tmp_path / "nowhere")
-    with pytest.raises(DeployError, match="no VisualDL records yet"):
+    with pytest.raises(DeployError, match="no VisualDL logs yet"):
         Dashboard(tmp_path)
     with pytest.raises(DeployError, match=r"cannot listen on 203\.0\.113\.7"):
         Dashboard(runs, host="203.0.113.7")

@@ -216,7 +216,7 @@ def test_a_folder_with_something_else_is_not_touched(tmp_path: Path, export: Cal
 
 def test_a_full_disk_is_noticed_before_writing(tmp_path, export, monkeypatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(DeployError, match="1 MB are needed and 0 MB are free"):
+    with pytest.raises(DeployError, match="1 MB are needed but only 0 MB are free"):
         export(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 

@@ -59,7 +59,7 @@ def test_the_order_of_the_arguments_and_each_file_once(photos: Path) -> None:
         ("nowhere.png", "does not exist"),
         ("nothing*.png", "no image matches"),
         ("*.csv", "no image matches"),
-        ("empty", "has no image in it"),
+        ("empty", "contains no images"),
     ],
 )
 def test_nothing_found(photos: Path, arg: str, message: str) -> None:
@@ -90,9 +90,9 @@ def test_what_is_left_out_is_said(photos: Path, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 5
     assert "warning: 1 file of" in said
-    assert "(.heic is not read: convert to JPEG or PNG): IMG_1.HEIC" in said
+    assert "(.heic is not supported: convert to JPEG or PNG): IMG_1.HEIC" in said
     assert ": linked" in said
-    assert "(no images by extension or first bytes): list.csv, 鸟/notes.txt" in said
+    assert "(not images by extension or first bytes): list.csv, 鸟/notes.txt" in said
     assert "3 files of" in said
     expand_images([f"{photos}/IMG*"])
     assert "IMG_1.HEIC" in capsys.readouterr().err

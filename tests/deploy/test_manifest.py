@@ -71,10 +71,10 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": None}, "labels is missing or no list"),
+        ({"labels": None}, "labels is missing or not of type list"),
         ({"labels": []}, "has no labels"),
         ({"labels": ["a"]}, "4 outputs for 1 class names"),
-        ({"image_size": "big"}, "image_size is missing or no int"),
+        ({"image_size": "big"}, "image_size is missing or not of type int"),
         ({"format": 99}, "has format 99"),
         ({"files": {"model": {"name": "../../etc/passwd", "bytes": 1, "sha256": ""}}}, "must be a plain file name"),
         ({"files": {}}, r"files\.model\.name is missing"),
@@ -86,7 +86,7 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
         ({"input": {"name": "image", "shape": []}}, "preprocessing.mean has 3 channels"),
         ({"preprocessing": {"image_size": 32}}, "bad preprocessing"),
         ({"preprocessing": {"image_size": 32, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 0, 1]}}, "bad preproc"),
-        ({"preprocessing": {"image_size": 16, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "gives 16 px"),
+        ({"preprocessing": {"image_size": 16, "crop_ratio": 1, "mean": [0, 0, 0], "std": [1, 1, 1]}}, "produces 16 px"),
     ],
 )
 def test_a_manifest_that_says_nonsense(folder: Path, images, changes: dict, message: str) -> None:

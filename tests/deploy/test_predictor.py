@@ -212,10 +212,10 @@ def test_a_pil_image_is_turned_upright_as_its_file_is(predictor, tmp_path: Path)
     ("picture", "words"),
     [
         (np.zeros((3, 40, 40), np.uint8), r"channels come first — give array\.transpose\(1, 2, 0\)"),
-        (np.full((40, 40, 3), 200.0), "values from 200 to 200 — give the picture before any normalisation"),
+        (np.full((40, 40, 3), 200.0), "values from 200 to 200 — give the image before normalisation"),
         (np.full((40, 40, 3), np.nan), "values from nan to nan"),
         (np.zeros((40, 40, 3), np.uint16), "scale it to 0..255 and give uint8"),
-        (np.zeros((40, 40, 4), np.uint8), "leave the alpha channel out"),
+        (np.zeros((40, 40, 4), np.uint8), "leave out the alpha channel"),
         (b"bytes", "expected a path, a PIL image or an array, not bytes"),
         ([None], "image 0: expected a path, a PIL image or an array, not NoneType"),
         (7, "not int"),

@@ -65,7 +65,7 @@ def by_hand(path: Path, facts: dict[str, Any], numbers: tuple[int, int]) -> Any:
 def numbers_of(steps: list[str]) -> tuple[int, int]:
     """The side after resizing and the margin, read from the text."""
     said = dict(step.split(": ", 1) for step in steps)
-    return int(said["resize"].split("where side is not ")[1].split(",")[0]), int(said["centre"].split()[-2])
+    return int(said["resize"].split("if side is not ")[1].split(",")[0]), int(said["centre"].split()[-2])
 
 
 def check(path: Path, preprocessing: Preprocessing) -> None:
@@ -126,7 +126,7 @@ def test_the_file_says_it_and_an_older_one_means_what_it_meant(tmp_path: Path, e
     names = "decode", "depth", "alpha", "colour", "crop", "halve", "resize", "centre", "normalise", "layout"
     assert [step.split(":")[0] for step in said] == list(names)
     assert "low = 0, high = 4000" in said[1]
-    assert "laid on black" in said[2]
+    assert "blended with black" in said[2]
     predictor = Predictor(folder)
     assert predictor.preprocessing.decoding == decoding
 

@@ -69,7 +69,7 @@ def test_values_in_any_unit_pass_their_check(tmp_path, new_network, export, imag
     folder = export(tmp_path / "model", network, task="regression", check=images)
     assert Manifest.read(folder).extra["largest_difference"] < 1e-4
     network.head.target_mean.set_value(network.head.target_mean + 0.01 * std)
-    with pytest.raises(DeployError, match="values, as shares of their target's scale, differ"):
+    with pytest.raises(DeployError, match="values, relative to their target's scale, differ"):
         check_export(folder, network, images)
 
 
@@ -102,7 +102,7 @@ def test_a_threshold_that_is_none(exported, pictures, threshold: float) -> None:
 
 def test_a_threshold_for_another_task(exported, shared_export, pictures) -> None:
     for folder, task in ((exported["regression"], "regression"), (shared_export, "classification")):
-        with pytest.raises(DeployError, match=f"for multilabel models; this one does {task}"):
+        with pytest.raises(DeployError, match=f"for multilabel models, but this is a {task} model"):
             Predictor(folder).predict(pictures, threshold=0.5)
 
 

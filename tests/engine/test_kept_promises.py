@@ -14,7 +14,7 @@ import pytest
 
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.advise.measure import measure
-from toolkit.advise.request import subject_of
+from toolkit.advise.request import request_of
 from toolkit.cache.index import DamagedIndexError, read_index
 from toolkit.cache.store import usable_store
 from toolkit.callbacks import CSVLogger, LambdaCallback
@@ -161,7 +161,7 @@ def test_a_measurement_that_cannot_be_kept_is_used(
 ) -> None:
     (tmp_path / "taken").write_text("a file")
     config = make(model={"pretrained": str(untrained_weights("mobilenet_v1", None, tmp_path))})
-    subject = subject_of(config)
-    found = measure(subject, sample=16, cache=CacheConfig(dir=tmp_path / "taken" / "cache"))
+    request = request_of(config)
+    found = measure(request, sample=16, cache=CacheConfig(dir=tmp_path / "taken" / "cache"))
     assert found.sample
-    assert "it is used, but not kept" in capsys.readouterr().err.replace("\n", " ")
+    assert "it is used but not saved" in capsys.readouterr().err.replace("\n", " ")

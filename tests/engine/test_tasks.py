@@ -96,7 +96,7 @@ def test_cached_and_uncached_heads_agree(make: Make, task: str, request: pytest.
 
 
 def test_monitors_of_another_task_are_refused(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"val/top1 is no metric of regression; known: val/r2"):
+    with pytest.raises(ConfigError, match=r"val/top1 is not a metric of regression; known: val/r2"):
         make(task="regression", callbacks={"checkpoint": {"monitor": "val/top1"}})
     with pytest.raises(ConfigError, match="label_smoothing is for classification"):
         make(task="multilabel", train={"label_smoothing": 0.1})

@@ -42,14 +42,14 @@ def test_what_is_said(usual: BakeOff) -> None:
     text = " ".join(said)
     for words in (
         "larger than the spread over the seeds against scratch (60.0 points, 95 % interval",
-        "cannot be told apart from large_similar (0.0 points, 95 % interval −2.5 to 2.5)",
-        "With 3 seeds intervals are wide",
+        "cannot be distinguished from large_similar (0.0 points, 95 % interval −2.5 to 2.5)",
+        "With 3 seeds, intervals are wide",
         "(everything fine-tuned at one rate: 91.0\u00a0% ± 1.0), linear_probe is 4.0 points better.",
-        "reached 35.0\u00a0%, the best that scratch had before it was stopped, after 2 epochs and 0.2 s; ",
+        "reached 35.0\u00a0%, the best that scratch reached before it was stopped, after 2 epochs and 0.2 s; ",
         "; scratch took 2 epochs and 10.0 s",
-        "as they were far behind: scratch (after epoch 2 of 8)",
-        "--to-the-end trains them whole",
-        "Left out for want of time: finetune, seeds 0, 1 (the time was over); scratch, seed 2 (the time was over).",
+        "because they were far behind: scratch (after epoch 2 of 8)",
+        "--to-the-end trains them completely",
+        "Left out for lack of time: finetune, seeds 0, 1 (the time was over); scratch, seed 2 (the time was over).",
         "Could not be trained: x, seed 1 (NaN).",
     ):
         assert words in text, (words, text)
@@ -63,7 +63,7 @@ def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None
     said = comparison_statements(short)[1]
     assert said == (
         "Not trained, although every comparison should include them: usual_recipe, scratch. "
-        "The statements here leave them out."
+        "The statements here do not cover them."
     )
     page = write_comparison(short).read_text(encoding="utf-8")
     assert page.count('<span class="file">not trained</span>') == 2
@@ -72,30 +72,31 @@ def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None
 def test_a_single_run_that_was_stopped_is_spoken_of_as_one(found: Found) -> None:  # noqa: F811
     stopped = row("scratch", (0.3,), epochs=2, planned=8, halted=HALTED)
     said = comparison_statements(found([row("finetune", (0.9,)), stopped], seeds=1))[-1]
-    assert "as it was far behind" in said
-    assert "--to-the-end trains it whole" in said
+    assert "because it was far behind" in said
+    assert "--to-the-end trains it completely" in said
 
 
 def test_networks_are_compared_with_their_own_usual_recipe(found: Found) -> None:  # noqa: F811
     other = [row("alexnet: finetune", (0.9,)), row("alexnet: usual_recipe", (0.8,)), row("alexnet: scratch", (0.2,))]
     text = " ".join(comparison_statements(found(other)))
     assert (
-        "Against the usual recipe (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is 10.0" in text
+        "Compared with the usual recipe (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is 10.0"
+        in text
     )
-    assert "the best that alexnet: scratch ever had" in text
+    assert "the best that alexnet: scratch ever reached" in text
     text = " ".join(comparison_statements(found([*other, row("finetune", (0.5,)), row("usual_recipe", (0.7,))])))
     for words in (
-        "Against the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is "
-        "10.0 points better.",
-        "Against the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune is 20.0 "
-        "points worse.",
+        "Compared with the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: "
+        "finetune is 10.0 points better.",
+        "Compared with the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune "
+        "is 20.0 points worse.",
     ):
         assert words in text, (words, text)
 
 
 def test_one_seed_is_said_to_say_nothing(found: Found) -> None:  # noqa: F811
     said = " ".join(comparison_statements(found([row("a", (0.9,)), row("b", (0.8,))], seeds=1)))
-    assert "its lead over b is more than chance cannot be said" in said
+    assert "its lead over b is more than chance is unknown" in said
     assert "±" not in said
 
 
@@ -108,7 +109,7 @@ def test_what_alone_finished_is_not_called_best(found: Found) -> None:  # noqa: 
     assert "Only linear_probe finished; there is nothing to compare it with" in page
     assert "is best" not in page
     ahead = lead_statements([row("linear_probe", (0.9, 0.92)), row("finetune", (0.97,))], "val", 50)
-    assert ahead[0].endswith("each): the others finished 1 at most, and one of them may be better.")
+    assert ahead[0].endswith("each): the others finished at most 1, and one of them may be better.")
     assert ahead[0].startswith("Only linear_probe finished 2 seeds, ")
 
 
@@ -165,7 +166,7 @@ def test_what_was_not_measured_has_no_column(found: Found) -> None:  # noqa: F81
     page = Page(write_comparison(found([row("a", (0.9, 0.8), memory=None, exported=None)])).read_text(encoding="utf-8"))
     assert "not measured" in page.text
     assert "peak memory</th>" not in page.text
-    assert "There is one candidate only" in page.text
+    assert "There is only one candidate" in page.text
 
 
 def test_names_are_text(found: Found) -> None:  # noqa: F811

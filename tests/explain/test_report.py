@@ -34,17 +34,17 @@ def test_all_sections_are_there(finished: Callable[..., Any]) -> None:
     assert page.sections == SECTIONS
     for words in (
         "Top-1 83.3 % on 12 validation images (95 % interval 55.2 % to 95.3 %), epoch 2 of 3",
-        "10 of 12 are right, in 3 classes",
+        "10 of 12 are correct, in 3 classes",
         "would reach 33.3 %",
         "expect a little less on new ones",
         "resnet18, 16 × 16 pixels, linear head",
         "ImageNet, from Paddle's model zoo",
-        "32 images a step, momentum, cosine schedule",
+        "32 images per step, momentum, cosine schedule",
         "500 of 3,500",
         "1 min 1 s",
         "layer1 16 × 8 × 8 2,000 yes –",
         "head 3 500 no 0.01",
-        "2 frozen stages, 7 arrays of weights and BatchNorm statistics compared to the bit: none moved",
+        "2 frozen stages, 7 arrays of weights and BatchNorm statistics compared bit for bit: none changed",
         "Paddle 3.3.1",
         "git abcdef012345",
         "f00d" * 16,
@@ -116,7 +116,7 @@ def test_many_classes_have_lists_with_the_worst_first(finished: Callable[..., An
     rows += ["class 000 0.800 1.000 0.889 4", "class 001 1.000 1.000 1.000 4"]
     assert sorted(rows, key=page.text.index) == rows
     assert "the other 1 class " in page.text
-    assert "fewest a class median most training 84 4 4 4" in page.text
+    assert "fewest per class median most training 84 4 4 4" in page.text
     assert len([tag for tag, _ in page.tags if tag == "details"]) == 2
 
 
@@ -150,7 +150,7 @@ def test_a_picture_that_is_gone_is_said_to_be(finished: Callable[..., Any], monk
 
 def test_no_mistakes(finished: Callable[..., Any]) -> None:
     page = page_of(finished(many(30), mistakes=0))
-    assert "None: all 120 images are right" in page.text
+    assert "None: all 120 images are correct" in page.text
     assert "No two classes were confused" in page.text
     assert "Top-1 100.0 % on 120 validation images (95 % interval 96.9 % to 100.0 %)" in page.text
 
@@ -200,7 +200,7 @@ def test_moved_arrays_are_not_hidden(finished: Callable[..., Any]) -> None:
     record = run.folder.read_record()
     record["frozen_check"][0]["moved"] = ["stem.weight"]
     run.folder.write_record(record)
-    assert "1 moved (stem.weight)" in page_of(run).text.replace(" ) ", ") ").replace("( ", "(").replace(" )", ")")
+    assert "1 changed (stem.weight)" in page_of(run).text.replace(" ) ", ") ").replace("( ", "(").replace(" )", ")")
 
 
 def test_foreign_logits_are_refused(finished: Callable[..., Any]) -> None:

@@ -59,7 +59,7 @@ def test_multilabel(multilabel: Callable[..., Any]) -> None:
         "Training report: multilabel classification",
         f"mAP {metrics['map']:.3f} on 40 validation images (95 % interval 0.",
         "epoch 2 of 3",
-        "3 labels, on average 1.1 an image",
+        "3 labels, on average 1.1 per image",
         "would reach about 0.367",
         "expect a little less on new ones",
         f"macro-F1 {metrics['macro_f1']:.3f}",
@@ -81,9 +81,9 @@ def test_multilabel(multilabel: Callable[..., Any]) -> None:
 def test_a_perfect_multilabel_result(multilabel: Callable[..., Any]) -> None:
     page = page_of(multilabel(("person", "dog"), noise=0.0, test=True))
     assert "mAP 1.000 on 40 test images (95 % interval 1.000 to 1.000)" in page.text
-    assert "100.0 % of the images have exactly the labels" in page.text
-    assert "no label was predicted that is not there" in page.text
-    assert "every label that is there was predicted" in page.text
+    assert "100.0 % of the images have exactly the predicted labels" in page.text
+    assert "every predicted label is true" in page.text
+    assert "every true label was predicted" in page.text
     assert "expect a little less" not in page.text
 
 
@@ -106,7 +106,7 @@ def test_many_labels(multilabel: Callable[..., Any]) -> None:
     assert "The most frequent labels 1 label 00" not in page.text  # the numbers are the list's own
     assert "The most frequent labels label 00 AP" in page.text
     assert "The worst labels" in page.text
-    assert "labels an image fewest a label median most training 240 2.8" in page.text
+    assert "labels per image fewest per label median most training 240 2.8" in page.text
     assert len(page.having("ol", **{"class": "key"})) == 2
     run.outputs[0] = 3.0  # an image with every label
     run.outputs[0, 0] = -3.0
@@ -119,7 +119,7 @@ def test_a_label_that_no_image_has(multilabel: Callable[..., Any]) -> None:
     labels[:, 1] = 0
     data = replace(run.job.data, val=ArrayImages(np.zeros((40, 8, 8, 3), np.uint8), labels, "black"))
     page = page_of(run._replace(job=replace(run.job, data=data), labels=labels))
-    assert "1 label no validation image has: nothing can be said of it" in page.text
+    assert "1 label does not occur in any validation image and cannot be evaluated" in page.text
     assert "dog 0 – 0.000 – 0.000" in page.text
     nothing = np.zeros_like(labels)
     data = replace(run.job.data, val=ArrayImages(np.zeros((40, 8, 8, 3), np.uint8), nothing, "black"))
@@ -145,7 +145,7 @@ def test_regression(regression: Callable[..., Any]) -> None:
         f"loss {metrics['loss']:.3f}",
         f"always the mean 0.000 {off.mean():.4g}",
         "Efron",
-        "target part images mean std. dev. least largest age training 40",
+        "target split images mean std. dev. smallest largest age training 40",
     ):
         assert words in page.text, words
     worst = int(np.abs(error).argmax())
@@ -173,7 +173,7 @@ def test_many_targets_have_figures_of_the_worst(regression: Callable[..., Any]) 
 def test_values_that_are_met_exactly(regression: Callable[..., Any]) -> None:
     page = page_of(regression(("age",), noise=0.0))
     assert "R2 1.000 on 40 validation images (95 % interval 1.000 to 1.000)" in page.text
-    assert "every value was met exactly" in page.text
+    assert "every value was predicted exactly" in page.text
 
 
 def test_a_single_image(regression: Callable[..., Any]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from toolkit.cache import CacheKey, FeatureStore
-from toolkit.commands.cache import look_after
+from toolkit.commands.cache import manage
 from toolkit.config import CacheConfig, dump_config, load_config, make_config
 from toolkit.core.errors import ConfigError
 
@@ -96,7 +96,7 @@ def test_prune(folder: Path, capsys, monkeypatch) -> None:
 
 
 def test_verify(folder: Path, capsys, monkeypatch) -> None:
-    assert "3 entries, all right" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
+    assert "3 entries, no problems" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
     shard = next(folder.glob("*/shard-00000.npy"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
     code, out, _ = call(capsys, monkeypatch, "verify", "--dir", folder)
@@ -104,7 +104,7 @@ def test_verify(folder: Path, capsys, monkeypatch) -> None:
     code, out, _ = call(capsys, monkeypatch, "verify", "--dir", folder, "--fix", "--json")
     assert code == 0
     assert [problem["fixed"] for problem in json.loads(out)["problems"]] == [True]
-    assert "all right" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
+    assert "no problems" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_verify(folder: Path, capsys, monkeypatch) -> None:
         (("prune",), "give --max-size 5GB, --older-than 30d, or --all"),
         (("prune", "--max-size", "5 potatoes"), "expected a size like 5GB (found '5 potatoes')"),
         (("prune", "--older-than", "soon"), "expected an age like 30d"),
-        (("prune", "--all", "--fix"), "prune: --fix is no option of it"),
+        (("prune", "--all", "--fix"), "prune does not accept --fix"),
         (("list", "--all"), "it belongs to prune"),
         (("burn",), "invalid choice"),
     ],
@@ -128,13 +128,13 @@ def test_bad_arguments(folder: Path, capsys, monkeypatch, words: tuple[str, ...]
 
 def test_a_cache_that_is_not_there(tmp_path: Path) -> None:
     for action in ("list", "verify"):
-        assert look_after(action, tmp_path / "none").json["dir"] == str(tmp_path / "none")  # type: ignore[arg-type]
-    assert look_after("prune", tmp_path / "none", everything=True).json["freed"] == 0
+        assert manage(action, tmp_path / "none").json["dir"] == str(tmp_path / "none")  # type: ignore[arg-type]
+    assert manage("prune", tmp_path / "none", everything=True).json["freed"] == 0
     assert not (tmp_path / "none").exists()
 
 
 def test_by_default_the_tool_looks_where_runs_keep_features() -> None:
-    assert look_after("list").json["dir"] == str(CacheConfig().dir.expanduser())
+    assert manage("list").json["dir"] == str(CacheConfig().dir.expanduser())
 
 
 # The configuration
@@ -152,7 +152,7 @@ def test_a_size_is_bytes_and_comes_back_from_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"max_size": "20GX"}, "expected a size, for instance 20GB (found '20GX')"),
+        ({"max_size": "20GX"}, "expected a size, for example 20GB (found '20GX')"),
         ({"max_size": 0}, "expected a size"),
         ({"max_size": "-5GB"}, "expected a size"),
         ({"max_size": True}, "expected a size"),

@@ -114,7 +114,7 @@ def test_it_survives_kills_and_goes_on(place: Path) -> None:
         finally:
             process.kill()
         assert process.returncode == code
-        assert (b"the same command goes on" in said) == (number == signal.SIGTERM)
+        assert (b"repeat the same command" in said) == (number == signal.SIGTERM)
         end = time.monotonic() + 600
         while list(workers(place.resolve())):
             assert time.monotonic() < end, "a run goes on without its parent"

@@ -94,5 +94,5 @@ def test_an_image_that_never_answers_ends_a_prediction_in_an_error(pipe: Path) -
     process = start("-c", _PREDICT, pipe.parent, "--timeout", 0.5)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert f"error: no image could be read for 0.5 s; in work: {pipe}" in said.replace("\n", " ").replace("'", "")
+    assert f"error: no image could be read for 0.5 s; in progress: {pipe}" in said.replace("\n", " ").replace("'", "")
     assert "--timeout" in said

@@ -308,7 +308,7 @@ def test_any_run_with_a_best_epoch_gets_a_report(
     (run / "run.json").write_text(json.dumps({**record, "finished": None, "result": None}))
     page = Path(report(find_run(run / "config.yaml", None)).json["report"]).read_text(encoding="utf-8")
     assert f"epoch {best} of " in page
-    assert "The training was stopped" in page
+    assert "Training was stopped" in page
     assert RunFolder(run).use_commands.count(f"'{run}'") == 2, "both commands can be copied"
 
     Path("data").rename("elsewhere")

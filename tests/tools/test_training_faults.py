@@ -97,7 +97,7 @@ def test_resume_of_what_is_no_run(job: Path, call_here: Call, path: str) -> None
     ("override", "words"),
     [
         ("callbacks.early_stopping.monitor=val/akkuracy", ["val/loss", "val/top1", "train/loss", "akkuracy"]),
-        ("callbacks.checkpoint.monitor=val/map", ["no metric of classification", "val/top1", "val/macro_f1"]),
+        ("callbacks.checkpoint.monitor=val/map", ["not a metric of classification", "val/top1", "val/macro_f1"]),
         ("callbacks.remote_monitor=ftp://example.org", ["http:// or https://", "found ftp:"]),
         ("callbacks.remote_monitor=example.org", ["http:// or https://"]),
         ("callbacks.custom=[nowhere.Mine]", ["nowhere.Mine", "no module"]),
@@ -191,5 +191,5 @@ def test_more_processes_than_images(job: Path) -> None:
     code, said = in_a_process("-c", job, *few)
     assert code == 1
     assert errors(said) == ["error: 5 processes cannot share batches of 2 image(s)"]
-    assert "last words" not in said
+    assert "last lines" not in said
     assert not list(Path("runs").glob("*"))

@@ -1,4 +1,4 @@
-"""The advisor: which cell of the matrix some images are in, which preset suits them, and the evidence for it."""
+"""The advisor: which cell of the matrix a data set belongs to, which preset suits it, and the evidence."""
 
 from toolkit.advise.advice import Advice
 from toolkit.advise.advisor import advise, advise_images

@@ -1,7 +1,7 @@
-"""What a network makes of some images: pooled features of every stage, its own predictions, statistics of BatchNorm.
+"""Pooled features of every stage, a network's own predictions, and BatchNorm statistics for a set of images.
 
-One pass over the images. The first ones go through dygraph, where hooks see what each BatchNorm layer reads; the rest
-through an inference engine where there is one, as for the feature cache.
+They take one pass over the images. The first images run in dygraph, where hooks see the input of each BatchNorm layer;
+the rest run in an inference engine if there is one, as for the feature cache.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from toolkit.zoo import StagedNetwork
 
 _BATCH = 16
 _LEAST_FOR_ENGINE = 192
-"""With fewer images left, tracing the network and optimising the program take longer than they save."""
+"""With fewer remaining images, tracing and optimising the program take longer than they save."""
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What came out, a row an image.
+    """Outputs for each image.
 
     Attributes:
         stages: Pooled features after each stage, float32 ``[N, D]`` each, in forward order.
-        outputs: Of the network's head, ``[N, K]``.
-        distances: For each BatchNorm layer in forward order ``layer_distance`` between these images and the source.
-        seen: Images that the distances were measured on.
+        outputs: Outputs of the network's head, ``[N, K]``.
+        distances: ``layer_distance`` between these images and the source, for each BatchNorm layer in forward order.
+        seen: Number of images on which the distances were measured.
     """
 
     stages: tuple[NDArray[np.float32], ...]
@@ -50,11 +50,11 @@ class Activations:
 
 
 class StageFeatures(StageSlice):
-    """Pooled features of all stages and the head's outputs, side by side in one row an image.
+    """Pooled features of all stages and the head's outputs, concatenated into one row per image.
 
     Args:
         network: The network.
-        first: Stage (from 0) whose features are the first in the row; those below are left out.
+        first: First stage (from 0) whose features are included.
     """
 
     def __init__(self, network: StagedNetwork, first: int = 0) -> None:
@@ -63,7 +63,7 @@ class StageFeatures(StageSlice):
         self._widths: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images [N, C, S, S] to rows [N, sum of widths + K]."""
+        """Map images [N, C, S, S] to rows [N, sum of widths + K]."""
         network, found = self.network, []
         for stage in range(len(network.stage_names)):
             x = network.features(x, stage + 1, stage)
@@ -73,22 +73,22 @@ class StageFeatures(StageSlice):
         return paddle.concat(found, axis=1)
 
     def facts(self) -> list[object]:
-        """As of a ``StageSlice``; the features of all stages, and the head's outputs."""
+        """Return what identifies the outputs; see ``StageSlice.facts``."""
         return [*super().facts(), "codes", self._first, self.network.num_classes]
 
     def digest(self) -> str:
-        """Digest of all weights."""
+        """Return a digest of all weights."""
         return hashlib.sha256(json.dumps(fingerprint(self.network.state_dict())).encode()).hexdigest()[:32]
 
     def pieces(self, outputs: NDArray[np.floating[Any]]) -> list[NDArray[np.floating[Any]]]:
-        """Features of each stage, and the head's outputs."""
+        """Split rows into the features of each stage and the head's outputs."""
         return np.split(outputs, np.cumsum(self._widths)[:-1], axis=1)
 
     def widths(self, shape: tuple[int, ...]) -> list[int]:
-        """Widths of the parts of a row.
+        """Return the widths of the pieces of a row.
 
         Args:
-            shape: Of one image.
+            shape: Shape of one image.
         """
         network, widths = self.network, []
         self.eval()
@@ -111,16 +111,16 @@ def activations(
     device: str,
     first: int = 0,
 ) -> Activations:
-    """Send all images of a loader through a network.
+    """Run all images of a loader through a network.
 
     Args:
-        network: The network; it stays in evaluation mode.
-        loader: Images, without augmentation, in their order.
-        title: What is shown meanwhile.
-        statistics: Number of images, from the first, on which BatchNorm's inputs are measured; 0: none.
-        engine: As ``cache.engine``: what computes the rest.
+        network: The network; left in evaluation mode.
+        loader: Images in order, without augmentation.
+        title: Title of the progress bar.
+        statistics: Number of images, from the first, on which to measure BatchNorm inputs; 0: none.
+        engine: Engine for the rest, as in ``cache.engine``.
         device: Paddle's name of the device.
-        first: Stages below this one (from 0) are left out of the result.
+        first: First stage (from 0) to include in the result.
 
     Raises:
         ToolkitError: An image cannot be read.
@@ -156,7 +156,7 @@ def activations(
 
 
 class _Layers:
-    """What BatchNorm layers have read, in the order in which they ran."""
+    """Input statistics of BatchNorm layers, in the order in which they ran."""
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[nn.Layer, Moments]] = {}
@@ -168,7 +168,7 @@ class _Layers:
                 self._hooks.append(layer.register_forward_pre_hook(self._note))
 
     def pause(self) -> None:
-        """No more, please."""
+        """Stop listening."""
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -190,7 +190,7 @@ class _Layers:
 
 
 def _has_statistics(layer: nn.Layer) -> bool:
-    """A BatchNorm layer, of whichever of Paddle's classes."""
+    """Return whether a layer is a BatchNorm layer, of any of Paddle's classes."""
     return isinstance(getattr(layer, "_mean", None), Tensor) and isinstance(getattr(layer, "_variance", None), Tensor)
 
 

@@ -1,4 +1,4 @@
-"""Advice: the place in the matrix, the recommended plan, and why."""
+"""Advice: the position in the matrix, the recommended plan, and the reasons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import Evidence
-from toolkit.advise.matrix import Place
+from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Measurement
 from toolkit.config import Config
 from toolkit.transfer import Plan
@@ -15,27 +15,27 @@ from toolkit.transfer import Plan
 
 @dataclass(frozen=True)
 class Advice:
-    """What the advisor says.
+    """The advisor's result.
 
     Attributes:
-        name: Of the data.
-        measured: What it stands on.
-        evidence: For or against similarity.
-        place: In the matrix.
+        name: Name of the data set.
+        measured: The measurement it is based on.
+        evidence: Evidence for or against similarity.
+        position: Position in the matrix.
         choices: Presets, the recommended one first.
-        plan: The recommended plan; None where there is nothing to train on.
-        trained: Preset's title -> number of weights that it trains.
-        config: The recommendation as a config that trains as it is; None without a config, or nothing to train on.
-        why: Three sentences.
-        notes: What could not be estimated, what disagrees, and other lines that should be read.
-        expected_loss: How much worse than the best preset such advice was on data sets that the calibration had not
-            seen, in top-1 accuracy; None: not known.
+        plan: The recommended plan; None if the images cannot be trained on.
+        trained: Number of trained weights by preset title.
+        config: The recommendation as a config ready for training; None if there is no config or no plan.
+        why: The reasons, in three sentences.
+        notes: Missing estimates, disagreeing evidence, and other remarks.
+        expected_loss: How much worse than the best preset such advice was on data sets not used in the calibration, in
+            top-1 accuracy; None if unknown.
     """
 
     name: str
     measured: Measurement
     evidence: tuple[Evidence, ...]
-    place: Place
+    position: MatrixPosition
     choices: tuple[Choice, ...]
     plan: Plan | None
     trained: dict[str, int]
@@ -46,16 +46,16 @@ class Advice:
 
     @property
     def cut(self) -> str | None:
-        """Name of the last stage that is kept; None: all are, or there is no plan."""
+        """Name of the last stage to keep; None if all are kept, or there is no plan."""
         if self.plan is None or self.plan.cut is None:
             return None
         return self.measured.stages[self.plan.cut - 1].name
 
     @property
     def learning_rates(self) -> dict[str, float] | None:
-        """Of the ``head``, and of the ``backbone``'s lowest and highest stage that moves, in the last phase.
+        """Learning rates of the ``head`` and the lowest and highest trainable ``backbone`` stage in the last phase.
 
-        None where there is no plan, or its head is solved.
+        None if there is no plan, or the head is solved exactly.
         """
         if self.plan is None or self.plan.phases[-1].solver == "exact":
             return None
@@ -64,16 +64,16 @@ class Advice:
         return {"head": phase.lr, **({"backbone_lowest": moving[0], "backbone_highest": moving[-1]} if moving else {})}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for ``--json`` and ``run.json``."""
+        """Return plain values for ``--json`` and ``run.json``."""
         plan, runner_up = self.plan, self.choices[1] if self.plan else None
         return {
             "name": self.name,
             "network": self.measured.network,
-            "size": self.place.size,
-            "similarity": self.place.similarity,
-            "confidence": round(self.place.confidence, 4),
-            "sure_of_size": round(self.place.sure_of_size, 4),
-            "sure_of_similarity": round(self.place.sure_of_similarity, 4),
+            "size": self.position.size,
+            "similarity": self.position.similarity,
+            "confidence": round(self.position.confidence, 4),
+            "sure_of_size": round(self.position.sure_of_size, 4),
+            "sure_of_similarity": round(self.position.sure_of_similarity, 4),
             "preset": plan and plan.preset,
             "variant": plan and plan.variant,
             "cut": self.cut,
@@ -84,7 +84,7 @@ class Advice:
             "runner_up": runner_up and {"preset": runner_up.title},
             "evidence": [piece.to_json() for piece in self.evidence],
             "missing": self.measured.missing,
-            "dissenting": list(self.place.dissenting),
+            "dissenting": list(self.position.dissenting),
             "sample": self.measured.sample,
             "data": self._size(),
             "trainable": self.trained,

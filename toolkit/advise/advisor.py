@@ -1,4 +1,4 @@
-"""From a config, or a folder of images, to advice."""
+"""Give advice on a config or a folder of images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from toolkit.advise.advice import Advice
 from toolkit.advise.choose import ADVISED, HEAD_ALONE, REACH, Choice, Situation, best_stage, rank_presets
-from toolkit.advise.coverage import outside_note
+from toolkit.advise.coverage import coverage_note
 from toolkit.advise.evidence import Evidence, evidence_of
-from toolkit.advise.matrix import Place, place_of
+from toolkit.advise.matrix import MatrixPosition, locate
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.request import Subject, subject_of, unlabelled
+from toolkit.advise.request import AdviceRequest, request_of, unlabelled_request
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
@@ -32,8 +32,8 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> 
     """Measure a config's training images with its network, and recommend a preset.
 
     Args:
-        config: The job; its ``transfer.preset`` does not count, and what else it says of the plan is kept.
-        sample: Images to look at, at most.
+        config: The job; ``transfer.preset`` is ignored, but its other plan options are kept.
+        sample: Maximum number of images to measure.
         table: Show how many images each class has.
 
     Returns:
@@ -47,11 +47,11 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> 
         >>> Trainer.from_config(advice.config).fit()  # doctest: +SKIP
     """
     device = select_device(config.train.device)
-    subject = subject_of(config, table=table)
+    request = request_of(config, table=table)
     measured = measure(
-        subject, sample=sample, seed=config.seed, cache=config.cache, device=device, workers=config.data.workers
+        request, sample=sample, seed=config.seed, cache=config.cache, device=device, workers=config.data.workers
     )
-    return judge(subject, measured, load_thresholds(), config)
+    return judge(request, measured, load_thresholds(), config)
 
 
 def advise_images(
@@ -66,82 +66,84 @@ def advise_images(
     data: DataConfig | None = None,
     in_channels: int | None = None,
 ) -> Advice:
-    """The same for images without labels: what needs labels is left out.
+    """Do the same for images without labels, skipping what needs labels.
 
     Args:
-        images: Files.
+        images: Image files.
         network: Name of a network.
-        pretrained: Where its weights come from: True, a file or a URL.
-        sample: Images to look at, at most.
+        pretrained: Source of its weights: True, a file or a URL.
+        sample: Maximum number of images to measure.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
-        cache: Where the measurement is kept.
-        image_size: Side of the square input, pixels; by default that of ``data``, or else the network's own.
-        data: How images are prepared: ``image_size``, ``crop_ratio``, ``mean``, ``std`` and ``workers`` count.
-        in_channels: Channels of the images, as ``model.in_channels``.
+        cache: Where to keep the measurement.
+        image_size: Side of the square input, pixels; by default that of ``data``, or else the network's.
+        data: Preprocessing: ``image_size``, ``crop_ratio``, ``mean``, ``std`` and ``workers`` are used.
+        in_channels: Channels of the images, as in ``model.in_channels``.
     """
     chosen, data = select_device(device), data or DataConfig()
     prepared = data.model_copy(update={"image_size": image_size}) if image_size else data
-    subject = unlabelled(images, network, pretrained, prepared, in_channels)
-    measured = measure(subject, sample=sample, cache=cache or CacheConfig(), device=chosen, workers=data.workers)
-    return judge(subject, measured, load_thresholds(), None)
+    request = unlabelled_request(images, network, pretrained, prepared, in_channels)
+    measured = measure(request, sample=sample, cache=cache or CacheConfig(), device=chosen, workers=data.workers)
+    return judge(request, measured, load_thresholds(), None)
 
 
-def judge(subject: Subject, measured: Measurement, thresholds: Thresholds, config: Config | None) -> Advice:
-    """From what was measured to advice.
+def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds, config: Config | None) -> Advice:
+    """Turn a measurement into advice.
 
     Args:
-        subject: What was measured.
-        measured: The numbers.
-        thresholds: What decides.
-        config: The job; None where there is none.
+        request: The request that was measured.
+        measured: The measurement.
+        thresholds: The decision thresholds.
+        config: The job, or None.
     """
-    evidence, place, choices = recommend(measured, thresholds)
-    outside = outside_note(measured, situation_of(measured, place), thresholds)
-    notes = (*_notes(subject, measured, evidence, place, thresholds), *([outside] if outside else []))
-    if config and not subject.obstacle and _unsolvable(choices[0], measured, config):
+    evidence, position, choices = recommend(measured, thresholds)
+    coverage = coverage_note(measured, situation_of(measured, position), thresholds)
+    notes = (*_notes(request, measured, evidence, position, thresholds), *([coverage] if coverage else []))
+    if config and not request.obstacle and _unsolvable(choices[0], measured, config):
         config = with_overrides(config, train={"solver": "sgd"})
-        notes += (f"train.solver: exact is for a head alone, and {choices[0].title} moves stages: it is sgd here",)
+        notes += (f"train.solver: exact only trains a head, but {choices[0].title} trains stages: using sgd instead",)
     transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
-    plan = None if subject.obstacle else _plan(choices[0], measured, transfer, train)
+    plan = None if request.obstacle else _plan(choices[0], measured, transfer, train)
     if plan and _is_solved(plan, train, config):
         plan = solved(plan)
     return Advice(
-        name=subject.name,
+        name=request.name,
         measured=measured,
         evidence=evidence,
-        place=place,
+        position=position,
         choices=tuple(choices),
         plan=plan,
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
-        why=why_sentences(measured, evidence, place, choices, thresholds),
+        why=why_sentences(measured, evidence, position, choices, thresholds),
         expected_loss=thresholds.rule.held_out if choices[0].loss is not None else None,
         notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),
     )
 
 
-def recommend(measured: Measurement, thresholds: Thresholds) -> tuple[tuple[Evidence, ...], Place, list[Choice]]:
-    """Evidence, place in the matrix, and presets, the recommended one first.
+def recommend(
+    measured: Measurement, thresholds: Thresholds
+) -> tuple[tuple[Evidence, ...], MatrixPosition, list[Choice]]:
+    """Return the evidence, the position in the matrix, and the presets, the recommended one first.
 
     Args:
-        measured: The numbers.
-        thresholds: What decides.
+        measured: The measurement.
+        thresholds: The decision thresholds.
     """
     evidence = evidence_of(measured, thresholds)
-    place = place_of(measured.size, evidence, thresholds.size)
-    choices = rank_presets(situation_of(measured, place), place, thresholds.rule)
+    position = locate(measured.size, evidence, thresholds.size)
+    choices = rank_presets(situation_of(measured, position), position, thresholds.rule)
     if not TASKS[measured.task].calibrated:  # losses are of top-1 accuracy
         choices = [replace(choice, loss=None) for choice in choices]
-    return evidence, place, _possible(choices, measured)
+    return evidence, position, _possible(choices, measured)
 
 
-def situation_of(measured: Measurement, place: Place) -> Situation:
-    """What rules for presets look at."""
+def situation_of(measured: Measurement, position: MatrixPosition) -> Situation:
+    """Return the inputs of the preset rules."""
     size, depth = measured.size, measured.depth
     return Situation(
         train_images=size.images,
         per_class=size.median,
-        similar=place.similar,
+        similar=position.similar,
         batch_norm=measured.batchnorm is not None,
         ahead=0.0 if depth is None else depth.scores[-1] - depth.scores[_usual_cut(measured) - 1],
         ahead_error=None if depth is None else math.hypot(depth.errors[-1], depth.errors[_usual_cut(measured) - 1]),
@@ -149,12 +151,12 @@ def situation_of(measured: Measurement, place: Place) -> Situation:
 
 
 def _usual_cut(measured: Measurement) -> int:
-    """Number of stages that ``shallow_features`` keeps by itself."""
-    return resolve_cut(TransferConfig(preset="small_different"), [one.info for one in measured.stages]) or 1
+    """Return the number of stages that ``shallow_features`` keeps by default."""
+    return resolve_cut(TransferConfig(preset="small_different"), [stage.info for stage in measured.stages]) or 1
 
 
 def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
-    """Shallow features make sense where some stage is better than the last; else the head goes on top."""
+    """Replace shallow features by a head on top unless some earlier stage is better than the last."""
     if measured.depth is None or best_stage(measured.depth) < len(measured.stages):
         return list(choices)
     titles: dict[str, Choice] = {}
@@ -165,8 +167,8 @@ def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
     return [*titles.values(), *(rest if len(titles) < 2 else ())]
 
 
-def _wishes(title: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:
-    """The user's wishes with a preset, and with the cut where the classes separate best."""
+def _requested_transfer(title: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:
+    """Combine the user's options with a preset, and with the cut at which the classes separate best."""
     preset, _, variant = title.partition("/")
     values = {**transfer.model_dump(exclude={"size"}), "preset": preset, "variant": variant or None}
     if title == _SHALLOW and transfer.cut is None and measured.depth is not None:
@@ -176,47 +178,47 @@ def _wishes(title: str, measured: Measurement, transfer: TransferConfig) -> Tran
 
 
 def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> Plan:
-    stages, wishes = [stage.info for stage in measured.stages], _wishes(choice.title, measured, transfer)
-    width = measured.stages[: resolve_cut(wishes, stages)][-1].width
-    head = DenseHead(width, measured.size.classes)  # the default one; the job resolves its own again
-    return resolve_plan(wishes, train, stages, measured.task, head)
+    stages, requested = [stage.info for stage in measured.stages], _requested_transfer(choice.title, measured, transfer)
+    width = measured.stages[: resolve_cut(requested, stages)][-1].width
+    head = DenseHead(width, measured.size.classes)  # the default head; the job resolves its own later
+    return resolve_plan(requested, train, stages, measured.task, head)
 
 
 def _is_solved(plan: Plan, train: TrainConfig, config: Config | None) -> bool:
-    """Whether a training of this plan computes the head where the config leaves that open."""
+    """Return whether training with this plan would solve the head exactly, unless the config says otherwise."""
     alone = all(phase.frozen == len(phase.multipliers) for phase in plan.phases)
     return alone and train.solver == "auto" and (config is None or not why_trained(config))
 
 
 def _unsolvable(choice: Choice, measured: Measurement, config: Config) -> bool:
-    """Whether the exact solver is asked for, and the preset's plan has no phase of a head alone."""
+    """Return whether the exact solver is requested but the preset's plan has no phase that only trains a head."""
     if config.train.solver != "exact":
         return False
     trained = config.train.model_copy(update={"solver": "sgd"})
-    wishes = config.transfer.model_copy(update={"head_first": config.transfer.head_first or 0})
-    plan = _plan(choice, measured, wishes, trained)
+    requested = config.transfer.model_copy(update={"head_first": config.transfer.head_first or 0})
+    plan = _plan(choice, measured, requested, trained)
     return all(phase.frozen < len(measured.stages[: plan.cut]) for phase in plan.phases)
 
 
 def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -> Config:
-    """The job with the recommended plan, and its rate in figures where the user has not said one.
+    """Return the job with the recommended plan, and with its learning rate unless the user set one.
 
-    Epochs and ``head_first`` stay out: they are the preset's own, and written down they would look like the user's,
-    which hold for every preset that this one is compared with.
+    Epochs and ``head_first`` are left to the preset: written down, they would look like the user's options, which apply
+    to every preset in a comparison.
     """
     train: dict[str, Any] = {}
-    wishes = _wishes(choice.title, measured, config.transfer).model_dump()
+    requested = _requested_transfer(choice.title, measured, config.transfer).model_dump()
     one_rate = (
         not config.transfer.phases and not config.transfer.gradual_unfreezing and plan.phases[-1].solver != "exact"
     )
-    if one_rate and config.model.head.type == "linear":  # rates of other heads are the job's to know
+    if one_rate and config.model.head.type == "linear":  # the job decides the rates of other heads
         train["lr"] = config.train.lr or plan.phases[-1].lr
-    return with_overrides(config, transfer=wishes, train=train)
+    return with_overrides(config, transfer=requested, train=train)
 
 
 def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> dict[str, int]:
-    """Preset -> weights that it trains, its head included."""
-    del transfer  # what the user wants of one plan says nothing of the others
+    """Return the number of weights that each preset trains, including the head."""
+    del transfer  # the user's options for one plan do not apply to the others
     found = {}
     for title in ADVISED:
         plan = _plan(Choice(title), measured, TransferConfig(), train.model_copy(update={"solver": "sgd"}))
@@ -229,21 +231,21 @@ def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig
 def _regularisers(
     measured: Measurement, choice: Choice, known: Sequence[Regulariser], config: Config | None
 ) -> tuple[str, ...]:
-    """What the calibration says of options that the config does not use yet, the most helpful first."""
+    """Describe options that helped in the calibration and that the config does not use, the most helpful first."""
     if not TASKS[measured.task].calibrated:
         return ()
     used = {} if config is None else _options(config)
     same = [
-        one
-        for one in known
-        if one.head_alone == (choice.title in HEAD_ALONE) and measured.size.images <= REACH * one.most_images
+        option
+        for option in known
+        if option.head_alone == (choice.title in HEAD_ALONE) and measured.size.images <= REACH * option.most_images
     ]
-    helpful = [one for one in same if one.pays and not used.get(one.option.partition("=")[0])]
-    return tuple(regulariser_sentence(one) for one in sorted(helpful, key=lambda one: -one.gain))
+    helpful = [option for option in same if option.pays and not used.get(option.option.partition("=")[0])]
+    return tuple(regulariser_sentence(option) for option in sorted(helpful, key=lambda option: -option.gain))
 
 
 def _options(config: Config) -> dict[str, bool]:
-    """Which regularisers a config uses."""
+    """Return which regularisers a config uses."""
     train = config.train
     return {
         "train.label_smoothing": train.label_smoothing > 0,
@@ -255,25 +257,29 @@ def _options(config: Config) -> dict[str, bool]:
 
 
 def _notes(
-    subject: Subject, measured: Measurement, evidence: Sequence[Evidence], place: Place, thresholds: Thresholds
+    request: AdviceRequest,
+    measured: Measurement,
+    evidence: Sequence[Evidence],
+    position: MatrixPosition,
+    thresholds: Thresholds,
 ) -> tuple[str, ...]:
     notes = []
-    if subject.obstacle:
-        notes.append(f"these images cannot be trained on as they are: {subject.obstacle}")
-    if not subject.labelled:
-        notes.append("the images have no labels: the preset follows from their number and their similarity alone")
+    if request.obstacle:
+        notes.append(f"these images cannot be used for training: {request.obstacle}")
+    if not request.labelled:
+        notes.append("the images have no labels: the preset depends only on their number and similarity")
     notes += measured.notes
     reasons: dict[str, list[str]] = {}
     for name, why in measured.missing.items():
         reasons.setdefault(why, []).append(MISSING.get(name, name))
-    notes += [f"left out, as {why}: {', '.join(names)}" for why, names in reasons.items()]
+    notes += [f"not measured because {why}: {', '.join(names)}" for why, names in reasons.items()]
     if len(evidence) == 1:
-        notes.append(f"{evidence[0].title} is the only evidence of similarity: one alone decides nothing")
-    if place.dissenting:
-        names = ", ".join(MISSING[name] for name in place.dissenting)
-        notes.append(f"the evidence disagrees ({names}): try the runner-up too (tools/compare.py)")
+        notes.append(f"{evidence[0].title} is the only evidence of similarity, which is not enough to decide")
+    if position.dissenting:
+        names = ", ".join(MISSING[name] for name in position.dissenting)
+        notes.append(f"the evidence disagrees ({names}): also try the runner-up (tools/compare.py)")
     if thresholds.provisional:
         notes.append(
-            "the preset is that of the matrix, and small or large is a rule of thumb: no bake-off stands behind them"
+            "the preset is that of the matrix, and small or large is a rule of thumb: neither is backed by a bake-off"
         )
     return tuple(notes)

@@ -1,8 +1,8 @@
-"""How far the activations of the data are from those of the source task, layer by layer.
+"""The distance between activations on the data and on the source task, layer by layer.
 
-BatchNorm keeps mean and variance of each channel over the images that the network was pretrained on, so that no source
-image is needed. What this measures are the statistics of edges, colours, textures and contrast as the filters see
-them: blurred, enlarged or gray images are far, whatever they show, and images of unknown things can be near.
+BatchNorm keeps the mean and variance of each channel over the pretraining images, so no source images are needed. The
+distance measures the statistics of edges, colours, textures and contrast as the filters see them: blurred, enlarged or
+gray images are far away whatever they show, and images of unknown objects can be close.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _EPSILON = 1e-5
-"""Added to variances, as BatchNorm does: a channel that never answers is no infinite distance."""
+"""Added to variances, as in BatchNorm, so that a dead channel does not give an infinite distance."""
 
 
 def gaussian_kl(
@@ -20,16 +20,16 @@ def gaussian_kl(
     source_mean: NDArray[np.floating],
     source_variance: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Kullback-Leibler divergence of N(mean, variance) from the source's N(source_mean, source_variance).
+    """Compute the Kullback-Leibler divergence of N(mean, variance) from the source's N(source_mean, source_variance).
 
     ``(log(s2 / d2) + (d2 + (d - s)^2) / s2 - 1) / 2`` (Kullback 1959, "Information Theory and Statistics", chapter 9);
-    for statistics of BatchNorm as a measure of domain shift see Li et al. 2016, arXiv:1603.04779.
+    for BatchNorm statistics as a measure of domain shift, see Li et al. 2016, arXiv:1603.04779.
 
     Args:
-        mean: Of the data, ``[C]``.
-        variance: Of the data, ``[C]``, >= 0.
-        source_mean: ``[C]``.
-        source_variance: ``[C]``, >= 0.
+        mean: Mean on the data, ``[C]``.
+        variance: Variance on the data, ``[C]``, >= 0.
+        source_mean: Mean on the source, ``[C]``.
+        source_variance: Variance on the source, ``[C]``, >= 0.
 
     Returns:
         Nats, ``[C]``, >= 0.
@@ -46,12 +46,12 @@ def layer_distance(
     source_mean: NDArray[np.floating],
     source_variance: NDArray[np.floating],
 ) -> float:
-    """Median over the channels of ``gaussian_kl``: some dead channels do not decide."""
+    """Return the median of ``gaussian_kl`` over channels, which is robust to dead channels."""
     return float(np.median(gaussian_kl(mean, variance, source_mean, source_variance)))
 
 
 class Moments:
-    """Mean and variance of channels over batches, one after the other.
+    """Running mean and variance of channels over batches.
 
     Chan et al. 1979, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", equation 2.1.
     """
@@ -65,9 +65,9 @@ class Moments:
         """Add a batch.
 
         Args:
-            count: Values a channel.
-            mean: ``[C]``.
-            variance: ``[C]``, of the population.
+            count: Number of values per channel.
+            mean: Mean of the batch, ``[C]``.
+            variance: Population variance of the batch, ``[C]``.
         """
         squares = np.asarray(variance, np.float64) * count
         if not self.count:
@@ -80,5 +80,5 @@ class Moments:
 
     @property
     def variance(self) -> NDArray[np.float64]:
-        """Of the population, ``[C]``."""
+        """Population variance, ``[C]``."""
         return self._squares / max(1, self.count)

@@ -1,11 +1,11 @@
-"""Which preset: that of the first branch that applies, or the cell's own where the calibration says nothing."""
+"""Choose a preset: by the first branch that applies, or by the matrix cell if the calibration has no answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolkit.advise.matrix import Place
+from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Depth
 from toolkit.advise.thresholds import Branch, Cell, PresetRule
 
@@ -17,31 +17,31 @@ ADVISED = (
     "large_different",
     "small_different/finetune_most",
 )
-"""Presets that advice may name, the cheapest first."""
+"""Presets that the advisor may recommend, cheapest first."""
 REACH = 8
-"""What was found with so many images holds for so many times as many; for more the matrix holds."""
+"""Calibration results extend to this many times the number of images; beyond that, the matrix decides."""
 HEAD_ALONE = "small_similar", "small_different/shallow_features"
-"""Those among them that train nothing but a head."""
+"""Presets that only train a head."""
 _OF_CELL: dict[Cell, tuple[str, str]] = {
     "small_similar": ("small_similar", "large_similar"),
     "small_different": ("small_different/finetune_most", "small_different/shallow_features"),
     "large_similar": ("large_similar", "finetune"),
     "large_different": ("large_different", "finetune"),
 }
-"""Cell of the matrix -> its preset, and the next one."""
+"""Preset and runner-up of each matrix cell."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What a preset is chosen by.
+    """The inputs for choosing a preset.
 
     Attributes:
         train_images: Training images.
-        per_class: Images of the median class.
-        similar: How similar to the source task the evidence is, in [0, 1].
+        per_class: Images in the median class.
+        similar: Probability of similar to the source task, in [0, 1].
         batch_norm: The network has BatchNorm layers.
-        ahead: Score of a linear probe on the last stage minus that where ``shallow_features`` cuts.
-        ahead_error: Its standard error; None where nothing was measured.
+        ahead: Score of a linear probe on the last stage minus the score at the cut of ``shallow_features``.
+        ahead_error: Standard error of ``ahead``; None if it was not measured.
     """
 
     train_images: int
@@ -54,15 +54,15 @@ class Situation:
 
 @dataclass(frozen=True)
 class Choice:
-    """A preset and what speaks for it.
+    """A preset and the case for it.
 
     Attributes:
-        title: ``small_different/shallow_features``.
-        loss: How much worse than the best it was in the calibration's situations of this branch, in top-1 accuracy.
-            The rule was made from these, so it orders presets and promises nothing; None: not known, or another metric
-            counts here.
-        branch: Which kind of situation this is; None: the matrix decided.
-        situations: Of how many situations that is the mean.
+        title: Title such as ``small_different/shallow_features``.
+        loss: How much worse than the best preset it was in the calibration's situations of this branch, in top-1
+            accuracy. The rule was derived from these, so the loss ranks presets but is no prediction; None if unknown,
+            or if the task has another metric.
+        branch: Kind of situation; None if the matrix decided.
+        situations: Number of situations averaged.
     """
 
     title: str
@@ -71,32 +71,32 @@ class Choice:
     situations: int = 0
 
 
-def branch_of(here: Situation, rule: PresetRule) -> Branch:
-    """The first branch that applies, in the order of ``Branch``."""
-    if here.train_images < rule.few:
+def branch_of(situation: Situation, rule: PresetRule) -> Branch:
+    """Return the first branch that applies, in the order of ``Branch``."""
+    if situation.train_images < rule.few:
         return "few"
-    if rule.lead is not None and here.ahead_error and here.ahead < -rule.lead * here.ahead_error:
+    if rule.lead is not None and situation.ahead_error and situation.ahead < -rule.lead * situation.ahead_error:
         return "shallow"
-    return "rest" if here.batch_norm or here.similar >= 0.5 else "unlike"
+    return "rest" if situation.batch_norm or situation.similar >= 0.5 else "unlike"
 
 
-def own_preset(cell: Cell) -> str:
-    """Title of the matrix's own preset for a cell."""
+def matrix_preset(cell: Cell) -> str:
+    """Return the title of the matrix's preset for a cell."""
     return _OF_CELL[cell][0]
 
 
-def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice]:
-    """Presets, the recommended one first; at least two.
+def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRule) -> list[Choice]:
+    """Return at least two presets, the recommended one first.
 
     Args:
-        here: What was measured.
-        place: Its place in the matrix.
-        rule: What decides.
+        situation: The measured situation.
+        position: Its position in the matrix.
+        rule: The rule for presets.
     """
-    own = [Choice(title) for title in _OF_CELL[place.cell]]
-    if rule.kind == "matrix" or not within_reach(here, rule):
+    own = [Choice(title) for title in _OF_CELL[position.cell]]
+    if rule.kind == "matrix" or not within_reach(situation, rule):
         return own
-    branch = branch_of(here, rule)
+    branch = branch_of(situation, rule)
     found = rule.branches.get(branch)
     if found is None:
         return own
@@ -105,13 +105,13 @@ def rank_presets(here: Situation, place: Place, rule: PresetRule) -> list[Choice
     return [Choice(title, found.losses.get(title), branch, found.situations) for title in titles]
 
 
-def within_reach(here: Situation, rule: PresetRule) -> bool:
-    """Whether some situation had nearly as many images: beyond all of them the calibration says nothing."""
-    return here.train_images <= REACH * rule.most_images and here.per_class <= REACH * rule.most_per_class
+def within_reach(situation: Situation, rule: PresetRule) -> bool:
+    """Return whether the calibration covers this number of images."""
+    return situation.train_images <= REACH * rule.most_images and situation.per_class <= REACH * rule.most_per_class
 
 
 def best_stage(depth: Depth, allowed: Sequence[int] | None = None) -> int:
-    """Number of stages to keep for a linear head: where the probe is best, or the lowest within half an error of it.
+    """Return the number of stages to keep for a linear head: the fewest within half an error of the best probe.
 
     Args:
         depth: The probes.

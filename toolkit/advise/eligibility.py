@@ -1,4 +1,4 @@
-"""Which images probes can use, and why they can use none."""
+"""Which images the probes can use, and why they may not be able to use any."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from toolkit.core.random import Stream, generator
 from toolkit.tasks import TASKS, TaskName
 
 LEAST_IMAGES = 8
-"""With fewer, nothing is said of labels."""
+"""With fewer images, labels are not evaluated."""
 _IMAGES_A_CLASS = 5
-"""Of more classes than there is room for, the probes take some, each with about so many images."""
+"""With too many classes, the probes use some of them, with about this many images each."""
 
 
 def why_unusable(labels: NDArray[Any], task: TaskName) -> str | None:
-    """Why nothing can be said of these labels; None where something can."""
+    """Explain why these labels cannot be evaluated; None if they can."""
     classes = TASKS[task].one_class_per_image
     if classes and len(np.unique(labels)) < 2:
-        return "there is one class only"
+        return "there is only one class"
     rows = TASKS[task].comparable(labels)
     if len(rows) < LEAST_IMAGES:
         what = "images of classes with two or more" if classes else "images"
@@ -29,23 +29,23 @@ def why_unusable(labels: NDArray[Any], task: TaskName) -> str | None:
 
 
 def why_alike(labels: NDArray[Any], task: TaskName) -> str | None:
-    """That these images do not differ in their labels; None where they do."""
+    """Report that the images all have the same label; None if labels differ."""
     if len(np.unique(labels, axis=0)) > 1:
         return None
     if TASKS[task].one_class_per_image:
-        return "only one class has two images or more"
+        return "only one class has two or more images"
     return f"all {len(labels)} images have the same {TASKS[task].plural}"
 
 
 def some_rows(labels: NDArray[Any], rows: NDArray[np.int64], task: TaskName, most: int, seed: int) -> NDArray[np.int64]:
-    """Some of the rows, with two images at least of every class that is among them.
+    """Return some of the rows, with at least two images of every class among them.
 
     Args:
-        labels: Of all images.
-        rows: Those of ``Task.comparable``.
+        labels: Labels of all images.
+        rows: Rows from ``Task.comparable``.
         task: What the labels are.
-        most: Rows at most.
-        seed: Of the draw of classes.
+        most: Maximum number of rows.
+        seed: Seed for the draw of classes.
     """
     if TASKS[task].one_class_per_image and len(rows) > most:
         kinds = generator(Stream.ADVICE_CLASSES, seed).permutation(np.unique(labels[rows]))

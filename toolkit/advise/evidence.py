@@ -1,4 +1,4 @@
-"""Evidence for or against similarity to the source task: each piece with its number, its reference and its source."""
+"""Evidence for or against similarity to the source task, each piece with its value, reference and source."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from toolkit.advise.probe import skill
 from toolkit.advise.thresholds import Thresholds
 
 _LOWER = 0.5
-"""Share of the stages that are the lower half."""
+"""Fraction of the stages in the lower half."""
 _SPREAD, _OF_ZOOM = 0.3, 0.2
-"""Standard deviation of confidence over images; and how far half the side moves it (0.05 to 0.4 were seen)."""
+"""Standard deviation of confidence over images, and its change when the image side is halved (observed 0.05 to 0.4)."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class EvidenceSpec:
 
     Attributes:
         name: Key in JSON and in ``thresholds.json``.
-        title: For tables.
-        meaning: What it measures, and what not.
-        source: Where it comes from.
-        value: Its number, from what was measured; None where that is missing.
-        detail: What the number was made of, by name, where ``value`` is not None.
-        error: Standard error of the number, where few images make it uncertain; 0 where there are values enough.
+        title: Title in tables.
+        meaning: What it measures, and what it does not.
+        source: Publications.
+        value: Computes the value from a measurement; None if the measurement lacks it.
+        detail: Returns the components of the value by name, if ``value`` is not None.
+        error: Standard error of the value if few images make it uncertain; 0 if there are enough values.
     """
 
     name: str
@@ -45,18 +45,18 @@ class Evidence:
     """One piece of evidence for one data set.
 
     Attributes:
-        name: Its key.
-        title: For tables.
-        value: Its number.
-        similar: What it says by itself: probability of similar, in (0, 1).
-        weight: Its share in the whole: that of its kind, less where few images make it uncertain.
-        error: Standard error of the number.
-        reference: Values of the calibration's sets: similar from, to; different from, to.
+        name: Key.
+        title: Title in tables.
+        value: The value.
+        similar: Probability of similar by this evidence alone, in (0, 1).
+        weight: Weight in the total: that of its kind, reduced if few images make it uncertain.
+        error: Standard error of the value.
+        reference: Ranges in the calibration's sets: similar (from, to) and different (from, to).
         meaning: What it measures.
-        source: Where it comes from.
-        images: On how many images.
-        detail: What the number was made of: scores with the pretrained and the random network and without looking, as
-            accuracies (of labels mean average precision, of targets R2); entropy as the part of no idea at all; nats.
+        source: Publications.
+        images: Number of images.
+        detail: Components of the value: scores of the pretrained and the random network and of chance, as accuracy
+            (multilabel: mean average precision, regression: R2); entropy as a fraction of uniform guessing; nats.
     """
 
     name: str
@@ -72,13 +72,13 @@ class Evidence:
     detail: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         low, high = self.reference
         return {**asdict(self), "reference": {"similar": list(low), "different": list(high)}}
 
 
 def _top_gain(measured: Measurement) -> float | None:
-    """By how much the classes separate better at the top than at the best stage of the lower half, in skill."""
+    """Return how much better the classes separate at the top than at the best stage of the lower half, in skill."""
     depth = measured.depth
     if depth is None or len(depth.scores) < 2:
         return None
@@ -86,18 +86,18 @@ def _top_gain(measured: Measurement) -> float | None:
 
 
 def _lower(depth: Depth) -> tuple[float, ...]:
-    """Scores of the lower half of the stages."""
+    """Return the scores of the lower half of the stages."""
     return depth.scores[: max(1, int(_LOWER * len(depth.scores)))]
 
 
 def _confidence_error(measured: Measurement) -> float:
-    """Standard error of the mean, and what another image size does: networks are too sure on smaller maps."""
+    """Combine the standard error of the mean with the effect of image size: small maps make networks overconfident."""
     own = measured.own
     return math.hypot(_SPREAD / math.sqrt(own.images), _OF_ZOOM * math.log2(own.zoom)) if own else 0.0
 
 
 def _gain(measured: Measurement, which: Literal["knn", "probe"]) -> float | None:
-    """By how much the network's features tell more of the labels than a random network's, in skill."""
+    """Return how much more the network's features reveal about the labels than a random network's, in skill."""
     codes = measured.codes
     if codes is None:
         return None
@@ -106,7 +106,7 @@ def _gain(measured: Measurement, which: Literal["knn", "probe"]) -> float | None
 
 
 def _gain_error(measured: Measurement, which: Literal["knn", "probe"]) -> float:
-    """Standard error of ``_gain``: of two shares of as many images."""
+    """Return the standard error of ``_gain``, a difference of two proportions."""
     codes = measured.codes
     if codes is None:
         return 0.0
@@ -136,7 +136,7 @@ def _halves(measured: Measurement) -> dict[str, float]:
 
 
 def _both(measured: Measurement, which: Literal["knn", "probe", "logme"]) -> dict[str, float]:
-    """The score of both networks, and without looking at the images."""
+    """Return the scores of both networks and of chance."""
     codes = measured.codes
     if codes is None:
         return {}
@@ -149,7 +149,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
         "batchnorm",
         "distance of activation statistics",
         "nats between this data's mean and variance in each BatchNorm layer and those of pretraining (median over "
-        "channels, mean over layers): colours, edges, texture, blur; not what the images show",
+        "channels, mean over layers): colours, edges, texture, blur; not the content of the images",
         "Li et al. 2016, arXiv:1603.04779",
         lambda measured: measured.batchnorm.mean if measured.batchnorm else None,
         _layers,
@@ -157,7 +157,7 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
     EvidenceSpec(
         "confidence",
         "confidence in its own classes",
-        "mean largest probability of the network's own predictions: how much the images look like something it knows",
+        "mean largest probability of the network's own predictions: how much the images resemble something it knows",
         "Hendrycks & Gimpel 2016, arXiv:1610.02136",
         lambda measured: measured.own.confidence if measured.own else None,
         _predictions,
@@ -194,22 +194,22 @@ EVIDENCE: tuple[EvidenceSpec, ...] = (
     EvidenceSpec(
         "logme",
         "LogME, gain over random",
-        "log evidence of a linear model on the features minus the same on a random network's, nats an image",
+        "log evidence of a linear model on the features minus the same on a random network's, nats per image",
         "You et al. 2021, arXiv:2102.11005",
         lambda measured: measured.codes.logme.pretrained - measured.codes.logme.random if measured.codes else None,
         lambda measured: _both(measured, "logme"),
         lambda measured: 1 / math.sqrt(measured.codes.images) if measured.codes else 0.0,  # log densities vary by 0.7
     ),
 )
-"""All kinds, in the order of tables."""
+"""All kinds of evidence, in the order of tables."""
 
 
 def evidence_of(measured: Measurement, thresholds: Thresholds) -> tuple[Evidence, ...]:
-    """What the measurement says, piece by piece; what is missing is left out.
+    """Evaluate a measurement piece by piece, leaving out what is missing.
 
     Args:
         measured: The measurement.
-        thresholds: How numbers are judged.
+        thresholds: The decision thresholds.
     """
     found = []
     for spec in EVIDENCE:

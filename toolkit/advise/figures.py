@@ -1,4 +1,4 @@
-"""The pictures of advice: how well each stage separates the classes, and how strange the images are to each layer."""
+"""Figures for advice: how well each stage separates the classes, and each layer's distance from the source."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _MANY = 40
 
 
 def depth_figure(depth: Depth, title: str) -> Picture:
-    """Score of a linear probe over the number of stages, with its standard error; the best stage is marked.
+    """Plot the score of a linear probe over the number of stages, with standard errors and the best stage marked.
 
     Args:
         depth: The probes.
-        title: What the score is.
+        title: Name of the score.
     """
     best = best_stage(depth)
 
@@ -42,7 +42,7 @@ def depth_figure(depth: Depth, title: str) -> Picture:
 
 
 def distance_figure(distances: Distances, rule: EvidenceRule) -> Picture:
-    """Distance of each BatchNorm layer's statistics from the source's, by depth, beside the calibration's ranges."""
+    """Plot the distance of each BatchNorm layer's statistics from the source by depth, and the calibration's ranges."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()

@@ -1,4 +1,4 @@
-"""LogME: how well a linear model on the features explains the labels, without training one."""
+"""LogME: how well a linear model on the features would explain the labels, without training it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from toolkit.tasks import TASKS, TaskName
 
 _ROUNDS, _CLOSE = 100, 1e-4
 _TINY, _LEAST = 1e-12, 1e-100
-"""What keeps a quotient finite; and the least precision."""
+"""Keeps quotients finite; smallest precision."""
 _LARGE = 1e3
-"""Features of a larger root mean square are divided by it: the iteration begins at 1, and loses its digits there."""
+"""Features with a larger root mean square are divided by it, as the iteration starts at 1 and would lose digits."""
 
 
 def logme(features: NDArray[np.floating], labels: NDArray[Any], task: TaskName = "classification") -> float:
-    """Logarithm of the maximum evidence of Bayesian linear regression from features to labels, per image.
+    """Compute the log maximum evidence of Bayesian linear regression from features to labels, per image.
 
     You et al. 2021, "LogME: Practical Assessment of Pre-trained Models for Transfer Learning", arXiv:2102.11005,
-    equation 2 and algorithm 1 (fixed-point iteration for the two precisions), with one regression a class on 0 and 1,
+    equation 2 and algorithm 1 (fixed-point iteration for the two precisions), with one regression per class on 0 and 1,
     whose evidences are averaged.
 
     Args:
         features: ``[N, D]``.
-        labels: Class numbers ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised). Columns that do
-            not vary are left out: there is nothing to explain.
+        labels: Class indices ``[N]``, 0/1 ``[N, C]`` or targets ``[N, T]`` (which are standardised). Constant columns
+            are ignored.
         task: What the labels are.
 
     Returns:
-        Nats an image; larger is better. It compares features on the same labels, not data sets. One factor on all
-        features does not change it. NaN where no label varies, or a feature is not finite.
+        Nats per image; larger is better. It compares features on the same labels, not data sets. Scaling all features
+        does not change it. NaN if no label varies, or a feature is not finite.
     """
     targets = _targets(labels, task)
     rows = np.asarray(features, np.float64)
@@ -50,7 +50,7 @@ def _targets(labels: NDArray[Any], task: TaskName) -> NDArray[np.float64]:
 
 
 def _evidence(u: NDArray[np.float64], sigma: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Largest evidence over alpha, beta of ``y ~ N(F w, 1/beta)``, ``w ~ N(0, 1/alpha)``; ``F F^T = u sigma u^T``."""
+    """Maximise evidence over alpha, beta of ``y ~ N(F w, 1/beta)``, ``w ~ N(0, 1/alpha)``; ``F F^T = u sigma u^T``."""
     inside = (u.T @ y) ** 2
     outside = max(0.0, float(y @ y - inside.sum()))
     alpha = beta = 1.0
@@ -59,7 +59,7 @@ def _evidence(u: NDArray[np.float64], sigma: NDArray[np.float64], y: NDArray[np.
         gamma = float((sigma / (sigma + ratio)).sum())
         size = float((sigma * inside / (sigma + ratio) ** 2).sum())
         misfit = float((inside * (ratio / (sigma + ratio)) ** 2).sum()) + outside
-        free = len(y) - len(sigma) + float((ratio / (sigma + ratio)).sum())  # N - gamma, and never 0 by cancellation
+        free = len(y) - len(sigma) + float((ratio / (sigma + ratio)).sum())  # N - gamma, without cancelling to 0
         alpha, beta = max(_LEAST, gamma / (size + _TINY)), max(_LEAST, free / (misfit + _TINY))
         if abs(alpha / beta - ratio) <= _CLOSE * ratio:
             break

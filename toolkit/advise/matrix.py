@@ -1,4 +1,4 @@
-"""The place in the matrix: small or large, similar or different, and how sure that is."""
+"""The position in the matrix: small or large, similar or different, and how sure that is."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from toolkit.advise.measurement import Size
 from toolkit.advise.thresholds import Cell, SizeRule
 
 _CLEAR = 0.6
-"""A piece of evidence that is so sure of the other side disagrees."""
+"""Evidence disagrees if it supports the other side with at least this probability."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a data set is in the matrix.
+class MatrixPosition:
+    """Position of a data set in the matrix.
 
     Attributes:
         large: Probability of large, in [0, 1].
         similar: Probability of similar.
-        dissenting: Names of the pieces of evidence that say the opposite.
+        dissenting: Names of the pieces of evidence that disagree.
     """
 
     large: float
@@ -31,55 +31,56 @@ class Place:
 
     @property
     def size(self) -> Literal["small", "large"]:
-        """The likelier one."""
+        """The more likely one."""
         return "large" if self.large >= 0.5 else "small"
 
     @property
     def similarity(self) -> Literal["similar", "different"]:
-        """The likelier one."""
+        """The more likely one."""
         return "similar" if self.similar >= 0.5 else "different"
 
     @property
     def cell(self) -> Cell:
-        """Name of the cell, which is that of its preset."""
+        """Name of the cell, which is also the name of its preset."""
         return f"{self.size}_{self.similarity}"  # type: ignore[return-value]
 
     @property
     def sure_of_size(self) -> float:
-        """Probability of what ``size`` says, in [0.5, 1]."""
+        """Probability of ``size``, in [0.5, 1]."""
         return max(self.large, 1 - self.large)
 
     @property
     def sure_of_similarity(self) -> float:
-        """Probability of what ``similarity`` says, in [0.5, 1]."""
+        """Probability of ``similarity``, in [0.5, 1]."""
         return max(self.similar, 1 - self.similar)
 
     @property
     def confidence(self) -> float:
-        """Probability of the cell: of both, as if they were independent; in [0.25, 1]."""
+        """Probability of the cell, treating size and similarity as independent, in [0.25, 1]."""
         return self.sure_of_size * self.sure_of_similarity
 
 
-def place_of(size: Size, evidence: Sequence[Evidence], rule: SizeRule) -> Place:
-    """Put a data set into the matrix.
+def locate(size: Size, evidence: Sequence[Evidence], rule: SizeRule) -> MatrixPosition:
+    """Locate a data set in the matrix.
 
-    Similarity is the weighted mean of the log-odds of all pieces of evidence, each bounded: none decides alone, and
-    agreement makes it no surer than the surest of them, as they see the same images through the same network.
+    Similarity is the weighted mean of the bounded log-odds of all pieces of evidence. None of them decides alone, and
+    agreement never makes the result surer than the surest piece, because all see the same images through the same
+    network.
 
     Args:
-        size: How much data there is.
-        evidence: What speaks for or against similarity.
-        rule: From when on a data set is large.
+        size: Size of the data set.
+        evidence: Evidence for or against similarity.
+        rule: Thresholds for a large data set.
     """
     weight = sum(piece.weight for piece in evidence)
     mean = sum(piece.weight * _log_odds(piece.similar) for piece in evidence) / weight if weight else 0.0
     similar = _probability(mean)
     against = [p.name for p in evidence if (p.similar >= _CLEAR if similar < 0.5 else p.similar <= 1 - _CLEAR)]
-    return Place(_large(size, rule), similar, tuple(against))
+    return MatrixPosition(_large(size, rule), similar, tuple(against))
 
 
 def _large(size: Size, rule: SizeRule) -> float:
-    """Both the whole and each class must be large: the smaller of the two decides."""
+    """Return the probability of large: both the whole set and each class must be large."""
     counts: list[tuple[float, float]] = [(size.images, rule.images)]
     if size.classes and size.median < size.images:  # images are divided into classes
         counts.append((size.median, rule.per_class))

@@ -1,4 +1,4 @@
-"""Measuring: one pass of the pretrained network over a sample of the images, and a short one of a random network."""
+"""Measure images: one pass of the pretrained network over a sample, and a short pass of a random network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import paddle
 from numpy.typing import NDArray
 
 from toolkit.advise.activations import Activations, activations
-from toolkit.advise.confidence import certainty
+from toolkit.advise.confidence import prediction_confidence
 from toolkit.advise.eligibility import some_rows, why_alike, why_unusable
 from toolkit.advise.logme import logme
 from toolkit.advise.measurement import NO_CLASSIFIER, Codes, Depth, Distances, Measurement, Own, Pair, Size, StageFacts
 from toolkit.advise.probe import knn_score, linear_score
-from toolkit.advise.request import Subject
+from toolkit.advise.request import AdviceRequest
 from toolkit.advise.sample import MOST_IMAGES, sample_rows, strata_of
-from toolkit.advise.store import Keeper
+from toolkit.advise.store import MeasurementStore
 from toolkit.config import CacheConfig
 from toolkit.core.console import info, quietly, warn
 from toolkit.core.errors import ToolkitError, WeightsError
@@ -27,17 +27,17 @@ from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo import StagedNetwork, create_network
 
 STATISTICS_IMAGES = 128
-"""Images on which BatchNorm's inputs are measured: each gives thousands of values a channel."""
+"""Number of images on which to measure BatchNorm inputs; each gives thousands of values per channel."""
 RANDOM_IMAGES = 200
-"""Images that the random network sees."""
+"""Number of images for the random network."""
 DEPTH_IMAGES = 500
-"""Images of the linear probes at each stage."""
+"""Number of images for the linear probes at each stage."""
 _OF_CODES, _OF_LABELS = ("knn", "probe", "logme"), ("knn", "probe", "logme", "depth")
-_NOT_FINITE = "the network gives numbers that are not finite"
+_NOT_FINITE = "the network's outputs are not finite"
 
 
 def measure(
-    subject: Subject,
+    request: AdviceRequest,
     *,
     sample: int = MOST_IMAGES,
     seed: int = 0,
@@ -45,42 +45,41 @@ def measure(
     device: str = "cpu",
     workers: int | None = None,
 ) -> Measurement:
-    """Measure a subject, or read what was measured of it before.
+    """Measure the images of a request, or read an earlier measurement.
 
     Args:
-        subject: Images, labels, network.
-        sample: Images to look at, at most.
-        seed: Of the sample, the folds and the random network.
-        cache: Where the result is kept (``cache.dir``, folder ``advice``), and which engine computes; None: it is not
-            kept.
+        request: Images, labels and network.
+        sample: Maximum number of images to measure.
+        seed: Seed of the sample, the folds and the random network.
+        cache: Where to keep the result (``cache.dir``, folder ``advice``), and the engine to use; None: do not keep it.
         device: Paddle's name of the device.
-        workers: Threads that read images, as ``data.workers``.
+        workers: Threads that read images, as in ``data.workers``.
 
     Raises:
         ToolkitError: The network, its weights or an image cannot be used.
     """
     began = time.monotonic()
-    network, own = _pretrained(subject)
-    keeper = Keeper(cache) if cache is not None and cache.enabled is not False else None
-    key = keeper.key(subject, network, own, sample=sample, seed=seed) if keeper else ""
-    kept = keeper.read(key) if keeper else None
+    network, own = _pretrained(request)
+    store = MeasurementStore(cache) if cache is not None and cache.enabled is not False else None
+    key = store.key(request, network, own, sample=sample, seed=seed) if store else ""
+    kept = store.read(key) if store else None
     if kept is not None:
-        info(f"advice: measured before, on {kept.sample} images ({cache.dir if cache else ''})")
+        info(f"advice: using an earlier measurement on {kept.sample} images ({cache.dir if cache else ''})")
         return kept
-    found = _Measuring(subject, network, own, sample, seed, cache or CacheConfig(), device, workers).run(began)
-    if keeper:
+    found = _MeasurementRun(request, network, own, sample, seed, cache or CacheConfig(), device, workers).run(began)
+    if store:
         try:
-            keeper.write(key, found)
+            store.write(key, found)
         except ToolkitError as error:
-            warn(f"{error.message}; it is used, but not kept")
+            warn(f"{error.message}; it is used but not saved")
     return found
 
 
 def size_of(labels: NDArray[Any] | None, count: int, classes: int, task: TaskName) -> Size:
-    """How much data there is.
+    """Compute the size of a data set.
 
     Args:
-        labels: Of all training images, or None.
+        labels: Labels of all training images, or None.
         count: Number of training images.
         classes: Number of classes, labels or targets.
         task: What the labels are.
@@ -97,22 +96,22 @@ def size_of(labels: NDArray[Any] | None, count: int, classes: int, task: TaskNam
     )
 
 
-def _pretrained(subject: Subject) -> tuple[StagedNetwork, bool]:
-    """The network, and whether it has its own classifier; weights of a run with other classes have none."""
-    options: dict[str, Any] = {"pretrained": subject.pretrained, "in_channels": subject.in_channels}
-    options["image_size"] = subject.preprocessing.image_size
+def _pretrained(request: AdviceRequest) -> tuple[StagedNetwork, bool]:
+    """Return the network, and whether it has its own classifier; weights of a run with other classes have none."""
+    options: dict[str, Any] = {"pretrained": request.pretrained, "in_channels": request.in_channels}
+    options["image_size"] = request.preprocessing.image_size
     try:
-        return create_network(subject.network, None, **options), True
+        return create_network(request.network, None, **options), True
     except WeightsError:
-        return create_network(subject.network, max(2, len(subject.classes)), **options), False
+        return create_network(request.network, max(2, len(request.classes)), **options), False
 
 
-class _Measuring:
-    """One measurement under way."""
+class _MeasurementRun:
+    """One measurement in progress."""
 
     def __init__(
         self,
-        subject: Subject,
+        request: AdviceRequest,
         network: StagedNetwork,
         own: bool,
         sample: int,
@@ -121,26 +120,28 @@ class _Measuring:
         device: str,
         workers: int | None,
     ) -> None:
-        self.subject, self.network, self.own, self.seed = subject, network, own, seed
+        self.request, self.network, self.own, self.seed = request, network, own, seed
         self.engine, self.device, self.workers = cache.engine, device, workers
-        strata = strata_of(subject.labels, len(subject.images), subject.task)
-        self.images = subject.images.take(sample_rows(strata, sample, seed))
+        strata = strata_of(request.labels, len(request.images), request.task)
+        self.images = request.images.take(sample_rows(strata, sample, seed))
         self.missing: dict[str, str] = {}
         self.notes: list[str] = []
 
     def run(self, began: float) -> Measurement:
-        subject, network = self.subject, self.network
-        stages = network.describe(subject.preprocessing.image_size)
-        seen = self._look(network, self.images, STATISTICS_IMAGES, f"{network.spec.name} looks at the images")
+        request, network = self.request, self.network
+        stages = network.describe(request.preprocessing.image_size)
+        seen = self._activations(
+            network, self.images, STATISTICS_IMAGES, f"{network.spec.name} is measuring the images"
+        )
         rows = self._rows()
         return Measurement(
             network=network.spec.name,
-            task=subject.task,
-            size=size_of(subject.labels, len(subject.images), len(subject.classes), subject.task),
+            task=request.task,
+            size=size_of(request.labels, len(request.images), len(request.classes), request.task),
             sample=len(self.images),
             stages=tuple(
-                StageFacts(name=one.name, shape=one.shape, parameters=one.parameters, width=codes.shape[1])
-                for one, codes in zip(stages, seen.stages, strict=True)
+                StageFacts(name=stage.name, shape=stage.shape, parameters=stage.parameters, width=codes.shape[1])
+                for stage, codes in zip(stages, seen.stages, strict=True)
             ),
             depth=self._depth(seen, rows),
             codes=self._codes(seen, rows),
@@ -151,18 +152,18 @@ class _Measuring:
             seconds=round(time.monotonic() - began, 1),
         )
 
-    def _look(
+    def _activations(
         self, network: StagedNetwork, images: ImageSet, statistics: int, title: str, first: int = 0
     ) -> Activations:
-        loader = BatchLoader(images, self.subject.preprocessing, batch_size=16, workers=self.workers)
+        loader = BatchLoader(images, self.request.preprocessing, batch_size=16, workers=self.workers)
         return activations(
             network, loader, title=title, statistics=statistics, engine=self.engine, device=self.device, first=first
         )
 
     def _rows(self) -> NDArray[np.int64] | None:
-        """Images with labels that a probe can use; None where there are too few."""
-        labels, task = self.images.labels, self.subject.task
-        why = why_unusable(labels, task) if self.subject.labelled else "the images have no labels"
+        """Return the images whose labels a probe can use; None if there are too few."""
+        labels, task = self.images.labels, self.request.task
+        why = why_unusable(labels, task) if self.request.labelled else "the images have no labels"
         if why is not None:
             self._leave_out(_OF_LABELS, why)
             return None
@@ -171,7 +172,7 @@ class _Measuring:
         if alone:
             self.notes.append(
                 f"{alone} {'classes have' if alone > 1 else 'class has'} one image in the sample: "
-                "how well they can be told apart cannot be estimated, and the probes leave them out"
+                "how well they separate cannot be estimated, so the probes leave them out"
             )
         return rows
 
@@ -185,10 +186,10 @@ class _Measuring:
         if why is not None:
             self.missing["depth"] = why
             return None
-        found = [linear_score(codes[rows], labels, self.subject.task, self.seed) for codes in seen.stages]
+        found = [linear_score(codes[rows], labels, self.request.task, self.seed) for codes in seen.stages]
         return Depth(
             images=len(rows),
-            chance=TASKS[self.subject.task].chance(labels),
+            chance=TASKS[self.request.task].chance(labels),
             scores=tuple(probe.score for probe in found),
             errors=tuple(probe.error for probe in found),
         )
@@ -196,7 +197,7 @@ class _Measuring:
     def _codes(self, seen: Activations, rows: NDArray[np.int64] | None) -> Codes | None:
         if rows is None:
             return None
-        task = self.subject.task
+        task = self.request.task
         rows, labels, why = self._some(rows, RANDOM_IMAGES, seen.stages[-1:])
         if why is not None:
             self._leave_out(_OF_CODES, why)
@@ -204,17 +205,17 @@ class _Measuring:
         paddle.seed(self.seed)
         spec = self.network.spec
         with quietly():
-            random = create_network(spec.name, None, in_channels=self.subject.in_channels)
-        title = "a random network looks at some, for comparison"
-        blind = self._look(random, self.images.take(rows), 0, title, first=len(seen.stages) - 1)
+            random = create_network(spec.name, None, in_channels=self.request.in_channels)
+        title = "measuring some images with a random network for comparison"
+        blind = self._activations(random, self.images.take(rows), 0, title, first=len(seen.stages) - 1)
         both = [seen.stages[-1][rows], blind.stages[-1]]
         if not np.isfinite(both[1]).all():
-            self._leave_out(_OF_CODES, "a random network gives no finite numbers")
+            self._leave_out(_OF_CODES, "the outputs of a random network are not finite")
             return None
         knn, probe = ([score(codes, labels, task).score for codes in both] for score in (knn_score, linear_score))
         evidence = [logme(codes, labels, task) for codes in both]
         if not np.isfinite([*knn, *probe, *evidence]).all():
-            self._leave_out(_OF_CODES, "the features are too large to be compared")
+            self._leave_out(_OF_CODES, "the features are too large to compare")
             return None
         return Codes(
             images=len(rows),
@@ -227,11 +228,11 @@ class _Measuring:
     def _some(
         self, rows: NDArray[np.int64], most: int, codes: Sequence[NDArray[np.float32]]
     ) -> tuple[NDArray[np.int64], NDArray[Any], str | None]:
-        """Some of the rows, their labels (classes from 0), and why nothing can be said of them with these features."""
-        task = self.subject.task
+        """Return some of the rows, their labels (classes from 0), and why they cannot be evaluated, or None."""
+        task = self.request.task
         rows = some_rows(self.images.labels, rows, task, most, self.seed)
         labels = self.images.labels[rows]
-        finite = all(np.isfinite(one[rows]).all() for one in codes)
+        finite = all(np.isfinite(features[rows]).all() for features in codes)
         why = why_alike(labels, task) if finite else _NOT_FINITE
         return rows, TASKS[task].renumbered(labels), why
 
@@ -251,9 +252,9 @@ class _Measuring:
         if not np.isfinite(seen.outputs).all():
             self.missing["confidence"] = _NOT_FINITE
             return None
-        found = certainty(seen.outputs)
+        found = prediction_confidence(seen.outputs)
         classes = seen.outputs.shape[1]
-        zoom = self.subject.preprocessing.image_size / self.network.spec.input_size
+        zoom = self.request.preprocessing.image_size / self.network.spec.input_size
         return Own(
             images=len(seen.outputs), classes=classes, confidence=found.confidence, entropy=found.entropy, zoom=zoom
         )

@@ -1,4 +1,4 @@
-"""What was measured, as plain numbers that can be kept and read again."""
+"""Measurements as plain numbers that can be saved and loaded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from toolkit.core.stages import StageInfo
 from toolkit.tasks import TaskName
 
-NO_CLASSIFIER = "the weights bring no classifier of their own"
-"""Why confidence is missing with weights of another task."""
+NO_CLASSIFIER = "the weights do not include the original classifier"
+"""Reason for a missing confidence with weights of another task."""
 
 
 class _Facts(BaseModel):
@@ -19,10 +19,10 @@ class StageFacts(_Facts):
     """One stage of the network.
 
     Attributes:
-        name: Its name.
-        shape: Output of one image.
-        parameters: Number of its weights.
-        width: Number of its features after pooling.
+        name: Name.
+        shape: Shape of the output for one image.
+        parameters: Number of weights.
+        width: Number of features after pooling.
     """
 
     name: str
@@ -32,19 +32,19 @@ class StageFacts(_Facts):
 
     @property
     def info(self) -> StageInfo:
-        """As plans take it."""
+        """The stage in the form that plans use."""
         return StageInfo(self.name, self.shape, self.parameters)
 
 
 class Size(_Facts):
-    """How much there is to learn from.
+    """Size of a data set.
 
     Attributes:
         images: Training images.
         classes: Number of classes, labels or targets; 0 without labels.
-        least: Images of the smallest class (label); all images for regression.
-        median: Median over the classes.
-        most: Images of the largest class.
+        least: Images in the smallest class (label); all images for regression.
+        median: Median number of images over the classes.
+        most: Images in the largest class.
     """
 
     images: int
@@ -55,16 +55,16 @@ class Size(_Facts):
 
     @property
     def imbalance(self) -> float:
-        """Largest class over smallest, >= 1."""
+        """Size of the largest class divided by the smallest, >= 1."""
         return self.most / max(1, self.least)
 
 
 class Pair(_Facts):
-    """One score of the pretrained network's codes and of a random network's, on the same images.
+    """A score of the pretrained network's features and of a random network's, on the same images.
 
     Attributes:
-        pretrained: With pretrained weights.
-        random: With random ones.
+        pretrained: Score with pretrained weights.
+        random: Score with random weights.
     """
 
     pretrained: float
@@ -72,14 +72,14 @@ class Pair(_Facts):
 
 
 class Codes(_Facts):
-    """Evidence (a) and (b): what the features of the last stage tell of the labels.
+    """Evidence (a) and (b): what the features of the last stage reveal about the labels.
 
     Attributes:
-        images: How many were used.
-        chance: Score without looking at them.
+        images: Number of images used.
+        chance: Score of chance.
         knn: Nearest neighbours.
         probe: Cross-validated linear probe.
-        logme: Nats an image.
+        logme: Nats per image.
     """
 
     images: int
@@ -93,10 +93,10 @@ class Depth(_Facts):
     """Evidence (d): a linear probe at each stage.
 
     Attributes:
-        images: How many were used.
-        chance: Score without looking at them.
-        scores: One a stage.
-        errors: Their standard errors.
+        images: Number of images used.
+        chance: Score of chance.
+        scores: Score of each stage.
+        errors: Standard error of each score.
     """
 
     images: int
@@ -109,8 +109,8 @@ class Distances(_Facts):
     """Evidence (c): the statistics of BatchNorm layers.
 
     Attributes:
-        images: How many were used.
-        layers: Distance of each layer from the source's statistics, by depth; nats.
+        images: Number of images used.
+        layers: Distance of each layer from the source's statistics, by depth, in nats.
     """
 
     images: int
@@ -118,7 +118,7 @@ class Distances(_Facts):
 
     @property
     def mean(self) -> float:
-        """Over the layers."""
+        """Mean over the layers."""
         return sum(self.layers) / len(self.layers)
 
 
@@ -126,11 +126,11 @@ class Own(_Facts):
     """Evidence (e): the network's predictions of the source's classes.
 
     Attributes:
-        images: How many were used.
-        classes: How many classes the network knows.
+        images: Number of images used.
+        classes: Number of classes that the network knows.
         confidence: Mean largest probability.
-        entropy: Mean entropy over that of no idea.
-        zoom: Side of the images over the side of those that the network was trained on.
+        entropy: Mean entropy as a fraction of uniform guessing.
+        zoom: Side of the images divided by the side of the pretraining images.
     """
 
     images: int
@@ -141,21 +141,21 @@ class Own(_Facts):
 
 
 class Measurement(_Facts):
-    """Everything that advice stands on.
+    """Everything that advice is based on.
 
     Attributes:
         network: The network.
         task: What the labels are.
-        size: How much data there is.
-        sample: Images that were looked at.
-        stages: Of the network, in forward order.
-        codes: None where there was no way to measure it; ``missing`` says why.
+        size: Size of the data set.
+        sample: Number of images measured.
+        stages: Stages of the network, in forward order.
+        codes: None if it could not be measured; ``missing`` says why.
         depth: The same.
         batchnorm: The same.
         own: The same.
-        missing: Name of a piece of evidence -> why it is not there.
-        notes: What else could not be done.
-        seconds: What it took.
+        missing: Reason for each missing piece of evidence, by name.
+        notes: Other remarks.
+        seconds: Time taken.
     """
 
     network: str

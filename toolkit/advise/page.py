@@ -1,4 +1,4 @@
-"""``--html``: the advice on one page that needs nothing else, in the style of the training report."""
+"""``--html``: the advice as a self-contained page in the style of the training report."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def write_page(advice: Advice, path: Path) -> Path:
     """Write the page.
 
     Args:
-        advice: What to say.
-        path: Where; its folder is made.
+        advice: The advice.
+        path: Path of the page; its folder is created.
 
     Returns:
         The path.
 
     Raises:
-        ToolkitError: It cannot be written.
+        ToolkitError: The page cannot be written.
     """
     environment = new_environment("toolkit.advise")
     environment.filters.update(brief=number, says=says, detail=detail_words, grouped=lambda value: f"{value:,.0f}")
@@ -48,18 +48,18 @@ def write_page(advice: Advice, path: Path) -> Path:
 
 
 def _facts(advice: Advice) -> dict[str, Any]:
-    measured, place, plan = advice.measured, advice.place, advice.plan
-    task, rules = TASKS[measured.task], load_thresholds().evidence
-    metric = task.main
+    measured, position, plan = advice.measured, advice.position, advice.plan
+    metric, rules = TASKS[measured.task].main, load_thresholds().evidence
     return {
         "name": advice.name,
         "advice": advice,
-        "place": place,
+        "position": position,
         "plan": plan,
         "size": measured.size,
         "measured": measured,
         "rows": [
-            (name, share, cells) for (name, cells), share in zip(CELLS, (1 - place.large, place.large), strict=True)
+            (name, share, cells)
+            for (name, cells), share in zip(CELLS, (1 - position.large, position.large), strict=True)
         ],
         "ideas": IDEAS,
         "evidence": advice.evidence,
@@ -67,8 +67,7 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
         "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
         "metric": metric,
-        "outputs": task.plural,
-        "unlike": unlike_the_matrix(place, advice.choices[0].title),
+        "unlike": unlike_the_matrix(position, advice.choices[0].title),
         "recommended": _recommended(advice),
         "choices": [
             (choice, idea_of(choice.title), _source(choice.title), advice.trained.get(choice.title))

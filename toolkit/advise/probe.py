@@ -1,4 +1,4 @@
-"""How well the labels can be read off some features: nearest neighbours, and a cross-validated linear probe."""
+"""How well features predict the labels: nearest neighbours and a cross-validated linear probe."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Probe:
-    """One number, and how exact it is.
+    """A score and its precision.
 
     Attributes:
         score: Accuracy (classification), mean average precision (multilabel) or R2 (regression).
-        error: Its standard error over the images.
+        error: Standard error of the score over the images.
     """
 
     score: float
@@ -36,21 +36,21 @@ class Probe:
 
 
 def skill(score: float, chance: float) -> float:
-    """A score as the part of the way from chance (0) to perfection (1); not below 0."""
+    """Rescale a score from chance (0) to perfection (1), clipped at 0."""
     return max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "classification", seed: int = 0) -> Probe:
-    """Score of a linear model on images that it has not seen: ridge regression on 0 and 1 (scikit-learn's ``RidgeCV``).
+    """Score a linear model on unseen images: ridge regression on 0 and 1 (scikit-learn's ``RidgeCV``).
 
-    Up to five folds, stratified; the strength of the penalty is chosen inside of each by generalised cross-validation.
+    Up to five stratified folds; the penalty is chosen within each fold by generalised cross-validation.
     Linear probes: Alain & Bengio 2016, arXiv:1610.01644.
 
     Args:
         features: ``[N, D]``, N >= 2.
-        labels: Class numbers ``[N]``, at least two images of each class; 0/1 ``[N, C]``; or targets ``[N, T]``.
+        labels: Class indices ``[N]``, at least two images of each class; 0/1 ``[N, C]``; or targets ``[N, T]``.
         task: What the labels are.
-        seed: Of the folds.
+        seed: Seed of the folds.
     """
     targets = TASKS[task].columns(labels)
     outputs = np.zeros_like(targets)
@@ -64,7 +64,7 @@ def linear_score(features: Floats, labels: NDArray[Any], task: TaskName = "class
 
 
 def knn_score(features: Floats, labels: NDArray[Any], task: TaskName = "classification") -> Probe:
-    """Score of the five nearest of all other images, by the cosine of standardised features, weighted by nearness.
+    """Score the five nearest other images by cosine of standardised features, weighted by similarity.
 
     The weights are those of Wu et al. 2018, arXiv:1805.01978, section 3.4.
 

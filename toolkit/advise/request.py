@@ -1,4 +1,4 @@
-"""What advice is about: images, their labels where there are some, and a network to start from."""
+"""Requests for advice: images, their labels if any, and a network to start from."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _RGB = 3
 
 
 @dataclass(frozen=True)
-class Subject:
-    """Images that a network is to learn.
+class AdviceRequest:
+    """Images to train a network on.
 
     Attributes:
-        name: What a person calls it.
-        network: Name of a network.
-        pretrained: Where its weights come from: True, a file or a URL.
+        name: Display name.
+        network: Name of the network.
+        pretrained: Source of its weights: True, a file or a URL.
         images: The training images.
-        labelled: False where there are no labels; those of ``images`` then mean nothing.
+        labelled: False if there are no labels; those of ``images`` are then meaningless.
         task: What the labels are.
         classes: Names of the classes, labels or targets.
-        preprocessing: From an image to the network's input.
+        preprocessing: Preprocessing for the network's input.
         in_channels: As in the config.
-        obstacle: Why it cannot be trained on as it is; None when it can.
+        obstacle: Why the images cannot be used for training; None if they can.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Subject:
         return self.images.labels if self.labelled else None
 
 
-def subject_of(config: Config, *, table: bool = True) -> Subject:
-    """What a config is about: its training images.
+def request_of(config: Config, *, table: bool = True) -> AdviceRequest:
+    """Make a request from the training images of a config.
 
-    Images that cannot be trained on, as there are too few of them or of one class only, can still be looked at.
+    Images that cannot be used for training, because they are too few or of a single class, can still be measured.
 
     Args:
         config: The job.
@@ -70,7 +70,7 @@ def subject_of(config: Config, *, table: bool = True) -> Subject:
 
     Raises:
         ConfigError: The config starts from random weights.
-        ToolkitError: Anything else in the config that does not fit the data or the network.
+        ToolkitError: Another option does not suit the data or the network.
     """
     weights = weights_of(config)
     spec = get_spec(config.model.name)
@@ -78,7 +78,7 @@ def subject_of(config: Config, *, table: bool = True) -> Subject:
     images, classes, crop, obstacle = _read(config, channels, table=table)
     mean, std = normalisation(config.data, spec.mean, spec.std, channels)
     size = config.data.image_size or spec.input_size
-    return Subject(
+    return AdviceRequest(
         name=config.name,
         network=spec.name,
         pretrained=weights,
@@ -93,7 +93,7 @@ def subject_of(config: Config, *, table: bool = True) -> Subject:
 
 
 def weights_of(config: Config) -> bool | str | Path:
-    """Where a config's pretrained weights come from: True, a file or a URL; a source task is trained if need be.
+    """Return the source of a config's pretrained weights: True, a file or a URL; trains a source task if necessary.
 
     Raises:
         ConfigError: The config starts from random weights.
@@ -109,7 +109,7 @@ def weights_of(config: Config) -> bool | str | Path:
 
 
 def _read(config: Config, channels: int, *, table: bool) -> tuple[ImageSet, tuple[str, ...], float, str | None]:
-    """Training images, classes, crop, and why they cannot be trained on."""
+    """Return training images, classes, crop, and why they cannot be used for training, or None."""
     data, task = config.data, config.task
     try:
         bundle = build_data(data, task, channels, config.cache.dir.expanduser() / "checked")
@@ -117,38 +117,37 @@ def _read(config: Config, channels: int, *, table: bool) -> tuple[ImageSet, tupl
         facts = FORMATS[data.format]
         source = facts.readers[task](data)
         source = source.only(data.classes) if data.classes is not None else source
-        parts = drop_or_refuse_bad_files(
+        splits = drop_or_refuse_bad_files(
             {"train": source.splits["train"].with_channels(channels).with_decoding(Decoding.of(data))},
             data.on_bad_image == "skip",
             data.timeout,
         )
-        if not len(parts["train"]):
+        if not len(splits["train"]):
             raise
-        return parts["train"], source.classes, data.crop_ratio or facts.crop_ratio, error.message
+        return splits["train"], source.classes, data.crop_ratio or facts.crop_ratio, error.message
     if table:
         show(data_table(bundle))
     return bundle.train, bundle.classes, bundle.crop_ratio, None
 
 
-def unlabelled(
+def unlabelled_request(
     paths: Sequence[Path],
     network: str,
     pretrained: bool | str | Path = True,
     data: DataConfig | None = None,
     in_channels: int | None = None,
-) -> Subject:
-    """Images without labels.
+) -> AdviceRequest:
+    """Make a request from images without labels.
 
     Args:
-        paths: The files; those that cannot be read are left out, with a warning.
+        paths: The files; unreadable ones are skipped with a warning.
         network: Name of a network.
-        pretrained: Where its weights come from.
-        data: How images are prepared: ``image_size``, ``crop_ratio``, ``mean`` and ``std`` count; by default as the
-            network wants them.
+        pretrained: Source of its weights.
+        data: Preprocessing: ``image_size``, ``crop_ratio``, ``mean`` and ``std`` are used; by default the network's.
         in_channels: As in the config.
 
     Raises:
-        ConfigError: ``data.mean`` or ``data.std`` has another number of channels.
+        ConfigError: ``data.mean`` or ``data.std`` has the wrong number of channels.
         DataError: No image can be read.
     """
     spec, data, channels = get_spec(network), data or DataConfig(), in_channels or _RGB
@@ -162,4 +161,4 @@ def unlabelled(
     decoding = Decoding.of(data)
     preprocessing = Preprocessing(data.image_size or spec.input_size, crop, mean, std, decoding)
     name = paths[0].parent.name or "images"
-    return Subject(name, spec.name, pretrained, sound, False, "classification", (), preprocessing, in_channels)
+    return AdviceRequest(name, spec.name, pretrained, sound, False, "classification", (), preprocessing, in_channels)

@@ -1,4 +1,4 @@
-"""Which images are looked at: a bounded sample, drawn with a seed, in which every part is like the whole."""
+"""Draw a bounded, seeded sample of images in which every prefix represents the whole."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from toolkit.core.random import Stream, generator
 from toolkit.tasks import TASKS, TaskName
 
 MOST_IMAGES = 2000
-"""Images that are looked at, by default."""
+"""Default maximum number of images to measure."""
 
 
 def strata_of(labels: NDArray[Any] | None, count: int, task: TaskName) -> NDArray[np.int64]:
-    """A number for each image; those of one number are alike for the draw.
+    """Assign each image to a stratum.
 
     Args:
-        labels: Of all images; None: images without labels.
+        labels: Labels of all images; None: images without labels.
         count: N.
         task: What the labels are.
 
     Returns:
-        ``[N]``.
+        Stratum of each image, ``[N]``.
     """
     return np.zeros(count, np.int64) if labels is None or not count else TASKS[task].strata(labels)
 
 
 def sample_rows(strata: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:
-    """Positions of the sample, in an order of which every beginning has the shares of the whole.
+    """Draw the positions of a sample, ordered so that every prefix has the proportions of the whole.
 
-    Within each stratum the images are shuffled; then all strata are gone through side by side, each at the pace of its
-    size (systematic sampling; Cochran 1977, "Sampling Techniques", section 8.2).
+    Images are shuffled within each stratum; then all strata are traversed in parallel, each in proportion to its size
+    (systematic sampling; Cochran 1977, "Sampling Techniques", section 8.2).
 
     Args:
-        strata: From ``strata_of``.
-        most: Images at most, >= 1.
-        seed: Of the draw.
+        strata: Strata from ``strata_of``.
+        most: Maximum number of images, >= 1.
+        seed: Seed of the draw.
 
     Returns:
-        At most ``most`` positions; of a set that is not larger, all.
+        At most ``most`` positions; all positions of a smaller set.
     """
     rng = generator(Stream.ADVICE_SAMPLE, seed)
     key = np.empty(len(strata))

@@ -1,4 +1,4 @@
-"""Measurements on disk, beside the features: a second question is answered at once."""
+"""Measurements on disk, next to the cached features, so that a repeated request is answered immediately."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.request import Subject
+from toolkit.advise.request import AdviceRequest
 from toolkit.cache.key import canonical
 from toolkit.config import CacheConfig
 from toolkit.core.digest import fingerprint
@@ -16,10 +16,10 @@ from toolkit.core.files import clear_os_errors, write_text
 from toolkit.zoo import StagedNetwork
 
 _FORMAT = 4
-"""Version of what is measured; another one is measured anew."""
+"""Version of the measurement; other versions are measured again."""
 
 
-class Keeper:
+class MeasurementStore:
     """The folder ``advice`` in ``cache.dir``.
 
     Args:
@@ -30,41 +30,41 @@ class Keeper:
         self._folder = config.dir.expanduser() / "advice"
         self._content = config.fingerprint == "content"
 
-    def key(self, subject: Subject, network: StagedNetwork, own: bool, *, sample: int, seed: int) -> str:
-        """Name for everything that a measurement depends on: 32 hex digits.
+    def key(self, request: AdviceRequest, network: StagedNetwork, own: bool, *, sample: int, seed: int) -> str:
+        """Return a key for everything that a measurement depends on, 32 hex digits.
 
         Args:
-            subject: Images, labels and how they are prepared.
-            network: With its weights.
-            own: Its classifier is the weights' own, and not a new one.
-            sample: Images to look at, at most.
-            seed: Of the sample.
+            request: Images, labels and preprocessing.
+            network: The network with its weights.
+            own: The classifier belongs to the weights and is not new.
+            sample: Maximum number of images to measure.
+            seed: Seed of the sample.
         """
         stages = (network.stage_state(i) for i in range(len(network.stage_names)))
-        state = network.state_dict() if own else {key: value for one in stages for key, value in one.items()}
+        state = network.state_dict() if own else {key: value for stage in stages for key, value in stage.items()}
         facts = {
             "format": _FORMAT,
             "network": network.spec.name,
             "weights": fingerprint(state),
-            "preprocessing": subject.preprocessing.to_dict(),
-            "images": subject.images.pixels_fingerprint(content=self._content),
-            "labels": hashlib.sha256(subject.images.labels.tobytes()).hexdigest() if subject.labelled else "",
-            "classes": len(subject.classes),
-            "task": subject.task,
+            "preprocessing": request.preprocessing.to_dict(),
+            "images": request.images.pixels_fingerprint(content=self._content),
+            "labels": hashlib.sha256(request.images.labels.tobytes()).hexdigest() if request.labelled else "",
+            "classes": len(request.classes),
+            "task": request.task,
             "sample": sample,
             "seed": seed,
         }
         return hashlib.sha256(canonical(facts)).hexdigest()[:32]
 
     def read(self, key: str) -> Measurement | None:
-        """A measurement, or None where there is none that can be read."""
+        """Return a measurement, or None if there is none that can be read."""
         try:
             return Measurement.model_validate_json(self._path(key).read_bytes())
         except (OSError, ValidationError):
             return None
 
     def write(self, key: str, measurement: Measurement) -> None:
-        """Keep a measurement.
+        """Save a measurement.
 
         Raises:
             ToolkitError: The folder cannot be written.

@@ -1,4 +1,4 @@
-"""Advice for people: the matrix, the evidence and the recommendation in a terminal."""
+"""Advice in a terminal: the matrix, the evidence and the recommendation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDEAS = {
 
 
 def advice_text(advice: Advice) -> list[RenderableType]:
-    """Everything, from the matrix to the notes."""
+    """Return everything from the matrix to the notes."""
     text: list[RenderableType] = [matrix_table(advice), evidence_table(advice), recommendation_table(advice)]
     text += advice.why
     text += [f"note: {note}" for note in advice.notes]
@@ -38,35 +38,35 @@ def advice_text(advice: Advice) -> list[RenderableType]:
 
 
 def matrix_table(advice: Advice) -> Table:
-    """Small or large, similar or different, with the data's place."""
-    place = advice.place
-    title = f"{escape(advice.name)}: {place.size} and {place.similarity} ({place.confidence:.0%} sure of both)"
+    """Tabulate small or large by similar or different, and mark the data's cell."""
+    position = advice.position
+    title = f"{escape(advice.name)}: {position.size} and {position.similarity} ({position.confidence:.0%} sure of both)"
     table = new_table(title, "", "similar to ImageNet", "different from ImageNet")
     table.show_lines = True
     for size, cells in CELLS:
         words = []
         for cell in cells:
-            here = cell == place.cell
-            mark = f"[bold reverse] YOUR DATA [/] {number(place.confidence)}\n" if here else ""
+            here = cell == position.cell
+            mark = f"[bold reverse] YOUR DATA [/] {number(position.confidence)}\n" if here else ""
             words.append(f"{mark}{'[bold]' if here else ''}{IDEAS[cell]}{'[/]' if here else ''}")
-        sure = place.large if size == "large" else 1 - place.large
+        sure = position.large if size == "large" else 1 - position.large
         table.add_row(f"{size}\n{sure:.0%}", *words)
-    table.columns[1].header = f"similar to ImageNet {place.similar:.0%}"
-    table.columns[2].header = f"different from it {1 - place.similar:.0%}"
-    if unlike_the_matrix(place, advice.choices[0].title):
-        table.caption = f"the cells show the matrix's own presets; the advice here is {advice.choices[0].title}"
+    table.columns[1].header = f"similar to ImageNet {position.similar:.0%}"
+    table.columns[2].header = f"different from ImageNet {1 - position.similar:.0%}"
+    if unlike_the_matrix(position, advice.choices[0].title):
+        table.caption = f"the cells show the matrix's presets; the advice here is {advice.choices[0].title}"
         table.caption_justify = "left"
     return table
 
 
 def evidence_table(advice: Advice) -> Table:
-    """What was measured, and what it says."""
+    """Tabulate the measurements and what they indicate."""
     size = advice.measured.size
     table = new_table(
         f"evidence, on {advice.measured.sample} images", "", "value", "similar", "different", "says", "source",
         numeric=("value",),
     )  # fmt: skip
-    table.add_row("training images", f"{size.images:,}", "", "", advice.place.size, "")
+    table.add_row("training images", f"{size.images:,}", "", "", advice.position.size, "")
     if size.classes and not TASKS[advice.measured.task].predicts_numbers:
         words = f"least {size.least:,}, median {size.median:,.0f}, most {size.most:,} (1 to {size.imbalance:.1f})"
         table.add_row(f"images of each class ({size.classes:,} in all)", words, "", "", "", "")
@@ -75,14 +75,14 @@ def evidence_table(advice: Advice) -> Table:
     for name, why in advice.measured.missing.items():
         table.add_row(MISSING.get(name, name), "–", "", "", f"not measured: {escape(why)}", "", style="dim")
     made_of = [f"{piece.title.partition(',')[0]}: {detail_words(piece)}" for piece in advice.evidence if piece.detail]
-    limits = "similar, different: least and largest value of the sets of the calibration"
+    limits = "similar, different: smallest and largest value in the calibration's data sets"
     table.caption = "\n".join([limits, *made_of])
     table.caption_justify = "left"
     return table
 
 
 def recommendation_table(advice: Advice) -> Table:
-    """What to do, and what else."""
+    """Tabulate the recommendation and the alternatives."""
     table = new_table("recommendation", "", "")
     table.show_header = False
     plan = advice.plan

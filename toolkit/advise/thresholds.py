@@ -1,4 +1,4 @@
-"""The numbers that decide: one file, ``thresholds.json``, that ``benchmarks/calibrate.py derive`` writes."""
+"""The decision thresholds in ``thresholds.json``, written by ``benchmarks/calibrate.py derive``."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class _Numbers(BaseModel):
 
 
 class EvidenceRule(_Numbers):
-    """How one number speaks for or against similarity.
+    """How one value counts for or against similarity.
 
     Attributes:
-        threshold: Where it says nothing.
-        scale: So far from there (in natural logarithms where ``log``) it says e to 1.
-        log: The number is compared by ratio.
-        similar: Which side of the threshold is similar to the source task.
-        weight: Its share in the mean of all.
-        range_similar: Least and largest value of the calibration's similar sets.
-        range_different: The same of the different ones.
+        threshold: Value at which it is neutral.
+        scale: Distance from the threshold (in natural logarithms if ``log``) at which the odds are e to 1.
+        log: Compare by ratio.
+        similar: Side of the threshold that is similar to the source task.
+        weight: Weight in the mean of all evidence.
+        range_similar: Smallest and largest value in the calibration's similar sets.
+        range_different: The same for the different sets.
     """
 
     threshold: float
@@ -41,10 +41,10 @@ class EvidenceRule(_Numbers):
     range_different: tuple[float, float]
 
     def log_odds(self, value: float, error: float = 0.0) -> float:
-        """Natural logarithm of the odds for similar, in [-3, 3].
+        """Return the natural logarithm of the odds for similar, in [-3, 3].
 
         Args:
-            value: What was measured.
+            value: The measured value.
             error: Its standard error, which widens the scale.
         """
         distance = math.log(max(value, 1e-12) / self.threshold) if self.log else value - self.threshold
@@ -52,17 +52,17 @@ class EvidenceRule(_Numbers):
         return max(-_MOST, min(_MOST, sign * distance / math.hypot(self.scale, error)))
 
     def reliability(self, error: float) -> float:
-        """Share of the weight that a number with this standard error keeps, in (0, 1] (inverse variances)."""
+        """Return the fraction of the weight kept by a value with this standard error, in (0, 1] (inverse variances)."""
         return self.scale**2 / (self.scale**2 + error**2)
 
 
 class SizeRule(_Numbers):
-    """From when on a data set is large.
+    """Thresholds for a large data set.
 
     Attributes:
-        images: Training images, at least.
-        per_class: Images of the median class, at least.
-        scale: A factor of 10 to the power of this from there makes the odds e to 1.
+        images: Minimum number of training images.
+        per_class: Minimum number of images in the median class.
+        scale: Distance from the threshold, in powers of 10, at which the odds are e to 1.
     """
 
     images: float = Field(gt=0)
@@ -71,11 +71,11 @@ class SizeRule(_Numbers):
 
 
 class BranchRule(_Numbers):
-    """What the calibration found in situations of one kind.
+    """Results of the calibration for one kind of situation.
 
     Attributes:
-        preset: Title of the one to take (``small_different/shallow_features``).
-        losses: Title of each preset -> how much worse than the best it was there on average, in the metric's unit.
+        preset: Title of the preset to use, such as ``small_different/shallow_features``.
+        losses: For each preset title, how much worse than the best it was on average, in the metric's unit.
         situations: Number of situations.
     """
 
@@ -85,18 +85,18 @@ class BranchRule(_Numbers):
 
 
 class PresetRule(_Numbers):
-    """How a preset follows from all that.
+    """How to choose a preset.
 
     Attributes:
-        kind: ``matrix``: the cell's own; ``branches``: the first branch that applies has a preset.
-        few: Branch ``few``: fewer training images than this: where a data set becomes large, or 0.
-        lead: Branch ``shallow``: a probe on shallow features is better than one on the last by more than so many of its
-            standard errors; None: never.
-        branches: The branches' presets; ``unlike`` is for different images and a network without BatchNorm, ``rest``
+        kind: ``matrix``: by cell; ``branches``: by the first branch that applies.
+        few: Branch ``few`` applies below this number of training images: the threshold for large, or 0.
+        lead: Branch ``shallow`` applies if a probe on shallow features beats one on the last stage by more than this
+            many standard errors; None: never.
+        branches: Presets of the branches; ``unlike`` is for different images and a network without BatchNorm, ``rest``
             for all others.
-        most_images: Most training images of the calibration's situations.
-        most_per_class: The same of the median class.
-        validation: What the calibration said of the rule on sets that it had not seen: name -> number.
+        most_images: Largest number of training images in the calibration.
+        most_per_class: Largest number of images in the median class in the calibration.
+        validation: Results of the rule on data sets held out of the calibration, by name.
     """
 
     kind: Literal["matrix", "branches"]
@@ -109,21 +109,21 @@ class PresetRule(_Numbers):
 
     @property
     def held_out(self) -> float | None:
-        """How much worse than the best preset the advice was on sets that the rule had not seen, in top-1 accuracy."""
+        """How much worse than the best preset the advice was on held-out data sets, in top-1 accuracy."""
         return self.validation.get(f"{self.kind}: regret")
 
 
 class Regulariser(_Numbers):
-    """What an option has added to a preset in the calibration.
+    """The gain from an option in the calibration.
 
     Attributes:
-        option: As on a command line: ``train.mixup=0.2``.
-        head_alone: It was tried with a head on frozen stages; otherwise where stages move.
+        option: Override as on the command line: ``train.mixup=0.2``.
+        head_alone: It was tried with only a head on frozen stages; otherwise with trainable stages.
         gain: Mean difference of the main metric, with the option minus without.
-        error: Its standard error, over runs.
+        error: Standard error of the gain over runs.
         runs: Pairs of runs.
-        least_images: Training images of the smallest of them.
-        most_images: Training images of the largest; with many more nothing is known.
+        least_images: Training images in the smallest run.
+        most_images: Training images in the largest run; the gain is unknown for many more.
     """
 
     option: str
@@ -136,23 +136,23 @@ class Regulariser(_Numbers):
 
     @property
     def pays(self) -> bool:
-        """Whether the gain is surely one: more than twice its standard error."""
+        """Whether the gain is significant: more than twice its standard error."""
         return self.gain > 2 * self.error
 
 
 class Thresholds(_Numbers):
-    """All of it.
+    """All thresholds.
 
     Attributes:
-        version: Of the format.
-        provisional: No results stand behind size and preset: they are set by hand.
-        rows: Results that it was derived from.
-        sets: Data sets that it was derived from.
-        networks: Networks that it was derived with.
-        size: Small or large.
-        evidence: Similar or different: one rule a piece of evidence.
-        rule: Which preset.
-        regularisers: What options have added to presets.
+        version: Version of the format.
+        provisional: Size and preset are set by hand, without results.
+        rows: Number of results that they were derived from.
+        sets: Data sets that they were derived from.
+        networks: Networks that they were derived with.
+        size: Rule for small or large.
+        evidence: Rules for similar or different, one per piece of evidence.
+        rule: Rule for the preset.
+        regularisers: Gains from options.
     """
 
     version: Literal[1]
@@ -168,5 +168,5 @@ class Thresholds(_Numbers):
 
 @lru_cache(maxsize=1)
 def load_thresholds() -> Thresholds:
-    """The installed numbers."""
+    """Load the installed thresholds."""
     return Thresholds.model_validate_json(_FILE.read_bytes())

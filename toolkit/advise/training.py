@@ -1,4 +1,4 @@
-"""``transfer.preset: auto``: training asks the advisor first, and remembers what it said."""
+"""``transfer.preset: auto``: training asks the advisor first and records its advice."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from toolkit.engine.runs.folder import RunFolder
 
 
 def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Config, Mapping[str, Any] | None]:
-    """The config with a preset in place of ``auto``, and the advice for ``run.json``.
+    """Replace preset ``auto`` in a config, and return it with the advice for ``run.json``.
 
-    The main process asks; all processes get its answer.
+    The main process asks the advisor and shares the result with all processes.
 
     Args:
         config: The job.
-        resume: Folder of a run that goes on: its advice stays.
+        resume: Folder of a run to resume, whose advice is kept.
 
     Returns:
-        The same config and the run's earlier advice, if any, where a preset was named.
+        The config and the advice; for a named preset, the same config and the run's earlier advice, if any.
 
     Raises:
-        ToolkitError: The advisor cannot measure the images, or nothing can be trained on them.
+        ToolkitError: The advisor cannot measure the images, or they cannot be used for training.
     """
     if config.transfer.preset != "auto":
         earlier = resume is not None and resume != "auto"
@@ -39,12 +39,12 @@ def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Con
 
 
 def _ask(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    advice = advise(config, table=False)  # the training shows it
+    advice = advise(config, table=False)  # training shows the table
     show(matrix_table(advice))
     show(evidence_table(advice))
     for sentence in (*advice.why, *(f"note: {note}" for note in advice.notes)):
         info(sentence)
     if advice.config is None or advice.plan is None:
-        raise ConfigError("transfer.preset: auto: there is nothing to train on", hint="see the notes above")
-    info(f"transfer.preset: auto is {advice.plan.title} here{f', cut after {advice.cut}' if advice.cut else ''}")
+        raise ConfigError("transfer.preset: auto: the images cannot be used for training", hint="see the notes above")
+    info(f"transfer.preset: auto selects {advice.plan.title}{f', cut after {advice.cut}' if advice.cut else ''}")
     return advice.config.model_dump(), advice.to_json()

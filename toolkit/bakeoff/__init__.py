@@ -1,4 +1,4 @@
-"""The bake-off: ways of training beside each other on the same splits, and which of them is best."""
+"""The bake-off: compare ways of training on the same splits and find the best."""
 
 from toolkit.bakeoff.bake_off import BakeOff, bake_off, compare_presets
 from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate, candidate_names

@@ -1,4 +1,4 @@
-"""The bake-off: candidates, networks and seeds on the same splits, one run after another."""
+"""The bake-off: train candidates, networks and seeds on the same splits, one run after another."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from toolkit.tasks import Metric
 
 @dataclass(frozen=True)
 class BakeOff:
-    """What came out.
+    """The results of a bake-off.
 
     Attributes:
-        folder: Everything about it; the runs are in ``runs/``, their VisualDL records side by side in ``vdl/``.
-        config: What was compared around.
+        folder: Folder of the bake-off, with the runs in ``runs/`` and their VisualDL logs side by side in ``vdl/``.
+        config: The base config.
         metric: The task's main metric.
-        part: Part of the data that the scores are measured on: ``test`` or ``val``.
-        images: Number of its images.
-        seeds: Seeds that were asked for.
-        rows: The candidates, the best first.
-        left_out: Runs that were not finished.
-        budget: Seconds that were asked for, or None.
-        seconds: Seconds that it took, over all sittings.
-        presets: Candidates that were asked for; None: all.
-        networks: Networks that were asked for, as ``name`` or ``name=weights``; none: the config's.
-        halving: Runs that are far behind were stopped early.
+        part: Split on which the scores are measured: ``test`` or ``val``.
+        images: Number of images in that split.
+        seeds: Number of requested seeds.
+        rows: The candidates, best first.
+        left_out: Unfinished runs.
+        budget: Requested seconds, or None.
+        seconds: Seconds taken over all sessions.
+        presets: Requested candidates; None: all.
+        networks: Requested networks, as ``name`` or ``name=weights``; empty: the config's.
+        halving: Stop runs early that are far behind.
     """
 
     folder: Path
@@ -63,13 +63,13 @@ class BakeOff:
 
     @property
     def best(self) -> Trial:
-        """The best candidate's run with the best validation value."""
+        """The run of the best candidate with the best validation value."""
         sign = 1 if self.metric.better == "max" else -1
         return max(self.winner.trials, key=lambda trial: sign * trial.value)
 
     @property
     def missing(self) -> list[str]:
-        """Who always takes part, and has no finished run: there was no time, or it cannot be trained."""
+        """Mandatory candidates without a finished run, for lack of time or because they cannot be trained."""
         known = {row.title for row in self.rows}
         return [
             name for name in dict.fromkeys(item.candidate for item in self.left_out if item.always) if name not in known
@@ -82,11 +82,11 @@ class BakeOff:
 
     @property
     def convergence(self) -> list[Convergence]:
-        """How soon transfer was where random weights came to, for each network."""
+        """How soon transfer reached the level of random weights, for each network."""
         return convergence(self.rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``--json`` and ``comparison.json``."""
+        """Return plain values for ``--json`` and ``comparison.json``."""
         return {
             "folder": str(self.folder),
             "metric": self.metric.name,
@@ -122,32 +122,33 @@ def bake_off(
     apart: bool = True,
     halving: bool = True,
 ) -> BakeOff:
-    """Train candidates beside each other, and say which is best.
+    """Train candidates on the same splits and find the best.
 
-    Seed i changes the split of the data and everything random in training together, for all candidates alike. Every
-    candidate is trained with one seed before any is with a second: those that always take part first, so that a budget
-    cuts them last, and the quickest first among these and among the others. What is finished already is not trained
-    again, and what was begun goes on: call it again after an interruption, or with more seeds, candidates or time.
+    Seed i determines both the data split and all randomness in training, for all candidates alike. Every candidate is
+    trained with one seed before any is trained with a second. Mandatory candidates come first, so that a budget drops
+    them last; within each group, the fastest come first. Finished runs are not trained again, and unfinished runs are
+    continued: call this again after an interruption, or with more seeds, candidates or time.
 
     Args:
-        config: What is compared around: its data, network and training, and its own plan as a candidate.
-        candidates: Names of presets (with their variants), or ``usual_recipe``; None takes all. A linear probe, the
-            usual recipe and training from scratch always take part.
+        config: The base config: its data, network and training, and its own plan as a candidate.
+        candidates: Names of presets (with their variants), or ``usual_recipe``; None: all. A linear probe, the usual
+            recipe and training from scratch are always included.
         seeds: Number of seeds, >= 1.
-        networks: Names in the zoo, alone or as ``name=weights``; none takes the config's.
-        budget: Seconds for all of it, over all sittings; what does not fit is left out. A warning says so when not
-            even all that always take part were trained.
-        apart: Give every run a process of its own: peak memory is then the run's, and a crash costs that run only.
-        halving: Stop a run at a quarter or half of its epochs when it is far behind the best other one there;
-            the usual recipe is always trained to its end.
+        networks: Zoo names, alone or as ``name=weights``; empty: the config's network.
+        budget: Total seconds over all sessions; runs that do not fit are left out, with a warning if mandatory
+            candidates are among them.
+        apart: Run each training in a separate process, so that peak memory is the run's own, and a crash only affects
+            that run.
+        halving: Stop a run at a quarter or half of its epochs if it is far behind the best other run at that point; the
+            usual recipe is always trained to the end.
 
     Returns:
-        The results. Its folder is ``output_dir/<name>-compare``.
+        The results, whose folder is ``output_dir/<name>-compare``.
 
     Raises:
-        ToolkitError: Something is wrong with the data, a network, its weights or a name; the budget is too small for
-            one run; or every run failed.
-        Interrupted: Ctrl-C or SIGTERM came. What is finished is kept.
+        ToolkitError: The data, a network, its weights or a name is invalid; the budget is too small for one run; or
+            every run failed.
+        Interrupted: Ctrl-C or SIGTERM was received. Finished runs are kept.
     """
     if seeds < 1:
         raise ConfigError(f"seeds: expected 1 or more (found {seeds})")
@@ -158,7 +159,7 @@ def bake_off(
     del job
     folder = _folder(config)
     session = Session(config, found, seeds, folder, budget=budget, apart=apart, judged_on=judged_on)
-    with locked(folder / ".lock", f"another process compares in {folder}; waiting for it"):
+    with locked(folder / ".lock", f"another process is running a comparison in {folder}; waiting for it"):
         info(f"{len(found)} candidates, {seeds} seed{'s' if seeds > 1 else ''} each, in {folder}")
         session.run()
         if not session.trials:
@@ -181,38 +182,40 @@ def bake_off(
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
     if done.missing and budget is not None:
-        warn(f"not trained, although every comparison needs them: {', '.join(done.missing)}; a larger --budget goes on")
+        warn(
+            f"not trained, although every comparison needs them: {', '.join(done.missing)}; increase --budget to go on"
+        )
     return done
 
 
 def _nothing(left_out: Sequence[LeftOut], budget: float | None) -> TrainingError:
-    """The error of a bake-off that has no finished run."""
+    """Return the error for a bake-off without a finished run."""
     failed = next((item for item in left_out if item.why == "failed"), None)
     if failed is not None:
         return TrainingError(f"no candidate could be trained; {failed.candidate}: {failed.words}")
     return TrainingError(
         f"a budget of {budget:g} s is too small for one run: {left_out[0].candidate} was not finished",
-        hint="give it more; what was begun goes on with the same command",
+        hint="increase it and repeat the same command to continue",
     )
 
 
 def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
-    """Train ``transfer.compare`` beside a finished run of the config's own preset: a small bake-off in this process.
+    """Compare a finished run with the presets in ``transfer.compare``, in this process.
 
     Args:
         config: The config of the finished run.
-        done: Its result; it counts as the first seed of its preset.
+        done: Its result, used as the first seed of its preset.
 
     Returns:
-        One row a preset, the config's own first.
+        One row per preset, the config's own first.
 
     Raises:
         TrainingError: A preset cannot be trained.
-        Interrupted: Ctrl-C or SIGTERM came.
+        Interrupted: Ctrl-C or SIGTERM was received.
     """
     candidates = make_candidates(config, config.transfer.compare, extra=())
     seeds = config.transfer.compare_seeds
-    info(f"beside it: {', '.join(each.title for each in candidates)}; {seeds} seed(s) each")
+    info(f"comparing with {', '.join(candidate.title for candidate in candidates)}; {seeds} seed(s) each")
     session = Session(config, candidates, seeds, done.folder.path / "compare", done=done)
     session.run()
     failed = next((item for item in session.left_out if item.why == "failed"), None)
@@ -222,11 +225,11 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
 
 
 def _folder(config: Config) -> Path:
-    """``<name>-compare``, or ``-2``, ... where another config had taken that name."""
+    """Return ``<name>-compare``, or with ``-2``, ... appended if another config uses that name."""
     number = 1
     while True:
-        end = "" if number == 1 else f"-{number}"
-        folder = RunFolder(config.output_dir.expanduser() / f"{config.name}-compare{end}")
+        suffix = "" if number == 1 else f"-{number}"
+        folder = RunFolder(config.output_dir.expanduser() / f"{config.name}-compare{suffix}")
         with clear_os_errors(str(folder.path)):
             if not folder.config.is_file():
                 if folder.path.is_dir() and any(folder.path.iterdir()):

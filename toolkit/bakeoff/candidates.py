@@ -1,4 +1,4 @@
-"""Who takes part: presets, the usual recipe and the config's own plan, for each network."""
+"""The candidates: presets, the usual recipe and the config's own plan, for each network."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from toolkit.zoo import get_spec
 
 USUAL_RECIPE = "usual_recipe"
 ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")
-"""Part of every bake-off: what the features are worth as they stand, what others do, and no transfer at all."""
+"""Candidates in every bake-off: unchanged features, common practice, and no transfer."""
 _USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0, "head_first": 0, "batch_norm": "train"}
-"""Fine-tune everything at once with one rate, BatchNorm's statistics too, as the tutorials of PyTorch (S. Chilamkurthy,
-"Transfer Learning for Computer Vision": SGD with momentum 0.9; see ``usual_rate``) and many others do."""
+"""Fine-tune everything at once with one rate, including BatchNorm statistics, as in the PyTorch tutorial (S.
+Chilamkurthy, "Transfer Learning for Computer Vision": SGD with momentum 0.9; see ``usual_rate``) and many others."""
 _OF_THE_PLAN = {"lr", "solver"}
-"""Keys of ``train`` that belong to the config's own preset, and not to the others."""
+"""Keys of ``train`` that only apply to the config's own preset."""
 _NOT_FROM_SCRATCH = {"l2_sp"}
-"""Keys of ``train`` that a network of random weights has no use for."""
+"""Keys of ``train`` that do not apply to random weights."""
 _NOT_USUAL = {"l2_sp", "mixup", "cutmix", "label_smoothing"}
-"""Keys of ``train`` that the usual recipe does not have."""
+"""Keys of ``train`` that the usual recipe does not use."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Candidate:
         network: Name in the zoo.
         pretrained: Value of ``model.pretrained``.
         transfer: The ``transfer`` section.
-        train: The ``train`` section; that of the usual recipe is whole once ``check_candidates`` has seen the others.
+        train: The ``train`` section; ``check_candidates`` completes that of the usual recipe.
         main: The network is the config's own.
-        plan: What the preset means for this network, once ``check_candidates`` has resolved it.
-        also: Other presets that mean the same here.
-        always: It takes part in any case, asked for or not.
+        plan: The preset's plan for this network, once ``check_candidates`` has resolved it.
+        also: Other presets with the same plan for this network.
+        always: The candidate is mandatory.
     """
 
     name: str
@@ -57,23 +57,23 @@ class Candidate:
 
     @property
     def title(self) -> str:
-        """How runs and tables call it: the network is said where it is not the config's own."""
+        """Title in runs and tables, with the network unless it is the config's own."""
         return title_of(self.name, self.network, self.main)
 
     @property
     def turn(self) -> tuple[bool, bool, float]:
-        """For the order of runs: who always takes part, then what is sooner done; random weights last among each."""
+        """Sort key for runs: mandatory candidates first; within each group, pretrained, then the fastest first."""
         if self.plan is None:
             return not self.always, False, 0.0
         moving = [phase.epochs * (1 - phase.frozen / len(phase.multipliers)) for phase in self.plan.phases]
         return not self.always, not self.plan.pretrained, sum(moving)
 
     def config(self, base: Config, seed: int, folder: Path) -> Config:
-        """The config of one run.
+        """Return the config of one run.
 
         Args:
-            base: The config that is compared around.
-            seed: 0, 1, ...: added to ``seed`` and to ``data.split_seed``, so that all candidates have the same split.
+            base: The base config.
+            seed: 0, 1, ...; added to ``seed`` and ``data.split_seed``, so that all candidates share the split.
             folder: Folder of the runs.
         """
         values = base.model_dump()
@@ -93,28 +93,28 @@ class Candidate:
 
 
 def title_of(name: str, network: str, main: bool) -> str:
-    """A candidate's name, behind its network where that is not the config's own."""
+    """Return a candidate's title: its name, after the network unless that is the config's own."""
     return name if main else f"{network}: {name}"
 
 
 def candidate_names() -> tuple[str, ...]:
-    """All that can be asked for by name, beside the config's own plan."""
+    """Return the names of all candidates other than the config's own plan."""
     return (*(spec.title for spec in PRESETS if spec.name != "custom"), USUAL_RECIPE)
 
 
 def make_candidates(
     config: Config, names: Sequence[str] | None, networks: Sequence[str] = (), *, extra: Sequence[str] = ALWAYS
 ) -> list[Candidate]:
-    """The config's own plan, the named candidates and ``extra``, for each network, nothing twice.
+    """Make the config's own plan, the named candidates and ``extra`` for each network, without duplicates.
 
     Args:
-        config: The config that is compared around.
-        names: From ``candidate_names``, where a preset's first variant may be left out; None takes all.
-        networks: Names in the zoo, each alone or as ``name=FILE`` with its weights; none takes the config's own.
-        extra: Candidates that always take part.
+        config: The base config.
+        names: Names from ``candidate_names``; the first variant of a preset may be omitted. None: all.
+        networks: Zoo names, alone or as ``name=FILE`` with weights; empty: the config's network.
+        extra: Mandatory candidates.
 
     Raises:
-        ToolkitError: An unknown name, or a network whose weights nobody has said.
+        ToolkitError: A name is unknown, or a network has no weights.
     """
     own = _own_name(config)
     wanted = [_full_name(name) for name in (candidate_names() if names is None else names)]
@@ -130,21 +130,21 @@ def make_candidates(
 
 
 def usual_rate(*, batch_norm: bool) -> float:
-    """Learning rate of the usual recipe: the tutorials' 0.001 at 4 images a step, which is 0.01 at about 32.
+    """Return the learning rate of the usual recipe: 0.001 for 4 images per step, scaled to 0.01 for about 32.
 
-    A network without BatchNorm layers diverges at that, and has a tenth of it.
+    A network without BatchNorm layers would diverge at this rate and gets a tenth of it.
     """
     return 0.01 if batch_norm else 0.001
 
 
 def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[list[Candidate], Job]:
-    """Resolve every plan before anything is trained; plans that are the same on this network become one candidate.
+    """Resolve every plan before any training; candidates with the same plan for a network are merged.
 
-    The usual recipe is given a rate that suits the network, and where the config says nothing of it, as many epochs as
-    the longest of the others that fine-tune.
+    The usual recipe gets a learning rate that suits the network and, unless the config sets the epochs, as many as the
+    longest of the other candidates that fine-tune.
 
     Raises:
-        ToolkitError: Data, weights or a plan that would fail later.
+        ToolkitError: The data, the weights or a plan would fail later.
     """
     checked: list[Candidate] = []
     job: Job | None = None
@@ -153,11 +153,13 @@ def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[l
         plain = replace(mine[0], transfer={"preset": "linear_probe"}, train={"device": config.train.device})
         built = prepare_job(plain.config(config, 0, config.output_dir))
         job = job or built
-        found = {each.name: _resolved(each, config, built) for each in mine if each.name != USUAL_RECIPE}
-        for usual in (each for each in mine if each.name == USUAL_RECIPE):
-            plans = [each.plan for each in found.values() if each.plan]
+        found = {
+            candidate.name: _resolved(candidate, config, built) for candidate in mine if candidate.name != USUAL_RECIPE
+        }
+        for usual in (candidate for candidate in mine if candidate.name == USUAL_RECIPE):
+            plans = [candidate.plan for candidate in found.values() if candidate.plan]
             found[USUAL_RECIPE] = _resolved(_as_usual(usual, plans, built), config, built)
-        checked += _merged([found[each.name] for each in mine])
+        checked += _merged([found[candidate.name] for candidate in mine])
     assert job is not None
     return checked, job
 
@@ -170,7 +172,7 @@ def _own_name(config: Config) -> str:
 
 
 def _full_name(name: str) -> str:
-    """A preset's title: with its variant, where it has any."""
+    """Return a preset's title, including its variant if it has any."""
     titles = [spec.title for spec in PRESETS if name in (spec.name, spec.title)]
     if not titles and name != USUAL_RECIPE:
         known = (*candidate_names(), "small_different")
@@ -191,17 +193,17 @@ def _networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool |
         foreign = spec.name != config.model.name and not isinstance(own, bool)
         if foreign and not equals:
             raise ConfigError(
-                f"--networks: no weights for {spec.name}: model.pretrained is those of {config.model.name}",
-                hint=f"say which: --networks {spec.name}=FILE, or {spec.name}=true for Paddle's own",
+                f"--networks: no weights for {spec.name}: model.pretrained is for {config.model.name}",
+                hint=f"name a file: --networks {spec.name}=FILE, or {spec.name}=true for Paddle's weights",
             )
-        said = {"true": True, "false": False}.get(weights.strip(), weights.strip())
+        given = {"true": True, "false": False}.get(weights.strip(), weights.strip())
         assert not isinstance(own, SourceConfig)
-        found[spec.name] = said if equals else own
+        found[spec.name] = given if equals else own
     return list(found.items())
 
 
 def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The sections ``transfer`` and ``train`` of a candidate."""
+    """Return the sections ``transfer`` and ``train`` of a candidate."""
     if own:
         return config.transfer.model_dump(exclude={"compare", "compare_seeds"}), config.train.model_dump()
     without = {USUAL_RECIPE: _NOT_USUAL, "scratch": _NOT_FROM_SCRATCH}.get(name, set())
@@ -213,7 +215,7 @@ def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dic
 
 
 def _as_usual(usual: Candidate, plans: Iterable[Plan], job: Job) -> Candidate:
-    """The usual recipe with its rate and epochs, beside these plans of the same network."""
+    """Set the rate and epochs of the usual recipe, given the other plans for the same network."""
     spec = get_preset("finetune")
     lengths = [plan.epochs for plan in plans if plan.pretrained and plan.frozen < len(plan.phases[0].multipliers)]
     epochs = usual.train["epochs"] or max(lengths, default=spec.head_first + spec.epochs)
@@ -229,7 +231,7 @@ def _resolved(candidate: Candidate, config: Config, job: Job) -> Candidate:
 
 
 def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates of one network, those of the same plan as one; the first of them gives its name."""
+    """Merge the candidates of one network that have the same plan, keeping the name of the first."""
     found: list[Candidate] = []
     for candidate in candidates:
         assert candidate.plan is not None

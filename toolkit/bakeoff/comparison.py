@@ -1,4 +1,4 @@
-"""One row of a bake-off: a candidate's results over its seeds."""
+"""Rows of a bake-off: the results of a candidate over its seeds."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from toolkit.tasks import Metric
 
 @dataclass(frozen=True)
 class Comparison:
-    """One candidate's results.
+    """The results of one candidate.
 
     Attributes:
         preset: The candidate: a preset with its variant, or ``usual_recipe``.
         metric: The task's main metric.
-        scores: Its best value on the validation images, for each seed; on the test images where there are some.
-        seconds: Time of each seed, features and evaluations included.
-        trainable: Number of weights that moved (in the last phase).
-        network: The network's name.
-        memory: Most memory of its runs in bytes; None where they had no process of their own.
-        exported: Size of the exported model in bytes, where one was exported.
-        trials: Its runs, in the order of ``scores``.
-        also: Other presets that mean the same for this network.
+        scores: For each seed, the value of the best epoch on the test images if there are any, else on the validation
+            images.
+        seconds: Time for each seed, including features and evaluations.
+        trainable: Number of trainable weights (in the last phase).
+        network: Name of the network.
+        memory: Peak memory of the runs in bytes; None unless they ran in separate processes.
+        exported: Size of the exported model in bytes, if one was exported.
+        trials: The runs, in the order of ``scores``.
+        also: Other presets with the same plan for this network.
         main: The network is the config's own.
     """
 
@@ -47,7 +48,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """How tables call it: the network is said where it is not the config's own."""
+        """Title in tables, with the network unless it is the config's own."""
         return title_of(self.preset, self.network, self.main)
 
     @property
@@ -62,11 +63,11 @@ class Comparison:
 
     @property
     def halted(self) -> tuple[Trial, ...]:
-        """Runs that were stopped as hopeless: their scores are those of an early epoch."""
+        """Runs that were stopped early, whose scores are those of an early epoch."""
         return tuple(trial for trial in self.trials if trial.halted)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``--json``."""
+        """Return plain values for ``--json``."""
         return {
             "title": self.title,
             "preset": self.preset,
@@ -86,7 +87,7 @@ class Comparison:
 
 
 def row_of(candidate: Candidate, trials: Sequence[Trial], metric: Metric) -> Comparison:
-    """The row of a candidate's finished runs, at least one."""
+    """Make the row of a candidate with at least one finished run."""
     memory = [trial.memory for trial in trials if trial.memory is not None]
     return Comparison(
         candidate.name,
@@ -104,15 +105,15 @@ def row_of(candidate: Candidate, trials: Sequence[Trial], metric: Metric) -> Com
 
 
 def winner(rows: Sequence[Comparison]) -> Comparison:
-    """The row of the best mean among those that trained most seeds to their end; of equal ones the fastest."""
-    whole = [len(row.scores) - len(row.halted) for row in rows]
-    fit = [row for row, count in zip(rows, whole, strict=True) if count == max(whole)]
-    sign = 1 if fit[0].metric.better == "max" else -1
-    return max(fit, key=lambda row: (sign * row.mean, -mean(row.seconds)))
+    """Return the row with the best mean among those with the most completed seeds; the fastest one of equals."""
+    completed = [len(row.scores) - len(row.halted) for row in rows]
+    eligible = [row for row, count in zip(rows, completed, strict=True) if count == max(completed)]
+    sign = 1 if eligible[0].metric.better == "max" else -1
+    return max(eligible, key=lambda row: (sign * row.mean, -mean(row.seconds)))
 
 
 def ranked(rows: Sequence[Comparison]) -> list[Comparison]:
-    """The winner first, the others by their means; of equal ones the fastest."""
+    """Sort the rows: the winner first, then by mean, then by speed."""
     if not rows:
         return []
     best, sign = winner(rows), -1 if rows[0].metric.better == "max" else 1
@@ -120,11 +121,11 @@ def ranked(rows: Sequence[Comparison]) -> list[Comparison]:
 
 
 def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = ()) -> Table:
-    """Rows for people, in their order; columns of what nobody measured are left out.
+    """Show the rows in their order as a table, without columns that have no values.
 
     Args:
-        rows: At least one.
-        missing: Titles of candidates that should have a row, and were not trained.
+        rows: One or more rows.
+        missing: Titles of candidates that should have a row but were not trained.
     """
     seeds, title = max(len(row.scores) for row in rows), rows[0].metric.title
     memory, exported = any(row.memory for row in rows), any(row.exported for row in rows)

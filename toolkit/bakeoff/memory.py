@@ -1,4 +1,4 @@
-"""The most memory that a process has used."""
+"""Peak memory of a process."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_memory() -> int | None:
-    """Most resident memory of this process so far, in bytes; on a GPU the most that Paddle has allocated there.
+    """Return the peak resident memory of this process so far, in bytes; on a GPU, the peak that Paddle allocated there.
 
-    Linux says it of the program itself (``VmHWM``): ``ru_maxrss`` begins with that of the process that started it.
+    On Linux this is ``VmHWM``, because ``ru_maxrss`` starts with the value of the parent process.
     """
     if paddle.device.get_device().startswith("gpu"):
         return int(paddle.device.cuda.max_memory_allocated())

@@ -1,4 +1,4 @@
-"""Training one run of a bake-off: in this process, or in one of its own."""
+"""Train one run of a bake-off, in this process or in a separate one."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from toolkit.engine import Trainer, prepare_job
 from toolkit.engine.runs.checkpoints import load_newest
 
 _GRACE = 60.0
-"""Seconds that a run may take to save itself."""
+"""Seconds that a run may take to save its state."""
 _KILLED = -int(signal.SIGKILL) if hasattr(signal, "SIGKILL") else None
 
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """What to train.
+    """A request to train one run.
 
     Attributes:
-        config: The run.
-        rungs: Where it may be stopped as hopeless.
-        seconds: Time that is left for it; None: enough.
-        export: Export it too, to know the size of the model.
-        resume: Folder of a run that was begun.
+        config: Config of the run.
+        rungs: Points at which it may be stopped early.
+        seconds: Remaining time; None: unlimited.
+        export: Also export the model, to determine its size.
+        resume: Folder of an unfinished run to continue.
     """
 
     config: Config
@@ -47,7 +47,7 @@ class TrialRequest:
     resume: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for the run's process."""
+        """Return plain values for the run's process."""
         return {
             "config": self.config.model_dump(mode="json"),
             "rungs": [asdict(rung) for rung in self.rungs],
@@ -58,7 +58,7 @@ class TrialRequest:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrialRequest:
-        """The request that ``to_json`` wrote."""
+        """Read a request written by ``to_json``."""
         return cls(
             make_config(values["config"]),
             tuple(HalvingRung(**rung) for rung in values["rungs"]),
@@ -70,11 +70,11 @@ class TrialRequest:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What became of a request.
+    """The outcome of a request.
 
     Attributes:
-        status: ``done``; ``paused``: its time was over, and it can go on; or ``failed``.
-        message: Why it failed.
+        status: ``done``; ``paused``: it ran out of time and can be continued; or ``failed``.
+        message: Reason for the failure.
     """
 
     status: Literal["done", "paused", "failed"]
@@ -86,10 +86,10 @@ def train_here(request: TrialRequest, *, apart: bool = False) -> TrialResult:
 
     Args:
         request: What to train.
-        apart: This process trains nothing else, so that its memory is the run's.
+        apart: This process trains nothing else, so its memory is the run's.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came.
+        Interrupted: Ctrl-C or SIGTERM was received.
     """
     monitor = None
     try:
@@ -116,22 +116,22 @@ def train_here(request: TrialRequest, *, apart: bool = False) -> TrialResult:
 
 
 def train_apart(request: TrialRequest) -> TrialResult:
-    """Train in a process of its own: its memory is the run's alone, and what kills it kills nothing else.
+    """Train in a separate process, so that its memory is the run's own, and a crash affects nothing else.
 
-    Its messages go to ``<name>.log`` beside the run. It ends with this process, however that ends.
+    Messages go to ``<name>.log`` next to the run. The process ends with this one, however that ends.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM came; the run has saved itself.
+        KeyboardInterrupt: Ctrl-C or SIGTERM was received; the run has saved its state.
     """
     folder = request.config.output_dir
     answer, log = folder.resolve() / f".{request.config.name}.answer", folder / f"{request.config.name}.log"
     answer.unlink(missing_ok=True)
-    place = os.pathsep.join(filter(None, [str(Path(toolkit.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    with log.open("ab") as said:
+    python_path = os.pathsep.join(filter(None, [str(Path(toolkit.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "toolkit.bakeoff.worker", str(answer)],
-            stdin=subprocess.PIPE, stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": place},
-            start_new_session=True,  # Ctrl-C in a terminal goes to this process alone, which passes it on once
+            stdin=subprocess.PIPE, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": python_path},
+            start_new_session=True,  # Ctrl-C in a terminal only reaches this process, which passes it on once
         )  # fmt: skip
         assert process.stdin is not None
         try:
@@ -151,18 +151,18 @@ def train_apart(request: TrialRequest) -> TrialResult:
         return found
     if code == 130:
         raise Interrupted(f"{request.config.name}: interrupted")
-    why = "the system killed it: was there too little memory?" if code == _KILLED else f"exit code {code}"
+    why = "the system killed it, perhaps for lack of memory" if code == _KILLED else f"exit code {code}"
     return TrialResult("failed", f"{why}; see {log}")
 
 
 def train_quietly(request: TrialRequest) -> TrialResult:
-    """``train_here`` without its messages."""
+    """Run ``train_here`` without messages."""
     with quietly():
         return train_here(request)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the run save itself; when it does not, or somebody presses Ctrl-C again, it is killed."""
+    """Let the run save its state; kill it if it does not, or on another Ctrl-C."""
     try:
         process.terminate()
         process.wait(_GRACE)

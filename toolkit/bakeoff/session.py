@@ -1,4 +1,4 @@
-"""One sitting of a bake-off: which run comes next, and what became of each."""
+"""One session of a bake-off: run after run, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from toolkit.engine import RunFolder, RunResult
 from toolkit.tasks import TASKS
 
 _SAFETY = 1.1
-"""A further seed is begun when so many times what the earlier ones took is left of the budget."""
+"""Another seed is started only if this many times the duration of earlier ones is left in the budget."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A run that the bake-off did not finish.
+    """An unfinished run.
 
     Attributes:
-        candidate: Its title.
-        seed: Its seed.
-        why: ``budget``: there was no time; ``failed``: it cannot be trained.
-        words: More of it, for people.
-        always: The candidate is one of those that always take part.
+        candidate: Title of the candidate.
+        seed: Seed.
+        why: ``budget``: lack of time; ``failed``: it cannot be trained.
+        words: Human-readable details.
+        always: The candidate is mandatory.
     """
 
     candidate: str
@@ -48,27 +48,27 @@ class LeftOut:
     always: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 class Session:
-    """Trains what is not trained yet, run after run.
+    """Train unfinished runs one after another.
 
     Args:
-        config: What is compared around.
-        candidates: Who takes part.
-        seeds: Seeds of each.
-        folder: The bake-off's: runs go into its ``runs/``, their VisualDL records are gathered in ``vdl/``, and
-            ``sittings.json`` keeps the seconds of each sitting. With ``done`` the runs are all that it holds.
-        done: A finished run that counts as the first seed of the first candidate.
-        budget: Seconds for everything, earlier sittings included; None: as long as it takes.
-        apart: A process a run.
-        judged_on: Number of validation images on which hopeless runs are stopped; 0: none is stopped.
+        config: The base config.
+        candidates: The candidates.
+        seeds: Number of seeds for each.
+        folder: Folder of the bake-off, with runs in ``runs/``, VisualDL logs in ``vdl/``, and the seconds of each
+            session in ``sittings.json``. With ``done``, it only holds the runs.
+        done: A finished run to use as the first seed of the first candidate.
+        budget: Total seconds, including earlier sessions; None: no limit.
+        apart: Use a separate process for each run.
+        judged_on: Number of validation images for stopping runs early; 0: never stop early.
 
     Attributes:
         trials: Finished runs, by the title of the candidate.
-        left_out: The others.
+        left_out: Unfinished runs.
     """
 
     def __init__(
@@ -91,56 +91,58 @@ class Session:
         self._train: Callable[[TrialRequest], TrialResult] = train_apart if apart else train_quietly
         self._runs = folder if done else folder / "runs"
         self._records = None if done else folder / "vdl"
-        self._sittings = None if done else folder / "sittings.json"
+        self._sessions = None if done else folder / "sittings.json"
         self._began, self._earlier, self._number = time.monotonic(), 0.0, 0
         self._noted: list[float] = []
 
     @property
     def spent(self) -> float:
-        """Seconds so far, over all sittings."""
+        """Seconds so far, over all sessions."""
         return self._earlier + time.monotonic() - self._began
 
     def run(self) -> None:
-        """Train.
+        """Train all runs.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM came; what is finished stays, and what was begun can go on.
+            Interrupted: Ctrl-C or SIGTERM was received; finished runs are kept, and unfinished ones can be continued.
         """
         self._began = time.monotonic()
         with clear_os_errors(str(self._runs)):
             self._runs.mkdir(exist_ok=True)
-        self._read_sittings()
+        self._read_sessions()
         try:
             for seed in range(self._seeds):
-                for candidate in sorted(self._candidates, key=lambda each: each.turn):
+                for candidate in sorted(self._candidates, key=lambda candidate: candidate.turn):
                     self._take(candidate, seed)
         except (KeyboardInterrupt, Interrupted):
             finished = sum(map(len, self.trials.values()))
             raise Interrupted(
-                f"stopped after {finished} of {len(self._candidates) * self._seeds} runs; {self._runs} keeps them",
-                hint="the same command goes on where it stopped",
+                f"stopped after {finished} of {len(self._candidates) * self._seeds} runs, kept in {self._runs}",
+                hint="repeat the same command to continue",
             ) from None
         finally:
-            self._note_sitting()
+            self._note_session()
 
     def rows(self) -> list[Comparison]:
-        """The candidates that have a finished run, in the order that they were given."""
+        """Return the candidates that have a finished run, in their original order."""
         return [
-            row_of(each, self.trials[each.title], self.metric) for each in self._candidates if each.title in self.trials
+            row_of(candidate, self.trials[candidate.title], self.metric)
+            for candidate in self._candidates
+            if candidate.title in self.trials
         ]
 
-    def _read_sittings(self) -> None:
-        """Count earlier sittings: what a kill kept from being noted is at least the epochs of its run."""
-        if self._sittings is not None and self._sittings.is_file():
-            with suppress(RecursionError, TypeError, ValueError):  # damaged: the runs say how long they took
-                self._noted = [float(seconds) for seconds in json.loads(self._sittings.read_text(encoding="utf-8"))]
+    def _read_sessions(self) -> None:
+        """Add up earlier sessions; for sessions that were killed, count at least the epochs of their runs."""
+        if self._sessions is not None and self._sessions.is_file():
+            with suppress(RecursionError, TypeError, ValueError):  # damaged: use the durations of the runs
+                self._noted = [float(seconds) for seconds in json.loads(self._sessions.read_text(encoding="utf-8"))]
         self._earlier = max(sum(self._noted), sum(map(time_spent, self._configs())))
 
-    def _note_sitting(self) -> None:
-        """Write down how long this sitting has taken so far."""
-        if self._sittings is not None:
-            with clear_os_errors(str(self._sittings)):
-                write_json(self._sittings, [*self._noted, round(time.monotonic() - self._began, 3)])
+    def _note_session(self) -> None:
+        """Record the duration of this session so far."""
+        if self._sessions is not None:
+            with clear_os_errors(str(self._sessions)):
+                write_json(self._sessions, [*self._noted, round(time.monotonic() - self._began, 3)])
 
     def _configs(self) -> Iterator[Config]:
         for candidate in self._candidates:
@@ -148,7 +150,7 @@ class Session:
                 yield candidate.config(self._config, seed, self._runs)
 
     def _take(self, candidate: Candidate, seed: int) -> None:
-        """One run: read it, train it, or leave it out."""
+        """Read, train or leave out one run."""
         self._number += 1
         config = candidate.config(self._config, seed, self._runs)
         trial = self._known(candidate, seed, config)
@@ -158,40 +160,40 @@ class Session:
                 self.left_out.append(LeftOut(candidate.title, config.seed, *why, candidate.always))
                 return
             outcome = self._trained(candidate, seed, config)
-            self._note_sitting()
+            self._note_session()
             trial = finished_trial(config, candidate, self.metric) if outcome.status == "done" else None
             if trial is None:
                 self._note_unfinished(candidate, config, outcome)
                 return
             stopped = f", stopped after epoch {trial.epochs} of {trial.planned}" if trial.halted else ""
             score = f"{self.metric.title} {trial.score:.3f} ({trial.seconds:.1f} s{stopped})"
-            info(f"  {self._place(candidate, config)}: {score}")
+            info(f"  {self._label(candidate, config)}: {score}")
         if self._records is not None:
             gather_record(trial.folder, self._records)
         self.trials.setdefault(candidate.title, []).append(trial)
 
     def _known(self, candidate: Candidate, seed: int, config: Config) -> Trial | None:
-        """A run that is finished already."""
+        """Return a run that is already finished."""
         if self._done is not None and candidate is self._candidates[0] and seed == 0:
             return trial_of(RunFolder(self._done.folder.path), candidate, config.seed, self.metric)
         return finished_trial(config, candidate, self.metric)
 
-    def _place(self, candidate: Candidate, config: Config) -> str:
+    def _label(self, candidate: Candidate, config: Config) -> str:
         return f"{self._number}/{len(self._candidates) * self._seeds} {candidate.title}, seed {config.seed}"
 
     def _reason_against(self, candidate: Candidate) -> tuple[str, str] | None:
-        """Why a run is not begun, or None."""
+        """Return why a run is not started, or None."""
         if any(item.candidate == candidate.title and item.why == "failed" for item in self.left_out):
-            return "failed", "another seed of it failed"
+            return "failed", "another seed failed"
         if self._budget is None:
             return None
         left = self._budget - self.spent
         if left <= 0:
-            return "budget", "the time was over"
+            return "budget", "no time was left"
         earlier = self.trials.get(candidate.title)
         needed = mean(trial.seconds for trial in earlier) if earlier else 0.0
         if _SAFETY * needed > left:
-            return "budget", f"it takes about {needed:.0f} s, and {left:.0f} s were left"
+            return "budget", f"it takes about {needed:.0f} s, but only {left:.0f} s were left"
         return None
 
     def _trained(self, candidate: Candidate, seed: int, config: Config) -> TrialResult:
@@ -200,28 +202,28 @@ class Session:
         request = TrialRequest(
             config, self._rungs(candidate, config.seed), left, self._apart and first, begun_run(config)
         )
-        with self._shown(f"{self._place(candidate, config)} ..."):
+        with self._shown(f"{self._label(candidate, config)} ..."):
             outcome = self._train(request)
-        gc.collect()  # a trainer and its parts refer to each other, and hold memory of which Python knows nothing
+        gc.collect()  # a trainer and its parts form reference cycles that hold memory unknown to Python
         return outcome
 
     def _shown(self, words: str) -> AbstractContextManager[Any]:
         return console.status(words) if console.is_terminal and self._apart else nullcontext()
 
     def _note_unfinished(self, candidate: Candidate, config: Config, outcome: TrialResult) -> None:
-        place = self._place(candidate, config)
+        label = self._label(candidate, config)
         if outcome.status == "paused":
-            info(f"  {place}: the time is over; it goes on with a larger budget")
-            words = "the time was over before it was finished"
+            info(f"  {label}: out of time; increase the budget to continue")
+            words = "time ran out before it was finished"
             self.left_out.append(LeftOut(candidate.title, config.seed, "budget", words, candidate.always))
         else:
-            warn(f"{place} failed: {outcome.message}")
+            warn(f"{label} failed: {outcome.message}")
             self.left_out.append(LeftOut(candidate.title, config.seed, "failed", outcome.message, candidate.always))
 
     def _rungs(self, candidate: Candidate, seed: int) -> tuple[HalvingRung, ...]:
-        """Where a run is stopped when it is far behind what others of the same seed had reached there.
+        """Return the points at which a run is stopped if it is far behind others with the same seed.
 
-        The usual recipe is never stopped: the others are measured against what it comes to.
+        The usual recipe is never stopped, because it is the reference for the others.
         """
         if not self._judged_on or candidate.plan is None or candidate.name == USUAL_RECIPE:
             return ()

@@ -1,4 +1,4 @@
-"""Which differences are larger than the spread, and how much sooner transfer arrives."""
+"""Which differences are larger than the spread, and how much sooner transfer converges."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """The best candidate against another one, over the seeds that both have.
+    """The best candidate compared with another one over their common seeds.
 
-    Seeds are paired: both candidates saw the same split with the same seed, so that a hard split counts for neither.
-    The interval is Student's for the mean of the paired differences.
+    Seeds are paired: with the same seed, both candidates use the same split, so a hard split favours neither. The
+    interval is Student's for the mean of the paired differences.
 
     Attributes:
         best: The best candidate.
-        other: The other one.
-        seeds: Number of seeds in common.
-        mean: How much better the best one is, in the metric's unit; > 0 when it is better.
-        low: Lower end of the 95 % interval, or None with fewer than two seeds.
-        high: Upper end.
-        stopped: The other one was stopped early: the difference at its end is not known.
-        verdict: ``clear``: the interval leaves out 0; ``within``: it does not; ``unknown``: fewer than two seeds.
+        other: The other candidate.
+        seeds: Number of common seeds.
+        mean: How much better the best one is, in the metric's unit; > 0 if it is better.
+        low: Lower end of the 95 % interval; None with fewer than two seeds.
+        high: Upper end of the interval.
+        stopped: The other candidate was stopped early, so the final difference is unknown.
+        verdict: ``clear``: the interval excludes 0; ``within``: it includes 0; ``unknown``: fewer than two seeds.
     """
 
     best: str
@@ -43,23 +43,23 @@ class Difference:
     verdict: Literal["clear", "within", "unknown"]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Convergence:
-    """How soon a pretrained candidate reached what random weights reached at their best; means over the seeds.
+    """How soon a pretrained candidate reached the best value of random weights; means over the seeds.
 
     Attributes:
         candidate: The pretrained candidate.
-        scratch: The other one.
+        scratch: The candidate with random weights.
         level: Best value of ``scratch`` on the validation images.
-        epochs: After so many epochs the candidate had it.
-        seconds: After so many seconds.
-        scratch_epochs: After so many epochs ``scratch`` had it.
-        scratch_seconds: After so many seconds.
-        stopped: ``scratch`` was stopped early, so that this is no level of its end.
+        epochs: Epochs that the candidate took to reach it.
+        seconds: Seconds that the candidate took to reach it.
+        scratch_epochs: Epochs that ``scratch`` took to reach it.
+        scratch_seconds: Seconds that ``scratch`` took to reach it.
+        stopped: ``scratch`` was stopped early, so this is not its final level.
     """
 
     candidate: str
@@ -72,17 +72,17 @@ class Convergence:
     stopped: bool
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 def differences(rows: Sequence[Comparison], images: int) -> list[Difference]:
-    """The best row against each other one, the nearest first.
+    """Compare the best row with each of the others, the closest first.
 
     Args:
-        rows: At least one.
-        images: Number of images that the scores are measured on: the spread of a share is never taken for less than
-            one image of them, however alike a few seeds happen to be.
+        rows: One or more rows.
+        images: Number of images behind the scores: the spread of a proportion is taken as at least one image, however
+            similar a few seeds happen to be.
     """
     best = winner(rows)
     found = [_difference(best, row, images) for row in rows if row is not best]
@@ -106,13 +106,13 @@ def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
 
 
 def convergence(rows: Sequence[Comparison]) -> list[Convergence]:
-    """How soon the best pretrained candidate of each network was where ``scratch`` of the same network came to.
+    """Compute how soon the best pretrained candidate of each network reached the level of ``scratch``.
 
     Returns:
-        One for each network that has both, and where the other one got there.
+        One item for each network that has both and whose candidate reached the level.
     """
     found = (_convergence(row, rows) for row in rows if row.preset == "scratch")
-    return [each for each in found if each]
+    return [item for item in found if item]
 
 
 def _convergence(base: Comparison, rows: Sequence[Comparison]) -> Convergence | None:
@@ -143,6 +143,6 @@ def _convergence(base: Comparison, rows: Sequence[Comparison]) -> Convergence | 
 
 
 def _arrival(trial: Trial, level: float, metric: Metric) -> tuple[int, float] | None:
-    """Epoch and second at which a run first was at a level."""
+    """Return the epoch and second at which a run first reached a level."""
     sign = 1 if metric.better == "max" else -1
     return next(((epoch, seconds) for epoch, seconds, value in trial.curve if sign * (value - level) >= 0), None)

@@ -18,7 +18,7 @@ from toolkit.engine import RunFolder
 from toolkit.tasks import Metric
 
 FACTS = "trial.json"
-"""What a bake-off knows of a run beside ``run.json``."""
+"""File with what a bake-off records about a run in addition to ``run.json``."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,21 @@ class Trial:
     """One candidate trained with one seed.
 
     Attributes:
-        candidate: Its title.
-        seed: The run's seed.
-        folder: The run.
-        score: The main metric of the best epoch: on the test images where there are some, else on the validation ones.
-        value: The same on the validation images.
+        candidate: Title of the candidate.
+        seed: Seed of the run.
+        folder: Folder of the run.
+        score: Main metric of the best epoch on the test images if there are any, else on the validation images.
+        value: Main metric of the best epoch on the validation images.
         best_epoch: The best epoch (1-based).
-        epochs: Epochs that were trained.
-        planned: Epochs of the plan.
-        seconds: From the beginning of training to its end over all sittings, with features, evaluations and a search
-            for rates.
-        memory: Most memory of the run's own process in bytes (on a GPU: of Paddle there); None where it had no process
-            of its own.
-        exported: Size of the exported model in bytes, where this run was exported.
+        epochs: Number of trained epochs.
+        planned: Number of planned epochs.
+        seconds: Training time over all sessions, including features, evaluations and the search for rates.
+        memory: Peak memory of the run's process in bytes (on a GPU: allocated by Paddle there); None if it had no
+            separate process.
+        exported: Size of the exported model in bytes, if this run was exported.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
-        halted: Where it was stopped as hopeless: ``epoch, least, leader, value, reached``; None: it was not.
-        curve: ``(epoch, seconds, value)`` of each epoch, on the validation images.
+        halted: Where it was stopped early: ``epoch, least, leader, value, reached``; None if it was not.
+        curve: ``(epoch, seconds, value)`` for each epoch, on the validation images.
     """
 
     candidate: str
@@ -60,12 +59,12 @@ class Trial:
     curve: tuple[tuple[int, float, float], ...] = ()
 
     def best_until(self, epoch: int, metric: Metric) -> float:
-        """The best validation value of the first so many epochs; NaN where there is none."""
-        values = [value for number, _, value in self.curve if number <= epoch and math.isfinite(value)]
+        """Return the best validation value up to an epoch; NaN if there is none."""
+        values = [value for other, _, value in self.curve if other <= epoch and math.isfinite(value)]
         return (max if metric.better == "max" else min)(values, default=math.nan)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "seed": self.seed,
             "run_dir": str(self.folder),
@@ -82,7 +81,7 @@ class Trial:
 
 
 def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Trial | None:
-    """The finished run of a config; None when there is none, or when it was killed before all was noted of it."""
+    """Return the finished run of a config; None if there is none, or it was killed before everything was recorded."""
     for folder in _runs(config):
         with folder.passed_over():
             if (folder.path / FACTS).is_file() and folder.read_record().get("finished"):
@@ -91,12 +90,12 @@ def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Tria
 
 
 def begun_run(config: Config) -> Path | None:
-    """A run of the config that was begun and can go on."""
+    """Return an unfinished run of the config that can be continued."""
     return next((run.path for run in _runs(config) if run.last.is_file() or run.previous.is_file()), None)
 
 
 def time_spent(config: Config) -> float:
-    """Seconds of training in the runs of a config, finished or not."""
+    """Return the seconds of training in all runs of a config, finished or not."""
     return sum(line["seconds"] for folder in _runs(config) for line in folder.read_metrics())
 
 
@@ -105,7 +104,7 @@ def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric)
     record, facts = folder.read_record(), _facts(folder)
     result, lines = record["result"], folder.read_metrics()
     clock = facts.get("clock") or []
-    if len(clock) != len(lines):  # not one of ours: the epochs alone, without what was computed before them
+    if len(clock) != len(lines):  # not a run of a bake-off: only epochs, without earlier computations
         clock = [sum(line["seconds"] for line in lines[: index + 1]) for index in range(len(lines))]
     return Trial(
         candidate=candidate.title,
@@ -129,14 +128,14 @@ def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric)
 
 
 def gather_record(run: Path, folder: Path) -> None:
-    """Move a finished run's VisualDL record to the folder that all runs share, and leave a link in its place.
+    """Move a finished run's VisualDL log to a shared folder, and leave a link in the run.
 
-    VisualDL follows no links and calls a run by its path: so the records stand side by side under short names. Where
-    the system gives no links the record stays where it is.
+    VisualDL does not follow links and names a run by its path, so this puts the logs side by side under short names. If
+    the system does not allow links, the log stays where it is.
 
     Args:
         run: The run's folder.
-        folder: The shared folder; the record goes into ``folder/<name of the run>``.
+        folder: The shared folder; the log goes to ``folder/<name of the run>``.
     """
     source, target = RunFolder(run).visualdl, folder / run.name
     if source.is_symlink() or not source.is_dir() or target.exists():
@@ -151,7 +150,7 @@ def gather_record(run: Path, folder: Path) -> None:
 
 
 def _runs(config: Config) -> Iterator[RunFolder]:
-    """Folders of this very config: ``name``, or ``name-2``, ... where another one had taken the name."""
+    """Yield the run folders of this config: ``name``, or ``name-2``, ... if another config uses the name."""
     number = 1
     while True:
         folder = RunFolder(config.output_dir / (config.name if number == 1 else f"{config.name}-{number}"))
@@ -170,4 +169,4 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
     except (RecursionError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path} is damaged", hint="remove its run's folder: it is trained again") from error
+        raise TrainingError(f"{path} is damaged", hint="remove the run's folder to train it again") from error

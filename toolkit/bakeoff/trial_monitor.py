@@ -1,4 +1,4 @@
-"""The callback of a run that takes part: it keeps the time, and ends what is hopeless or out of time."""
+"""The callback for runs of a bake-off: record time and memory, and stop runs that fall behind or run out of time."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from toolkit.core.console import info
 from toolkit.tasks import Metric
 
 FRACTIONS = (0.25, 0.5)
-"""Where runs are judged, as shares of their epochs."""
+"""Points at which runs are judged, as fractions of their epochs."""
 _MARGINS = {0.25: 0.15, 0.5: 0.10}
-"""How far behind the best other one a run may be there."""
+"""How far a run may be behind the best other run at these points."""
 _SIGMAS = 2.0
 _FEWEST_EPOCHS = 3
-"""Sooner nobody is judged: a network that moves is often worse at first."""
+"""No run is judged earlier: fine-tuning often makes a network worse at first."""
 
 
 @dataclass(frozen=True)
 class HalvingRung:
-    """A point where a run must not be too far behind.
+    """A point at which a run must not be too far behind.
 
     Attributes:
-        epoch: After this epoch (1-based).
-        least: The value that it must have reached by then.
-        leader: Who was the best there.
+        epoch: Epoch (1-based) after which the run is judged.
+        least: Value that it must have reached by then.
+        leader: The best other candidate at that point.
         value: The leader's value.
     """
 
@@ -42,22 +42,22 @@ class HalvingRung:
 
 
 def rung_epoch(fraction: float, planned: int) -> int | None:
-    """The epoch (1-based) of a rung; None where a run is too short to be judged there."""
+    """Return the epoch (1-based) of a rung; None if the run is too short to be judged there."""
     epoch = math.ceil(fraction * planned)
     return epoch if _FEWEST_EPOCHS <= epoch < planned else None
 
 
 def least_value(fraction: float, value: float, images: int, metric: Metric) -> float:
-    """What a run must have reached when the best other one has reached ``value``.
+    """Return the value that a run must have reached if the best other run has reached ``value``.
 
-    A share that is measured on few images is uncertain: the margin is never less than two standard errors of the
-    difference of two such shares.
+    A proportion measured on few images is uncertain, so the margin is at least two standard errors of the difference of
+    two such proportions.
 
     Args:
         fraction: One of ``FRACTIONS``.
-        value: The metric of the best other run at the same share of its epochs.
+        value: Metric of the best other run at the same fraction of its epochs.
         images: Number of validation images.
-        metric: What is compared.
+        metric: The metric.
     """
     margin = _MARGINS[fraction]
     if metric.share:
@@ -66,20 +66,20 @@ def least_value(fraction: float, value: float, images: int, metric: Metric) -> f
 
 
 class TrialMonitor(MonitorCallback):
-    """Notes the time of each epoch and the most memory, and stops the run at a rung or at a deadline.
+    """Record the time of each epoch and the peak memory, and stop the run at a rung or at a deadline.
 
-    The clock starts when it is made: make it just before the training.
+    The clock starts on construction, so create it just before training.
 
     Args:
         monitor: The validation metric that decides.
-        rungs: Where the run may be stopped; see ``HalvingRung``.
-        seconds: Time that is left for it; then it ends like one that Ctrl-C interrupts, and can go on. None: enough.
+        rungs: Points at which the run may be stopped; see ``HalvingRung``.
+        seconds: Remaining time, after which the run ends as after Ctrl-C and can be continued. None: unlimited.
 
     Attributes:
-        halted: Where and why it was stopped, or None.
-        clock: Seconds from the beginning of training, features included, to the end of each epoch, over all sittings.
-        memory: Most memory of the process in bytes, or None.
-        out_of_time: The deadline came.
+        halted: Where and why it was stopped early, or None.
+        clock: Seconds from the start of training, including features, to the end of each epoch, over all sessions.
+        memory: Peak memory of the process in bytes, or None.
+        out_of_time: The deadline has passed.
     """
 
     state_key: ClassVar[str] = "Watch"
@@ -93,34 +93,34 @@ class TrialMonitor(MonitorCallback):
         super().__init__(monitor)
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Clear all recorded values."""
         super().reset()
         self.halted: dict[str, Any] | None = None
         self.clock: list[float] = []
         self.memory: int | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Go on where the clock was."""
+        """Continue the clock of a resumed run."""
         super().on_train_begin(logs)
         self._began = self._created - (self.clock[-1] if self.clock else 0.0)
 
     def start_phase(self) -> None:
-        """A run that was stopped has no further phases."""
+        """Skip further phases of a run that was stopped."""
         if self.halted is not None:
             self.model.stop_training = True
 
     def on_train_batch_end(self, step: int, logs: Mapping[str, Any] | None = None) -> None:
-        """End the run when its time is over, as Ctrl-C would."""
-        self._look_at_the_time()
+        """End the run at its deadline, as Ctrl-C would."""
+        self._check_deadline()
 
     def on_eval_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Note the time, compare, and decide."""
+        """Record the time, compare, and decide."""
         super().on_eval_end(logs)
         if self._training:
-            self._look_at_the_time()
+            self._check_deadline()
 
     def decide(self, value: float, better: bool) -> None:
-        """Stop at a rung that was not reached."""
+        """Stop at a rung if its value was not reached."""
         done = self.epoch + 1
         self.clock = [*self.clock[: self.epoch], time.monotonic() - self._began]
         found = peak_memory()
@@ -139,10 +139,10 @@ class TrialMonitor(MonitorCallback):
             return False
         return self.best <= rung.least if self.mode == "min" else self.best >= rung.least
 
-    def _look_at_the_time(self) -> None:
+    def _check_deadline(self) -> None:
         if self._seconds is None or self.out_of_time or time.monotonic() - self._created < self._seconds:
             return
         if threading.current_thread() is not threading.main_thread():
-            return  # signals are noted in the main thread only
+            return  # signals are only handled in the main thread
         self.out_of_time = True
-        signal.raise_signal(signal.SIGTERM)  # the trainer saves, and ends the run so that it can go on
+        signal.raise_signal(signal.SIGTERM)  # the trainer saves its state and ends the run, which can be continued

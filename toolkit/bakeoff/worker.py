@@ -1,6 +1,6 @@
-"""The process of one run: it reads an order from stdin, trains, writes its answer to a file, and ends with its parent.
+"""The process of one run: read a request from stdin, train, write the result to a file, and end with the parent.
 
-python -m toolkit.bakeoff.worker ANSWER < ORDER
+python -m toolkit.bakeoff.worker RESULT < REQUEST
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from toolkit.core.runtime import import_paddle
 
 
 def _end_with_parent() -> None:
-    """Nothing is written to stdin after the order: when it ends, the parent has gone."""
+    """End when stdin is closed: nothing follows the request, so then the parent is gone."""
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main(outcome: Path) -> int:
-    """Train one order.
+    """Train one request.
 
     Returns:
         Exit code.
@@ -39,7 +39,7 @@ def main(outcome: Path) -> int:
 
     request = TrialRequest.from_json(json.loads(line))
     try:
-        with locked(request.config.output_dir / ".lock", "another process trains here; waiting for it"):
+        with locked(request.config.output_dir / ".lock", "another process is training here; waiting for it"):
             write_json(outcome, asdict(train_here(request, apart=True)))
     except (Interrupted, KeyboardInterrupt):
         return 130

@@ -1,1 +1,1 @@
-"""What the commands do, callable from Python: each function works and returns what there is to say."""
+"""The commands as Python functions: each one does the work and returns its outcome."""

@@ -1,4 +1,4 @@
-"""What ``tools/advise.py`` does, callable from Python: measure, place, recommend, and write what was asked for."""
+"""The command ``tools/advise.py``: measure images, recommend a preset, and write a config or a page."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def give_advice(
     """Advise on a config's data, or on images without labels.
 
     Args:
-        config: The job; None with ``images``.
-        images: Files, folders or patterns: in place of the config's images, and prepared like those.
+        config: The job; may be None with ``images``.
+        images: Files, folders or patterns to use instead of the config's images, with the config's preprocessing.
         network: Network for ``images``; by default the config's.
-        weights: Its weights, a file or URL; by default the config's, or else Paddle's own.
-        sample: Images to look at, at most.
-        output: Where to write the recommended config.
-        page: Where to write a page with pictures.
+        weights: Weights for ``network``, a file or URL; by default the config's, or else Paddle's.
+        sample: Maximum number of images to measure.
+        output: Path for the recommended config.
+        page: Path for a page with figures.
 
     Raises:
-        ConfigError: It is not said what to look at, or with which network.
-        ToolkitError: Anything that cannot be used.
+        ConfigError: The images or the network are not specified.
+        ToolkitError: The images, the network or the weights cannot be used.
     """
     _check(config, images, network, sample, output)
     options: dict[str, Any] = {"sample": sample} if sample else {}
@@ -65,11 +65,11 @@ def _check(
     if config is None and not images:
         raise ConfigError("nothing to advise on", hint="give a config with -c, or --images FOLDER --network NAME")
     if images and config is None and network is None:
-        raise ConfigError("--images needs a network", hint="give one, for instance --network mobilenet_v2")
+        raise ConfigError("--images needs a network", hint="give one, for example --network mobilenet_v2")
     if network is not None and not images:
-        raise ConfigError("--network goes with --images", hint="with a config say -o model.name=NAME")
+        raise ConfigError("--network requires --images", hint="with a config, use -o model.name=NAME")
     if images and output:
-        raise ConfigError("--out writes a config, and images without labels have none", hint="leave --out away")
+        raise ConfigError("--out writes a config, but images without labels have none", hint="leave out --out")
     if sample is not None and sample < 1:
         raise ConfigError(f"--sample is {sample}; expected 1 or more")
 
@@ -84,7 +84,7 @@ def _of_images(
     if weights is None and network in (None, model.name):
         pretrained = weights_of(config)
     elif weights is None and model.pretrained is not True:
-        info(f"model.pretrained is for {model.name}: {network} starts from Paddle's own weights")
+        info(f"model.pretrained is for {model.name}: {network} starts from Paddle's weights")
     return advise_images(
         expand_images(images),
         network or model.name,
@@ -102,7 +102,7 @@ def _write_config(advice: Advice, path: Path) -> Path:
         raise ConfigError(f"no config can be recommended: {advice.notes[0] if advice.notes else 'nothing to train'}")
     lines = [
         f"# Recommended for {advice.name} by tools/advise.py: {advice.plan.title}",
-        f"# {advice.place.size}, {advice.place.similarity} ({advice.place.confidence:.0%} sure of both)",
+        f"# {advice.position.size}, {advice.position.similarity} ({advice.position.confidence:.0%} sure of both)",
         f"# epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in advice.plan.phases)}",
         *(f"# {sentence}" for sentence in advice.why),
     ]

@@ -1,7 +1,7 @@
-"""What the scripts in ``tools/`` share: arguments, exit codes, and where output goes.
+"""Code shared by the scripts in ``tools/``: arguments, exit codes and output.
 
 Results go to stdout (tables, or with ``--json`` one JSON value and nothing else), messages and progress to stderr.
-Importing this module, and ``--help``, do not load Paddle.
+Neither importing this module nor ``--help`` loads Paddle.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path as Path  # taken from here by the tools, which import nothing else
+from pathlib import Path as Path  # for the tools, which import nothing else
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 
 Arguments: TypeAlias = argparse.Namespace
-"""What a parser found. A tool takes this and ``Path`` from here: what it imports itself comes before our handler."""
+"""Parsed arguments. Tools take this and ``Path`` from here, because their own imports run before our signal handler."""
 _PAGE = 110
-"""Columns of a table that goes to a file or a pipe: as wide as a page."""
+"""Width of a table that is written to a file or a pipe, about that of a page."""
 _LONGEST_WORD = 24
-"""Of which no word is folded for that."""
+"""Words up to this length are not folded to fit a table to the page."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool has to say at its end.
+    """The outcome of a tool.
 
     Attributes:
-        json: For machines: printed with ``--json``.
-        text: For people: printed otherwise.
-        exit_code: With which the tool leaves.
+        json: Value to print with ``--json``.
+        text: Text and tables to print otherwise.
+        exit_code: Exit code.
     """
 
     json: Any
@@ -54,12 +54,12 @@ class Outcome:
 
 
 def make_parser(doc: str | None, *, config: bool = False, timeout: float | None = None) -> argparse.ArgumentParser:
-    """A parser with the arguments that all tools have.
+    """Make a parser with the arguments shared by all tools.
 
     Args:
-        doc: The script's docstring: its description.
-        config: Also take ``-c``, ``-o`` and ``--print-config``.
-        timeout: Also take ``--timeout``, with this default, in seconds.
+        doc: Docstring of the script, used as its description.
+        config: Add ``-c``, ``-o`` and ``--print-config``.
+        timeout: Add ``--timeout`` with this default, in seconds.
     """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if config:
@@ -71,54 +71,52 @@ def make_parser(doc: str | None, *, config: bool = False, timeout: float | None 
             action="append",
             default=[],
             metavar="KEY=VALUE",
-            help="replace one value, for instance -o train.epochs=5 (repeatable; the value is YAML)",
+            help="override one value, for example -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
     if timeout is not None:
-        words = f"give up when no image could be read for S seconds (default {timeout:g})"
+        words = f"give up if no image can be read for S seconds (default {timeout:g})"
         parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON value to stdout and nothing else")
     return parser
 
 
 def read_config(args: argparse.Namespace, default: Path | None = None, resume: str | None = None) -> Config:
-    """The configuration that ``-c`` and ``-o`` ask for.
+    """Load the configuration given by ``-c`` and ``-o``.
 
     Args:
         args: Parsed arguments.
-        default: Used when ``-c`` was not given.
-        resume: Folder of a run whose config is the default; ``auto`` names none.
+        default: Used without ``-c``.
+        resume: Folder of a run whose config is the default, or ``auto``, which names no run.
 
     Raises:
-        ConfigError: There is none, or it is wrong.
+        ConfigError: There is no configuration, or it is invalid.
     """
     from toolkit.config import load_config
     from toolkit.core.errors import ConfigError
 
     run = getattr(args, "run", None)
     if run is not None and resume not in (None, "auto", run):
-        raise ConfigError(f"two runs were given: {run} and {resume}", hint="leave one of them out")
+        raise ConfigError(f"two runs were given: {run} and {resume}", hint="leave out one of them")
     if run is not None and args.config is not None and not hasattr(args, "resume"):
-        raise ConfigError(f"both a run ({run}) and a config ({args.config}) were given", hint="leave one of them out")
+        raise ConfigError(f"both a run ({run}) and a config ({args.config}) were given", hint="leave out one of them")
     run = run or (resume if resume != "auto" else None)
     if run is not None:
         default = run_config(run)
     path = args.config or default
     if path is None:
-        raise ConfigError(
-            "no configuration was given", hint="give one with -c, for instance -c configs/quickstart.yaml"
-        )
+        raise ConfigError("no configuration was given", hint="give one with -c, for example -c configs/quickstart.yaml")
     return load_config(run_config(path) if path.is_dir() else path, args.overrides)
 
 
 def run_folder(path: Path | str) -> Path:
-    """The folder of the run that is meant: the folder itself, or the ``config.yaml`` in it."""
+    """Return the folder of a run, given the folder or the ``config.yaml`` in it."""
     path = Path(path)
     return path.parent if path.name == "config.yaml" and not path.is_dir() else path
 
 
 def run_config(path: Path | str) -> Path:
-    """The ``config.yaml`` of the run that is meant.
+    """Return the ``config.yaml`` of a run, given its folder or the file itself.
 
     Raises:
         ConfigError: There is no run.
@@ -130,18 +128,18 @@ def run_config(path: Path | str) -> Path:
         return config
     path = Path(path)
     is_yaml = path.suffix in (".yaml", ".yml") and path.is_file()
-    hint = f"a configuration is given with -c: -c {shlex.quote(str(path))}" if is_yaml else "give a folder under runs/"
+    hint = f"to give a configuration, use -c {shlex.quote(str(path))}" if is_yaml else "give a folder under runs/"
     raise ConfigError(f"{path}: no run here (config.yaml is missing)", hint=hint)
 
 
 def resumed(args: argparse.Namespace) -> str | None:
-    """The run to go on with, as it is named everywhere or by ``--resume``; ``auto`` for the newest."""
+    """Return the run to resume, named as an argument or with ``--resume``; ``auto`` for the newest."""
     wanted = args.run or args.resume
     return wanted if wanted in (None, "auto") else str(run_folder(wanted))
 
 
 def checked_config(args: argparse.Namespace) -> Config:
-    """The configuration, refused where it cannot work before Paddle is imported, which takes seconds.
+    """Load the configuration and check it before Paddle is imported, which takes seconds.
 
     Raises:
         ConfigError: See ``read_config`` and ``check_early``.
@@ -154,10 +152,10 @@ def checked_config(args: argparse.Namespace) -> Config:
 
 
 def check(args: argparse.Namespace) -> None:
-    """For ``others`` of ``run``, where this process does the job: check its config and networks, if there are some.
+    """Check the config and the networks in the arguments, if any; for ``others`` of ``run``.
 
     Raises:
-        ConfigError: See ``checked_config``; or a network that is named does not exist.
+        ConfigError: See ``checked_config``; or a network does not exist.
     """
     from toolkit.config.early import check_network_name
 
@@ -177,21 +175,21 @@ def run(
     paddle: bool = True,
     others: Callable[[argparse.Namespace], int | None] = lambda args: None,
 ) -> None:
-    """Parse, work, print, and leave with the right exit code.
+    """Parse arguments, run the job, print its outcome, and exit with the right code.
 
-    Exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 130 interrupted. Errors that a user can mend are one
-    line without a traceback; anything else keeps its traceback.
+    Exit codes: 0 done, 1 failed, 2 bad arguments or configuration, 130 interrupted. Errors that a user can fix are
+    printed as one line without a traceback; all others keep their traceback.
 
     Args:
-        parser: From ``make_parser``.
-        job: Does the work.
-        arguments: In place of ``sys.argv[1:]``.
-        paddle: The job needs Paddle.
-        others: Called first: may let other processes do the job, and gives the code to leave with; None: it has not.
+        parser: Parser from ``make_parser``.
+        job: Function that does the work.
+        arguments: Arguments to use instead of ``sys.argv[1:]``.
+        paddle: Whether the job needs Paddle.
+        others: Called first; may delegate the job to other processes and return their exit code, or None to do it here.
     """
     args = parser.parse_args(arguments)
     if not getattr(args, "config", True) and not getattr(args, "resume", True) and not getattr(args, "run", None):
-        parser.error("give a configuration with -c, for instance -c configs/quickstart.yaml")
+        parser.error("give a configuration with -c, for example -c configs/quickstart.yaml")
     try:
         code = None if getattr(args, "print_config", False) else others(args)
         if code is not None:
@@ -206,7 +204,7 @@ def run(
         if outcome.exit_code:
             sys.exit(outcome.exit_code)
     except ToolkitError as error:
-        console.quiet = False  # of all processes of a job, this one may be the one that knows
+        console.quiet = False  # this process may be the only one of a job that knows
         console.print(f"error: {error.message}", style="red", markup=False)
         if error.hint:
             console.print(f"  {error.hint}", markup=False)
@@ -214,7 +212,7 @@ def run(
     except KeyboardInterrupt:
         console.print("interrupted", style="red")
         sys.exit(interrupts.CODE)
-    except BrokenPipeError:  # the reader has gone, as in `predict.py ... | head`
+    except BrokenPipeError:  # the reader is gone, as in `predict.py ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -242,12 +240,12 @@ def _print_config(args: argparse.Namespace) -> Outcome:
 
 @contextmanager
 def _stdout_reserved(encoding: str) -> Iterator[TextIO]:
-    """Keep stdout for the result: what libraries print there meanwhile, from C++ too, goes to stderr."""
+    """Reserve stdout for the result: anything that libraries print there, even from C++, goes to stderr."""
     sys.stdout.flush()
     real = os.dup(1)
     os.dup2(2, 1)
     try:
-        # a file name that is not UTF-8 holds lone surrogates: written as \udcXX, which JSON readers give back
+        # file names that are not UTF-8 contain lone surrogates: write them as \udcXX, which JSON readers restore
         with os.fdopen(os.dup(real), "w", encoding=encoding, errors="backslashreplace") as stdout:
             yield stdout
     finally:
@@ -258,17 +256,17 @@ def _stdout_reserved(encoding: str) -> Iterator[TextIO]:
 
 @contextmanager
 def _clear_when_full(stdout: TextIO) -> Iterator[None]:
-    """Turn a disk that has no room for the result into one clear line.
+    """Report a full disk in one clear line.
 
     Raises:
-        ToolkitError: In place of the ``OSError``.
+        ToolkitError: Instead of the ``OSError``.
     """
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # what is left in the buffer
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # discard the rest of the buffer
         raise ToolkitError(
             f"cannot write the result to stdout: {error.strerror}", hint="the work itself is done; free some space"
         ) from error
@@ -286,7 +284,7 @@ def _print(outcome: Outcome, stdout: TextIO, *, as_json: bool) -> None:
 
 
 def _fit_to_page(table: Table) -> None:
-    """Make a table as wide as a page; what is too long, such as a path, is folded, and nothing is cut."""
+    """Fit a table to the width of a page, folding long cells such as paths instead of truncating them."""
     for column in table.columns:
         words = " ".join(str(cell) for cell in (column.header, *column.cells)).split()
         column.min_width = min(_LONGEST_WORD, max(map(len, words), default=1))

@@ -1,4 +1,4 @@
-"""What ``tools/cache.py`` does, callable from Python: list, prune and verify the feature cache."""
+"""The command ``tools/cache.py``: list, prune and verify the feature cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OPTIONS = {"list": (), "prune": ("--max-size", "--older-than", "--all"), "verif
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
-def look_after(
+def manage(
     action: Literal["list", "prune", "verify"],
     folder: Path | None = None,
     max_size: str | None = None,
@@ -30,11 +30,11 @@ def look_after(
     everything: bool = False,
     fix: bool = False,
 ) -> Outcome:
-    """Do one of the three, with the options that belong to it.
+    """Run one of the actions with its options.
 
     Args:
-        action: Which.
-        folder: The cache; None: where the configuration has it by default.
+        action: The action.
+        folder: Folder of the cache; None: the default of the configuration.
         max_size: ``prune`` only.
         older_than: ``prune`` only.
         everything: ``prune`` only.
@@ -45,17 +45,17 @@ def look_after(
     """
     folder = (folder or CacheConfig().dir).expanduser()
     given = {"--max-size": max_size, "--older-than": older_than, "--all": everything, "--fix": fix}
-    strange = [name for name, value in given.items() if value and name not in _OPTIONS[action]]
-    if strange:
-        home = next(name for name, options in _OPTIONS.items() if strange[0] in options)
-        raise ConfigError(f"{action}: {', '.join(strange)} is no option of it", hint=f"it belongs to {home}")
+    misplaced = [name for name, value in given.items() if value and name not in _OPTIONS[action]]
+    if misplaced:
+        owner = next(name for name, options in _OPTIONS.items() if misplaced[0] in options)
+        raise ConfigError(f"{action} does not accept {', '.join(misplaced)}", hint=f"it belongs to {owner}")
     if action == "prune":
         return prune_cache(folder, max_size, older_than, everything)
     return list_cache(folder) if action == "list" else verify_cache(folder, fix)
 
 
 def list_cache(folder: Path) -> Outcome:
-    """Show the entries, the most recently used first.
+    """List the entries, the most recently used first.
 
     Args:
         folder: The cache.
@@ -69,19 +69,19 @@ def list_cache(folder: Path) -> Outcome:
 
 
 def prune_cache(folder: Path, max_size: str | None, older_than: str | None, everything: bool) -> Outcome:
-    """Remove the features that were not used for longest.
+    """Remove the least recently used features.
 
     Args:
         folder: The cache.
-        max_size: Until the others take no more, for instance ``5GB``.
-        older_than: All that were not used for so long, for instance ``30d``.
-        everything: All that no live process uses.
+        max_size: Prune down to this size, for example ``5GB``.
+        older_than: Remove features not used for this long, for example ``30d``.
+        everything: Remove all features that no running process uses.
 
     Raises:
-        ConfigError: Nothing was asked for, or it is not understood.
+        ConfigError: No option was given, or a value is invalid.
     """
     if max_size is None and older_than is None and not everything:
-        raise ConfigError("prune: what to remove?", hint="give --max-size 5GB, --older-than 30d, or --all")
+        raise ConfigError("prune: what should be removed?", hint="give --max-size 5GB, --older-than 30d, or --all")
     size = None if max_size is None else _size(max_size)
     age = None if older_than is None else _age(older_than)
     store = FeatureStore(folder)
@@ -93,20 +93,20 @@ def prune_cache(folder: Path, max_size: str | None, older_than: str | None, ever
 
 
 def verify_cache(folder: Path, fix: bool) -> Outcome:
-    """Read every file and compare checksums.
+    """Read every file and verify its checksum.
 
     Args:
         folder: The cache.
-        fix: Remove what is wrong.
+        fix: Remove damaged files.
 
     Returns:
-        With exit code 1 when something is wrong and stays.
+        The outcome, with exit code 1 if problems remain.
     """
     store = FeatureStore(folder)
     problems = store.verify(fix)
     payload = {"dir": str(folder), "problems": [problem.to_json() for problem in problems]}
     if not problems:
-        return Outcome(payload, [f"{folder}: {len(store.list())} entries, all right"])
+        return Outcome(payload, [f"{folder}: {len(store.list())} entries, no problems"])
     left = any(not problem.fixed for problem in problems)
     return Outcome(payload, [_problems_table(folder, problems)], exit_code=1 if left else 0)
 

@@ -1,4 +1,4 @@
-"""What ``tools/compare.py`` does, callable from Python: the bake-off, its page, and the best run exported."""
+"""The command ``tools/compare.py``: run a bake-off, write its report, and export the best run."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def compare(
     budget: str | None = None,
     to_the_end: bool = False,
 ) -> Outcome:
-    """Train candidates beside each other, write the report, and export the best run.
+    """Train candidates on the same splits, write the report, and export the best run.
 
     Args:
-        config: What is compared around; ``transfer.preset: auto`` asks the advisor first.
-        presets: Names with commas between them; None takes all.
-        seeds: Seeds of each.
-        networks: Names with commas between them, each alone or as ``name=weights``; None takes the config's.
-        budget: Total time, for instance ``20m``.
-        to_the_end: Stop no run early.
+        config: The base config; ``transfer.preset: auto`` asks the advisor first.
+        presets: Comma-separated names; None: all.
+        seeds: Number of seeds for each candidate.
+        networks: Comma-separated names, each alone or as ``name=weights``; None: the config's network.
+        budget: Total time, for example ``20m``.
+        to_the_end: Do not stop any run early.
 
     Returns:
         ``BakeOff.to_json`` with ``statements``, ``inference`` and ``report``.
 
     Raises:
-        ToolkitError: See ``bake_off``; or a budget or list that cannot be read.
+        ToolkitError: See ``bake_off``; or the budget or a list is invalid.
     """
     seconds = None if budget is None else read_budget(budget)
     names = None if presets is None else _words(presets, "--presets")
@@ -52,10 +52,10 @@ def compare(
 
 
 def read_budget(text: str) -> float:
-    """Seconds of ``90s``, ``20m``, ``1.5h`` or ``1h30m``.
+    """Parse ``90s``, ``20m``, ``1.5h`` or ``1h30m`` as seconds.
 
     Raises:
-        ConfigError: It is no time above 0.
+        ConfigError: The text is not a time above 0.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", text.lower())
     rest = re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", text.lower()).strip()
@@ -68,7 +68,7 @@ def read_budget(text: str) -> float:
 def _words(text: str, option: str) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     if not words:
-        raise ConfigError(f"{option}: names with commas between them are expected (found {text!r})")
+        raise ConfigError(f"{option}: expected comma-separated names (found {text!r})")
     return words
 
 

@@ -1,4 +1,4 @@
-"""What ``tools/find_lr.py`` does: the learning-rate range test as a table, a picture and settings to copy."""
+"""The command ``tools/find_lr.py``: a learning rate range test as a table, a plot, and settings to copy."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from toolkit.engine.lr.range_test import RangeTest, range_test
 
 
 def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -> Outcome:
-    """Test learning rates of a job; nothing is trained, and no run is touched.
+    """Test the learning rates of a job without training it or touching a run.
 
     Args:
         config: The job.
-        out: Folder of ``find_lr.png`` and ``find_lr.json``; by default ``output_dir/name-find_lr``.
-        steps: Most steps of each test; by default 100 for the head and 60 for the backbone.
+        out: Folder for ``find_lr.png`` and ``find_lr.json``; by default ``output_dir/name-find_lr``.
+        steps: Maximum number of steps of each test; by default 100 for the head and 60 for the backbone.
 
     Raises:
         ConfigError: The job has no learning rate, or too few steps.
-        ToolkitError: The job cannot be built, or the folder not be written.
+        ToolkitError: The job cannot be built, or the folder cannot be written.
     """
     from toolkit.explain.lr_figure import write_lr_figure  # matplotlib takes time to import
 
@@ -38,12 +38,12 @@ def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -
     found = range_test(job, steps or 100, steps or 60)
     with clear_os_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        picture = write_lr_figure(found, folder / "find_lr.png")
-        payload = {**found.to_json(), "plot": str(picture)}
+        plot = write_lr_figure(found, folder / "find_lr.png")
+        payload = {**found.to_json(), "plot": str(plot)}
         write_json(folder / "find_lr.json", payload)
     settings = " ".join(f"-o {key}={value:.2g}" for key, value in found.settings.items())
     reasons = [f"{curve.part}: {curve.reason}" for curve in found.curves]
-    return Outcome(payload, [_table(config, found), *reasons, f"try: {settings}", f"plot: {picture}"])
+    return Outcome(payload, [_table(config, found), *reasons, f"try: {settings}", f"plot: {plot}"])
 
 
 def _table(config: Config, found: RangeTest) -> Table:

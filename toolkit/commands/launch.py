@@ -1,6 +1,6 @@
-"""Several processes on this machine's CPU that share one training: started, watched and ended together.
+"""Start, watch and stop several processes on this machine's CPU that share one training.
 
-For GPUs, and for several machines, Paddle's own ``python -m paddle.distributed.launch`` does this.
+For GPUs and for several machines, use Paddle's ``python -m paddle.distributed.launch``.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from toolkit.core.console import console, info
 from toolkit.core.errors import ConfigError
 from toolkit.core.runtime import available_cores, cpu_settings, world_size
 
-_PAUSE = 0.1  # seconds between two looks
-_PATIENCE = 20.0  # seconds that processes get to save and end
-_TOLD_LINES = 5
+_PAUSE = 0.1  # seconds between checks
+_PATIENCE = 20.0  # seconds for processes to save their state and exit
+_SHOWN_LINES = 5
 
 
 def share(config: Config) -> int | None:
-    """Start the processes that a config wants, and wait for them.
+    """Start the processes that a config requests, and wait for them.
 
     Returns:
-        Their exit code; None where this process is to train itself, alone or as one of them.
+        Their exit code; None if this process should train, alone or as one of them.
 
     Raises:
-        ConfigError: A GPU was asked for.
+        ConfigError: A GPU was requested.
     """
     if config.train.processes == 1 or world_size() > 1:
         return None
@@ -48,14 +48,14 @@ def share(config: Config) -> int | None:
 
 
 def launch(count: int, command: Sequence[str] | None = None) -> int:
-    """Run a command in several processes that find each other, and wait for all.
+    """Run a command in several connected processes, and wait for all of them.
 
-    The first one speaks to the terminal; of the others only the last words are shown, when they fail. When one fails,
-    the others are ended; SIGTERM is passed on to all (Ctrl-C reaches them by itself).
+    Only the first process writes to the terminal; the last lines of the others are shown if they fail. If one fails,
+    the others are stopped. SIGTERM is passed on to all processes; Ctrl-C reaches them directly.
 
     Args:
         count: Number of processes.
-        command: What to run; by default this program with its arguments.
+        command: Command to run; by default this program with its arguments.
 
     Returns:
         0, or the exit code of the first process that failed.
@@ -81,17 +81,17 @@ def launch(count: int, command: Sequence[str] | None = None) -> int:
 
 
 def _threads(count: int) -> str:
-    """Threads of each process: the user's own number, or an even share of the cores."""
+    """Return the number of threads per process: the user's setting, or an even share of the cores."""
     settings = cpu_settings()
     return settings.threads if settings.threads_from == "environment" else str(max(1, available_cores() // count))
 
 
 def _environments(count: int) -> list[dict[str, str]]:
-    with ExitStack() as stack:  # held together, so that all are different
+    with ExitStack() as stack:  # all open at once, so that the ports differ
         sockets = [stack.enter_context(socket.socket()) for _ in range(count + 1)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        master, *ports = (each.getsockname()[1] for each in sockets)
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        master, *ports = (listener.getsockname()[1] for listener in sockets)
     endpoints = [f"127.0.0.1:{port}" for port in ports]
     return [
         {
@@ -110,14 +110,14 @@ def _environments(count: int) -> list[dict[str, str]]:
 
 @contextmanager
 def _signals_to(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Pass SIGTERM on to processes, from the first one's start on, and wait for their end at Ctrl-C, which all get."""
+    """Pass SIGTERM on to processes as soon as they start; on Ctrl-C, which reaches all of them, wait for their end."""
 
     def pass_on(number: int, frame: object) -> None:
         for process in processes:
             process.send_signal(number)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if before[signal.SIGINT] != signal.SIG_IGN:  # what is ignored, the processes would inherit
+    if before[signal.SIGINT] != signal.SIG_IGN:  # the processes would inherit an ignored signal
         signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, pass_on)
     try:
@@ -128,21 +128,21 @@ def _signals_to(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int | None]:
-    """The exit code of all, and which process failed first; None where none did."""
+    """Return the joint exit code, and the process that failed first or None."""
     failed: list[int] = []
     while any(process.poll() is None for process in processes) and not failed:
         time.sleep(_PAUSE)
         failed = [rank for rank, process in enumerate(processes) if process.poll()]
-    first = min(failed, key=lambda rank: processes[rank].returncode, default=None)  # those killed come first
+    first = min(failed, key=lambda rank: processes[rank].returncode, default=None)  # killed processes come first
     if failed:
         _end(processes)
     codes = [process.wait() for process in processes]
-    said = [code for code in codes if code > 0]  # a process that was ended by a signal has said nothing itself
-    return (said[0] if said else 1 if any(codes) else 0), first
+    reported = [code for code in codes if code > 0]  # a process that was killed by a signal reported no code
+    return (reported[0] if reported else 1 if any(codes) else 0), first
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let the others end by themselves, as they hear of the failure; then make them."""
+    """Give the other processes time to notice the failure and exit; then force them."""
     for act in (None, "terminate", "kill"):
         for process in processes:
             if act and process.poll() is None:
@@ -153,19 +153,19 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _tell_killed(rank: int, code: int, log: IO[bytes] | None, command: Sequence[str]) -> None:
-    """Say which process was ended by a signal, as all others only follow it, and what goes on with the run."""
+    """Report which process was killed by a signal, after which all others stop, and how to continue."""
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-    why = ": perhaps the machine is short of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
-    console.print(f"error: process {rank} was ended by {name}{why}", style="red", markup=False)
+    why = ": perhaps the machine ran out of memory" if -code == getattr(signal, "SIGKILL", 9) else ""
+    console.print(f"error: process {rank} was killed by {name}{why}", style="red", markup=False)
     for line in () if log is None else _last_words(log):
         console.print(f"  {line}", markup=False)
     script = ["python", *command[1:]] if command[0] == sys.executable else list(command)
     resume = [] if any(word.startswith("--resume") for word in script) else ["--resume", "auto"]
-    console.print(f"  go on with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
+    console.print(f"  continue with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
 
 
 def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:
-    """The last words of the processes that the terminal does not hear; not when all end alike, as the first one did."""
+    """Show the last lines of processes without a terminal, unless all of them ended like the first one."""
     ends: dict[tuple[int, tuple[str, ...]], list[int]] = {}
     for rank, (process, log) in enumerate(zip(processes, logs, strict=True)):
         if log is not None and process.returncode:
@@ -175,14 +175,14 @@ def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes]
     for (code, words), ranks in ends.items():
         who, whose = ("process", "its") if len(ranks) == 1 else ("processes", "their")
         who += f" {', '.join(map(str, ranks))}"
-        console.print(f"{who} ended with {code}; {whose} last words:", style="red", markup=False)
+        console.print(f"{who} exited with code {code}; {whose} last lines:", style="red", markup=False)
         for line in words:
             console.print(f"  {line}", markup=False)
 
 
 def _last_words(log: IO[bytes]) -> tuple[str, ...]:
-    """The error and its hint, where it is one of ours; else a few lines."""
+    """Return the toolkit's error and its hint if there is one, else the last few lines."""
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
-    return tuple(lines[errors[-1] :] if errors else lines[-_TOLD_LINES:])
+    errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    return tuple(lines[errors[-1] :] if errors else lines[-_SHOWN_LINES:])

@@ -1,4 +1,4 @@
-"""What ``tools/models.py`` does: the zoo as a list, and one network stage by stage."""
+"""The command ``tools/models.py``: list the zoo, or show one network stage by stage."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def models(
     """List the zoo, or show one network.
 
     Args:
-        network: Name of the one to show; None lists them.
-        text: For the list: a part of the name or a pattern.
-        pretrained: For the list: only networks with weights to download.
+        network: Name of the network to show; None lists all.
+        text: For the list: part of the name, or a pattern.
+        pretrained: For the list: only networks with downloadable weights.
         image_size: For one network: side of the image, pixels.
         cut: For one network: leave out the stages above this one, a name or a number.
         in_channels: For one network: channels of the image.
 
     Raises:
-        ConfigError: Arguments that do not go together.
-        NetworkError: No such network or stage, or an input that the network cannot take.
+        ConfigError: The arguments contradict each other.
+        NetworkError: The network or stage does not exist, or the network does not accept the input.
     """
     if network is None:
         options: dict[str, object] = {"--image-size": image_size, "--cut": cut, "--in-channels": in_channels}
         _refuse(options, "for one network, whose name is missing", "python tools/models.py resnet50 --image-size 160")
         found = find_networks(text, pretrained=pretrained)
-        return Outcome([one.to_json() for one in found], [networks_table(found), *networks_legend()])
+        return Outcome([spec.to_json() for spec in found], [networks_table(found), *networks_legend()])
     options = {"--filter": text or None, "--pretrained": pretrained or None}
     _refuse(options, f"for the list, not for one network ({network})", "python tools/models.py --filter resnet")
     stage = int(cut) if cut is not None and cut.isdecimal() else cut
@@ -54,4 +54,4 @@ def models(
 def _refuse(options: Mapping[str, object], why: str, example: str) -> None:
     given = [name for name, value in options.items() if value is not None]
     if given:
-        raise ConfigError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}", hint=f"say: {example}")
+        raise ConfigError(f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} {why}", hint=f"try: {example}")

@@ -1,4 +1,4 @@
-"""What the tools do with a trained run: the run says what its network is, and today's config and data are compared."""
+"""Commands on a trained run: the run defines its network, with which the current config and data are compared."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from toolkit.engine.runs.trained import TrainedRun, load_trained
 
 _PIXELS = ("image_size", "crop_ratio", "mean", "std", "flip", "alpha", "bit_depth", "window")
 _FIXED = ("task", "model", *(f"data.{name}" for name in _PIXELS))
-"""Keys that say what a network is and how it sees images."""
+"""Keys that define a network and its preprocessing."""
 _WITHOUT_EFFECT = ("transfer", "callbacks", "seed", "train.epochs", "train.lr", "train.optimizer", "train.solver")
 
 
 @dataclass(frozen=True)
 class GivenRun:
-    """A run, and what is asked for beside it.
+    """A run, and the options given with it.
 
     Attributes:
-        folder: The run's.
-        config: What ``-c`` and ``-o`` say.
-        asked: Keys of it that differ from the run's own config, with their values.
-        overridden: Keys that ``-o`` named.
+        folder: Folder of the run.
+        config: The config given by ``-c`` and ``-o``.
+        asked: Keys of that config that differ from the run's own config, with their values.
+        overridden: Keys given by ``-o``.
     """
 
     folder: RunFolder
@@ -50,21 +50,21 @@ class GivenRun:
 
 
 def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str] = ()) -> GivenRun:
-    """The run that somebody means: its folder, its ``config.yaml``, or a config whose name and ``output_dir`` say it.
+    """Find a run by its folder, its ``config.yaml``, or a config whose name and ``output_dir`` point to it.
 
     Args:
-        run: The folder.
-        config_path: A config: the one in a run's folder, or another one.
-        overrides: ``key=value`` texts.
+        run: Folder of the run.
+        config_path: A config, in the run's folder or elsewhere.
+        overrides: ``key=value`` strings.
 
     Raises:
-        ConfigError: Neither was given, or both, or there is no run in the folder.
-        TrainingError: No run of this config is there.
+        ConfigError: Neither or both were given, or there is no run in the folder.
+        TrainingError: There is no run of this config.
     """
     if run is None and config_path is None:
-        raise ConfigError("no run was given", hint="give its folder, for instance runs/photos")
+        raise ConfigError("no run was given", hint="give its folder, for example runs/photos")
     if run is not None and config_path is not None:
-        raise ConfigError(f"both a run ({run}) and a config ({config_path}) were given", hint="leave one of them out")
+        raise ConfigError(f"both a run ({run}) and a config ({config_path}) were given", hint="leave out one of them")
     path = config_path
     if run is not None:
         path = run_config(run)
@@ -77,23 +77,23 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         folder = RunFolder(config.output_dir.expanduser() / config.name)
         if not folder.config.is_file():
             raise TrainingError(
-                f"no trained run for {path}: {folder.path} is not there",
+                f"no trained run for {path}: {folder.path} does not exist",
                 hint=f"train first: {command('train', '-c', path)}",
             )
     own = flat(load_config(folder.config).model_dump(mode="json"))
-    said = flat(config.model_dump(mode="json", exclude_unset=True))
-    asked = {key: value for key, value in said.items() if own.get(key) != value}
+    given = flat(config.model_dump(mode="json", exclude_unset=True))
+    asked = {key: value for key, value in given.items() if own.get(key) != value}
     return GivenRun(folder, config, asked, tuple(text.partition("=")[0].strip() for text in overrides))
 
 
 def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) -> Outcome:
-    """Evaluate the best epoch of a run, as it was trained.
+    """Evaluate the best epoch of a run with the preprocessing and classes that it was trained with.
 
     Args:
-        given: The run; ``data`` keys that differ from its own say where its images are now.
-        data: Labelled images to evaluate in place of the run's test or validation images, all of them: see
+        given: The run; ``data`` keys that differ from its own tell where its images are now.
+        data: Labelled images to evaluate, all of them, instead of the run's test or validation images; see
             ``read_labelled``.
-        tta: Views of each image that are averaged; by default ``train.tta``.
+        tta: Number of views of each image to average; by default ``train.tta``.
     """
     views = given.config.train.tta if tta is None else tta
     if not 1 <= views <= MOST_VIEWS:
@@ -105,18 +105,18 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
     split, images = _evaluated(run, config, data)
     metrics = run.evaluate(images, views)
     seen = f", mean of {views} views" if views > 1 else ""
-    place = data if data is not None or split != "all images" else config.root
-    where = split if place is None else f"{place} ({split})"
+    source = data if data is not None or split != "all images" else config.root
+    where = split if source is None else f"{source} ({split})"
     table = new_table(f"{run.folder.path}: {where}, {len(images)} images{seen}", "metric", "value")
     for metric in run.objective.task.shown(len(run.facts.classes)):
         table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     payload = {"run_dir": str(run.folder.path), **metrics, "split": split, "images": len(images)}
-    payload.update({"views": views} if views > 1 else {}, **({} if place is None else {"data": str(place)}))
+    payload.update({"views": views} if views > 1 else {}, **({} if source is None else {"data": str(source)}))
     return Outcome(payload, [table])
 
 
 def export(given: GivenRun, output: Path | None = None) -> Outcome:
-    """Export the best epoch of a run, as it was trained, and check the exported model against the network."""
+    """Export the best epoch of a run, and check the exported model against the network."""
     run = load_trained(given.folder, given.config.train.device)
     _check_asked(given, run.facts, "an export", "data.classes")
     folder = export_run(run, output or run.folder.inference, given.config.train.tta)
@@ -127,12 +127,12 @@ def report(given: GivenRun) -> Outcome:
     """Write ``report.html`` of the best epoch of a run, finished or not, on the images that it was evaluated on.
 
     Args:
-        given: The run; ``data.root`` may say where its images are now.
+        given: The run; ``data.root`` may tell where its images are now.
 
     Raises:
-        TrainingError: No epoch is whole yet, or the weights are damaged.
-        DataError: The images are gone, or are others now.
-        ConfigError: Something else was asked for than the run was trained with.
+        TrainingError: No epoch is complete yet, or the weights are damaged.
+        DataError: The images are missing or have changed.
+        ConfigError: The options contradict those the run was trained with.
     """
     from toolkit.explain import write_report  # matplotlib takes time to import
 
@@ -145,8 +145,8 @@ def report(given: GivenRun) -> Outcome:
         job = build_job(run.config.model_copy(update={"data": data, "train": train}), weights=folder.best)
     except DataError as error:
         raise DataError(
-            f"a report is made on the run's own images: {error.message}",
-            hint=f"say where they are now: {command('report', folder.path, '-o', 'data.root=FOLDER')}",
+            f"a report needs the run's own images: {error.message}",
+            hint=f"specify where they are now: {command('report', folder.path, '-o', 'data.root=FOLDER')}",
         ) from None
     check_same_data(folder, job)
     job = seen_as_before(job, folder)
@@ -157,25 +157,25 @@ def report(given: GivenRun) -> Outcome:
 
 
 def _result(folder: RunFolder) -> Mapping[str, Any]:
-    """What a run has reached: as its record says, or, where it has no end, its newest checkpoint."""
+    """Return the result in a run's record or, for an unfinished run, in its newest checkpoint."""
     known: Mapping[str, Any] | None = folder.read_record().get("result")
     if known is not None:
         return known
     try:
         state = TrainingState.load(folder.last if folder.last.is_file() else folder.previous)
     except TrainingError as error:
-        warn(f"best epoch and time are not known: {error.message}")
+        warn(f"best epoch and time are unknown: {error.message}")
         return {}
     return {"best": state.best or {}, "seconds": state.seconds}
 
 
 def exported(folder: Path) -> str:
-    """One line on an exported model."""
+    """Return one line about an exported model."""
     return f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}"
 
 
 def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[str, ImageSet]:
-    """Name and images of what is evaluated, with labels in terms of the run's classes."""
+    """Return the name and the images of the evaluated split, labelled in terms of the run's classes."""
     facts, seen = run.facts, run.facts.preprocessing
     read = partial(read_labelled, known=facts.classes, task=facts.task, channels=seen.channels, decoding=seen.decoding)
     if data is not None:
@@ -194,23 +194,23 @@ def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[
     if elsewhere and config.root is not None:
         return "all images", read(config.root, config)
     warn(
-        f"{split}: these are not the images that the run was evaluated on; where they are drawn from all images, "
-        "some may have been trained on (--data FOLDER evaluates new ones)"
+        f"{split}: these are not the images that the run was evaluated on; if they are drawn from all images, "
+        "some may have been used for training (--data FOLDER evaluates new ones)"
     )
     return split, images
 
 
 def _was_evaluated(run: TrainedRun, split: str, images: ImageSet, config: DataConfig) -> bool:
-    """Whether a part is the one of the training, as far as the run says; earlier versions say nothing."""
+    """Return whether a split is the one evaluated in training; True for runs of earlier versions, which do not tell."""
     known = (run.folder.read_record().get("data") or {}).get("signatures")
     return known is None or known.get(split) == split_signatures({split: images}, config.root)[split]
 
 
 def _check_asked(given: GivenRun, facts: ModelFacts, what: str, *more: str) -> None:
-    """Refuse another network or another way to see images than the run's.
+    """Refuse options that change the run's network or preprocessing.
 
     Raises:
-        ConfigError: Such a key was given with another value.
+        ConfigError: Such a key has a different value.
     """
     own: dict[str, Any] = {f"data.{key}": value for key, value in facts.preprocessing.to_dict().items()}
     own.update({"data.flip": facts.flip, "data.classes": list(facts.classes), "task": facts.task})
@@ -220,8 +220,8 @@ def _check_asked(given: GivenRun, facts: ModelFacts, what: str, *more: str) -> N
             was = f"{key} {own[key]}" if key in own else f"another {key}"
             raise ConfigError(
                 f"{given.folder.path} was trained with {was}, not {value}",
-                hint=f"leave {key} out: {what} takes it from the run",
+                hint=f"leave out {key}: {what} takes it from the run",
             )
     idle = [key for key in given.overridden if key.startswith(_WITHOUT_EFFECT) or key.startswith("model.pretrained")]
     if idle:
-        info(f"without effect on {what}: {', '.join(idle)}")
+        info(f"no effect on {what}: {', '.join(idle)}")

@@ -1,7 +1,4 @@
-"""What the tools do, callable from Python: each function works, and returns what there is to say.
-
-The scripts in ``tools/`` parse arguments and call one of these.
-"""
+"""The commands ``tools/train.py`` and ``tools/predict.py``."""
 
 from __future__ import annotations
 
@@ -35,14 +32,14 @@ from toolkit.trainer import Trainer
 
 
 def train(config: Config, resume: Path | str | None = None) -> Outcome:
-    """Train; then compare presets, export, show examples and write the report where the config says so.
+    """Train; then compare presets, export, show examples and write the report, as set in the config.
 
     Args:
         config: The job.
-        resume: Folder of an interrupted run to go on with; ``auto`` for the newest of this config, if any.
+        resume: Folder of an interrupted run to continue; ``auto`` for the newest of this config, if any.
 
     Returns:
-        The run's result; with ``comparison``, ``inference``, ``examples`` and ``report`` where asked for.
+        The result of the run, with ``comparison``, ``inference``, ``examples`` and ``report`` if requested.
     """
     trainer = Trainer.from_config(config, resume)
     result = trainer.fit(resume)
@@ -69,9 +66,9 @@ def predict(
     as_csv: bool = False,
     timeout: float = TIMEOUT,
 ) -> Outcome:
-    """Predict with an exported model (``model``), or recognise with a pretrained network as it is (``network``).
+    """Predict with an exported model (``model``) or an unmodified pretrained network (``network``).
 
-    Files that cannot be read are named at the end, and make the exit code 1.
+    Files that cannot be read are listed at the end and set the exit code to 1.
     """
     if topk < 1:
         raise ConfigError(f"--topk is {topk}; expected 1 or more")
@@ -79,7 +76,7 @@ def predict(
         raise ConfigError(f"--timeout is {timeout:g}; expected more than 0 seconds")
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
         raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
-    images, model = _meant(images, model, network)
+    images, model = _split_arguments(images, model, network)
     paths = expand_images(images)
     predictor: Predictor | NetworkPredictor
     if network is not None:
@@ -99,11 +96,11 @@ def predict(
     return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
 
 
-def _meant(images: Sequence[str], model: str | None, network: str | None) -> tuple[Sequence[str], str | None]:
-    """The images, and the folder of the model, which is the first argument where no option names one.
+def _split_arguments(images: Sequence[str], model: str | None, network: str | None) -> tuple[Sequence[str], str | None]:
+    """Return the images and the folder of the model, which is the first argument unless an option names it.
 
     Raises:
-        ConfigError: Neither a model nor a network is named, or no image.
+        ConfigError: There is no model or network, or no image.
     """
     if model is not None or network is not None:
         return images, model
@@ -114,7 +111,7 @@ def _meant(images: Sequence[str], model: str | None, network: str | None) -> tup
             hint=f"give a run first: {command('predict', 'RUN', 'IMAGE')}; or --model FOLDER, or --network NAME",
         )
     if len(images) == 1:
-        raise ConfigError(f"no image was given beside {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
+        raise ConfigError(f"no image was given, only {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
     return images[1:], str(first)
 
 

@@ -1,4 +1,4 @@
-"""Configuration: what a YAML may say, and reading it."""
+"""The configuration: its schema, and reading it from YAML."""
 
 from toolkit.config.callbacks import (
     CallbacksConfig,

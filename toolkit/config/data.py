@@ -21,89 +21,89 @@ class DataConfig(Section):
     format: Literal[
         "folder", "cub200", "list", "csv", "digits", "cifar10", "cifar100", "mnist", "fashion_mnist", "flowers102"
     ] = "folder"
-    """How images and labels are stored; `list` and `csv` serve every task, `digits` also regression."""
+    """How images and labels are stored; `list` and `csv` support every task, `digits` also regression."""
     root: Path | None = None
-    """Folder of the data set; not needed for `digits` and for sets that Paddle downloads."""
+    """Folder of the data set; not needed for `digits` or for sets that Paddle downloads."""
     image_size: int | None = Field(default=None, ge=8)
-    """Side of the square input in pixels; by default the network's own (224 for most)."""
+    """Side of the square input in pixels; by default the network's native size (224 for most)."""
     crop_ratio: float | None = Field(default=None, gt=0, le=1)
     """Evaluation: centre crop as a fraction of the resized short side; by default 0.875, and 1 for tiny images."""
     batch_size: int = Field(default=32, ge=1)
-    """Images a step."""
+    """Images per step."""
     workers: int | None = Field(default=None, ge=0)
-    """Threads that read and augment images; by default one a core, at most 8. Results do not depend on it."""
+    """Threads that read and augment images; by default one per core, at most 8. Does not affect results."""
     timeout: float = Field(default=300.0, gt=0)
-    """Seconds after which images that cannot be read, as the file system does not answer, end the run."""
+    """Stop the run if the file system does not respond and no image can be read for this many seconds."""
     fast_decoding: bool = True
-    """Training: take random crops from large JPEGs decoded at 1/2, 1/4 or 1/8, where the crop keeps `image_size`
-    pixels; evaluation and prediction always decode in full."""
+    """Training: take random crops from large JPEGs decoded at 1/2, 1/4 or 1/8 of their size, provided the crop keeps
+    `image_size` pixels; evaluation and prediction always decode at full size."""
     cache_images: Literal["none", "memory"] = "none"
-    """`memory`: keep decoded images from epoch to epoch, in at most half of the memory that is free at the start."""
+    """`memory`: keep decoded images between epochs, in at most half of the memory that is free at the start."""
     augment: Literal["auto", "none", "standard", "strong"] = "auto"
-    """Training augmentation; `auto` takes what the preset wants."""
+    """Training augmentation; `auto` follows the preset."""
     flip: Literal["auto", "none", "horizontal", "both"] = "auto"
-    """Random mirroring; `auto` mirrors left-right, except digits and letters."""
+    """Random mirroring; `auto` mirrors left-right, except for digits and letters."""
     classes: tuple[str, ...] | None = None
-    """Use these classes only, in this order (`folder`: these folders are classes, whatever they look like); multilabel
-    and regression: these labels or targets, and all images."""
+    """Use only these classes, in this order (`folder`: these folders are classes, whatever they look like); multilabel
+    and regression: only these labels or targets, and all images."""
     samples_per_class: int | None = Field(default=None, ge=1)
-    """Use at most so many training images a class, drawn with `split_seed`; multilabel: an image is kept while one of
-    its labels has fewer (no label counts as one); not for regression."""
+    """Maximum number of training images per class, drawn with `split_seed`; multilabel: an image is kept while one of
+    its labels has fewer ("no label" counts as a label); not for regression."""
     val_fraction: Fraction = 0.2
-    """Share of each class (label, range of a target) kept for validation where the data set has no split of its own."""
+    """Fraction of each class (label, range of a target) for validation, if the data set has no validation split."""
     test_fraction: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the same kept for a final test where the data set has no test part of its own."""
+    """The same fraction for a final test, if the data set has no test split."""
     split_seed: int = Field(default=0, ge=0)
-    """Seed of the split and of `samples_per_class`, apart from the training seed."""
+    """Seed of the split and of `samples_per_class`, independent of the training seed."""
     on_bad_image: Literal["error", "skip"] = "error"
-    """What to do with unreadable images: stop and list them, or leave them out and say so."""
+    """What to do with unreadable images: stop and list them, or skip them with a warning."""
     bit_depth: int | None = Field(default=None, ge=8, le=32)
-    """Bits that files of more than 8 bits use, for instance 12 in 16-bit PNG or TIFF; by default the smallest of 8, 10,
-    12, 14, 16, 24 and 32 that holds the values of the file."""
+    """Bits used in files of more than 8 bits, for example 12 in a 16-bit PNG or TIFF; by default the smallest of 8, 10,
+    12, 14, 16, 24 and 32 that holds the values of each file."""
     window: tuple[float, float] | None = None
-    """Values that become black and white in all files that are not of 8 bits, for instance [-160, 240] for soft tissue
-    in CT; by default by the range of each file's values."""
+    """Values that become black and white in all files that are not 8-bit, for example [-160, 240] for soft tissue in
+    CT; by default derived from the range of each file's values."""
     alpha: Literal["white", "black", "drop"] = "white"
-    """What transparent pixels are laid on; `drop`: the colours stored under them. `model.in_channels: 4` gets alpha as
-    it is."""
+    """Background of transparent pixels; `drop` ignores alpha and uses the stored colours. `model.in_channels: 4` keeps
+    alpha unchanged."""
     mean: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = None
-    """Mean of each channel of an image in [0, 1]; by default that of the network's pretraining (gray: its average over
+    """Mean of each channel, for pixels in [0, 1]; by default that of the network's pretraining (gray: its average over
     red, green and blue; other numbers of channels: repeated in turn)."""
     std: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
-    """Standard deviation of each channel of an image in [0, 1]; by default as for `mean`."""
+    """Standard deviation of each channel, for pixels in [0, 1]; by default as for `mean`."""
     train_list: str | None = None
-    """`list`: file with a `path label` line an image (train_list.txt), the label being a class number, `0,1,0,1`
+    """`list`: file with a `path label` line per image (train_list.txt), where the label is a class index, `0,1,0,1`
     (multilabel) or `1.5,2` (regression); `csv`: a table with a header (train.csv or labels.csv)."""
     val_list: str | None = None
-    """The same for validation (val_list.txt, val.csv); where there is none, validation images are drawn."""
+    """The same for validation (val_list.txt, val.csv); without one, validation images are drawn from training."""
     test_list: str | None = None
     """The same for a final test."""
     label_file: str | None = None
-    """`list` and `csv`: names of the classes, labels or targets in their order, a line each: `name`, or number and
-    name with numbers from 0 or 1, which are then those of the labels."""
+    """`list` and `csv`: names of the classes, labels or targets in order, one per line: `name`, or number and name. The
+    numbers count from 0 or 1, and labels use the same numbers."""
     image_column: str | None = None
     """`csv`: column of the image paths, whose extensions may be missing; by default `path`, `image`, `file`,
-    `filename`, `image_id`, ..., or else the one whose cells are files."""
+    `filename`, `image_id`, ..., or else the column whose cells are files."""
     label_columns: tuple[str, ...] | None = None
-    """`csv`: columns of the labels or targets; by default all others but row numbers and `split`. One column of class
-    names; for multilabel columns of 0 and 1, or one column of names; for regression columns of numbers."""
+    """`csv`: columns of the labels or targets; by default all others except row numbers and `split`. Classification:
+    one column of class names; multilabel: columns of 0 and 1, or one column of names; regression: number columns."""
     label_separator: str | None = Field(default=None, min_length=1)
-    """`csv`, multilabel in one column: what stands between the names of labels, where an empty cell has none; by
-    default `|`, and cells that seem to be separated by something else are asked about."""
+    """`csv`, multilabel in one column: separator between label names; an empty cell has no label. By default `|`; cells
+    that seem to use another separator are an error."""
     split_column: str = "split"
-    """`csv`: column that says train, val or test, or True and False in `is_valid`, `is_test` or `is_train`; by default
+    """`csv`: column with train, val or test, or with True and False in `is_valid`, `is_test` or `is_train`; by default
     `split`, or else the only such column."""
     weight_column: str | None = None
-    """`csv`: column of numbers >= 0, how much each training image counts in the loss, or else how often `sampling:
-    weighted` takes it; 0 leaves it out."""
+    """`csv`: column of numbers >= 0: the weight of each training image in the loss, or how often `sampling: weighted`
+    draws it; 0 leaves it out."""
     sampling: Literal["natural", "balanced", "weighted"] = "natural"
-    """Training images of an epoch: each once; `balanced`: each class equally often, images of small classes again and
-    again; `weighted`: each as often as `weight_column` says."""
+    """Training images of an epoch. `natural`: each once; `balanced`: each class equally often, repeating images of
+    small classes; `weighted`: each in proportion to `weight_column`."""
 
     @model_validator(mode="before")
     @classmethod
     def _names_are_text(cls, value: Any) -> Any:
-        """Names of classes and columns are text; from Python they may be numbers, too."""
+        """Convert names of classes and columns to text; from Python they may also be numbers."""
         if not isinstance(value, dict):
             return value
         lists = {key: value[key] for key in ("classes", "label_columns") if isinstance(value.get(key), (list, tuple))}
@@ -116,13 +116,15 @@ class DataConfig(Section):
             if not (isfinite(low) and isfinite(high) and low < high):
                 raise ValueError(f"window is [{low:g}, {high:g}]; expected two numbers, the lower first")
             if self.bit_depth is not None:
-                raise ValueError("window and bit_depth both say which values become black and white: set one of them")
+                raise ValueError(
+                    "window and bit_depth both set which values become black and white: use only one of them"
+                )
         return self
 
     @model_validator(mode="after")
-    def _weights_stand_in_a_column(self) -> DataConfig:
+    def _weights_are_in_a_column(self) -> DataConfig:
         if self.weight_column is not None and self.format != "csv":
-            raise ValueError(f"weight_column is a column of a csv table, and format is {self.format}")
+            raise ValueError(f"weight_column is a column of a csv table, but format is {self.format}")
         if self.sampling == "weighted" and self.weight_column is None:
             raise ValueError("sampling: weighted draws by the weight of each image: set weight_column (format: csv)")
         return self
@@ -130,5 +132,5 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _fractions_leave_something(self) -> DataConfig:
         if self.val_fraction + self.test_fraction >= 1:
-            raise ValueError("val_fraction + test_fraction must stay below 1")
+            raise ValueError("val_fraction + test_fraction must be below 1")
         return self

@@ -1,4 +1,4 @@
-"""What can be seen of a config in a moment: a network that does not exist, a folder that is not there."""
+"""Quick checks of a config: an unknown network, a missing folder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _OF_FILES = (*_NEEDS_FOLDER, "list", "csv")
 
 
 def check_early(config: Config) -> None:
-    """Refuse what would be refused later, before Paddle is imported.
+    """Catch mistakes before Paddle is imported that would otherwise show up later.
 
     Raises:
-        ConfigError: There is no such network, or no such ``data.root``.
+        ConfigError: The network or ``data.root`` does not exist.
     """
     check_network_name(config.model.name)
     data = config.data
@@ -36,15 +36,13 @@ def check_early(config: Config) -> None:
 
 
 def check_network_name(name: str) -> None:
-    """Refuse an unknown network, from the table of what was measured of all: the zoo itself needs Paddle.
+    """Refuse an unknown network, using the table of measured networks, because the zoo itself needs Paddle.
 
     Raises:
-        ConfigError: There is none of this name.
+        ConfigError: The network does not exist.
     """
     known = _network_names()
-    if name in known or f'"{name.removeprefix("clas/")}"' in _rows(
-        "clas/" in name
-    ):  # a row that was added and not measured yet
+    if name in known or f'"{name.removeprefix("clas/")}"' in _rows("clas/" in name):  # added but not yet measured
         return
     guess = did_you_mean(name, known, 3)
     own = ", ".join(other for other in known if "/" not in other)

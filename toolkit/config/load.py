@@ -1,8 +1,8 @@
-"""From YAML files and ``-o key=value`` overrides to one checked ``Config``, and back.
+"""Load YAML files and ``-o key=value`` overrides into one checked ``Config``, and dump it.
 
-A YAML may name a ``base:`` (or a list of them, later ones win) that it extends; paths of ``base`` and of
-``model.pretrained: {config: ...}`` are relative to the file that says them. All mistakes are reported together, each
-with the file (or override) and key where it stands.
+A YAML file may extend a ``base:`` (or a list of them; later ones win). Paths in ``base`` and in ``model.pretrained:
+{config: ...}`` are relative to the file that contains them. All mistakes are reported together, each with its key and
+the file or override that set it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check a configuration.
 
     Args:
-        path: A YAML file. A run's own ``config.yaml`` works as well.
-        overrides: ``dotted.key=value`` texts; values are YAML, and plain text where a key takes nothing but text.
+        path: A YAML file, for example a run's own ``config.yaml``.
+        overrides: ``dotted.key=value`` strings; values are YAML, or plain text for keys that only take text.
 
     Returns:
         The checked configuration. ``name`` defaults to the file's stem.
 
     Raises:
-        ConfigError: Something cannot be read or is wrong; the message lists every problem.
+        ConfigError: A file cannot be read or the configuration is invalid; the message lists every problem.
 
     Example:
         >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
@@ -52,13 +52,13 @@ def make_config(data: Mapping[str, Any], where: str = "config") -> Config:
     """Check a configuration given as nested dicts.
 
     Raises:
-        ConfigError: The message lists every problem.
+        ConfigError: The configuration is invalid; the message lists every problem.
     """
     return _validate(dict(data), {}, where)
 
 
 def with_overrides(config: Config, **sections: Mapping[str, Any] | Any) -> Config:
-    """A checked copy of a config with some values replaced.
+    """Return a checked copy of a config with some values replaced.
 
     Args:
         config: The config to start from.
@@ -68,7 +68,7 @@ def with_overrides(config: Config, **sections: Mapping[str, Any] | Any) -> Confi
 
 
 def dump_config(config: Config) -> str:
-    """The whole resolved configuration as YAML text that ``load_config`` reads back to an equal ``Config``."""
+    """Dump the resolved configuration as YAML text, which ``load_config`` reads back to an equal ``Config``."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -102,7 +102,7 @@ def _read_with_bases(path: Path, origins: Origins, seen: tuple[Path, ...]) -> di
 
 
 def _anchor_source(data: dict[str, Any], folder: Path) -> None:
-    """Make ``model.pretrained.config`` independent of the file that said it: an absolute path."""
+    """Make ``model.pretrained.config`` an absolute path, independent of the file that set it."""
     model = data.get("model")
     pretrained = model.get("pretrained") if isinstance(model, dict) else None
     if isinstance(pretrained, dict) and isinstance(pretrained.get("config"), str):
@@ -128,17 +128,17 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise ConfigError(f"override {text!r}: expected dotted.key=value", hint="for instance -o train.epochs=5")
-    place = data
+        raise ConfigError(f"override {text!r}: expected dotted.key=value", hint="for example -o train.epochs=5")
+    section = data
     for part in parts[:-1]:
-        if isinstance(place.get(part), str):  # a section written as one word
+        if isinstance(section.get(part), str):  # a section written as one word
             short = {"model": "name", "transfer": "preset", "head": "type"}.get(part)
-            place[part] = {short: place[part]} if short else {}
-        elif not isinstance(place.get(part), dict):
-            place[part] = {}
-        place[part] = dict(place[part])
-        place = place[part]
-    place[parts[-1]] = _parse(value, f"override {text!r}", parts)
+            section[part] = {short: section[part]} if short else {}
+        elif not isinstance(section.get(part), dict):
+            section[part] = {}
+        section[part] = dict(section[part])
+        section = section[part]
+    section[parts[-1]] = _parse(value, f"override {text!r}", parts)
     origins[".".join(parts)] = f"-o {text}"
     if parts[:2] == ["model", "pretrained"]:
         _anchor_source(data, Path.cwd())

@@ -1,4 +1,4 @@
-"""Pydantic's findings in the user's words: file, key, what is wrong, and the nearest valid name."""
+"""Pydantic's errors in the user's terms: file, key, what is wrong, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORDS = {
     "Input should be a valid number, unable to parse string as a number": "expected a number",
     "Input should be a valid boolean, unable to interpret input": "expected true or false",
     "Input should be a valid string": "expected text",
-    "Input should be a valid tuple": "expected a list, for instance [a, b]",
+    "Input should be a valid tuple": "expected a list, for example [a, b]",
     "Field required": "is missing",
 }
 
@@ -23,13 +23,13 @@ _WORDS = {
 def describe_problems(
     error: ValidationError, data: Mapping[str, Any], origins: Mapping[str, str], where: str
 ) -> list[str]:
-    """One line a wrong key.
+    """Return one line for each wrong key.
 
     Args:
-        error: What pydantic found.
+        error: Pydantic's error.
         data: The nested dicts that were checked.
         origins: Dotted key -> file or override that set it.
-        where: Named for keys without an origin.
+        where: Origin to name for keys without one.
     """
     messages: dict[str, list[str]] = {}
     for item in error.errors():
@@ -42,7 +42,7 @@ def describe_problems(
 
 
 def _key_path(loc: tuple[int | str, ...], data: Any) -> list[str]:
-    """The part of pydantic's location that the user wrote (unions add tags of their own)."""
+    """Return the part of pydantic's location that the user wrote (unions add their own tags)."""
     path: list[str] = []
     for position, part in enumerate(loc):
         in_mapping = isinstance(data, Mapping) and part in data
@@ -79,7 +79,7 @@ def _message(item: dict[str, Any], path: list[str]) -> str:
 
 
 def _description(path: list[str], name: str) -> str:
-    """What the schema says of a field, also where its section was written as one word."""
+    """Return the description of a field, even if its section was written as one word."""
     models = [model for model in (_model_at(path), _model_at(path[:-1])) if model and name in model.model_fields]
     return str(models[0].model_fields[name].description).rstrip(".")
 
@@ -101,7 +101,7 @@ def _model_at(path: list[str]) -> type[BaseModel] | None:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first section model inside Optional, Union, Annotated or tuple."""
+    """Find the first section model inside Optional, Union, Annotated or tuple."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in get_args(annotation):

@@ -1,4 +1,4 @@
-"""``model``: the network and its new top."""
+"""``model``: the network and its head."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from toolkit.config.section import Section, spelled_as
 
 
 class SourceConfig(Section):
-    """A source task of your own: the network is first trained with this config, unless that run is there already."""
+    """A custom source task: the network is first trained with this config, unless that run already exists."""
 
     config: Path
-    """YAML of the source run, relative to the file that names it."""
+    """YAML file of the source run, relative to the file that names it."""
 
 
 class HeadConfig(Section):
-    """What is put on top of the backbone."""
+    """The new head on top of the backbone."""
 
     type: Literal["linear", "mlp", "cosine"] = "linear"
     """`linear`: dropout and one dense layer; `mlp`: hidden layers in between; `cosine`: scaled cosine similarity."""
@@ -38,8 +38,8 @@ class ModelConfig(Section):
     pretrained: bool | SourceConfig | str = True
     """`true` (Paddle's ImageNet weights), `false`, a local file, a URL, or `{config: other.yaml}`."""
     head: Annotated[HeadConfig, BeforeValidator(spelled_as("type"))] = HeadConfig()
-    """The new top: `linear`, `mlp`, or a mapping."""
+    """The new head: `linear`, `mlp`, `cosine`, or a mapping."""
     pooling: Literal["avg", "max", "gem", "none"] = "avg"
-    """From the backbone's map to features: average, maximum, generalised mean (learns its power), or all positions."""
+    """Pools the backbone's map to features: average, maximum, generalised mean (learned power), or all positions."""
     in_channels: int | None = Field(default=None, ge=1, le=64)
-    """Channels of the images: 1 (gray), 3 (RGB), or another number; by default the network's own."""
+    """Channels of the images: 1 (gray), 3 (RGB), or another number; by default the network's."""

@@ -1,7 +1,6 @@
-"""The configuration: what a YAML may say, one documented line a field.
+"""The schema of the configuration, with one documented line per field.
 
-Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; what was decided is printed and
-recorded.
+Every model is frozen and refuses unknown keys. ``None`` means "decide for me"; the decision is printed and recorded.
 """
 
 from __future__ import annotations
@@ -21,40 +20,40 @@ from toolkit.tasks import TASKS, TaskName, monitors_of
 
 
 class Config(Section):
-    """One job: a network, data, a plan, and how to train it."""
+    """One job: a network, data, a transfer plan, and how to train."""
 
     name: str = Field(pattern=r"^[^/\\\x00.][^/\\\x00]*$")
-    """Name of the run, without slashes and a leading dot; its folder is `output_dir/name`."""
+    """Name of the run, without slashes or a leading dot; its folder is `output_dir/name`."""
     seed: int = Field(default=0, ge=0)
     """Seed of weights, order and augmentation."""
     task: TaskName = "classification"
-    """`classification`: one class an image; `multilabel`: any number of labels; `regression`: numbers."""
+    """`classification`: one class per image; `multilabel`: any number of labels; `regression`: numbers."""
     output_dir: Path = Path("runs")
-    """Where runs are kept."""
+    """Folder for runs."""
     model: Annotated[ModelConfig, BeforeValidator(spelled_as("name"))]
     """The network."""
     data: DataConfig = DataConfig()
     """The images."""
     transfer: Annotated[TransferConfig, BeforeValidator(spelled_as("preset"))] = TransferConfig()
-    """What moves."""
+    """What to transfer and what to train."""
     train: TrainConfig = TrainConfig()
-    """How training goes."""
+    """How to train."""
     cache: CacheConfig = CacheConfig()
     """The feature cache."""
     callbacks: CallbacksConfig = CallbacksConfig()
-    """What happens beside training."""
+    """Actions during training."""
     log: LogConfig = LogConfig()
-    """What is recorded."""
+    """What to record."""
     export: ExportConfig = ExportConfig()
-    """The inference model, and the report."""
+    """The inference model and the report."""
 
     @model_validator(mode="after")
     def _monitors_belong_to_the_task(self) -> Config:
         known = monitors_of([TASKS[self.task]], averages=self.callbacks.weight_averaging is not None)
         for monitor in self.callbacks.monitors():
             if monitor not in known:
-                cure = "; averages are measured with callbacks.weight_averaging" if "/avg_" in monitor else ""
-                raise ValueError(f"{monitor} is no metric of {self.task}; known: {', '.join(known)}{cure}")
+                hint = "; averages need callbacks.weight_averaging" if "/avg_" in monitor else ""
+                raise ValueError(f"{monitor} is not a metric of {self.task}; known: {', '.join(known)}{hint}")
         return self
 
     @model_validator(mode="after")
@@ -107,7 +106,9 @@ def _of_solver(config: Config) -> list[str]:
         **{f"train.{name}": True for name in train.mixing},
     }
     asked = [key for key, is_asked in ignored.items() if is_asked]
-    return [f"train.solver: exact fits the plain loss of all images: leave {' and '.join(asked)} out"] if asked else []
+    return (
+        [f"train.solver: exact fits the plain loss over all images: leave out {' and '.join(asked)}"] if asked else []
+    )
 
 
 def _of_weights(config: Config) -> list[str]:
@@ -115,12 +116,12 @@ def _of_weights(config: Config) -> list[str]:
     found = []
     if config.data.sampling == "balanced" and isinstance(train.class_weights, str):
         found.append(
-            f"data.sampling: balanced makes up for small classes already: leave train.class_weights: "
-            f"{train.class_weights} out"
+            f"data.sampling: balanced already compensates for small classes: leave out train.class_weights: "
+            f"{train.class_weights}"
         )
     if train.l2_sp and (config.transfer.preset == "scratch" or config.model.pretrained is False):
         why = "preset scratch" if config.transfer.preset == "scratch" else "model.pretrained: false"
-        found.append(f"train.l2_sp pulls towards the pretrained weights, and {why} has none")
+        found.append(f"train.l2_sp pulls towards the pretrained weights, but {why} has none")
     return found
 
 
@@ -128,19 +129,19 @@ def _of_mixing(config: Config) -> list[str]:
     names = config.train.mixing
     if not names or config.cache.views is None:
         return []
-    return [f"train.{names[0]} mixes images anew in every step, so that no features can be kept: leave cache.views out"]
+    return [f"train.{names[0]} mixes different images in every step, so features cannot be kept: leave out cache.views"]
 
 
 def _of_options(config: Config) -> list[str]:
     train = config.train
     found = []
     if train.clip_norm is not None and train.clip_value is not None:
-        found.append("train.clip_norm and train.clip_value both clip the gradients: use one of them")
+        found.append("train.clip_norm and train.clip_value both clip the gradients: use only one of them")
     if train.focal_gamma is not None and train.loss != "focal":
         found.append("train.focal_gamma belongs to train.loss: focal")
     if train.sync_batch_norm and train.processes > 1:
         found.append(
-            "train.sync_batch_norm is for several GPUs, and train.processes shares the CPU: leave one of them out"
+            "train.sync_batch_norm is for several GPUs, but train.processes shares the CPU: leave out one of them"
         )
     if train.effective_beta is not None and train.class_weights != "effective":
         found.append("train.effective_beta belongs to train.class_weights: effective")

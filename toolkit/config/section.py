@@ -1,4 +1,4 @@
-"""The base of all sections of a configuration."""
+"""The base class of all sections of a configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
-    """A part of the configuration: frozen, and unknown keys are refused."""
+    """A section of the configuration: frozen, refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
 

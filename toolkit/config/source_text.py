@@ -1,6 +1,6 @@
-"""Text where text is expected: YAML takes ``yes``, ``01``, ``12:30`` and dates for other things than names.
+"""Keep text where text is expected: YAML reads ``yes``, ``01``, ``12:30`` and dates as other types.
 
-What a field of the configuration may be decides: a name, a column or a path keeps the text that was written.
+The type of a field in the configuration decides: names, columns and paths keep the text as written.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ def parse_config(text: str, model: type[BaseModel]) -> Any:
 
     Args:
         text: The document.
-        model: What it is to become.
+        model: The model that it will be validated against.
 
     Returns:
-        Plain values; text as it was written where ``model`` expects text.
+        Plain values, with text as written where ``model`` expects text.
 
     Raises:
-        yaml.YAMLError: It is not valid.
+        yaml.YAMLError: The text is not valid YAML.
     """
     return _settled(parse_yaml(text, keep_text=True), [model])
 
 
 def parse_override(keys: Sequence[str], text: str, model: type[BaseModel]) -> Any:
-    """Read the value of one key: YAML, and plain text where nothing but text is expected.
+    """Read the value of one key: YAML, or plain text if only text is expected.
 
     Args:
-        keys: Where it goes.
-        text: What was written behind the ``=``.
+        keys: Path of the key.
+        text: The text after the ``=``.
         model: The whole configuration.
 
     Raises:
-        yaml.YAMLError: It is not valid.
+        yaml.YAMLError: The text is not valid YAML.
     """
     leaves: list[Any] = [model]
     for key in keys:
@@ -66,7 +66,7 @@ def parse_override(keys: Sequence[str], text: str, model: type[BaseModel]) -> An
 
 
 def _settled(value: Any, leaves: Sequence[Any]) -> Any:
-    """Plain values: of a scalar its text or its value, whichever fits."""
+    """Convert to plain values; a scalar becomes its text or its value, whichever fits."""
     if isinstance(value, Scalar):
         return _chosen(value, leaves)
     if isinstance(value, dict):
@@ -89,7 +89,7 @@ def _types(leaves: Sequence[Any]) -> set[Any]:
 
 
 def _below(leaves: Sequence[Any], key: str) -> list[Any]:
-    """What a value of a mapping may be; a section of a list may stand alone."""
+    """Return the types allowed for a value of a mapping; a section may replace a list with one section."""
     found: list[Any] = []
     for leaf in (*leaves, *_elements(leaves)):
         if isinstance(leaf, type) and issubclass(leaf, BaseModel) and key in leaf.model_fields:
@@ -100,15 +100,15 @@ def _below(leaves: Sequence[Any], key: str) -> list[Any]:
 
 
 def _elements(leaves: Sequence[Any]) -> list[Any]:
-    """What an element of a list may be."""
-    inner = [each for leaf in leaves if get_origin(leaf) in (tuple, list) for each in get_args(leaf)]
-    return [leaf for each in inner if each is not Ellipsis for leaf in _leaves(each)]
+    """Return the types allowed for an element of a list."""
+    inner = [argument for leaf in leaves if get_origin(leaf) in (tuple, list) for argument in get_args(leaf)]
+    return [leaf for argument in inner if argument is not Ellipsis for leaf in _leaves(argument)]
 
 
 def _leaves(annotation: Any) -> list[Any]:
-    """The alternatives of an annotation."""
+    """Return the alternatives of an annotation."""
     if get_origin(annotation) is Annotated:
         return _leaves(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        return [leaf for each in get_args(annotation) for leaf in _leaves(each)]
+        return [leaf for argument in get_args(annotation) for leaf in _leaves(argument)]
     return [annotation]

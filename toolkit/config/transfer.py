@@ -1,4 +1,4 @@
-"""``transfer``: what is kept of the pretrained network, and how fast the rest learns."""
+"""``transfer``: what to keep of the pretrained network, and how fast to train the rest."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class PhaseConfig(Section):
     epochs: int = Field(ge=1)
     """Number of epochs."""
     freeze: int | str = 0
-    """Stages that do not move: a number from the bottom, a stage's name (up to and with it), `all`, or `none`."""
+    """Stages to freeze: a number from the bottom, a stage's name (up to and including it), `all`, or `none`."""
     lr: float | None = Field(default=None, gt=0)
     """Learning rate of the head; by default `train.lr`."""
     backbone_lr: float | None = Field(default=None, ge=0, le=1)
     """Learning rate of the backbone as a fraction of the head's; by default the preset's."""
     lr_decay: float | None = Field(default=None, gt=0, le=1)
-    """Each stage further from the head learns this much slower than the one above it; by default the preset's."""
+    """Factor of the learning rate for each stage further from the head; by default the preset's."""
     name: str | None = None
     """Name shown in tables."""
 
@@ -42,51 +42,52 @@ class TransferConfig(Section):
     """What to keep of the pretrained network, what to train, and how fast."""
 
     preset: Preset = "finetune"
-    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom; `auto` asks the
-    advisor first."""
+    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, custom; `auto` follows
+    the advisor."""
     size: Literal["small", "medium", "large"] | None = None
-    """In place of a preset, by the size of the data alone: `small` freezes all, `medium` freezes most, `large` starts
-    from the pretrained weights and fine-tunes everything."""
+    """Instead of a preset, the size of the data: `small` freezes all stages, `medium` freezes most, `large` fine-tunes
+    everything from the pretrained weights."""
     variant: Literal["shallow_features", "finetune_most"] | None = None
-    """`small_different` only: linear head on shallow features (default), or fine-tune most with strong augmentation."""
+    """`small_different` only: linear head on shallow features (default), or fine-tune most stages with strong
+    augmentation."""
     freeze: int | str | None = None
-    """Freeze the first k stages, or up to and with a named stage; `all`, `none`; by default the preset's."""
+    """Freeze the first k stages, or up to and including a named stage; `all`, `none`; by default the preset's."""
     cut: int | str | None = None
-    """Drop the stages above this one, and put the head there (`shallow_features` chooses one by itself)."""
+    """Drop the stages above this one and attach the head there (`shallow_features` chooses it automatically)."""
     backbone_lr: float | None = Field(default=None, ge=0, le=1)
     """Learning rate of pretrained stages as a fraction of the head's; by default the preset's."""
     lr_decay: float | None = Field(default=None, gt=0, le=1)
-    """Each stage further from the head learns this much slower than the one above it."""
+    """Factor of the learning rate for each stage further from the head."""
     lr_multipliers: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """Learning rate of named stages as a fraction of the head's; goes before everything else."""
+    """Learning rate of named stages as a fraction of the head's; overrides everything else."""
     phases: tuple[PhaseConfig, ...] | None = None
-    """Training in phases, for instance the head first, then more with a small rate; replaces train.epochs."""
+    """Training in phases, for example the head first, then more stages at a small rate; replaces train.epochs."""
     head_first: int | None = Field(default=None, ge=0)
-    """So many epochs of the head alone, on features, before the rest (linear probing, then fine-tuning)."""
+    """Number of epochs to train only the head, on features, before the rest (linear probing, then fine-tuning)."""
     gradual_unfreezing: bool | None = None
-    """Unfreeze from the top, a group of stages an epoch, until all stages move that the preset moves."""
+    """Unfreeze from the top, one group of stages per epoch, until all stages that the preset trains are trainable."""
     batch_norm: Literal["frozen", "train"] | None = None
-    """BatchNorm statistics of stages that move: those of pretraining (`frozen`), or of the new images; by default the
-    preset's."""
+    """BatchNorm statistics of trainable stages: those of pretraining (`frozen`), or of the new images (`train`); by
+    default the preset's."""
     compare: tuple[Preset, ...] = ()
-    """Presets that are trained beside this one on the same data, for a table at the end."""
+    """Further presets to train on the same data, for a comparison table at the end."""
     compare_seeds: int = Field(default=1, ge=1)
-    """Number of seeds of that table (split and training: seed, seed + 1, ...)."""
+    """Number of seeds in that table (split and training: seed, seed + 1, ...)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _size_takes_the_place_of_a_preset(cls, value: Any) -> Any:
+    def _size_replaces_the_preset(cls, value: Any) -> Any:
         if not isinstance(value, dict) or value.get("size") is None:
             return value
         preset = value.get("preset", "custom")
         if preset != "custom":
-            raise ValueError(f"size says what to freeze by itself: leave out either size or preset ({preset})")
+            raise ValueError(f"size already sets what to freeze: leave out either size or preset ({preset})")
         return {**value, "preset": "custom"}
 
     @model_validator(mode="after")
     def _compared_presets_are_plans(self) -> TransferConfig:
         if "auto" in self.compare:
-            raise ValueError("compare: auto stands for one of the others, and cannot be compared with them")
+            raise ValueError("compare: auto selects one of the others, so it cannot be compared with them")
         return self
 
     @model_validator(mode="after")

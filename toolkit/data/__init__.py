@@ -1,4 +1,4 @@
-"""Data: reading image sets in many formats, checking and splitting them, and making batches."""
+"""Read image sets in many formats, check and split them, and make batches."""
 
 from toolkit.data.augmentation import Augmentation
 from toolkit.data.batches import Batch, BatchLoader

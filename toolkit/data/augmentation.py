@@ -1,9 +1,9 @@
-"""Random changes of training pictures, on uint8 pixels with OpenCV.
+"""Random augmentation of training images, on uint8 pixels with OpenCV.
 
 Random-resized-crop after Szegedy et al., "Going deeper with convolutions" (arXiv:1409.4842, section 6); random erasing
-after Zhong et al. (arXiv:1708.04896). How far a change may go without changing the class depends on what is in the
-picture: a recipe is a row of ``RECIPES``. Crops, flips, rotations and erasing take any number of channels; colour
-changes are for RGB, of which gray takes brightness and contrast, and other channels (bands, alpha) stay as they are.
+after Zhong et al. (arXiv:1708.04896). How far a change may go without altering the class depends on the content of the
+image: each recipe is a row of ``RECIPES``. Crops, flips, rotations and erasing work on any number of channels. Colour
+changes apply to RGB; gray images get only brightness and contrast, and other channels (bands, alpha) are not changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Recipe:
     """How far random changes go.
 
     Attributes:
-        area: Smallest share of the picture's area that a crop keeps, in (0, 1].
+        area: Smallest fraction of the image's area that a crop keeps, in (0, 1].
         ratio: Largest change of the aspect ratio, >= 1; drawn log-uniformly from 1/ratio..ratio.
         light: Largest relative change of brightness and of contrast, in [0, 1).
         colour: Largest relative change of saturation, and half of it for each channel's gain, in [0, 1).
@@ -49,13 +49,13 @@ class Recipe:
 
 RECIPES: Mapping[tuple[str, str], Recipe] = MappingProxyType(
     {
-        # Photographs: the object is somewhere in the picture, often large.
+        # Photographs: the object is somewhere in the image, often large.
         ("photo", "standard"): Recipe(area=0.35, ratio=4 / 3, light=0.2, colour=0.2),
         ("photo", "strong"): Recipe(area=0.15, ratio=4 / 3, light=0.4, colour=0.4, rotation=15, erase=0.25),
-        # Pictures of 32 px or so: what a crop cuts off is gone.
+        # Images of about 32 px: what a crop removes is lost.
         ("tiny", "standard"): Recipe(area=0.6, ratio=4 / 3, light=0.1, colour=0.1),
         ("tiny", "strong"): Recipe(area=0.4, ratio=4 / 3, light=0.3, colour=0.3, rotation=10, erase=0.25),
-        # Digits and letters fill their picture: half of an 8 is a 0 or a 3.
+        # Digits and letters fill the image: half of an 8 is a 0 or a 3.
         ("glyph", "standard"): Recipe(area=0.85, ratio=1.1, light=0.1),
         ("glyph", "strong"): Recipe(area=0.75, ratio=1.2, light=0.2, rotation=12, erase=0.1),
     }
@@ -72,9 +72,9 @@ class Augmentation:
     Attributes:
         level: ``none`` (resize and centre crop only), ``standard`` or ``strong``.
         image_size: Side of the square output, pixels.
-        flip: ``none``, ``horizontal`` (left-right) or ``both``; each with probability one half.
-        content: What the pictures are: ``photo``, ``tiny`` or ``glyph``; with ``level`` it names the recipe.
-        crop_ratio: As in ``Preprocessing``; for level ``none``.
+        flip: ``none``, ``horizontal`` (left-right) or ``both``; each flip has probability 0.5.
+        content: What the images show: ``photo``, ``tiny`` or ``glyph``; together with ``level`` it selects the recipe.
+        crop_ratio: As in ``Preprocessing``; used by level ``none``.
     """
 
     level: str
@@ -89,15 +89,15 @@ class Augmentation:
 
     @property
     def is_random(self) -> bool:
-        """False when every picture always comes out the same (level ``none``)."""
+        """False if the output is always the same for an image (level ``none``)."""
         return self.level != "none"
 
     def __call__(self, image: Pixels, rng: np.random.Generator) -> Pixels:
-        """Change one picture.
+        """Augment one image.
 
         Args:
-            image: uint8 ``[H, W, C]`` of any size; not written to.
-            rng: Where all chance comes from.
+            image: uint8 ``[H, W, C]`` of any size; not modified.
+            rng: Source of all randomness.
 
         Returns:
             uint8 ``[image_size, image_size, C]``.
@@ -109,36 +109,36 @@ class Augmentation:
 
     @property
     def recipe(self) -> Recipe:
-        """How far random changes go; none for level ``none``."""
+        """How far random changes go; level ``none`` has no recipe."""
         return RECIPES[self.content, self.level]
 
     @property
     def least_side(self) -> int:
-        """Short side of a picture, in pixels, from which every crop has ``image_size`` rows and columns."""
+        """Shortest side, in pixels, at which every crop has at least ``image_size`` rows and columns."""
         return math.ceil(self.image_size * math.sqrt(self.recipe.ratio / self.recipe.area))
 
     def crop(self, height: int, width: int, rng: np.random.Generator) -> Box:
-        """Draw which part of a picture is used; the first of the random changes, for levels that have any.
+        """Draw the region of an image to use: the first random change, for random levels only.
 
         Args:
-            height: Rows of the picture.
-            width: Columns of the picture.
-            rng: Where all chance comes from.
+            height: Rows of the image.
+            width: Columns of the image.
+            rng: Source of all randomness.
         """
         return _random_crop(height, width, self.recipe, rng)
 
-    def change(self, part: Pixels, rng: np.random.Generator) -> Pixels:
-        """Resize a crop, and make the other random changes.
+    def change(self, crop: Pixels, rng: np.random.Generator) -> Pixels:
+        """Resize a crop and apply the other random changes.
 
         Args:
-            part: uint8 ``[H, W, C]`` of any size; not written to.
-            rng: That of ``crop``.
+            crop: uint8 ``[H, W, C]`` of any size; not modified.
+            rng: The generator passed to ``crop``.
 
         Returns:
             uint8 ``[image_size, image_size, C]``.
         """
         recipe = self.recipe
-        image = resize(part, self.image_size, self.image_size)
+        image = resize(crop, self.image_size, self.image_size)
         image = _random_flip(image, self.flip, rng)
         image = _random_rotation(image, recipe.rotation, rng)
         image = _random_colour(image, recipe, rng)
@@ -152,7 +152,7 @@ def _random_crop(height: int, width: int, recipe: Recipe, rng: np.random.Generat
         crop_width, crop_height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < crop_width <= width and 0 < crop_height <= height:
             break
-    else:  # a very long picture: its central part
+    else:  # a very long image: use its centre
         crop_width = min(width, max(1, round(height * recipe.ratio)))
         crop_height = min(height, max(1, round(width * recipe.ratio)))
         return Box((height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width)
@@ -179,7 +179,7 @@ def _random_rotation(image: Pixels, degrees: float, rng: np.random.Generator) ->
 
 
 def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Saturation, contrast, brightness and channel gains as one affine map of RGB; contrast and brightness of gray."""
+    """Change saturation, contrast, brightness and channel gains in one affine map; gray: contrast and brightness."""
     if not (recipe.light or recipe.colour) or image.shape[2] not in (GRAY, RGB):
         return image
     if image.shape[2] == GRAY:
@@ -198,7 +198,7 @@ def _random_colour(image: Pixels, recipe: Recipe, rng: np.random.Generator) -> P
 
 
 def _around(most: float, draw: float) -> float:
-    """What ``rng.uniform(-most, most)`` makes of the next number that ``rng.random()`` draws, without its cost."""
+    """Map a draw of ``rng.random()`` to what ``rng.uniform(-most, most)`` would return, but faster."""
     return -most + 2 * most * draw
 
 

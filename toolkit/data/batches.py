@@ -1,12 +1,11 @@
-"""Batches for training and evaluation, made by a pool of threads.
+"""Batches for training and evaluation, prepared by a pool of threads.
 
-OpenCV releases Python's lock while it decodes and resizes, so threads are enough: nothing is copied between processes,
-and an exception in a worker reaches the consumer. Order depends on (seed, epoch), and the random changes of a picture
-on (seed, epoch, its index, and how often it came before in the epoch), so the batches are the same for any number of
-workers.
+OpenCV releases the GIL while it decodes and resizes, so threads are enough: nothing is copied between processes, and an
+exception in a worker reaches the consumer. The order depends on (seed, epoch), and the augmentation of an image on
+(seed, epoch, index, number of earlier occurrences in the epoch), so batches do not depend on the number of workers.
 
-Evaluation decodes in full, as prediction does. Random crops may come from a JPEG decoded at a reduced size
-(``toolkit.data.reduced``), as long as they keep ``image_size`` rows and columns.
+Evaluation decodes at full size, like prediction. Random crops may come from a JPEG decoded at a reduced size
+(``toolkit.data.reduced``), provided they keep ``image_size`` rows and columns.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from toolkit.data.image_cache import ImageCache
 from toolkit.data.images import ArrayImages, ImageSet, Indices, Labels, Weights
 from toolkit.data.pool import ReaderPool
 from toolkit.data.preprocessing import Preprocessing
-from toolkit.data.random import Beginning, beginnings, generators
+from toolkit.data.random import StreamState, generators, stream_states
 from toolkit.data.sampling import Sampler, ShuffledSampler, occurrences
 from toolkit.data.sharding import shard
 
@@ -43,14 +42,14 @@ _AHEAD = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures for one step.
+    """Images for one step.
 
     Attributes:
         inputs: Normalised pixels, float32 ``[N, C, S, S]``.
-        labels: Class numbers, int64 ``[N]``; or the rows of the image set's labels, float32 ``[N, ...]``. Of mixed
-            pictures: shares of the classes, float32 ``[N, C]``, or mixed rows.
+        labels: Class indices, int64 ``[N]``; or rows of the image set's labels, float32 ``[N, ...]``. For mixed
+            images: class shares, float32 ``[N, C]``, or mixed rows.
         indices: Positions in the image set, int64 ``[N]``.
-        weights: How much each mixed picture counts in the loss, float32 ``[N]``; None: as ``indices`` say.
+        weights: Weight of each mixed image in the loss, float32 ``[N]``; None: look weights up by ``indices``.
     """
 
     inputs: npt.NDArray[np.float32]
@@ -65,32 +64,31 @@ class Batch:
 class BatchLoader:
     """Iterate over an image set in batches.
 
-    Without ``drop_last`` and ``sampler`` every picture comes exactly once an epoch, over all ranks, with no padding.
-    All ranks make the same number of batches, as data-parallel training needs (see ``toolkit.data.sharding``).
+    Without ``drop_last`` and ``sampler``, every image appears exactly once per epoch across all ranks, without padding.
+    All ranks yield the same number of batches, as data-parallel training requires (see ``toolkit.data.sharding``).
 
     Args:
-        images: What to read.
+        images: Images to read.
         preprocessing: Resize, crop and normalisation.
-        batch_size: Pictures a batch on this rank, >= 1.
-        augmentation: Random changes; None (or level ``none``): resize and centre crop of ``preprocessing``.
-        shuffle: A new order each epoch; else the set's order.
-        sampler: Which pictures an epoch takes, and in which order; by default all, as ``shuffle`` says.
-        seed: Seed of order and random changes, >= 0.
-        workers: Threads, 0 for none; None: one a core, at most 8.
-        timeout: Seconds without an image done after which the threads are given up, > 0; iteration without threads
-            knows no limit.
-        fast_decoding: Random crops may be taken from JPEGs decoded at a reduced size.
-        cache: Where decoded files are kept from epoch to epoch; loaders may share it. Batches are the same to the bit,
-            but for random crops with ``fast_decoding`` from JPEGs whose short side is twice ``image_size`` or more:
-            all are then cut from one reduced picture, and not each from the smallest that will do.
-        drop_last: Leave out the last pictures that do not fill a batch.
-        rank: Number of this process, in 0..world_size-1.
+        batch_size: Images per batch on this rank, >= 1.
+        augmentation: Random changes; None (or level ``none``): resize and centre crop by ``preprocessing``.
+        shuffle: Use a new order in each epoch instead of the set's order.
+        sampler: Chooses and orders the images of an epoch; by default all images, ordered according to ``shuffle``.
+        seed: Seed for the order and the random changes, >= 0.
+        workers: Number of threads, 0 for none; None: one per core, at most 8.
+        timeout: Give up after this many seconds without a finished image, > 0; without threads there is no limit.
+        fast_decoding: Allow random crops from JPEGs decoded at a reduced size.
+        cache: Keeps decoded files between epochs; loaders may share it. Batches are bitwise the same, except for
+            random crops with ``fast_decoding`` from JPEGs whose short side is at least twice ``image_size``: all of
+            them are cut from one reduced image instead of the smallest size that suffices for each.
+        drop_last: Drop the last images if they do not fill a batch.
+        rank: Index of this process, in 0..world_size-1.
         world_size: Number of processes that share the set.
-        together: Pictures a batch of all ranks, of which each takes its share, at most ``batch_size``; None:
-            ``batch_size`` on each of them.
+        together: Images per batch over all ranks; each rank takes its share, at most ``batch_size``. None:
+            ``batch_size`` on every rank.
 
     Raises:
-        DataError: The set leaves no batch, or too few pictures for the processes.
+        DataError: There are too few images for a single batch, or for the number of processes.
     """
 
     start_stage = 0
@@ -148,7 +146,7 @@ class BatchLoader:
 
     @property
     def labels(self) -> Labels:
-        """Labels of all images, a row each, in the order of the image set."""
+        """Labels of all images, one row per image, in the order of the image set."""
         return self.images.labels
 
     def __len__(self) -> int:
@@ -156,11 +154,11 @@ class BatchLoader:
         return len(self._bounds) - 1
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch (0-based) that the next iteration makes, and its first batch: those before are not read."""
+        """Set the epoch (0-based) of the next iteration and its first batch; earlier batches are not read."""
         self.epoch, self.start = epoch, start
 
     def index_batches(self) -> list[Indices]:
-        """Positions in the image set, int64 ``[N]`` for each batch of this epoch on this rank."""
+        """Positions in the image set for each batch of this epoch on this rank, int64 ``[N]`` each."""
         return self._in_batches(self._order())
 
     def _order(self) -> Indices:
@@ -168,19 +166,19 @@ class BatchLoader:
             return self.sampler.order(self.seed, self.epoch)
         return np.arange(len(self.images), dtype=np.int64)
 
-    def _in_batches(self, everything: Indices) -> list[Indices]:
-        """This rank's part of what there is for each position of the order."""
-        mine = everything[self._rank :: self._world_size]
+    def _in_batches(self, values: Indices) -> list[Indices]:
+        """Take this rank's share of values given for each position of the order, and divide it into batches."""
+        mine = values[self._rank :: self._world_size]
         return [mine[start:stop] for start, stop in pairwise(self._bounds)]
 
     def uncached(self) -> BatchLoader:
-        """The same batches, with every picture read from its file."""
+        """Return the same batches, but with every image read from its file."""
         changed = copy.copy(self)
         changed.cache = None
         return changed
 
     def view(self, index: int) -> Pixels:
-        """One picture as the network sees it in this epoch (the first time), before normalisation.
+        """Return one image as the network sees it at its first occurrence in this epoch, before normalisation.
 
         Args:
             index: Position in the image set.
@@ -188,52 +186,52 @@ class BatchLoader:
         Returns:
             uint8 ``[image_size, image_size, C]``.
         """
-        chances = self._chances(np.array([index]), np.zeros(1, np.int64), self.epoch)
-        return self._view(index, next(generators(chances), None))
+        states = self._states(np.array([index]), np.zeros(1, np.int64), self.epoch)
+        return self._view(index, next(generators(states), None))
 
     def read(self, indices: Indices, epoch: int, pool: ReaderPool | None = None) -> npt.NDArray[np.float32]:
-        """Some pictures, by position, as the network sees them in an epoch.
+        """Read some images, by position, as the network sees them in an epoch.
 
         Args:
             indices: Positions in the image set, int64 ``[N]``.
-            epoch: Whose random changes are made, from 0.
-            pool: One of its threads reads, watched; None: the caller's thread does, without a limit.
+            epoch: Epoch (0-based) whose random changes are applied.
+            pool: Read in one of its threads, with a timeout; None: read in the caller's thread, without a timeout.
 
         Returns:
             Normalised pixels, float32 ``[N, C, S, S]``.
 
         Raises:
-            DataError: A picture cannot be read, or the pool gives up.
+            DataError: An image cannot be read, or the pool gives up.
         """
         cv2.setNumThreads(1)
         batch = self._empty(indices)
-        fill = partial(self._fill, batch, self._chances(indices, np.zeros_like(indices), epoch), slice(None), pool)
+        fill = partial(self._fill, batch, self._states(indices, np.zeros_like(indices), epoch), slice(None), pool)
         if pool is None:
             fill()
         else:
             pool.finish(pool.submit(fill))
         return batch.inputs
 
-    def read_ahead(self, parts: Sequence[Indices], epoch: int) -> Generator[npt.NDArray[np.float32]]:
-        """As ``read``, one part after the other, by the loader's threads (at least one), a few parts ahead.
+    def read_ahead(self, chunks: Sequence[Indices], epoch: int) -> Generator[npt.NDArray[np.float32]]:
+        """Like ``read``, one chunk after another, with the loader's threads (at least one) working a few chunks ahead.
 
         Args:
-            parts: Positions in the image set, int64 ``[N]`` each.
-            epoch: Whose random changes are made, from 0.
+            chunks: Positions in the image set, int64 ``[N]`` each.
+            epoch: Epoch (0-based) whose random changes are applied.
 
         Yields:
-            Normalised pixels of a part, float32 ``[N, C, S, S]``.
+            Normalised pixels of a chunk, float32 ``[N, C, S, S]``.
 
         Raises:
-            DataError: A picture cannot be read, or none was done for ``timeout`` seconds.
+            DataError: An image cannot be read, or no image was finished for ``timeout`` seconds.
         """
         cv2.setNumThreads(1)
-        with closing(self._with_pool([(part, np.zeros_like(part)) for part in parts], epoch)) as batches:
+        with closing(self._with_pool([(chunk, np.zeros_like(chunk)) for chunk in chunks], epoch)) as batches:
             for batch in batches:
                 yield batch.inputs
 
     def __iter__(self) -> Iterator[Batch]:
-        cv2.setNumThreads(1)  # the pool has a thread a core already
+        cv2.setNumThreads(1)  # the pool already has one thread per core
         repeats = self._in_batches(occurrences(self._order()))
         batches = list(zip(self.index_batches(), repeats, strict=True))[self.start :]
         return (self._with_pool if self.workers else self._alone)(batches, self.epoch)
@@ -241,18 +239,18 @@ class BatchLoader:
     def _alone(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Iterator[Batch]:
         for indices, repeats in batches:
             batch = self._empty(indices)
-            self._fill(batch, self._chances(indices, repeats, epoch), slice(None))
+            self._fill(batch, self._states(indices, repeats, epoch), slice(None))
             yield batch
 
     def _with_pool(self, batches: list[tuple[Indices, Indices]], epoch: int) -> Generator[Batch]:
-        """Keep a few batches in the making; each is split among the threads, which write into its array."""
+        """Prepare a few batches ahead; the threads share the images of a batch and write into its array."""
         waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
         workers = max(1, self.workers)
         with ReaderPool(workers, self.timeout) as pool:
             for indices, repeats in batches:
-                batch, chances = self._empty(indices), self._chances(indices, repeats, epoch)
-                parts = [slice(part, None, workers) for part in range(min(workers, len(indices)))]
-                tasks = [partial(self._fill, batch, chances, part, pool) for part in parts]
+                batch, states = self._empty(indices), self._states(indices, repeats, epoch)
+                chunks = [slice(chunk, None, workers) for chunk in range(min(workers, len(indices)))]
+                tasks = [partial(self._fill, batch, states, chunk, pool) for chunk in chunks]
                 waiting.append((batch, [pool.submit(task) for task in tasks]))
                 if len(waiting) > _AHEAD:
                     yield _finished(pool, *waiting.popleft())
@@ -264,13 +262,13 @@ class BatchLoader:
         inputs = np.empty((len(indices), channels, side, side), np.float32)
         return Batch(inputs, self.images.labels[indices], indices)
 
-    def _chances(self, indices: Indices, repeats: Indices, epoch: int) -> Sequence[Beginning]:
-        """Where the random numbers of some pictures begin; nothing where there are none."""
-        return [] if self.augmentation is None else beginnings(self.seed, epoch, indices, repeats)
+    def _states(self, indices: Indices, repeats: Indices, epoch: int) -> Sequence[StreamState]:
+        """Initial random states of some images; empty without augmentation."""
+        return [] if self.augmentation is None else stream_states(self.seed, epoch, indices, repeats)
 
-    def _fill(self, batch: Batch, chances: Sequence[Beginning], part: slice, pool: ReaderPool | None = None) -> None:
-        rngs = generators(chances[part])
-        for row in range(len(batch))[part]:
+    def _fill(self, batch: Batch, states: Sequence[StreamState], chunk: slice, pool: ReaderPool | None = None) -> None:
+        rngs = generators(states[chunk])
+        for row in range(len(batch))[chunk]:
             index = int(batch.indices[row])
             if pool is not None:
                 pool.begin(self.images.path(index))
@@ -301,7 +299,7 @@ class BatchLoader:
         return self.images.read_part(index, whole, self.augmentation.least_side)
 
 
-def _finished(pool: ReaderPool, batch: Batch, parts: list[Future[None]]) -> Batch:
-    for part in parts:
-        pool.finish(part)
+def _finished(pool: ReaderPool, batch: Batch, chunks: list[Future[None]]) -> Batch:
+    for chunk in chunks:
+        pool.finish(chunk)
     return batch

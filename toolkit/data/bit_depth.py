@@ -1,19 +1,19 @@
-"""From the numbers in a file to 8 bits, and from transparency to a background: the one place that decides both.
+"""Convert the values in a file to 8 bits and transparency to a background; both are decided only here.
 
-Each file is decided by itself, so that training, prediction and whoever follows ``inference.yml`` see the same pixels:
+Each file is handled on its own, so that training, prediction and any reader of ``inference.yml`` see the same pixels:
 
-- 8 bits a sample are kept as they are.
-- Whole numbers >= 0 of more bits: the depth is the smallest of 8, 10, 12, 14, 16, 24 and 32 bits that holds the largest
-  value of the file, and the largest that the file declares (TIFF ``MaxSampleValue``, ``SMaxSampleValue`` and
-  ``BitsPerSample``, PNG ``sBIT`` where the values keep to it, the maximum of a PGM or PPM). The upper 8 bits of that
-  depth are kept: ``value >> (depth - 8)``.
-- Whole numbers of which some are below 0: int8 is -128 to 127; not below -4096: CT numbers (Hounsfield units), seen
-  through the window -1024 to 3071; else the range of 16 or 32 bits with a sign.
-- Floating point: 0 to 1 where nothing is outside -0.1 to 1.1; -1 to 1 where nothing is outside -1.1 to 1.1; 0 to 255
-  where nothing is outside -25.5 to 280.5; then as whole numbers, by the depth or the CT window.
+- 8-bit samples are kept.
+- Integers >= 0 of more than 8 bits: the depth is the smallest of 8, 10, 12, 14, 16, 24 and 32 bits that holds both the
+  largest value in the file and the largest value the file declares (TIFF ``MaxSampleValue``, ``SMaxSampleValue`` and
+  ``BitsPerSample``; PNG ``sBIT`` if the values respect it; the maximum of a PGM or PPM). The upper 8 bits of that depth
+  are kept: ``value >> (depth - 8)``.
+- Integers, some of them negative: int8 spans -128 to 127; values >= -4096 are CT numbers (Hounsfield units), shown
+  through the window -1024 to 3071; all others span the range of signed 16-bit or 32-bit integers.
+- Floating point: 0 to 1 if all values lie within -0.1 to 1.1; -1 to 1 if all lie within -1.1 to 1.1; 0 to 255 if all
+  lie within -25.5 to 280.5; otherwise like integers, by depth or CT window.
 - A window from ``low`` to ``high`` becomes 0 to 255: ``round((x - low) * 255 / (high - low))``, clipped. NaN and
   -infinity are ``low``, +infinity is ``high``.
-- Alpha, of 8 bits: ``round((colour * alpha + background * (255 - alpha)) / 255)``, the background being white.
+- Alpha, as 8 bits: ``round((colour * alpha + background * (255 - alpha)) / 255)`` with a white background.
 
 ``data.bit_depth``, ``data.window`` and ``data.alpha`` fix these for a whole data set.
 """
@@ -33,22 +33,22 @@ from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
 Alpha: TypeAlias = Literal["white", "black", "drop"]
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 CT_WINDOW = (-1024, 3071)
-"""Hounsfield units of a CT with 12 bits."""
-_LOWEST_CT = -4096  # what lies outside the circle of a scanner is often -2000 or -3024
+"""Hounsfield units of a 12-bit CT."""
+_LOWEST_CT = -4096  # pixels outside the scanner's circle are often -2000 or -3024
 _SLACK = 0.1
-"""Share of the range by which resampling may have overshot it."""
+"""Fraction of the range by which resampling may have overshot it."""
 _BACKGROUNDS = {"white": 255, "black": 0}
 _COLOUR_WITH_ALPHA = (2, 4)
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """What a data set fixes of the way from files to 8-bit pixels.
+    """Settings that fix the conversion from files to 8-bit pixels for a whole data set.
 
     Attributes:
-        bit_depth: Files of whole numbers >= 0 with more than 8 bits hold so many, 8 to 32; None: by each file's values.
-        window: Values that become 0 and 255, for all files that are not of 8 bits; None: by each file's values.
-        alpha: What transparency is laid on; ``drop`` leaves it out.
+        bit_depth: Bits, 8 to 32, of integers >= 0 in files of more than 8 bits; None: derived from each file's values.
+        window: Values that become 0 and 255, for all files that are not 8-bit; None: derived from each file's values.
+        alpha: Background for transparent images; ``drop`` ignores alpha.
     """
 
     bit_depth: int | None = None
@@ -57,22 +57,22 @@ class Decoding:
 
     @classmethod
     def of(cls, config: DataConfig) -> Decoding:
-        """What a config says."""
+        """Take the settings from a config."""
         return cls(config.bit_depth, config.window, config.alpha)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a YAML file."""
+        """Return plain values for a YAML file."""
         return {**asdict(self), "window": None if self.window is None else list(self.window)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Decoding:
-        """The inverse of ``to_dict``.
+        """Invert ``to_dict``.
 
-        Where ``alpha`` is missing, the values are of a version that had no such rules: the upper byte of 16 bits was
-        kept, and alpha was dropped.
+        If ``alpha`` is missing, the values were written by a version without these rules, which kept the upper byte of
+        16 bits and dropped alpha.
 
         Raises:
-            ValueError: A value that is none of these.
+            ValueError: A value is invalid.
         """
         if "alpha" not in values:
             return cls(bit_depth=16, alpha="drop")
@@ -90,18 +90,18 @@ class Decoding:
 
 
 DEFAULT = Decoding()
-"""Nothing is fixed, and alpha is laid on white."""
+"""Nothing is fixed, and the background is white."""
 
 
 @dataclass(frozen=True)
 class RawImage:
-    """An image as its file has it, upright.
+    """An image as stored in its file, but upright.
 
     Attributes:
         values: ``[H, W]`` (gray) or ``[H, W, C]``; three channels are RGB.
-        mode: What a person calls it: ``RGB``, ``gray``, ``palette``, ...
+        mode: Human-readable kind: ``RGB``, ``gray``, ``palette``, ...
         alpha: The last channel (of 2 or 4) is alpha.
-        highest: The largest value that the file declares.
+        highest: Largest value declared by the file.
         inverted: 0 is white.
     """
 
@@ -113,18 +113,18 @@ class RawImage:
 
     @property
     def is_deep(self) -> bool:
-        """It is not of 8 bits a sample."""
+        """True if samples are not 8-bit."""
         return self.values.dtype not in (np.uint8, np.bool_)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Which values of a file become 0 and 255.
+    """The values of a file that become 0 and 255.
 
     Attributes:
         low: Becomes 0.
         high: Becomes 255.
-        depth: Bits, where the upper 8 of them are kept.
+        depth: Number of bits, if the upper 8 of them are kept.
     """
 
     low: float
@@ -135,7 +135,7 @@ class Scale:
         return f"{self.depth}-bit" if self.depth else f"{self.low:g} to {self.high:g}"
 
     def apply(self, values: npt.NDArray[Any]) -> Pixels:
-        """8-bit pixels of the same shape."""
+        """Return 8-bit pixels of the same shape."""
         if self.depth is not None and values.dtype.kind != "f":
             return np.asarray(np.clip(values, 0, 2**self.depth - 1) >> (self.depth - 8), np.uint8)
         numbers = np.nan_to_num(values.astype(np.float64), nan=self.low, posinf=self.high, neginf=self.low)
@@ -143,19 +143,19 @@ class Scale:
         return np.rint(scaled).astype(np.uint8)
 
 
-def develop(raw: RawImage, channels: int, decoding: Decoding) -> tuple[Pixels, Scale | None]:
-    """8-bit pixels with the channels that are wanted.
+def to_8_bit(raw: RawImage, channels: int, decoding: Decoding) -> tuple[Pixels, Scale | None]:
+    """Convert an image to 8-bit pixels with the requested channels.
 
     Args:
         raw: The image.
-        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB, others must be those of the file.
-        decoding: What is fixed.
+        channels: Number of channels, >= 1: 1 is gray, 3 is RGB; any other number must match the file.
+        decoding: Settings of the data set.
 
     Returns:
-        uint8 ``[H, W, channels]``; and how values were scaled, None for an image of 8 bits.
+        uint8 ``[H, W, channels]``, and how values were scaled; None for an 8-bit image.
 
     Raises:
-        ValueError: Another number of channels, or values that no rule is for; the message is a few words.
+        ValueError: The number of channels differs, or no rule covers the values; the message is short.
     """
     values = raw.values if raw.values.ndim == 3 else raw.values[:, :, None]
     opacity = values[:, :, -1] if raw.alpha else None
@@ -173,15 +173,15 @@ def develop(raw: RawImage, channels: int, decoding: Decoding) -> tuple[Pixels, S
 
 
 def scale_of(values: npt.NDArray[Any], decoding: Decoding, highest: int = 0) -> Scale:
-    """Decide which values become 0 and 255, by the rules above.
+    """Decide which values become 0 and 255, by the rules in this module's docstring.
 
     Args:
-        values: All numbers of an image that is not of 8 bits.
-        decoding: What is fixed.
-        highest: The largest value that the file declares; 0: it says nothing.
+        values: All values of an image that is not 8-bit.
+        decoding: Settings of the data set.
+        highest: Largest value declared by the file; 0 if it declares none.
 
     Raises:
-        ValueError: They are no numbers, none is finite, or they are beyond every rule.
+        ValueError: The values are not numbers, none is finite, or no rule covers them.
     """
     if values.dtype.kind not in "uif":
         raise ValueError(f"{values.dtype} pixels, expected whole or floating-point numbers")
@@ -221,9 +221,9 @@ def _eight_bits(values: npt.NDArray[Any], scale: Scale | None) -> Pixels:
     return np.asarray(values, np.uint8) if scale is None else scale.apply(values)
 
 
-def _on_background(pixels: Pixels, alpha: Pixels, what: Alpha) -> Pixels:
-    if what == "drop":
+def _on_background(pixels: Pixels, alpha: Pixels, background: Alpha) -> Pixels:
+    if background == "drop":
         return np.ascontiguousarray(pixels)
     opacity = alpha[:, :, None].astype(np.uint32)
-    mixed = pixels * opacity + _BACKGROUNDS[what] * (255 - opacity)
+    mixed = pixels * opacity + _BACKGROUNDS[background] * (255 - opacity)
     return ((mixed + 127) // 255).astype(np.uint8)

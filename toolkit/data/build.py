@@ -1,4 +1,4 @@
-"""From ``DataConfig`` to checked, split image sets."""
+"""Build checked, split image sets from a ``DataConfig``."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from toolkit.data.duplicates import Copies, find_copies, warn_of_copies
 from toolkit.data.formats.registry import FORMATS, FormatFacts, formats_for
 from toolkit.data.images import ImageSet
 from toolkit.data.source import Source
-from toolkit.data.split import limit_per_class, split_parts
+from toolkit.data.split import limit_per_class, split_by_class
 from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
 from toolkit.tasks import TASKS, Output, TaskName
 
-Parts: TypeAlias = Mapping[str, ImageSet]
-Check: TypeAlias = Callable[[Sequence[str], Parts], None]
-Split: TypeAlias = Callable[[Parts, Sequence[str], float, float, int, Copies], dict[str, ImageSet]]
+Splits: TypeAlias = Mapping[str, ImageSet]
+Check: TypeAlias = Callable[[Sequence[str], Splits], None]
+Split: TypeAlias = Callable[[Splits, Sequence[str], float, float, int, Copies], dict[str, ImageSet]]
 Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int, Copies], ImageSet]
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """What outputs of a kind ask of the data.
+    """What a task requires of its data.
 
     Attributes:
-        split: Draws the parts that a data set does not have.
-        limit: Keeps ``samples_per_class`` training images; None: there is no such thing.
-        check: Refuses, before the split, what cannot be split or learned.
-        check_split: Refuses what only the split shows.
+        split: Draws the splits that a data set lacks.
+        limit: Keeps ``samples_per_class`` training images; None: does not apply to the task.
+        check: Runs before the split and refuses data that cannot be split or learned.
+        check_split: Runs after the split and refuses what only then shows.
     """
 
     split: Split
@@ -57,7 +57,7 @@ class _Rules:
 
 _RULES: Mapping[Output, _Rules] = MappingProxyType(
     {
-        "class": _Rules(split_parts, limit_per_class, check_classes),
+        "class": _Rules(split_by_class, limit_per_class, check_classes),
         "label": _Rules(split_by_labels, limit_per_label, check_columns, check_labels),
         "target": _Rules(split_by_targets, None, check_columns, check_targets),
     }
@@ -69,22 +69,22 @@ def build_data(
 ) -> DataBundle:
     """Read, check and split a data set.
 
-    In this order: read, keep ``classes``, leave out training images of weight 0, check every file, draw what has no
-    part of its own (``val``, and ``test`` if ``test_fraction`` > 0) from the training images, limit training to
-    ``samples_per_class``. Files with the same bytes stay in one part of a draw.
+    The order is: read, keep ``classes``, drop training images of weight 0, check every file, draw missing splits
+    (``val``, and ``test`` if ``test_fraction`` > 0) from the training images, and limit training to
+    ``samples_per_class``. Files with identical bytes always go to the same split.
 
     Args:
         config: The ``data`` section.
         task: What the labels are.
-        channels: Channels of the images, >= 1: 1 is gray, 3 is RGB, others must be those of the files.
-        cache: Folder to keep what the check of the files found; None: every file is decoded again.
+        channels: Channels of the images, >= 1: 1 is gray, 3 is RGB; any other number must match the files.
+        cache: Folder for the results of the file check; None: decode every file again.
 
     Returns:
         The image sets and their facts.
 
     Raises:
-        ConfigError: The format cannot serve the task, or ``samples_per_class`` has no meaning for it.
-        DataError: Something is missing, unreadable, or too little.
+        ConfigError: The format does not support the task, or ``samples_per_class`` does not apply to it.
+        DataError: Data is missing, unreadable, or insufficient.
 
     Example:
         >>> from toolkit.config import DataConfig
@@ -99,7 +99,7 @@ def build_data(
         source = source.only(config.classes)
     source = _without_weightless(config, source)
     decoding = Decoding.of(config)
-    splits: Parts = {
+    splits: Splits = {
         split: images.with_channels(channels).with_decoding(decoding) for split, images in source.splits.items()
     }
     sound = drop_or_refuse_bad_files(splits, config.on_bad_image == "skip", config.timeout, cache)
@@ -125,7 +125,7 @@ def build_data(
 
 
 def _without_weightless(config: DataConfig, source: Source) -> Source:
-    """Leave out training images of weight 0: they count for nothing, here and in all that follows."""
+    """Drop training images of weight 0: they have no effect, here or later."""
     images = source.splits["train"]
     if images.weights is None or images.weights.all():
         return source
@@ -140,7 +140,7 @@ def _without_weightless(config: DataConfig, source: Source) -> Source:
         if gone:
             raise DataError(
                 f"data.weight_column {config.weight_column!r}: all training images of "
-                f"{listed([repr(source.classes[number]) for number in gone])} have weight 0",
+                f"{listed([repr(source.classes[index]) for index in gone])} have weight 0",
                 hint="give some of them a weight above 0, or name the other classes in data.classes",
             )
     info(f"{len(images) - len(counting)} of {len(images)} training images have weight 0 and are left out")

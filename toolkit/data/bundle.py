@@ -1,4 +1,4 @@
-"""Everything a run needs to know of its data."""
+"""Everything a run needs to know about its data."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class DataBundle:
     """The image sets of one job and the facts about them.
 
     Attributes:
-        train: Training images; those of weight 0 are left out, so that they are in no statistic.
+        train: Training images, without those of weight 0, so that no statistic includes them.
         val: Validation images.
-        test: Test images, where the data set or the config has some.
-        classes: Names of the classes, labels or targets: one for each output of a network. A class number is a position
-            in here, and so is a column of labels or targets.
+        test: Test images, if the data set or the config provides them.
+        classes: Names of the classes, labels or targets, one for each output of a network. Class indices and columns
+            of labels or targets are positions in this tuple.
         crop_ratio: Evaluation: centre crop as a fraction of the resized short side.
-        flip: Mirroring in training, resolved: ``none``, ``horizontal`` or ``both``.
-        content: What the pictures are, for augmentation: ``photo``, ``tiny`` or ``glyph``.
+        flip: Resolved mirroring in training: ``none``, ``horizontal`` or ``both``.
+        content: What the images show, for augmentation: ``photo``, ``tiny`` or ``glyph``.
         task: ``classification``, ``multilabel`` or ``regression``.
 
     Raises:
@@ -58,17 +58,17 @@ class DataBundle:
 
     @property
     def splits(self) -> dict[str, ImageSet]:
-        """The image sets by name, ``train``, ``val`` and, if there, ``test``."""
+        """The image sets by name: ``train``, ``val`` and, if present, ``test``."""
         splits = {"train": self.train, "val": self.val}
         return splits if self.test is None else {**splits, "test": self.test}
 
     @property
     def evaluation(self) -> tuple[str, ImageSet]:
-        """Name and images of the final evaluation: ``test`` if there, else ``val``."""
+        """Name and images of the final evaluation: ``test`` if present, else ``val``."""
         return ("val", self.val) if self.test is None else ("test", self.test)
 
     def augmentation(self, level: str, preprocessing: Preprocessing) -> Augmentation:
-        """Augmentation that suits these pictures.
+        """Return the augmentation that suits these images.
 
         Args:
             level: ``none``, ``standard`` or ``strong``.
@@ -77,7 +77,7 @@ class DataBundle:
         return Augmentation(level, preprocessing.image_size, self.flip, self.content, preprocessing.crop_ratio)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pictures by part and class; of those with a label; of those with a number for a target: of all."""
+        """Number of images by split and class, or by split and label; for targets, the number of all images."""
         count = TASKS[self.task].counts
         return {
             split: dict(zip(self.classes, count(images.labels, len(self.classes)).tolist(), strict=True))
@@ -85,13 +85,13 @@ class DataBundle:
         }
 
     def target_statistics(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Mean and standard deviation (of the population) of each target over the training images.
+        """Return mean and population standard deviation of each target over the training images.
 
         Returns:
-            Two float64 arrays ``[T]`` in the targets' units; no standard deviation is 0.
+            Two float64 arrays ``[T]`` in the targets' units; standard deviations are never 0.
 
         Raises:
-            ValueError: The task is no regression.
+            ValueError: The task is not regression.
         """
         if not TASKS[self.task].predicts_numbers:
             raise ValueError(f"a {self.task} task has no targets")
@@ -99,10 +99,10 @@ class DataBundle:
         return values.mean(axis=0), values.std(axis=0)
 
     def describe_targets(self) -> dict[str, dict[str, dict[str, float]]]:
-        """``mean``, ``std``, ``min`` and ``max`` by part and target, in the targets' units.
+        """Return ``mean``, ``std``, ``min`` and ``max`` by split and target, in the targets' units.
 
         Raises:
-            ValueError: The task is no regression.
+            ValueError: The task is not regression.
         """
         if not TASKS[self.task].predicts_numbers:
             raise ValueError(f"a {self.task} task has no targets")
@@ -116,7 +116,7 @@ class DataBundle:
         }
 
     def fingerprint(self) -> str:
-        """A digest of pictures (files: path, size, modification time), labels, split and classes; hex, 64 digits."""
+        """Digest of images (for files: path, size, modification time), labels, splits and classes; 64 hex digits."""
         digest = hashlib.sha256("\0".join(self.classes).encode(errors="surrogateescape"))
         for split, images in self.splits.items():
             digest.update(f"\0{split}:{images.fingerprint()}".encode())

@@ -1,7 +1,7 @@
-"""The channels of a picture: what can be made of what.
+"""Conversions between numbers of channels.
 
-Pictures are uint8 ``[height, width, channels]``: 1 channel is gray, 3 are red, green, blue; 2, or more than 3, are the
-channels of the file, in its order (4: red, green, blue, alpha where it is a PNG).
+Images are uint8 ``[height, width, channels]``: 1 channel is gray, 3 are red, green, blue; 2 or more than 3 are the
+channels of the file, in its order (for a PNG, 4 are red, green, blue, alpha).
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy as np
 import numpy.typing as npt
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""A picture: uint8, ``[height, width, channels]``; three channels are RGB."""
+"""An image: uint8, ``[height, width, channels]``; three channels are RGB."""
 
 GRAY, RGB = 1, 3
 
 
 def fit_channels(pixels: Pixels, channels: int) -> Pixels:
-    """The same picture with another number of channels, where that makes sense.
+    """Convert an image to another number of channels, if that makes sense.
 
-    Gray becomes RGB by repetition, RGB gray by its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, as in OpenCV).
+    Gray is repeated to give RGB; RGB becomes gray by its luma (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B, as in OpenCV)
 
     Args:
         pixels: uint8 ``[H, W]`` (gray) or ``[H, W, C]``.
-        channels: Wanted number of channels, >= 1.
+        channels: Requested number of channels, >= 1.
 
     Returns:
-        uint8 ``[H, W, channels]``; a view of ``pixels`` where nothing changes.
+        uint8 ``[H, W, channels]``; a view of ``pixels`` if nothing changes.
 
     Raises:
-        ValueError: The picture has another number of channels; the message is a few words.
+        ValueError: The image has an incompatible number of channels; the message is short.
     """
     have = 1 if pixels.ndim == 2 else pixels.shape[2]
     if have == channels:
@@ -44,18 +44,18 @@ def fit_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def counted(channels: int) -> str:
-    """``1 channel``, ``4 channels``."""
+    """Return ``1 channel``, ``4 channels``, and so on."""
     return f"{channels} channel{'' if channels == 1 else 's'}"
 
 
 def as_rgb(pixels: Pixels) -> Pixels:
-    """Something that a person can look at: gray is repeated, of more than three channels the first three are shown.
+    """Make an image viewable: gray is repeated, and of more than three channels the first three are shown.
 
     Args:
         pixels: uint8 ``[H, W, C]``.
 
     Returns:
-        RGB uint8 ``[H, W, 3]``; of two channels the first one, as gray.
+        RGB uint8 ``[H, W, 3]``; for two channels, the first one as gray.
     """
     if pixels.shape[2] < RGB:
         return fit_channels(np.ascontiguousarray(pixels[:, :, :1]), RGB)

@@ -1,4 +1,4 @@
-"""Looking at a data set before it is used: broken files, empty classes, labels and targets that teach nothing."""
+"""Checks on a data set before use: broken files, empty classes, and labels and targets that teach nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.core import console
 from toolkit.core.errors import DataError
 from toolkit.core.names import alike, listed
 from toolkit.data.images import FileImages, ImageSet
-from toolkit.data.survey import say_what_they_are, survey
+from toolkit.data.survey import report_images, survey
 
 _THREADS = 8
 
@@ -19,22 +19,22 @@ _THREADS = 8
 def drop_or_refuse_bad_files(
     splits: Mapping[str, ImageSet], skip: bool, timeout: float = 300.0, cache: Path | None = None
 ) -> dict[str, ImageSet]:
-    """Decode every file; find those that are missing, damaged, no images, or images with another number of channels.
+    """Decode every file; find those that are missing, damaged, not images, or have the wrong number of channels.
 
-    What the others are (sizes, modes) is said in one line.
+    One line reports the sizes and modes of the rest.
 
     Args:
-        splits: Image sets by part; of a set in memory, whose images are all alike, the first one is read.
-        skip: Leave bad files out with one warning; else refuse.
-        timeout: Seconds without an answer of the file system after which to give up.
-        cache: Folder to keep what was found, so that unchanged files are not decoded again; None: nothing is kept.
+        splits: Image sets by split. Of a set in memory, whose images are all alike, only the first image is read.
+        skip: Drop bad files with one warning instead of raising an error.
+        timeout: Give up if the file system does not respond for this many seconds.
+        cache: Folder for the results, so that unchanged files are not decoded again; None: keep nothing.
 
     Returns:
-        The sound pictures.
+        The images without the bad files.
 
     Raises:
-        DataError: The file system does not answer, there are bad files and ``skip`` is False (the first ones are
-            named), or the channels of a set in memory do not fit.
+        DataError: The file system does not respond, there are bad files and ``skip`` is False (the first ones are
+            named), or the channels of a set in memory do not match.
     """
     bad: list[str] = []
     sound: dict[str, ImageSet] = dict(splits)
@@ -61,18 +61,18 @@ def drop_or_refuse_bad_files(
             hint="replace or remove them, or leave them out with data.on_bad_image: skip"
             + ("; model.in_channels sets the number of channels" if misfit else ""),
         )
-    say_what_they_are(files, facts, first.decoding)
+    report_images(files, facts, first.decoding)
     if bad:
         console.warn(f"{len(bad)} of {len(files)} images cannot be read and are left out: {listed(bad)}")
     return sound
 
 
 def check_classes(classes: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
-    """Every class needs training pictures; one without validation or test pictures deserves a warning.
+    """Require training images for every class; warn of classes without validation or test images.
 
     Raises:
-        DataError: Fewer than two classes, two of the same name, a part without pictures, or a class without training
-            pictures.
+        DataError: There are fewer than two classes, two have the same name, a split is empty, or a class has no
+            training images.
     """
     _refuse_twins(classes, "class", "classes")
     if len(classes) < 2:
@@ -92,24 +92,24 @@ def check_classes(classes: Sequence[str], splits: Mapping[str, ImageSet]) -> Non
 
 
 def check_columns(names: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
-    """Labels or targets need names of their own, and every part needs pictures.
+    """Require unique names of labels or targets, and images in every split.
 
     Raises:
-        DataError: No name, two of the same, or a part without pictures.
+        DataError: There is no name, a name is repeated, or a split is empty.
     """
     _refuse_twins(names, "column", "columns")
     if not names:
         raise DataError("no column of labels or targets is left", hint="check data.classes and data.label_columns")
     for split, images in splits.items():
         if not len(images):
-            raise DataError(f"the data set has no {split} images", hint="add some, or leave that part out")
+            raise DataError(f"the data set has no {split} images", hint="add some, or leave that split out")
 
 
 def check_labels(labels: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
-    """Every label needs a training picture that has it; one that all or no pictures of a part have deserves a warning.
+    """Require a training image for every label; warn of labels that all or no images of a split have.
 
     Raises:
-        DataError: A label that no training picture has.
+        DataError: No training image has a certain label.
     """
     for split, images in splits.items():
         counts = images.labels.sum(axis=0)
@@ -127,10 +127,10 @@ def check_labels(labels: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
 
 
 def check_targets(targets: Sequence[str], splits: Mapping[str, ImageSet]) -> None:
-    """Every target must vary over the training pictures.
+    """Require every target to vary over the training images.
 
     Raises:
-        DataError: A target that is always the same.
+        DataError: A target is constant.
     """
     constant = [
         f"{name} ({values[0]:g})"
@@ -151,5 +151,6 @@ def _refuse_twins(names: Sequence[str], kind: str, kinds: str) -> None:
     similar = alike(names)
     if similar:
         console.warn(
-            f"{kinds} whose names hardly differ count apart; if they are one, rename them: {listed(similar, 10)}"
+            f"{kinds} with nearly the same name are treated as different; rename them if they are not: "
+            f"{listed(similar, 10)}"
         )

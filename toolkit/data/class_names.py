@@ -1,4 +1,4 @@
-"""Class names, in label order, of the data sets that ``paddle.vision.datasets`` gives as numbers only."""
+"""Class names, in label order, for data sets that ``paddle.vision.datasets`` labels with numbers only."""
 
 from __future__ import annotations
 

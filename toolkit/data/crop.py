@@ -1,4 +1,4 @@
-"""A rectangle of a picture, which may be known before the picture is decoded."""
+"""A rectangle in an image, which may be chosen before the image is decoded."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Box(NamedTuple):
     width: int
 
     def cut(self, image: Pixels) -> Pixels:
-        """This part of a picture, ``[height, width, C]``, as a view of it."""
+        """Cut the rectangle out of an image; returns a view, ``[height, width, C]``."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def reduced(self, times: int) -> Box:
-        """The same part of the picture at 1/times of its size, to half a pixel of that size; it lies inside it."""
+        """Return the same region in the image at 1/times its size, to within half a pixel; always inside that image."""
         return Box(
             (self.top + times // 2) // times,
             (self.left + times // 2) // times,
@@ -38,9 +38,9 @@ class Box(NamedTuple):
 
 
 ChooseBox: TypeAlias = Callable[[int, int], Box]
-"""From the height and width of a picture to the part that is wanted of it."""
+"""Chooses a region from the height and width of an image."""
 
 
 def whole(height: int, width: int) -> Box:
-    """All of a picture."""
+    """Return the whole image as a box."""
     return Box(0, 0, height, width)

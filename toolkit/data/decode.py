@@ -1,12 +1,12 @@
-"""From the bytes of an image file to pixels, the same whatever versions are installed, noticing what is broken.
+"""Decode image files to pixels, independently of library versions, and detect damage.
 
-JPEGs are decoded by simplejpeg (``toolkit.data.jpeg``), PNGs without transparency, EXIF and animation by OpenCV after
-their checksums were compared (``toolkit.data.png``), ``.npy`` files by NumPy, all others by PIL, but for TIFFs of more
-than 8 bits (``toolkit.data.tiff``). OpenCV is not asked for WebP, AVIF and GIF, as it depends on its version whether it
-reads them, turns them, and what it does with their alpha. Of an animation the first frame is seen. EXIF orientation is
-applied, colour profiles are left alone; gray, palette and CMYK become RGB; one channel is the luma of that.
+simplejpeg decodes JPEGs (``toolkit.data.jpeg``), OpenCV decodes PNGs without transparency, EXIF or animation once their
+checksums are verified (``toolkit.data.png``), NumPy reads ``.npy`` files, and PIL reads the rest, except for TIFFs of
+more than 8 bits (``toolkit.data.tiff``). OpenCV is not used for WebP, AVIF and GIF: whether it reads and rotates them,
+and how it treats their alpha, depends on its version. Only the first frame of an animation is read. EXIF orientation is
+applied, colour profiles are ignored; gray, palette and CMYK become RGB; a single channel is the luma of RGB.
 
-How numbers of more than 8 bits and transparency become 8-bit pixels is in ``toolkit.data.bit_depth``.
+``toolkit.data.bit_depth`` converts values of more than 8 bits, and transparency, to 8-bit pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from toolkit.core.errors import DataError
 from toolkit.data import multiband
-from toolkit.data.bit_depth import DEFAULT, Decoding, RawImage, develop
+from toolkit.data.bit_depth import DEFAULT, Decoding, RawImage, to_8_bit
 from toolkit.data.channels import GRAY, RGB, Pixels, counted
 from toolkit.data.jpeg import JPEG, JpegHeader, decode_fast, read_header
 from toolkit.data.orientation import turned
@@ -33,40 +33,40 @@ IMAGE_EXTENSIONS = frozenset({
     ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".npy",
 })  # fmt: skip
 _RGB_TIFF = 2  # photometric interpretation
-_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 and later: saves turning BGR round
+_AS_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # OpenCV 4.10 and later: saves the conversion from BGR
 
 
 def is_image_file(path: Path) -> bool:
-    """True for a visible file with one of ``IMAGE_EXTENSIONS`` (upper or lower case); the file is not opened."""
+    """Return True for a visible file with one of ``IMAGE_EXTENSIONS`` (in any case); the file is not opened."""
     return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
 
 
 def read_image(path: str | Path, channels: int = RGB, decoding: Decoding | None = None) -> Pixels:
-    """Read an image file; its path may hold any Unicode.
+    """Read an image file; its path may contain any Unicode.
 
     Args:
         path: The file.
-        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
-        decoding: What is fixed of bit depth, window and alpha; by default nothing, and alpha is laid on white.
+        channels: Number of channels, >= 1: 1 is gray, 3 is RGB.
+        decoding: Fixed bit depth, window and alpha; by default nothing is fixed and the background is white.
 
     Returns:
         uint8 pixels, ``[height, width, channels]``.
 
     Raises:
-        DataError: The file is missing, empty, cut off, damaged, not an image, or one with another number of channels.
+        DataError: The file is missing, empty, truncated, damaged, not an image, or has the wrong number of channels.
     """
     return decode_file(path, lambda data: decode_image(data, channels, decoding=decoding))
 
 
 def decode_file(path: str | Path, decode: Callable[[bytes], Pixels]) -> Pixels:
-    """Read a file and decode it; what goes wrong names the file.
+    """Read a file and decode it; errors name the file.
 
     Args:
         path: The file.
-        decode: From its bytes to pixels; raises ValueError with a few words.
+        decode: Converts bytes to pixels; raises ValueError with a short message.
 
     Returns:
-        What ``decode`` returns.
+        The result of ``decode``.
 
     Raises:
         DataError: The file cannot be read or decoded.
@@ -88,27 +88,27 @@ def decode_image(
 
     Args:
         data: The whole file.
-        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
-        header: Of a JPEG, what is known of it already.
+        channels: Number of channels, >= 1: 1 is gray, 3 is RGB.
+        header: Header of a JPEG, if already known.
         decoding: As for ``read_image``.
 
     Returns:
         uint8 pixels, ``[height, width, channels]``.
 
     Raises:
-        ValueError: The bytes are no complete image, or one with another number of channels; the message is a few words
-            and names no file.
+        ValueError: The bytes are not a complete image, or have the wrong number of channels; the message is short and
+            names no file.
     """
-    return develop(read_raw(data, channels, header), channels, decoding or DEFAULT)[0]
+    return to_8_bit(read_raw(data, channels, header), channels, decoding or DEFAULT)[0]
 
 
 def read_raw(data: bytes, channels: int = RGB, header: JpegHeader | None = None) -> RawImage:
-    """An image as its file has it, upright.
+    """Read an image as stored, but upright.
 
     Args:
         data: The whole file.
-        channels: How many channels are wanted: a TIFF may be read as colours or as bands.
-        header: Of a JPEG, what is known of it already.
+        channels: Number of channels: a TIFF may be read as colours or as bands.
+        header: Header of a JPEG, if already known.
 
     Raises:
         ValueError: As for ``decode_image``.
@@ -127,15 +127,15 @@ def read_raw(data: bytes, channels: int = RGB, header: JpegHeader | None = None)
 
 
 def defect(path: Path, channels: int = RGB, decoding: Decoding | None = None) -> str | None:
-    """Say what is wrong with an image file, by decoding it.
+    """Find what is wrong with an image file by decoding it.
 
     Args:
         path: The file.
-        channels: How many channels are wanted.
+        channels: Number of channels.
         decoding: As for ``read_image``.
 
     Returns:
-        A few words, or None for a sound file.
+        A short description, or None for a sound file.
     """
     try:
         decode_image(path.read_bytes(), channels, decoding=decoding)
@@ -153,14 +153,14 @@ def decode_jpeg_reduced(data: bytes, header: JpegHeader, times: int) -> Pixels |
 
     Args:
         data: The whole file.
-        header: What stands in it.
+        header: Its header.
         times: 2, 4 or 8.
 
     Returns:
-        RGB uint8, upright, the sides divided by ``times`` and rounded up; None: simplejpeg cannot.
+        RGB uint8, upright, with sides divided by ``times`` and rounded up; None if simplejpeg cannot decode it.
 
     Raises:
-        ValueError: The file is damaged, or far too large.
+        ValueError: The file is damaged or far too large.
     """
     check_size(header.height, header.width)
     return decode_fast(data, header, times)
@@ -194,7 +194,7 @@ def _read_png(data: bytes) -> RawImage:
 
 
 def _deep_png(data: bytes, values: Any, header: PngHeader) -> RawImage:
-    """16 bits, as OpenCV gives them: BGR, gray with alpha in four channels, not turned."""
+    """Convert a 16-bit PNG from OpenCV's layout: BGR, gray with alpha in four channels, not rotated."""
     name = "16-bit gray" if header.gray or header.gray_alpha else "16-bit RGB"
     if values.ndim == 3:
         kept = [0, 3] if name == "16-bit gray" else [2, 1, 0, 3]
@@ -218,5 +218,5 @@ def _read_tiff(data: bytes, channels: int) -> RawImage:
     if channels not in (GRAY, RGB) and header.samples not in (1, channels):  # pages of one sample may be channels
         raise ValueError(f"{counted(header.samples)}, expected {channels}")
     bands = channels not in (GRAY, RGB) and not (header.alpha and header.samples == channels)
-    deep = header.is_deep and header.photometric <= _RGB_TIFF  # PIL knows other colours: CMYK, palettes, L*a*b*
+    deep = header.is_deep and header.photometric <= _RGB_TIFF  # PIL handles other colour spaces: CMYK, palettes, L*a*b*
     return read_deep(data, header) if deep or bands else read_with_pil(data)

@@ -1,4 +1,4 @@
-"""Image files with the same bytes: found once, kept together in splits, and reported."""
+"""Image files with identical bytes: found once, kept together in splits, and reported."""
 
 from __future__ import annotations
 
@@ -18,57 +18,57 @@ from toolkit.data.images import FileImages, ImageSet, Indices
 from toolkit.data.pool import read_all
 
 Copies: TypeAlias = Mapping[str, int]
-"""A number for each file that is there more than once; the same for files with the same bytes."""
+"""An id for each file that occurs more than once; files with identical bytes share it."""
 
 _THREADS = 8
 
 
 def find_copies(splits: Mapping[str, ImageSet], timeout: float = 300.0) -> Copies:
-    """Find files with the same bytes; only files of the same size are read.
+    """Find files with identical bytes; only files of equal size are read.
 
     Args:
-        splits: Image sets by part; those in memory are not looked at.
-        timeout: Seconds without an answer of the file system after which to give up.
+        splits: Image sets by split; sets in memory are skipped.
+        timeout: Give up if the file system does not respond for this many seconds.
 
     Raises:
-        DataError: The file system does not answer.
+        DataError: The file system does not respond.
     """
     files = [file for images in splits.values() if isinstance(images, FileImages) for file in images.files]
     sizes = np.fromiter((size for _, size in read_all(os.path.getsize, files, _THREADS, timeout)), np.int64, len(files))
-    _, which, counts = np.unique(sizes, return_inverse=True, return_counts=True)
+    _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     groups: dict[bytes, list[str]] = defaultdict(list)
-    candidates = [files[i] for i in np.flatnonzero(counts[which] > 1).tolist()]
+    candidates = [files[i] for i in np.flatnonzero(counts[inverse] > 1).tolist()]
     for file, digest in read_all(_digest, candidates, _THREADS, timeout):
         groups[digest].append(file)
-    twice = [group for group in groups.values() if len(group) > 1]
-    return {file: number for number, group in enumerate(twice) for file in group}
+    repeated = [group for group in groups.values() if len(group) > 1]
+    return {file: copy_id for copy_id, group in enumerate(repeated) for file in group}
 
 
 def _digest(path: str) -> bytes:
     return hashlib.sha1(Path(path).read_bytes()).digest()
 
 
-def content_numbers(images: ImageSet, copies: Copies) -> Indices:
-    """A number for the content of each image, int64 ``[N]``: below 0 and the same for copies, else its position."""
-    numbers = np.arange(len(images), dtype=np.int64)
+def content_ids(images: ImageSet, copies: Copies) -> Indices:
+    """Return an id for the content of each image, int64 ``[N]``: negative and shared by copies, else its position."""
+    ids = np.arange(len(images), dtype=np.int64)
     if copies and isinstance(images, FileImages):
         for position, file in enumerate(images.files):
             if file in copies:
-                numbers[position] = -1 - copies[file]
-    return numbers
+                ids[position] = -1 - copies[file]
+    return ids
 
 
 def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copies: Copies) -> None:
-    """Warn, in one line each, of identical files in two parts (a leak), with different labels, and in one class.
+    """Warn of identical files in two splits (a leak), with different labels, and in one class, one line each.
 
     Args:
         classes: Names of the classes, labels or targets.
-        splits: Image sets by part, split.
-        copies: What ``find_copies`` found in them.
+        splits: Image sets by split.
+        copies: The result of ``find_copies``.
     """
     groups: dict[int, list[tuple[str, str, npt.NDArray[Any]]]] = defaultdict(list)
     for split, images in splits.items():
-        for position in np.flatnonzero(content_numbers(images, copies) < 0).tolist():
+        for position in np.flatnonzero(content_ids(images, copies) < 0).tolist():
             file = images.path(position)
             groups[copies[file]].append((file, split, np.asarray(images.labels[position])))
     leaks, contradictions, harmless = [], [], []
@@ -80,10 +80,12 @@ def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copie
         elif len(labels) == 1:
             harmless.append(names)
         if len(labels) > 1:
-            contradictions.append(f"{names} ({' / '.join(sorted(_in_words(classes, x) for x in labels.values()))})")
+            contradictions.append(
+                f"{names} ({' / '.join(sorted(_in_words(classes, label) for label in labels.values()))})"
+            )
     if leaks:
         console.warn(
-            f"{len(leaks)} identical image(s) in training and evaluation parts flatter the result: {listed(leaks, 2)}"
+            f"{len(leaks)} identical image(s) in training and evaluation splits inflate the result: {listed(leaks, 2)}"
         )
     rows = any(images.has_rows for images in splits.values())
     if contradictions:
@@ -97,7 +99,7 @@ def warn_of_copies(classes: Sequence[str], splits: Mapping[str, ImageSet], copie
 
 
 def _in_words(classes: Sequence[str], label: npt.NDArray[Any]) -> str:
-    """A class, the labels of a row, or the numbers of a row that are not 0 and 1."""
+    """Return the class, the labels of a row of 0 and 1, or names and values of any other row."""
     if label.ndim == 0:
         return classes[int(label)]
     pairs = list(zip(classes, label.tolist(), strict=True))

@@ -1,7 +1,7 @@
-"""Finding the image files of a folder, and counting what is left out, so that nothing is missing without a word.
+"""Find the image files in a folder, and count what is left out, so that nothing goes missing silently.
 
-A file counts as an image by its extension (``IMAGE_EXTENSIONS``); without any extension, by its first bytes. Hidden
-files, folders of operating systems and storage devices, and what lies behind links to folders are no data.
+A file counts as an image by its extension (``IMAGE_EXTENSIONS``), or without an extension by its first bytes. Hidden
+files, folders of operating systems and storage devices, and the targets of links to folders are not data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNREAD = frozenset({
     ".emf", ".bpg", ".flif", ".jng", ".mng", ".raw", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2",
     ".srw", ".orf", ".rw2", ".raf", ".pef", ".x3f", ".3fr", ".iiq", ".kdc", ".rwl", ".erf", ".mrw", ".mos",
 })  # fmt: skip
-"""Extensions of images in formats that are not read."""
+"""Extensions of unsupported image formats."""
 _HEAD = 32
 _READ_HEADS = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II[*+]\0|MM\0[*+]|\x93NUMPY|.{4}ftypavi[fs]"
@@ -39,18 +39,18 @@ _UNREAD_HEADS = re.compile(
     rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)|\0\0\0\x0c(?:jP  |JXL )\r\n\x87\n|\xff\x4f\xff\x51|8BPS", re.DOTALL
 )
 _MOST_COUNTED = 10_000
-"""Files at which counting behind a link or in a system folder ends."""
+"""Counting behind a link or in a system folder stops at this many files."""
 _MOST_NAMED = 3
 
-_HIDDEN = "hidden, or of the operating system"
+_HIDDEN = "hidden or system files"
 _LINKED = "images behind links to folders: copy them, or name the folder itself"
 
 
 class FileNotes:
-    """Files that are left out, or read by a guess: counted by reason, with the first names of each.
+    """Files that are left out, or read on a guess: counted by reason, with the first names for each.
 
     Args:
-        root: What the names are relative to.
+        root: Names are relative to this folder.
     """
 
     def __init__(self, root: Path) -> None:
@@ -58,14 +58,14 @@ class FileNotes:
         self._found: dict[tuple[str, str, bool], tuple[int, int, list[str]]] = {}
 
     def add(self, why: str, path: Path, count: int = 1, *, loud: bool = True, what: str = "left out") -> None:
-        """Note a file, or what is below a folder.
+        """Note a file, or the files below a folder.
 
         Args:
-            why: In a few words.
+            why: Short reason.
             path: The file or folder.
-            count: How many files that is; 0 is no news.
-            loud: They are images: deserves a warning.
-            what: What became of them.
+            count: Number of files; 0 is ignored.
+            loud: The files are images, so warn.
+            what: What happened to the files.
         """
         if count:
             files, items, names = self._found.get((what, why, loud), (0, 0, []))
@@ -74,7 +74,7 @@ class FileNotes:
             self._found[what, why, loud] = files + count, items + 1, names
 
     def say(self) -> None:
-        """Print one line a reason."""
+        """Print one line per reason."""
         for (what, why, loud), (count, items, names) in self._found.items():
             files = f"{count} file{'s' if count > 1 else ''} of {self._root} {what}"
             line = f"{files} ({why}): {', '.join(names)}{', ...' if items > len(names) else ''}"
@@ -82,25 +82,25 @@ class FileNotes:
 
 
 def images_below(folder: Path, notes: FileNotes) -> list[Path]:
-    """The image files in a folder and in those below, sorted by path within each.
+    """Return the image files in a folder and its subfolders, sorted by path within each.
 
     Args:
-        folder: May itself be a link; links to folders in it are not followed, so that no loop of links matters.
-        notes: Gets what is left out.
+        folder: May itself be a link; links to folders inside it are not followed, so loops of links do no harm.
+        notes: Receives what is left out.
 
     Raises:
         DataError: A folder cannot be listed.
     """
     found: list[Path] = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        here = Path(place)
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        here = Path(parent)
         folders[:] = sorted(name for name in folders if _is_data(here / name, notes, links=False))
         found += take_images([here / name for name in sorted(files)], notes)
     return found
 
 
 def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]:
-    """Subfolders and image files of a folder, sorted; a link to a folder counts as one, unless it leads back up.
+    """Return the sorted subfolders and image files of a folder; a link to a folder counts unless it leads back up.
 
     Raises:
         DataError: The folder cannot be listed.
@@ -114,18 +114,18 @@ def list_folder(folder: Path, notes: FileNotes) -> tuple[list[Path], list[Path]]
                 (folders if is_folder else files).append(folder / entry.name)
     except OSError as error:
         raise _unlistable(error) from error
-    return [each for each in sorted(folders) if _is_data(each, notes, links=True)], take_images(sorted(files), notes)
+    return [path for path in sorted(folders) if _is_data(path, notes, links=True)], take_images(sorted(files), notes)
 
 
 def take_images(files: Iterable[Path], notes: FileNotes) -> list[Path]:
-    """Those files that are images."""
+    """Return the files that are images."""
     return [path for path in files if _is_image(path, notes)]
 
 
 def links_below(folder: Path) -> list[Path]:
-    """The links to folders below a folder, but those that lead back up."""
-    names = [Path(place, name) for place, folders, _ in os.walk(folder) for name in sorted(folders)]
-    return [path for path in names if path.is_symlink() and not _leads_up(path)]
+    """Return the links to folders below a folder, except those that lead back up."""
+    paths = [Path(parent, name) for parent, folders, _ in os.walk(folder) for name in sorted(folders)]
+    return [path for path in paths if path.is_symlink() and not _leads_up(path)]
 
 
 def _is_image(path: Path, notes: FileNotes) -> bool:
@@ -135,9 +135,9 @@ def _is_image(path: Path, notes: FileNotes) -> bool:
     elif extension in IMAGE_EXTENSIONS:
         return True
     elif extension in _UNREAD:
-        notes.add(f"{extension} is not read: convert to JPEG or PNG", path)
+        notes.add(f"{extension} is not supported: convert to JPEG or PNG", path)
     elif not os.path.isfile(path):  # noqa: PTH113 - raises nothing
-        notes.add("links that lead nowhere" if path.is_symlink() else "no ordinary files", path)
+        notes.add("broken links" if path.is_symlink() else "not regular files", path)
     else:
         return _is_image_by_content(path, notes)
     return False
@@ -153,7 +153,7 @@ def _is_image_by_content(path: Path, notes: FileNotes) -> bool:
     if _UNREAD_HEADS.match(head):
         notes.add("HEIC, JPEG 2000, JPEG XL or PSD by their first bytes: convert to JPEG or PNG", path)
     elif not _READ_HEADS.match(head):
-        notes.add("no images by extension or first bytes", path, loud=False)
+        notes.add("not images by extension or first bytes", path, loud=False)
     elif path.suffix:
         notes.add("images by their first bytes, but the extension is unknown: rename them", path)
     else:
@@ -173,19 +173,19 @@ def _is_data(folder: Path, notes: FileNotes, *, links: bool) -> bool:
         notes.add("links to a folder above themselves", folder, loud=False)
         return False
     if not links:
-        behind = islice(_files_below(folder), _MOST_COUNTED)
-        notes.add(_LINKED, folder, len(take_images(behind, FileNotes(folder))))
+        linked = islice(_files_below(folder), _MOST_COUNTED)
+        notes.add(_LINKED, folder, len(take_images(linked, FileNotes(folder))))
     return links
 
 
 def _leads_up(link: Path) -> bool:
-    place, target = os.path.realpath(link.parent), os.path.realpath(link)
-    return os.path.commonpath([place, target]) == target
+    parent, target = os.path.realpath(link.parent), os.path.realpath(link)
+    return os.path.commonpath([parent, target]) == target
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for place, _, files in os.walk(folder):
-        yield from map(Path(place).joinpath, files)
+    for parent, _, files in os.walk(folder):
+        yield from map(Path(parent).joinpath, files)
 
 
 def _refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Decoded pictures kept in memory, for small sets that are read in many epochs."""
+"""Decoded images kept in memory, for small data sets that are read in many epochs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ _CGROUP = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )  # version 2, version 1
-_UNKNOWN = 2 * 10**9  # bytes taken to be free where the system does not say
+_UNKNOWN = 2 * 10**9  # bytes assumed to be free if the system does not say
 
 
 class ImageCache:
-    """Keeps pictures until its room is used up; then it keeps what it has, and others are made anew each time.
+    """Cache images until the memory limit is reached; further images are made again each time.
 
-    (Nothing is thrown out: an epoch reads every picture once, so that a picture thrown out for another is one read
-    more, whichever it is.)
+    Nothing is evicted: an epoch reads every image once, so evicting any image for another would only cost a read.
 
     Args:
-        room: Bytes of pixels to keep at most; None: half of the memory that is free now, which is said in one line.
+        room: Maximum bytes of pixels to keep; None: half of the memory that is free now, reported in one line.
     """
 
     def __init__(self, room: int | None = None) -> None:
@@ -38,44 +37,44 @@ class ImageCache:
             info(f"decoded images are kept in memory, up to {room / 1e9:.1f} GB ({SHARE:.0%} of what is free)")
         self.room = room
         self.used = 0
-        self._pictures: dict[Hashable, Pixels] = {}
+        self._images: dict[Hashable, Pixels] = {}
         self._full = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Number of pictures that are kept."""
-        return len(self._pictures)
+        """Number of cached images."""
+        return len(self._images)
 
     def get(self, key: Hashable, make: Callable[[], Pixels]) -> Pixels:
-        """A picture that is kept, or else a new one, which is kept if there is room. May be called in many threads.
+        """Return a cached image, or make it and cache it if there is room. Thread-safe.
 
         Args:
-            key: What the picture is.
-            make: Makes it; the same pixels each time.
+            key: Identifies the image.
+            make: Makes the image; must return the same pixels each time.
 
         Returns:
             Read-only pixels.
         """
-        kept = self._pictures.get(key)
+        kept = self._images.get(key)
         if kept is not None:
             return kept
-        picture = np.ascontiguousarray(make())
-        if picture.base is not None:
-            picture = picture.copy()  # a view would keep all of the other picture
-        picture.setflags(write=False)
+        image = np.ascontiguousarray(make())
+        if image.base is not None:
+            image = image.copy()  # a view would keep the whole original in memory
+        image.setflags(write=False)
         with self._lock:
-            fits = self.used + picture.nbytes <= self.room
-            if fits and key not in self._pictures:
-                self._pictures[key] = picture
-                self.used += picture.nbytes
+            fits = self.used + image.nbytes <= self.room
+            if fits and key not in self._images:
+                self._images[key] = image
+                self.used += image.nbytes
             says_so, self._full = not fits and not self._full, self._full or not fits
         if says_so:
             info(f"the memory for decoded images is full: {len(self)} are kept, others are decoded in every epoch")
-        return picture
+        return image
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: what the system has, or its control group, if that is less."""
+    """Return the bytes that this process may still use: the free memory of the system or of its cgroup, if less."""
     amounts = [amount for limit, used in _CGROUP if (amount := _left(limit, used)) is not None]
     try:
         lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())

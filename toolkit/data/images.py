@@ -1,4 +1,4 @@
-"""Labelled pictures: files on disk, or arrays in memory, behind one small interface."""
+"""Labelled images, as files on disk or arrays in memory, behind one small interface."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[Any]
-"""Class numbers, int64 ``[N]``; or a row a picture, float32 ``[N, C]``: 0 or 1 for each label, or targets."""
+"""Class indices, int64 ``[N]``; or one row per image, float32 ``[N, C]``: 0 or 1 for each label, or targets."""
 Weights: TypeAlias = npt.NDArray[np.float32]
-"""How much each picture counts, ``[N]``, >= 0."""
+"""Weight of each image, ``[N]``, >= 0."""
 
 
 class ImageSet(ABC):
-    """Pictures, each with its class, its labels, or its targets.
+    """Images, each with a class, labels, or targets.
 
     Attributes:
         labels: Read-only. Classification: class numbers, int64 ``[N]``. Multilabel: 0 or 1 for each label, float32
             ``[N, C]``. Regression: targets in their own units, float32 ``[N, T]``.
-        channels: Channels of the pictures as they are read; 3 (RGB) unless ``with_channels`` says otherwise.
+        channels: Channels of the images when read; 3 (RGB) unless changed by ``with_channels``.
         decoding: How files of more than 8 bits and transparency are read; ``with_decoding`` changes it.
-        weights: How much each picture counts in training, read-only; None where all count alike.
+        weights: Weight of each image in training, read-only; None if all weights are equal.
     """
 
     channels: int = RGB
@@ -61,22 +61,22 @@ class ImageSet(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Pixels:
-        """Pixels of one picture, uint8 ``[height, width, channels]``.
+        """Read one image, uint8 ``[height, width, channels]``.
 
         Raises:
-            DataError: The picture cannot be read, or has another number of channels; the message names it.
+            DataError: The image cannot be read, or has the wrong number of channels; the message names it.
         """
 
     def read_part(self, index: int, choose: ChooseBox, least: int) -> Pixels:
-        """A part of one picture, perhaps at a reduced size, where that is faster to read.
+        """Read a region of one image, possibly at a reduced size if that is faster.
 
         Args:
             index: Position in this set.
-            choose: Says which part is wanted, given the picture's height and width.
-            least: The part keeps at least so many rows and columns, if it has them; >= 1.
+            choose: Chooses the region, given the height and width of the image.
+            least: Minimum number of rows and columns of the result, unless the region has fewer; >= 1.
 
         Returns:
-            uint8 ``[height, width, channels]``; may be a view of pixels that others see.
+            uint8 ``[height, width, channels]``; may be a view of shared pixels.
 
         Raises:
             DataError: As for ``read``.
@@ -86,25 +86,25 @@ class ImageSet(ABC):
 
     @abstractmethod
     def path(self, index: int) -> str:
-        """What a person calls this picture: its file, or a name like ``digits/0007``."""
+        """Return a human-readable name of the image: its file, or a name like ``digits/0007``."""
 
     @abstractmethod
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Self:
-        """The set of some of these pictures, in the given order.
+        """Return a subset of the images, in the given order.
 
         Args:
             indices: Positions, ints ``[M]`` in 0..N-1.
-            labels: New labels, M of them; by default the old ones.
+            labels: M new labels; by default the old ones.
         """
 
     def with_channels(self, channels: int) -> Self:
-        """The same pictures, read with so many channels."""
+        """Return the same images, read with this number of channels."""
         changed = copy.copy(self)
         changed.channels = channels
         return changed
 
     def with_decoding(self, decoding: Decoding) -> Self:
-        """The same pictures, decoded so."""
+        """Return the same images, read with these decoding settings."""
         if decoding == self.decoding:
             return self
         changed = copy.copy(self)
@@ -112,13 +112,13 @@ class ImageSet(ABC):
         return changed
 
     def with_weights(self, weights: npt.ArrayLike) -> Self:
-        """The same pictures, which count by these weights in training.
+        """Return the same images with weights for training.
 
         Args:
             weights: Finite numbers >= 0, ``[N]``.
 
         Raises:
-            ValueError: They are not.
+            ValueError: The weights are invalid.
         """
         given = np.array(weights, np.float32)
         if given.shape != (len(self),) or not (np.isfinite(given).all() and (given >= 0).all()):
@@ -130,18 +130,18 @@ class ImageSet(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes when a picture, a label, a weight or the order changes (hex, 64 digits)."""
+        """Return a digest that changes if an image, a label, a weight or the order changes (64 hex digits)."""
 
     @abstractmethod
     def pixels_fingerprint(self, *, content: bool = False) -> str:
-        """A digest of the pictures and their order, whatever their labels are (hex, 64 digits).
+        """Return a digest of the images and their order, regardless of labels (64 hex digits).
 
         Args:
-            content: Read every file, and not only its path, size and modification time.
+            content: Read every file instead of using its path, size and modification time.
         """
 
     def _as_here(self, taken: Self, chosen: Indices) -> Self:
-        """Pictures taken from this set, read as here and with their weights."""
+        """Give a subset the channels, decoding and weights of this set."""
         taken = taken.with_channels(self.channels).with_decoding(self.decoding)
         return taken if self.weights is None else taken.with_weights(self.weights[chosen])
 
@@ -161,8 +161,8 @@ class FileImages(ImageSet):
     """Image files, decoded when they are read.
 
     Args:
-        paths: The files, N of them.
-        labels: Class numbers ``[N]``, or a row of floats for each file, ``[N, C]``.
+        paths: The N files.
+        labels: Class indices ``[N]``, or a row of floats for each file, ``[N, C]``.
     """
 
     def __init__(self, paths: Sequence[str | Path], labels: npt.ArrayLike) -> None:
@@ -173,34 +173,34 @@ class FileImages(ImageSet):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files' paths in order, as text."""
+        """Paths of the files in order, as text."""
         return self._files
 
     @property
     def paths(self) -> Iterator[Path]:
-        """The files in order, one after the other."""
+        """Paths of the files in order."""
         return map(Path, self._files)
 
     def read(self, index: int) -> Pixels:
-        """Pixels of one file; see ``ImageSet.read``."""
+        """Read one file; see ``ImageSet.read``."""
         return read_image(self._files[index], self.channels, self.decoding)
 
     def read_part(self, index: int, choose: ChooseBox, least: int) -> Pixels:
-        """A part of one file, a JPEG perhaps at a reduced size; see ``ImageSet.read_part``."""
+        """Read a region of one file, for a JPEG possibly at a reduced size; see ``ImageSet.read_part``."""
         return read_part(self._files[index], choose, least, self.channels, self.decoding)
 
     def path(self, index: int) -> str:
-        """The file."""
+        """Return the path of the file."""
         return self._files[index]
 
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> FileImages:
-        """Some of these files; see ``ImageSet.take``."""
+        """Return a subset of the files; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
         taken = FileImages([self._files[i] for i in chosen], self._taken_labels(chosen, labels))
         return self._as_here(taken, chosen)
 
     def fingerprint(self) -> str:
-        """Digest of absolute paths, sizes, modification times and labels; the files are not read."""
+        """Return a digest of absolute paths, sizes, modification times and labels; the files are not read."""
         digest = self._digest_of_labels()
         for path in self.paths:
             facts = path.stat()
@@ -209,7 +209,7 @@ class FileImages(ImageSet):
         return digest.hexdigest()
 
     def pixels_fingerprint(self, *, content: bool = False) -> str:
-        """Digest of the files without labels; by content, their place and time do not count."""
+        """Return a digest of the files without labels; with ``content``, paths and times do not matter."""
         digest = hashlib.sha256(f"{self.channels} channels\n".encode())
         for path in self.paths:
             if content:
@@ -222,13 +222,13 @@ class FileImages(ImageSet):
 
 
 class ArrayImages(ImageSet):
-    """Pictures in memory, all of one size.
+    """Images in memory, all of the same size.
 
     Args:
         pixels: uint8 ``[M, height, width]`` (gray) or ``[M, height, width, C]`` (3: RGB).
-        labels: Class numbers ``[N]``, or a row of floats for each picture, ``[N, C]``.
+        labels: Class indices ``[N]``, or a row of floats for each image, ``[N, C]``.
         name: Name of the set, used by ``path``.
-        rows: Which rows of ``pixels`` these are, ints ``[N]``; by default all in order. Subsets share ``pixels``.
+        rows: The rows of ``pixels`` that make up this set, ints ``[N]``; by default all. Subsets share ``pixels``.
     """
 
     def __init__(self, pixels: Pixels, labels: npt.ArrayLike, name: str, rows: npt.ArrayLike | None = None) -> None:
@@ -239,28 +239,28 @@ class ArrayImages(ImageSet):
         self._pixels = pixels
         self._rows: Indices = np.arange(len(pixels)) if rows is None else np.asarray(rows, np.int64)
         if len(self._rows) != len(self.labels):
-            raise ValueError(f"{len(self._rows)} pictures, but {len(self.labels)} labels")
+            raise ValueError(f"{len(self._rows)} images, but {len(self.labels)} labels")
 
     def read(self, index: int) -> Pixels:
-        """Pixels of one picture; see ``ImageSet.read``."""
+        """Read one image; see ``ImageSet.read``."""
         try:
             return fit_channels(self._pixels[self._rows[index]].copy(), self.channels)
         except ValueError as error:
             raise DataError(f"cannot use image {self.path(index)}: {error}", hint="check model.in_channels") from error
 
     def path(self, index: int) -> str:
-        """``name/0007``: the picture's number in the whole set."""
+        """Return ``name/0007``, with the index of the image in the whole set."""
         digits = max(4, len(str(len(self._pixels) - 1)))
         return f"{self.name}/{int(self._rows[index]):0{digits}d}"
 
     def take(self, indices: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> ArrayImages:
-        """Some of these pictures; see ``ImageSet.take``."""
+        """Return a subset of the images; see ``ImageSet.take``."""
         chosen = np.asarray(indices, np.int64)
         taken = ArrayImages(self._pixels, self._taken_labels(chosen, labels), self.name, self._rows[chosen])
         return self._as_here(taken, chosen)
 
     def fingerprint(self) -> str:
-        """Digest of pixels and labels."""
+        """Return a digest of pixels and labels."""
         digest = self._digest_of_labels()
         digest.update(f"{self.name}{self._pixels.shape[1:]}".encode())
         for row in self._rows:
@@ -268,7 +268,7 @@ class ArrayImages(ImageSet):
         return digest.hexdigest()
 
     def pixels_fingerprint(self, *, content: bool = False) -> str:
-        """Digest of the pixels without labels."""
+        """Return a digest of the pixels without labels."""
         digest = hashlib.sha256(f"{self.channels} channels {self._pixels.shape[1:]}\n".encode())
         for row in self._rows:
             digest.update(self._pixels[row].tobytes())

@@ -1,9 +1,9 @@
-"""JPEG files: what their header says, and decoding them with simplejpeg.
+"""Read JPEG headers, and decode JPEG files with simplejpeg.
 
-OpenCV, PIL and simplejpeg are all libjpeg-turbo with the same settings: the pixels are equal. But only simplejpeg says
-what libjpeg noticed on the way; OpenCV and PIL give a gray or garbled rest for a file that is damaged in its middle.
-(A JPEG has no checksums. Of 400 photographs in which one byte was changed 27 % were noticed, with 40 bytes 72 %, with
-300 bytes missing more than 99 %.)
+OpenCV, PIL and simplejpeg all use libjpeg-turbo with the same settings, so the pixels are equal. But only simplejpeg
+reports libjpeg's warnings; for a file damaged in the middle, OpenCV and PIL return a gray or garbled remainder. (JPEG
+has no checksums. Of 400 photographs, 27 % of the damage was detected with one byte changed, 72 % with 40 bytes changed,
+and more than 99 % with 300 bytes missing.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from toolkit.data.orientation import ON_ITS_SIDE, UPRIGHT, turned
 JPEG = b"\xff\xd8\xff"
 _SEGMENT = struct.Struct(">BBHBHHB")  # 0xFF, marker, length; in a frame's header then bits, height, width, components
 _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others are tables
-_WITHOUT_LENGTH = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xDA)})  # filling, and what never comes before a scan
+_WITHOUT_LENGTH = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xDA)})  # padding, and markers that never precede a scan
 _SCAN = 0xDA
 _APP1, _EXIF, _MOST_EXIF = 0xE1, b"Exif\0\0", 1 << 16
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
@@ -31,12 +31,12 @@ _CORRUPT, _SURPLUS, _HARMLESS = "Corrupt JPEG data", re.compile(r"(\d+) extraneo
 
 
 class JpegHeader(NamedTuple):
-    """What stands before the pixels.
+    """The header of a JPEG.
 
     Attributes:
         height: Rows as they are stored, >= 1.
         width: Columns as they are stored, >= 1.
-        orientation: EXIF's number; 1, upright, where there is none.
+        orientation: EXIF orientation; 1 (upright) if there is none.
         components: 1 gray, 3 colours, 4 CMYK.
     """
 
@@ -47,26 +47,26 @@ class JpegHeader(NamedTuple):
 
     @property
     def mode(self) -> str:
-        """What a person calls it."""
+        """Human-readable kind."""
         return {1: "gray", _CMYK: "CMYK"}.get(self.components, "RGB")
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Height and width of the picture as it is looked at."""
+        """Height and width of the upright image."""
         return (self.width, self.height) if self.orientation in ON_ITS_SIDE else (self.height, self.width)
 
 
 def read_header(data: bytes) -> JpegHeader | None:
     """Read the header of a JPEG.
 
-    (Segments are two bytes of marker, two of length, content: ITU-T T.81, B.1. PIL takes a tenth of the time of
-    decoding to tell the same, and warns of EXIF data that are not to its liking.)
+    A segment is two bytes of marker, two of length, then content (ITU-T T.81, B.1). PIL would spend a tenth of the
+    decoding time on the same result, and warn of EXIF data that it does not like.
 
     Args:
         data: The file.
 
     Returns:
-        The header; None where it is damaged, or leaves the orientation open.
+        The header; None if it is damaged or the orientation is ambiguous.
     """
     position, size, exif, components = 2, None, [], 0
     while position + _SEGMENT.size <= len(data):
@@ -94,7 +94,7 @@ def read_header(data: bytes) -> JpegHeader | None:
 
 
 def _orientation(exif: bytes) -> int:
-    """The tag in the first directory (TIFF 6.0, section 2: 12 bytes an entry); 1, upright, where there is none."""
+    """Read the tag in the first directory (TIFF 6.0, section 2: 12 bytes per entry); 1 (upright) if there is none."""
     order = _BYTE_ORDERS[exif[:2]]
     (start,) = struct.unpack_from(f"{order}I", exif, 4)
     (count,) = struct.unpack_from(f"{order}H", exif, start)
@@ -110,15 +110,15 @@ def decode_fast(data: bytes, header: JpegHeader | None = None, times: int = 1) -
 
     Args:
         data: The whole file.
-        header: What stands in it, if that is known already.
-        times: How many times smaller: 1, 2, 4 or 8.
+        header: Its header, if already known.
+        times: Reduction factor: 1, 2, 4 or 8.
 
     Returns:
-        RGB uint8, upright, the sides of ``upright_size`` divided by ``times`` and rounded up; None: simplejpeg is not
-        installed, or the image is of a kind that it does not decode (CMYK and rarer ones; a CMYK one is still checked).
+        RGB uint8, upright, with the sides of ``upright_size`` divided by ``times`` and rounded up; None if simplejpeg
+        is not installed or cannot decode this kind of image (CMYK and rarer kinds; CMYK is still checked for damage).
 
     Raises:
-        ValueError: libjpeg says that the file is damaged; the message is a few words.
+        ValueError: libjpeg reports damage; the message is short.
     """
     decoder = _simplejpeg()
     if decoder is None or (header := header or read_header(data)) is None:
@@ -134,10 +134,10 @@ def decode_fast(data: bytes, header: JpegHeader | None = None, times: int = 1) -
 
 
 def _strictly(decoder: Any, data: bytes, colours: str, height: int, width: int) -> Pixels | None:
-    """Pixels as stored; None where simplejpeg cannot decode such a file.
+    """Decode pixels as stored; None if simplejpeg cannot decode such a file.
 
     Raises:
-        ValueError: It is damaged.
+        ValueError: The file is damaged.
     """
     options = {"min_height": height, "min_width": width}
     try:
@@ -150,7 +150,7 @@ def _strictly(decoder: Any, data: bytes, colours: str, height: int, width: int) 
         except ValueError as error:
             text = str(error)
     surplus = _SURPLUS.search(text)
-    if surplus and int(surplus[1]) <= _HARMLESS:  # some encoders leave a few bytes; every viewer shows such files
+    if surplus and int(surplus[1]) <= _HARMLESS:  # some encoders leave a few extra bytes; every viewer shows such files
         return np.asarray(decoder.decode_jpeg(data, colours, strict=False, **options), np.uint8)
     if text.startswith((_CORRUPT, _NO_END)):
         raise ValueError(f"damaged ({text.removeprefix(_CORRUPT).lstrip(': ')})")
@@ -158,13 +158,13 @@ def _strictly(decoder: Any, data: bytes, colours: str, height: int, width: int) 
 
 
 def has_decoder() -> bool:
-    """Whether simplejpeg is installed."""
+    """Return whether simplejpeg is installed."""
     return _simplejpeg() is not None
 
 
 @cache
 def _simplejpeg() -> Any:
-    """The module, or None."""
+    """Return the module, or None."""
     try:
         import simplejpeg
     except ImportError:

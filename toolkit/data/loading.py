@@ -1,4 +1,4 @@
-"""What every source of batches has in common, whether it reads images or features made of them."""
+"""The interface of every source of batches, whether of images or of features computed from them."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from toolkit.data.images import ImageSet, Indices, Labels
 
 
 class Loader(Protocol):
-    """Batches of an image set in an order that depends on (seed, epoch) alone."""
+    """Batches of an image set, in an order that depends only on (seed, epoch)."""
 
     @property
     def images(self) -> ImageSet:
-        """The images that the batches are made of."""
+        """The images behind the batches."""
 
     @property
     def labels(self) -> Labels:
-        """Labels of all images, a row each, in the order of the image set."""
+        """Labels of all images, one row per image, in the order of the image set."""
 
     @property
     def start_stage(self) -> int:
-        """Index of the first stage of the network that the batches still go through; 0 for images."""
+        """Index of the first network stage that the batches still have to pass; 0 for images."""
 
     @property
     def epoch(self) -> int:
-        """The epoch (0-based) that the next iteration makes."""
+        """The epoch (0-based) of the next iteration."""
 
     @property
     def start(self) -> int:
         """The first batch (0-based) of the next iteration."""
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch (0-based) that the next iteration makes, and its first batch: earlier ones are not read."""
+        """Set the epoch (0-based) of the next iteration and its first batch; earlier batches are not read."""
 
     def index_batches(self) -> list[Indices]:
-        """Positions in the image set, int64 ``[N]`` for each batch of this epoch in this process."""
+        """Positions in the image set for each batch of this epoch in this process, int64 ``[N]`` each."""
 
     def __len__(self) -> int:
         """Number of batches."""

@@ -1,4 +1,4 @@
-"""``.npy`` files: ``[H, W]`` or ``[H, W, C]`` of whole or floating-point numbers; gray, RGB or any channels."""
+"""Read ``.npy`` files: ``[H, W]`` or ``[H, W, C]`` of integers or floats; gray, RGB or any number of channels."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _DAMAGED = (
     MemoryError,
     struct.error,
     tokenize.TokenError,
-)  # fmt: skip - what reading a header raises
+)  # fmt: skip - raised when reading a header
 _MODES = {1: "gray", 3: "RGB"}
 
 
 def is_array(data: bytes) -> bool:
-    """True for the bytes of a ``.npy`` file."""
+    """Return True for the bytes of a ``.npy`` file."""
     return data.startswith(_NPY)
 
 
@@ -38,7 +38,7 @@ def read_array(data: bytes) -> RawImage:
         data: The whole file.
 
     Raises:
-        ValueError: It is damaged, or no image; the message is a few words.
+        ValueError: The file is damaged or not an image; the message is short.
     """
     values = _load(data)
     if values.ndim not in (2, 3) or not values.size:
@@ -49,7 +49,7 @@ def read_array(data: bytes) -> RawImage:
 
 
 def _load(data: bytes) -> npt.NDArray[Any]:
-    """The array; memory is taken only for as many numbers as the file has."""
+    """Return the array, allocating no more memory than the file has values."""
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call, unused-ignore]

@@ -1,4 +1,4 @@
-"""Turning and mirroring an image as EXIF's orientation asks for (Exif 3.0, tag 0x0112)."""
+"""Rotate and mirror an image according to its EXIF orientation (Exif 3.0, tag 0x0112)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TURNS: Mapping[int, Callable[[_Values], _Values]] = MappingProxyType(
 
 
 def turned(values: _Values, orientation: int) -> _Values:
-    """The image upright.
+    """Return the image upright.
 
     Args:
         values: ``[H, W]`` or ``[H, W, C]`` as stored.
-        orientation: EXIF's number, 1 to 8; any other means upright.
+        orientation: EXIF orientation, 1 to 8; any other value means upright.
 
     Returns:
-        Contiguous; the image itself where nothing changes.
+        A contiguous array; the image itself if nothing changes.
     """
     turn = _TURNS.get(orientation)
     return values if turn is None else np.ascontiguousarray(turn(values))

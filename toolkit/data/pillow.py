@@ -1,4 +1,4 @@
-"""Image files of all kinds that have no decoder of their own here: what PIL makes of them."""
+"""Read image files with PIL, for all kinds without a special decoder."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _DAMAGED = (
     OverflowError,
     struct.error,
     MemoryError,
-)  # fmt: skip - PIL raises all of these for damaged files, by format
+)  # fmt: skip - depending on the format, PIL raises any of these for damaged files
 
 
 def check_size(height: int, width: int) -> None:
-    """Refuse what would take the memory.
+    """Refuse images that would exhaust the memory.
 
     Raises:
         ValueError: The image has more pixels than PIL accepts, 179 million (twice ``PIL.Image.MAX_IMAGE_PIXELS``).
@@ -46,10 +46,10 @@ def check_size(height: int, width: int) -> None:
 
 
 def orientation_with_pil(data: bytes) -> int:
-    """EXIF's number, wherever PIL finds one; 1, upright, where there is none.
+    """Return the EXIF orientation found by PIL; 1 (upright) if there is none.
 
     Raises:
-        ValueError: The file is damaged; the message is a few words.
+        ValueError: The file is damaged; the message is short.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -59,7 +59,7 @@ def orientation_with_pil(data: bytes) -> int:
 
 
 def read_deep_pnm(data: bytes) -> RawImage | None:
-    """A binary PGM or PPM of more than 8 bits; PIL would scale it to other numbers."""
+    """Read a binary PGM or PPM of more than 8 bits, whose values PIL would rescale; None for any other file."""
     found = _DEEP_PNM.match(data)
     if found is None or int(found[4]) <= 255:
         return None
@@ -72,10 +72,10 @@ def read_deep_pnm(data: bytes) -> RawImage | None:
 
 
 def read_with_pil(data: bytes) -> RawImage:
-    """An image as PIL reads it, upright.
+    """Read an image with PIL, upright.
 
     Raises:
-        ValueError: It is no image, or damaged; the message is a few words.
+        ValueError: The file is damaged or not an image; the message is short.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:

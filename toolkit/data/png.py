@@ -1,6 +1,6 @@
-"""PNG files: their chunks, which say what kind of image it is and whether it is whole.
+"""Check the chunks of PNG files, which tell the kind of image and whether the file is complete.
 
-Decoders differ in what they do with a damaged one, and with EXIF and animations; so these are known before decoding.
+Decoders treat damage, EXIF and animations differently, so all three are detected before decoding.
 (PNG, third edition, W3C 2025: https://www.w3.org/TR/png-3/, sections 5.3 and 11.)
 """
 
@@ -18,18 +18,18 @@ _GRAY, _GRAY_ALPHA, _RGB_ALPHA, _PALETTE = 0, 4, 6, 3
 
 
 class PngHeader(NamedTuple):
-    """What stands around the pixels.
+    """The properties of a PNG.
 
     Attributes:
         height: Rows, >= 1.
         width: Columns, >= 1.
-        bits: A sample, 1 to 16.
+        bits: Bits per sample, 1 to 16.
         gray: Gray, without alpha.
         gray_alpha: Gray with alpha.
-        palette: Colours by number.
-        alpha: There are transparent pixels, or may be.
-        special: It may be turned or animated, which not every decoder heeds.
-        significant_bits: The most that ``sBIT`` gives a colour; 0: it says nothing.
+        palette: Indexed colours.
+        alpha: There may be transparent pixels.
+        special: The image may be rotated or animated, which some decoders ignore.
+        significant_bits: Largest number of bits in ``sBIT``; 0 if there is none.
     """
 
     height: int
@@ -44,13 +44,13 @@ class PngHeader(NamedTuple):
 
 
 def read_png(data: bytes) -> PngHeader:
-    """Go through the chunks of a PNG file and compare the checksums of those that make the pixels.
+    """Read the chunks of a PNG file and verify the checksums of those that define the pixels.
 
     Args:
         data: The file.
 
     Raises:
-        ValueError: It is damaged or cut off; the message is a few words.
+        ValueError: The file is damaged or truncated; the message is short.
     """
     position, start, significant = len(PNG), None, 0
     alpha = special = False

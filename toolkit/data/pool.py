@@ -1,7 +1,7 @@
-"""Threads that read images, and that are watched: a file system that no longer answers ends in an error, not in a wait.
+"""Threads that read images with a timeout: a file system that no longer responds causes an error instead of a hang.
 
-A thread that hangs in a read cannot be ended from outside. These are daemon threads, which (unlike those of
-``concurrent.futures``) nobody waits for when the process ends.
+A thread that hangs in a read cannot be stopped. These are daemon threads, which, unlike those of
+``concurrent.futures``, do not delay the end of the process.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from toolkit.core.names import listed
 
 _T = TypeVar("_T")
 TIMEOUT = 300.0
-"""Seconds without any image done after which to give up, where no config says it."""
+"""Default time limit: give up after this many seconds without a finished image."""
 _Task: TypeAlias = "tuple[Future[None], Callable[[], None]]"
-_TICK = 1.0  # s; how often the one who waits looks round
-_PATIENCE = 5.0  # s; how long the end of a pool waits for images in work
-_WINDOW = 64  # images a thread that are asked for at once
+_TICK = 1.0  # s; interval between checks while waiting
+_PATIENCE = 5.0  # s; how long a closing pool waits for images in progress
+_WINDOW = 64  # images per thread requested at once
 
 
 class ReaderPool:
-    """A few threads; whoever waits for them is told when no image gets done any more.
+    """A pool of threads; waiting for one fails if no image is finished within the timeout.
 
-    Use it as a context manager: at its end what has not begun is dropped.
+    Use it as a context manager; on exit, tasks that have not started are dropped.
 
     Args:
         workers: Number of threads, >= 1.
-        timeout: Seconds without any image done after which to give up, > 0. Time in which the whole process stands
-            still, suspended, does not count.
-        setting: Where the user sets the timeout.
+        timeout: Give up after this many seconds without a finished image, > 0. Time during which the whole process is
+            suspended does not count.
+        setting: Name of the setting that controls the timeout.
     """
 
     def __init__(self, workers: int, timeout: float, setting: str = "data.timeout") -> None:
@@ -48,7 +48,7 @@ class ReaderPool:
         self._count = itertools.count()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"images_{number}", daemon=True) for number in range(workers)
+            threading.Thread(target=self._work, name=f"images_{index}", daemon=True) for index in range(workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -65,42 +65,42 @@ class ReaderPool:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def submit(self, task: Callable[[], None]) -> Future[None]:
-        """Have something done by the next free thread; the task calls ``begin`` before each image."""
+        """Run a task in the next free thread; the task calls ``begin`` before each image."""
         future: Future[None] = Future()
         self._tasks.put((future, task))
         return future
 
     def begin(self, image: str) -> None:
-        """Say, in a thread of the pool, which image is read now.
+        """Announce, from a thread of the pool, the image that is read next.
 
         Raises:
-            DataError: The pool has ended; nobody wants the image any more.
+            DataError: The pool is closed, so the image is no longer needed.
         """
         if self._closed:
-            raise DataError(f"{image} is no longer wanted")
+            raise DataError(f"{image} is no longer needed")
         self._in_work[threading.get_ident()] = (next(self._count), image)
 
     def finish(self, future: Future[None]) -> None:
         """Wait for a task.
 
         Raises:
-            DataError: No image was done for ``timeout`` seconds; the message names those in work. Or the pool has
-                ended meanwhile, which drops what has not begun.
-            Exception: What the task raised.
+            DataError: No image was finished for ``timeout`` seconds; the message names those in progress. Or the pool
+                was closed, which drops tasks that have not started.
+            Exception: The exception raised by the task.
         """
         tick = min(_TICK, self._timeout / 4)
         seen: list[tuple[int, str]] = []
         still = 0.0
         while not wait([future], tick).done:
             if self._closed:
-                raise DataError("these images are no longer wanted")
+                raise DataError("these images are no longer needed")
             now = sorted(self._in_work.values())
             still = still + tick if now == seen else 0.0
             seen = now
             if still >= self._timeout:
                 raise DataError(
-                    f"no image could be read for {self._timeout:g} s; in work: {listed([name for _, name in now])}",
-                    hint=f"does the disk or network file system answer? {self._setting} sets how long to wait",
+                    f"no image could be read for {self._timeout:g} s; in progress: {listed([name for _, name in now])}",
+                    hint=f"check that the disk or network file system responds; {self._setting} sets how long to wait",
                 )
         future.result()
 
@@ -123,10 +123,10 @@ class ReaderPool:
 def read_all(
     function: Callable[[str], _T], files: Sequence[str], workers: int, timeout: float
 ) -> Iterator[tuple[str, _T]]:
-    """Do something with each of many files, in threads; only a window of results is kept.
+    """Apply a function to many files in threads, holding only a window of results.
 
     Args:
-        function: What to do with a path.
+        function: Takes a path.
         files: The paths.
         workers: Number of threads, >= 1.
         timeout: As for ``ReaderPool``.
@@ -135,29 +135,31 @@ def read_all(
         Path and result, in order.
 
     Raises:
-        DataError: No file was done for ``timeout`` seconds.
+        DataError: No file was finished for ``timeout`` seconds.
     """
     with ReaderPool(workers, timeout) as pool:
         for start in range(0, len(files), _WINDOW * workers):
             window = files[start : start + _WINDOW * workers]
             results: dict[int, _T] = {}
-            parts = [range(first, len(window), workers) for first in range(workers)]
-            for future in [pool.submit(partial(_do_part, pool, function, window, part, results)) for part in parts]:
+            shares = [range(first, len(window), workers) for first in range(workers)]
+            for future in [
+                pool.submit(partial(_read_share, pool, function, window, share, results)) for share in shares
+            ]:
                 pool.finish(future)
             yield from ((path, results[position]) for position, path in enumerate(window))
 
 
 def read_one(function: Callable[[], _T], name: str, timeout: float = TIMEOUT) -> _T:
-    """Read one image in a watched thread.
+    """Read one image in a thread with a timeout.
 
     Args:
         function: Reads it.
-        name: What to call it, should it not answer.
+        name: Name of the image in the error message.
         timeout: As for ``ReaderPool``.
 
     Raises:
-        DataError: It was not done in ``timeout`` seconds.
-        Exception: What the function raised.
+        DataError: Reading took longer than ``timeout`` seconds.
+        Exception: The exception raised by the function.
     """
     found: list[_T] = []
 
@@ -170,9 +172,9 @@ def read_one(function: Callable[[], _T], name: str, timeout: float = TIMEOUT) ->
     return found[0]
 
 
-def _do_part(
-    pool: ReaderPool, function: Callable[[str], _T], window: Sequence[str], part: range, results: dict[int, _T]
+def _read_share(
+    pool: ReaderPool, function: Callable[[str], _T], window: Sequence[str], share: range, results: dict[int, _T]
 ) -> None:
-    for position in part:
+    for position in share:
         pool.begin(window[position])
         results[position] = function(window[position])

@@ -1,4 +1,4 @@
-"""What every picture goes through before a network sees it: resize, centre crop, normalise."""
+"""The preprocessing of every image before the network: resize, centre crop, normalise."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def resize(image: Pixels, height: int, width: int) -> Pixels:
-    """Resize a picture: halved by area as often as it can be, so that nothing aliases, then bilinear.
+    """Resize an image: halve it by area as often as possible to avoid aliasing, then interpolate bilinearly.
 
-    (Area averaging by any factor looks the same, to 0.4 gray levels on photographs, and takes 7 times as long.)
+    Area averaging by any factor gives the same result, to within 0.4 gray levels on photographs, but takes 7 times as
+    long.
 
     Args:
         image: uint8 ``[H, W, C]``; OpenCV resizes any number of channels.
@@ -31,7 +32,7 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
         width: New width in pixels.
 
     Returns:
-        uint8 ``[height, width, C]``; the picture itself when it has that size.
+        uint8 ``[height, width, C]``; the image itself if it already has that size.
     """
     channels = image.shape[2]
     while image.shape[0] >= 2 * height or image.shape[1] >= 2 * width:
@@ -49,23 +50,23 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
 def normalisation(
     config: DataConfig, mean: Sequence[float], std: Sequence[float], channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of the images that a network is to be trained on.
+    """Return mean and standard deviation of each channel for training a network.
 
-    ``data.mean`` and ``data.std`` go first. Otherwise a network keeps those of its pretraining for as many channels as
-    it was pretrained on; gray images get their average over red, green and blue; and any other number of channels
-    repeats them in turn (R, G, B, R, ...), as the filters of an adapted first convolution are repeated.
+    ``data.mean`` and ``data.std`` take precedence. Otherwise a network keeps the values of its pretraining, if the
+    number of channels matches; gray images get their average over red, green and blue; and any other number of channels
+    repeats them in turn (R, G, B, R, ...), just as the filters of an adapted first convolution are repeated.
 
     Args:
-        config: ``mean`` and ``std`` count.
-        mean: What the network was pretrained with, a number in [0, 1] a channel.
-        std: The same; numbers in (0, 1].
+        config: ``mean`` and ``std`` are used.
+        mean: Pretraining means, in [0, 1], one per channel.
+        std: Pretraining standard deviations, in (0, 1], one per channel.
         channels: Channels of the images, >= 1.
 
     Returns:
-        Mean and standard deviation, ``channels`` numbers each.
+        Mean and standard deviation, ``channels`` values each.
 
     Raises:
-        ConfigError: ``data.mean`` or ``data.std`` has another length.
+        ConfigError: ``data.mean`` or ``data.std`` has the wrong length.
 
     Example:
         >>> normalisation(DataConfig(std=(0.5,)), (0.25, 0.5, 0.75), (0.2, 0.2, 0.2), 1)
@@ -85,25 +86,25 @@ def _for_channels(key: str, own: Sequence[float] | None, known: Sequence[float],
     if len(own) != channels:
         raise ConfigError(
             f"data.{key} has {len(own)} number(s), but the images have {channels} channel(s)",
-            hint=f"give data.{key} a number a channel; model.in_channels sets how many channels there are",
+            hint=f"give data.{key} one number per channel; model.in_channels sets how many channels there are",
         )
     return tuple(own)
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The deterministic way from a picture to a network's input, the same in training, evaluation and serving.
+    """Deterministic preprocessing from an image to a network's input, the same in training, evaluation and serving.
 
-    The short side is resized to ``round(image_size / crop_ratio)``, the centre square of ``image_size`` is cut out, and
-    each channel becomes ``(x / 255 - mean) / std``. (Only the central square of the picture is resized: the same
-    pixels to within half a source pixel, at less cost, and a very long picture cannot exhaust the memory.)
+    The short side is resized to ``round(image_size / crop_ratio)``, the central square of side ``image_size`` is
+    cropped, and each channel becomes ``(x / 255 - mean) / std``. (Only the central square of the image is resized: this
+    gives the same pixels to within half a source pixel, costs less, and a very long image cannot exhaust the memory.)
 
     Attributes:
         image_size: Side of the square input, pixels.
         crop_ratio: Centre crop as a fraction of the resized short side, in (0, 1].
-        mean: Mean of each channel, for pixels in [0, 1]; their number is the number of channels.
+        mean: Mean of each channel, for pixels in [0, 1]; its length is the number of channels.
         std: Standard deviation of each channel, for pixels in [0, 1].
-        decoding: How files of more than 8 bits and transparency become 8-bit pixels.
+        decoding: How files of more than 8 bits, and transparency, become 8-bit pixels.
     """
 
     image_size: int
@@ -114,16 +115,16 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std):
-            raise ValueError(f"mean and std need a number a channel, not {len(self.mean)} and {len(self.std)}")
+            raise ValueError(f"mean and std need one number per channel, not {len(self.mean)} and {len(self.std)}")
 
     @property
     def channels(self) -> int:
-        """Number of channels of the pictures."""
+        """Number of channels of the images."""
         return len(self.mean)
 
     @cached_property
     def _tables(self) -> npt.NDArray[np.float32]:
-        """One row of 256 normalised values a channel, float32 ``[C, 256, 1]``."""
+        """256 normalised values per channel, float32 ``[C, 256, 1]``."""
         levels = np.arange(256) / 255
         rows = [(levels - mean) / std for mean, std in zip(self.mean, self.std, strict=True)]
         return np.asarray(rows, np.float32)[:, :, None]
@@ -150,29 +151,31 @@ class Preprocessing:
         return square[margin : margin + self.image_size, margin : margin + self.image_size]
 
     def normalise(self, image: Pixels, out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-        """Normalise with a look-up table a channel.
+        """Normalise with one look-up table per channel.
 
         Args:
             image: uint8 ``[H, W, C]`` with as many channels as ``mean`` has.
-            out: Where to write, float32 ``[C, H, W]``, contiguous; by default a new array.
+            out: Contiguous output array, float32 ``[C, H, W]``; by default a new one.
 
         Returns:
             float32 ``[C, H, W]``.
 
         Raises:
-            ValueError: Another number of channels.
+            ValueError: The number of channels is wrong.
         """
         if image.shape[2:] != (self.channels,):
             raise ValueError(f"expected pixels [H, W, {self.channels}], not {list(image.shape)}")
         if out is None:
             out = np.empty((self.channels, *image.shape[:2]), np.float32)
-        planes = [np.empty(image.shape[:2], np.uint8) for _ in range(self.channels)]  # OpenCV would copy its own
+        planes = [
+            np.empty(image.shape[:2], np.uint8) for _ in range(self.channels)
+        ]  # OpenCV would allocate and copy its own
         for channel, plane in enumerate(cv2.split(image, planes)):
             cv2.LUT(plane, self._tables[channel], dst=out[channel])
         return out
 
     def apply(self, image: Pixels) -> npt.NDArray[np.float32]:
-        """Geometry and normalisation.
+        """Apply geometry and normalisation.
 
         Args:
             image: uint8 ``[H, W, C]`` of any size.
@@ -183,7 +186,7 @@ class Preprocessing:
         return self.normalise(self.geometry(image))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a YAML file."""
+        """Return plain values for a YAML file."""
         return {
             "image_size": self.image_size,
             "crop_ratio": self.crop_ratio,
@@ -194,7 +197,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
-        """The inverse of ``to_dict``; without ``alpha``, as versions before it decoded (see ``Decoding.from_dict``)."""
+        """Invert ``to_dict``; without ``alpha``, decode like older versions (see ``Decoding.from_dict``)."""
         return cls(
             image_size=int(values["image_size"]),
             crop_ratio=float(values["crop_ratio"]),

@@ -1,8 +1,7 @@
-"""The random numbers of each picture: a stream of its own, begun for a whole batch at once.
+"""A separate random stream for each image, initialised for a whole batch at once.
 
-A picture's stream is that of ``numpy.random.default_rng((2, seed, epoch, index))``. Here what numpy computes to begin
-one is done for all pictures of a batch in one go, and one generator is set to one beginning after the other, in a
-quarter of the time.
+The stream of an image is that of ``numpy.random.default_rng((2, seed, epoch, index))``. This module computes NumPy's
+initial states for all images of a batch at once and sets one generator to each state in turn, in a quarter of the time.
 
 Sources, both by O'Neill: "Developing a seed_seq Alternative" (pcg-random.org, 2015) for ``numpy.random.SeedSequence``,
 "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms for Random Number Generation" (2014) for
@@ -21,7 +20,7 @@ import numpy.typing as npt
 from toolkit.core.random import Stream
 from toolkit.data.images import Indices
 
-Beginning: TypeAlias = "dict[str, Any]"
+StreamState: TypeAlias = "dict[str, Any]"
 """A state of ``numpy.random.PCG64``."""
 
 _Words: TypeAlias = npt.NDArray[np.uint32]
@@ -33,17 +32,17 @@ _STEP = 0x2360ED051FC65DA44385DF649FCCF645
 _BITS_128 = (1 << 128) - 1
 
 
-def beginnings(seed: int, epoch: int, indices: Indices, repeats: Indices) -> list[Beginning]:
-    """Where the streams of some pictures begin.
+def stream_states(seed: int, epoch: int, indices: Indices, repeats: Indices) -> list[StreamState]:
+    """Compute the initial states of the streams of some images.
 
     Args:
-        seed: Of the run, >= 0.
+        seed: Seed of the run, >= 0.
         epoch: From 0.
-        indices: Positions of the pictures in the image set, int64 ``[N]``, less than 2^32.
-        repeats: How often each came before in the epoch, int64 ``[N]``, less than 2^32.
+        indices: Positions of the images in the image set, int64 ``[N]``, less than 2^32.
+        repeats: Number of earlier occurrences of each in the epoch, int64 ``[N]``, less than 2^32.
 
     Returns:
-        The states of ``default_rng((2, seed, epoch, index))``, or, of a picture that came before,
+        The states of ``default_rng((2, seed, epoch, index))`` or, for a repeated image, of
         ``default_rng((2, seed, epoch, index, repeat))``.
     """
     fixed = [int(Stream.AUGMENTATION), *_words_of(seed), *_words_of(epoch)]
@@ -52,8 +51,8 @@ def beginnings(seed: int, epoch: int, indices: Indices, repeats: Indices) -> lis
     return [_state(*numbers) for numbers in _numbers(_entropy(words, repeats.astype(np.uint32)))]
 
 
-def generators(states: Sequence[Beginning]) -> Iterator[np.random.Generator]:
-    """One generator, set to one state after the other: each is good until the next is asked for."""
+def generators(states: Sequence[StreamState]) -> Iterator[np.random.Generator]:
+    """Yield one generator, set to each state in turn; it is valid until the next one is requested."""
     generator = np.random.Generator(np.random.PCG64(0))
     for state in states:
         generator.bit_generator.state = state
@@ -61,12 +60,12 @@ def generators(states: Sequence[Beginning]) -> Iterator[np.random.Generator]:
 
 
 def _words_of(number: int) -> list[int]:
-    """A number in words, the lowest first."""
+    """Split a number into 32-bit words, lowest first."""
     return [number >> shift & 0xFFFFFFFF for shift in range(0, max(1, number.bit_length()), 32)]
 
 
 def _powers(first: int, factor: int, count: int) -> _Words:
-    """``first``, and what becomes of it when it is multiplied again and again, ``[count, 1]``."""
+    """Return ``first`` times successive powers of ``factor``, modulo 2^32, ``[count, 1]``."""
     numbers = accumulate(repeat(factor, count - 1), lambda product, by: product * by & 0xFFFFFFFF, initial=first)
     return np.array(list(numbers), np.uint32)[:, None]
 
@@ -86,7 +85,7 @@ def _mixed(words: _Words, others: _Words) -> _Words:
 
 
 def _entropy(words: _Words, repeats: _Words) -> _Words:
-    """``SeedSequence.mix_entropy`` of each column; a repeat is a word more, unless it is 0. Returns ``[4, N]``."""
+    """Apply ``SeedSequence.mix_entropy`` to each column; a nonzero repeat is an extra word. Returns ``[4, N]``."""
     pool, used = _hashed(words[:_POOL], _INWARD[: _POOL + 1]), _POOL
     for source in range(_POOL):
         others = [other for other in range(_POOL) if other != source]
@@ -101,13 +100,13 @@ def _entropy(words: _Words, repeats: _Words) -> _Words:
 
 
 def _numbers(pool: _Words) -> list[list[int]]:
-    """``SeedSequence.generate_state(4, numpy.uint64)`` of each column."""
+    """Apply ``SeedSequence.generate_state(4, numpy.uint64)`` to each column."""
     words = _hashed(np.concatenate([pool, pool]), _OUTWARD).astype(np.uint64)
     return (words[::2] | words[1::2] << np.uint64(32)).T.tolist()
 
 
-def _state(high: int, low: int, stream_high: int, stream_low: int) -> Beginning:
-    """``PCG64`` of four numbers."""
+def _state(high: int, low: int, stream_high: int, stream_low: int) -> StreamState:
+    """Return the ``PCG64`` state from four numbers."""
     increment = (stream_high << 65 | stream_low << 1 | 1) & _BITS_128
     state = ((increment + (high << 64 | low)) * _STEP + increment) & _BITS_128
     return {

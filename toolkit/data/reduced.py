@@ -1,8 +1,8 @@
-"""Decoding JPEGs at a half, a quarter or an eighth of their size, where that is enough.
+"""Decode JPEGs at a half, a quarter or an eighth of their size if that is enough.
 
-libjpeg makes the smaller picture from the low frequencies of each block, in less time than the whole one (40 ms in
-place of 90 for 12 megapixels), and what it leaves out a resize would have averaged away. The part of the picture that
-is wanted is therefore chosen before decoding, from the size in the file's header.
+libjpeg computes the smaller image from the low frequencies of each block. This is faster (40 ms instead of 90 for 12
+megapixels), and a resize would have averaged away what is missing. The region of the image is therefore chosen before
+decoding, from the size in the file's header.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from toolkit.data.crop import Box, ChooseBox
 from toolkit.data.decode import decode_file, decode_image, decode_jpeg_reduced
 from toolkit.data.jpeg import JPEG, read_header
 
-_TIMES = (8, 4, 2)  # what libjpeg does fast
+_TIMES = (8, 4, 2)  # the fast reductions of libjpeg
 
 
 def read_part(
     path: str | Path, choose: ChooseBox, least: int, channels: int = RGB, decoding: Decoding | None = None
 ) -> Pixels:
-    """Read a part of an image file, perhaps at a reduced size.
+    """Read a region of an image file, possibly at a reduced size.
 
     Args:
         path: The file.
-        choose: Says which part is wanted, given the picture's height and width.
-        least: The part keeps at least so many rows and columns, if it has them in the file; >= 1.
-        channels: How many channels are wanted, >= 1: 1 is gray, 3 is RGB.
+        choose: Chooses the region, given the height and width of the image.
+        least: Minimum number of rows and columns of the result, unless the region has fewer; >= 1.
+        channels: Number of channels, >= 1: 1 is gray, 3 is RGB.
         decoding: As for ``read_image``.
 
     Returns:
@@ -42,7 +42,7 @@ def read_part(
 def decode_part(
     data: bytes, choose: ChooseBox, least: int, channels: int = RGB, decoding: Decoding | None = None
 ) -> Pixels:
-    """Decode a part of an image file, perhaps at a reduced size; see ``read_part``.
+    """Decode a region of an image file, possibly at a reduced size; see ``read_part``.
 
     Raises:
         ValueError: As for ``decode_image``.
@@ -59,17 +59,17 @@ def decode_part(
         if small is not None and small.shape[:2] == tuple(-(-side // times) for side in size):
             return fit_channels(box.reduced(times).cut(small), channels)
     pixels = decode_image(data, channels, header, decoding)
-    if pixels.shape[:2] != size:  # the header is not what the decoder made of it
+    if pixels.shape[:2] != size:  # the decoder disagrees with the header
         box = choose(*pixels.shape[:2])
     return box.cut(pixels)
 
 
 def reduction(box: Box, least: int) -> int:
-    """How many times smaller a picture may be, so that this part of it keeps so many rows and columns.
+    """Return the largest reduction that leaves a region at least ``least`` rows and columns.
 
     Args:
-        box: The part.
-        least: Rows and columns, >= 1.
+        box: The region.
+        least: Minimum number of rows and columns, >= 1.
 
     Returns:
         1, 2, 4 or 8.

@@ -1,4 +1,4 @@
-"""Which part of an epoch a process takes, and where its batches begin and end."""
+"""The share of an epoch that each process takes, and the bounds of its batches."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def shard(
     equal: bool = False,
     together: int | None = None,
 ) -> list[int]:
-    """Batch boundaries of one process whose share is every ``world_size``-th sample.
+    """Return the batch bounds of one process, whose share is every ``world_size``-th sample.
 
-    Batch i of all processes together holds the next ``together`` samples of the common order, as on one process; of
-    each a process takes its share. Where fewer samples than processes are left for the last batch, some would have
-    none, and data-parallel training would wait forever for them; they keep a sample of the batch before for it.
+    Batch i over all processes holds the next ``together`` samples of the common order, as on one process; each process
+    takes its share. If fewer samples than processes remain for the last batch, some processes would have none, and
+    data-parallel training would wait for them forever; so they keep a sample of the previous batch for it.
 
     Args:
         total: Number of samples over all processes.
-        batch_size: Samples a batch of one process, at most; >= 1.
-        rank: Number of this process.
+        batch_size: Maximum samples per batch of one process, >= 1.
+        rank: Index of this process.
         world_size: Number of processes.
-        drop_last: Full batches only.
-        equal: The same number of batches on every process, even if (with fewer samples than batches) one is left out.
-        together: Samples a batch of all processes, >= ``world_size``; None: ``batch_size`` for each of them.
+        drop_last: Use full batches only.
+        equal: Same number of batches on every process, even if one is dropped because samples are too few.
+        together: Samples per batch over all processes, >= ``world_size``; None: ``batch_size`` for each of them.
 
     Returns:
-        ``[0, ..., M]``: batch i holds the share's samples ``bounds[i]..bounds[i + 1] - 1``; ``[0]`` when there is none.
+        ``[0, ..., M]``: batch i holds the share's samples ``bounds[i]..bounds[i + 1] - 1``; ``[0]`` for no batches.
     """
     whole = batch_size * world_size if together is None else together
     mine = len(range(rank, total, world_size))
@@ -44,19 +44,19 @@ def shard(
 
 
 def steps_behind(seen: int, total: int, batch_size: int, *, world_size: int = 1, together: int | None = None) -> int:
-    """Steps of an epoch that are done once so many of its samples were seen, by however many processes until now.
+    """Return the number of completed steps of an epoch after ``seen`` samples, by any number of processes so far.
 
-    A step takes the next samples of the common order, whoever computes which of them.
+    A step takes the next samples of the common order, whichever process computes them.
 
     Args:
-        seen: Samples seen by all of them.
+        seen: Samples seen by all processes together.
         total: Number of samples over all processes.
-        batch_size: Samples a batch of each of the processes that go on.
-        world_size: Number of these.
+        batch_size: Samples per batch on each of the processes that continue.
+        world_size: Number of processes that continue.
         together: See ``shard``.
 
     Returns:
-        Number of steps; the samples of a step that was done in part are seen again.
+        Number of steps; samples of a partial step will be seen again.
     """
     share: dict[str, Any] = {"world_size": world_size, "equal": True, "together": together}
     bounds = [shard(total, batch_size, rank=rank, **share) for rank in range(world_size)]

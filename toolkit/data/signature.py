@@ -1,4 +1,4 @@
-"""Whether a data set is still the one that a run began with, wherever it lies now."""
+"""Signatures that tell whether a data set is still the one that a run started with, even if it was moved."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from toolkit.data.images import FileImages, ImageSet
 
 
 def split_signatures(splits: Mapping[str, ImageSet], root: Path | None) -> dict[str, str]:
-    """A digest of each part of a data set that survives a move or a copy of its folder.
+    """Return a digest of each split that does not change when the data set's folder is moved or copied.
 
-    Files count by their path below ``root``, size, label and weight, but not by their modification time; images in
-    memory count by their pixels. The order counts, as batches and splits depend on it.
+    For files, the digest covers path below ``root``, size, label and weight, but not modification time; for images in
+    memory, the pixels. It covers the order, because batches and splits depend on it.
 
     Args:
-        splits: Image sets by part.
-        root: Folder of the data set; None where it has none.
+        splits: Image sets by split.
+        root: Folder of the data set; None if it has none.
 
     Returns:
-        SHA-256 by part, hex.
+        SHA-256 by split, hex.
     """
     return {split: _signature(images, root) for split, images in splits.items()}
 
@@ -33,8 +33,8 @@ def _signature(images: ImageSet, root: Path | None) -> str:
     if images.weights is not None:
         digest.update(images.weights.tobytes())
     for path in images.paths:
-        place = path.absolute()
-        inside = base is not None and place.is_relative_to(base)
-        name = place.relative_to(base).as_posix() if inside and base is not None else place.as_posix()
+        absolute = path.absolute()
+        inside = base is not None and absolute.is_relative_to(base)
+        name = absolute.relative_to(base).as_posix() if inside and base is not None else absolute.as_posix()
         digest.update(f"{name}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What a format reader hands over: labelled pictures, and which part of the set each belongs to."""
+"""The result of a format reader: labelled images by split."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from toolkit.data.images import ImageSet
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as it lies on disk, before any split.
+    """A data set as stored, before any split is drawn.
 
     Attributes:
-        classes: Names of the classes (a class number is a position in here), or of the columns of the labels.
-        splits: Image sets by part: ``train`` always, ``val`` and ``test`` where the data set has them. A set without
-            a split of its own is all ``train``.
+        classes: Names of the classes (class indices are positions in this tuple), or of the label columns.
+        splits: Image sets by split: ``train`` always, ``val`` and ``test`` if the data set provides them. A set without
+            splits is all ``train``.
     """
 
     classes: tuple[str, ...]
@@ -27,7 +27,7 @@ class Source:
 
     @property
     def has_rows(self) -> bool:
-        """True when a picture has a row of labels or targets, False when it has a class."""
+        """True if images have rows of labels or targets, False if they have classes."""
         return self.splits["train"].has_rows
 
     @property
@@ -35,12 +35,12 @@ class Source:
         return "column" if self.has_rows else "class"
 
     def only(self, wanted: tuple[str, ...]) -> Source:
-        """The same with some classes only, numbered in the given order; pictures of other classes are left out.
+        """Keep only some classes, renumbered in the given order, and drop images of other classes.
 
-        Where pictures have a row of labels or targets, these columns are kept, and all pictures.
+        If images have rows of labels or targets, keep only these columns, and all images.
 
         Raises:
-            DataError: An unknown or repeated class, label or target.
+            DataError: A class, label or target is unknown or repeated.
         """
         wanted = tuple(same_name(name, self.classes) or name for name in wanted)
         unknown = [name for name in wanted if name not in self.classes]
@@ -58,11 +58,11 @@ class Source:
                 for split, images in self.splits.items()
             }
             return replace(self, classes=wanted, splits=kept)
-        number = np.full(len(self.classes), -1)
-        number[[self.classes.index(name) for name in wanted]] = np.arange(len(wanted))
+        new_index = np.full(len(self.classes), -1)
+        new_index[[self.classes.index(name) for name in wanted]] = np.arange(len(wanted))
         splits = {}
         for split, images in self.splits.items():
-            labels = number[images.labels]
+            labels = new_index[images.labels]
             chosen = np.flatnonzero(labels >= 0)
             splits[split] = images.take(chosen, labels[chosen])
         return replace(self, classes=wanted, splits=splits)

@@ -1,8 +1,8 @@
-"""Splits of images that have several labels, or numbers: every part gets its share of each label, or of each range.
+"""Stratified splits of images with several labels, or with targets: every split gets its share of each.
 
 Iterative stratification after Sechidis, Tsoumakas and Vlahavas, "On the Stratification of Multi-Label Data" (ECML PKDD
-2011, algorithm 1): the rarest label is dealt first, each image to the part that lacks this label most. Numbers are
-dealt the same way, with the quantile range of each target as its label. Copies of an image are dealt with it.
+2011, algorithm 1): the rarest label is dealt first, each image to the split that needs this label most. Targets are
+dealt in the same way, with the quantile range of each target as its label. Copies of an image stay with it.
 """
 
 from __future__ import annotations
@@ -14,112 +14,112 @@ import numpy.typing as npt
 
 from toolkit.core.errors import DataError
 from toolkit.core.random import Stream, generator
-from toolkit.data.duplicates import Copies, content_numbers
+from toolkit.data.duplicates import Copies, content_ids
 from toolkit.data.images import ImageSet, Indices
-from toolkit.data.split import copies_last, wanted_parts
+from toolkit.data.split import copies_last, missing_splits
 
 _MOST_BINS = 10
-_LEAST_IN_BIN = 2  # images of a bin that each drawn part gets
+_LEAST_IN_BIN = 2  # images of a bin for each drawn split
 
 
 def split_by_labels(
-    parts: Mapping[str, ImageSet],
+    splits: Mapping[str, ImageSet],
     classes: Sequence[str],
     val_fraction: float,
     test_fraction: float,
     seed: int,
     copies: Copies | None = None,
 ) -> dict[str, ImageSet]:
-    """Take what is missing, validation and (if wanted) test, from the training part of a multilabel set.
+    """Draw missing splits, validation and (if requested) test, from the training split of a multilabel set.
 
     Args:
-        parts: ``train``, and ``val`` and ``test`` where the data set has them.
-        classes: Names of the labels; not used, every split takes them.
-        val_fraction: Share of each label's images for validation, in (0, 1).
-        test_fraction: The same for the test, in [0, 1); 0: no test set is made.
+        splits: ``train``, and ``val`` and ``test`` if the data set provides them.
+        classes: Names of the labels; not used, but part of the signature.
+        val_fraction: Fraction of each label's images for validation, in (0, 1).
+        test_fraction: The same for testing, in [0, 1); 0: no test split.
         seed: Seed of the draw.
-        copies: Files that are there more than once.
+        copies: Files that occur more than once.
 
     Returns:
-        All parts.
+        All splits.
 
     Raises:
-        DataError: Too few images.
+        DataError: There are too few images.
     """
-    missing = wanted_parts(parts, val_fraction, test_fraction)
-    return _split(parts, parts["train"].labels > 0, missing, seed, copies or {})
+    missing = missing_splits(splits, val_fraction, test_fraction)
+    return _split(splits, splits["train"].labels > 0, missing, seed, copies or {})
 
 
 def split_by_targets(
-    parts: Mapping[str, ImageSet],
+    splits: Mapping[str, ImageSet],
     classes: Sequence[str],
     val_fraction: float,
     test_fraction: float,
     seed: int,
     copies: Copies | None = None,
 ) -> dict[str, ImageSet]:
-    """The same for a regression set: every part has its share of the low, middle and high values of each target.
+    """Do the same for a regression set: every split gets its share of low, middle and high values of each target.
 
     Args:
-        parts: ``train``, and ``val`` and ``test`` where the data set has them.
-        classes: Names of the targets; not used, every split takes them.
-        val_fraction: Share of the images for validation, in (0, 1).
-        test_fraction: The same for the test, in [0, 1); 0: no test set is made.
+        splits: ``train``, and ``val`` and ``test`` if the data set provides them.
+        classes: Names of the targets; not used, but part of the signature.
+        val_fraction: Fraction of the images for validation, in (0, 1).
+        test_fraction: The same for testing, in [0, 1); 0: no test split.
         seed: Seed of the draw.
-        copies: Files that are there more than once.
+        copies: Files that occur more than once.
 
     Returns:
-        All parts.
+        All splits.
 
     Raises:
-        DataError: Too few images.
+        DataError: There are too few images.
     """
-    missing = wanted_parts(parts, val_fraction, test_fraction)
-    labels = parts["train"].labels
+    missing = missing_splits(splits, val_fraction, test_fraction)
+    labels = splits["train"].labels
     smallest = min(missing.values(), default=1.0)
     bins = min(_MOST_BINS, max(1, int(len(labels) * smallest / _LEAST_IN_BIN)))
     columns = [quantile_bins(column, bins) for column in labels.T]
-    return _split(parts, np.concatenate(columns, axis=1), missing, seed, copies or {})
+    return _split(splits, np.concatenate(columns, axis=1), missing, seed, copies or {})
 
 
 def quantile_bins(values: npt.NDArray[np.floating], bins: int) -> npt.NDArray[np.bool_]:
-    """Which range of equally many values each value is in.
+    """Assign each value to one of several ranges with equally many values.
 
     Args:
         values: One target, ``[N]``.
-        bins: Wanted number of ranges, >= 1; equal values are never torn apart, so there may be fewer. As few
-            different values are ranges of their own.
+        bins: Requested number of ranges, >= 1; equal values stay together, so there may be fewer. If there are at most
+            ``bins`` different values, each has its own range.
 
     Returns:
-        bool ``[N, B]`` with one True a row, B <= bins.
+        bool ``[N, B]`` with one True per row, B <= bins.
     """
     edges = np.unique(values)
     if len(edges) > bins:
         edges = np.unique(np.quantile(values, np.arange(1, bins) / bins, method="lower"))
-    number = np.searchsorted(edges, values)
-    return np.asarray(number[:, None] == np.unique(number), np.bool_)
+    index = np.searchsorted(edges, values)
+    return np.asarray(index[:, None] == np.unique(index), np.bool_)
 
 
 def limit_per_label(
     images: ImageSet, classes: Sequence[str], most: int, seed: int, copies: Copies | None = None
 ) -> ImageSet:
-    """Keep an image, in random order, while one of its labels has fewer than so many; unlabelled ones count as a label.
+    """Go through the images in random order, and keep those with a label that has fewer than ``most`` images so far.
 
-    A label comes out with more when its images were kept for the sake of a rarer one.
+    "No label" counts as a label. A label may end up with more images if they were kept for a rarer label.
 
     Args:
         images: The training set.
-        classes: Names of the labels; not used, every limit takes them.
-        most: Images a label, >= 1.
+        classes: Names of the labels; not used, but part of the signature.
+        most: Images per label, >= 1.
         seed: Seed of the draw.
-        copies: Files that are there more than once; a copy comes after all different images.
+        copies: Files that occur more than once; copies come after all different images.
     """
     labels = images.labels > 0
     rows = np.hstack([labels, ~labels.any(axis=1, keepdims=True)])
     have = np.zeros(rows.shape[1], np.int64)
     kept = []
     order = generator(Stream.SUBSET, seed).permutation(len(rows))
-    for index in copies_last(order, content_numbers(images, copies or {})):
+    for index in copies_last(order, content_ids(images, copies or {})):
         if (have[rows[index]] < most).any():
             have += rows[index]
             kept.append(int(index))
@@ -127,61 +127,61 @@ def limit_per_label(
 
 
 def _split(
-    parts: Mapping[str, ImageSet],
+    splits: Mapping[str, ImageSet],
     rows: npt.NDArray[np.bool_],
     missing: Mapping[str, float],
     seed: int,
     copies: Copies,
 ) -> dict[str, ImageSet]:
     if not missing:
-        return dict(parts)
-    whole = parts["train"]
-    sizes = {part: max(1, round(share * len(whole))) for part, share in missing.items()}
+        return dict(splits)
+    whole = splits["train"]
+    sizes = {split: max(1, round(share * len(whole))) for split, share in missing.items()}
     sizes = {"train": len(whole) - sum(sizes.values()), **sizes}
     shares = np.array(list(sizes.values())) / max(1, len(whole))
-    _, first, group = np.unique(content_numbers(whole, copies), return_index=True, return_inverse=True)
-    first, number = np.unique(first, return_index=True)  # groups of copies in the order of their first ones
-    group = np.argsort(number)[group]
+    _, first, group = np.unique(content_ids(whole, copies), return_index=True, return_inverse=True)
+    first, index = np.unique(first, return_index=True)  # groups of copies, ordered by their first members
+    group = np.argsort(index)[group]
     counts = np.zeros((len(first), rows.shape[1]), np.int64)
     np.add.at(counts, group, rows)
     rng = generator(Stream.SPLIT, seed)
     owner = _deal(counts, np.bincount(group), shares, rng)[group] if sizes["train"] > 0 else np.zeros(0)
-    members = {part: np.flatnonzero(owner == number) for number, part in enumerate(sizes)}
+    members = {split: np.flatnonzero(owner == index) for index, split in enumerate(sizes)}
     if any(not len(indices) for indices in members.values()):
         raise DataError(
-            f"{len(whole)} images, or those of each label, are too few to split into {len(sizes)} parts "
+            f"{len(whole)} images, or those of each label, are too few to split into {len(sizes)} splits "
             f"({', '.join(sizes)})",
             hint="add images, or make the split yourself",
         )
-    return {**parts, **{part: whole.take(indices) for part, indices in members.items()}}
+    return {**splits, **{split: whole.take(indices) for split, indices in members.items()}}
 
 
 def _deal(
     rows: npt.NDArray[np.int64], sizes: Indices, shares: npt.NDArray[np.float64], rng: np.random.Generator
 ) -> Indices:
-    """The part of each image, or group of copies.
+    """Assign each image, or group of copies, to a split.
 
     Args:
-        rows: How many images of each group have each label, ``[N, C]``.
-        sizes: Images of each group, ``[N]``.
-        shares: Share of each part, ``[P]``, sum 1.
-        rng: Decides ties.
+        rows: Number of images of each group with each label, ``[N, C]``.
+        sizes: Number of images in each group, ``[N]``.
+        shares: Share of each split, ``[P]``, sum 1.
+        rng: Breaks ties.
 
     Returns:
         Positions in ``shares``, ``[N]``.
     """
     total = int(sizes.sum())
-    lacking = shares[:, None] * rows.sum(axis=0)  # of each label, by part
+    lacking = shares[:, None] * rows.sum(axis=0)  # by split and label
     room = shares * total
     owner = np.full(len(rows), -1, np.int64)
     order = rng.permutation(len(rows))
-    order = order[np.argsort(-sizes[order], kind="stable")]  # small groups, dealt last, level what large ones did
+    order = order[np.argsort(-sizes[order], kind="stable")]  # small groups come last and even out the large ones
 
     def give(index: int, lack: npt.NDArray[np.float64]) -> None:
-        part = np.lexsort((rng.random(len(shares)), room.round(9), lack.round(9)))[-1]
-        owner[index] = part
-        lacking[part] -= rows[index]
-        room[part] -= sizes[index]
+        split = np.lexsort((rng.random(len(shares)), room.round(9), lack.round(9)))[-1]
+        owner[index] = split
+        lacking[split] -= rows[index]
+        room[split] -= sizes[index]
 
     while True:
         left = rows[owner < 0].sum(axis=0)

@@ -1,4 +1,4 @@
-"""What a job trains and measures on, as a table for people."""
+"""A table of the images that a job trains and evaluates on."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _MOST_ROWS = 20
 
 
 def data_table(data: DataBundle) -> Table:
-    """Classes or labels with their images in each part, a row each; or targets with mean and range, a row a part.
+    """Tabulate classes or labels with their images in each split; or targets with mean and range by split.
 
     Args:
         data: The images, split.
 
     Returns:
-        A rich table; of more than 20 rows the first and the last 10 are shown, and the caption says which class has the
-        fewest and which the most training images.
+        A rich table; of more than 20 rows, only the first and last 10 are shown, and the caption names the classes with
+        the fewest and the most training images.
     """
     task = TASKS[data.task]
     sizes = [f"{len(images):,}" for images in data.splits.values()]
     if task.predicts_numbers:
         rows, numbers = _target_rows(data), ("images", "mean", "min", "max")
-        table = new_table(f"data: {len(data.classes)} {task.plural}", task.outputs, "part", *numbers, numeric=numbers)
+        table = new_table(f"data: {len(data.classes)} {task.plural}", task.outputs, "split", *numbers, numeric=numbers)
     else:
         rows, splits = _count_rows(data), tuple(data.splits)
         table = new_table(f"data: {len(data.classes)} {task.plural}", task.outputs, *splits, numeric=splits)

@@ -1,8 +1,8 @@
-"""Looking at every image of a data set before it is used: whether it decodes, and what kind of image it is.
+"""Examine every image of a data set before use: whether it can be decoded, and what kind of image it is.
 
-Every file is decoded, by the code that training uses, so that what passes here can be trained on (a JPEG at an eighth
-of its size, which reads all of its data in a third of the time). What was found is kept in a file, by path, size and
-modification time, so that a second run reads only what changed.
+Every file is decoded by the same code as in training, so that files that pass can be trained on (JPEGs at an eighth of
+their size, which still reads all data but takes a third of the time). The results are stored by path, size and
+modification time, so that the next run reads only changed files.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ import PIL
 from toolkit.core import console
 from toolkit.core.files import atomic_file
 from toolkit.core.names import listed
-from toolkit.data.bit_depth import Decoding, develop
+from toolkit.data.bit_depth import Decoding, to_8_bit
 from toolkit.data.channels import GRAY, RGB
 from toolkit.data.decode import read_raw
 from toolkit.data.jpeg import JPEG, decode_fast, has_decoder, read_header
 from toolkit.data.pillow import check_size
 from toolkit.data.pool import read_all
 
-_VERSION = 1  # of what is decided here and in toolkit.data.decode
+_VERSION = 1  # of the decisions made here and in toolkit.data.decode
 _THREADS = 8
 _REDUCED = 8
 _NEARLY_CONSTANT = 8
-"""Levels of 255 within which all pixels of an image lie that shows nothing."""
+"""An image shows nothing if all its pixels lie within this many of 255 levels."""
 _MANY = 0.1
-"""Share of such images that deserves a warning."""
+"""Fraction of such images from which to warn."""
 
 
 class Facts(NamedTuple):
-    """What was found in a file.
+    """The findings for one file.
 
     Attributes:
-        problem: Why it cannot be used; empty for a sound image, and then the rest counts.
+        problem: Why it cannot be used; empty for a sound image. The other attributes are valid only for sound images.
         height: Rows of the upright image.
-        width: Its columns.
-        mode: What kind of image it is: ``RGB``, ``gray``, ``16-bit gray``, ...
-        scale: Which of its values become 0 and 255; empty for an image of 8 bits.
-        constant: Nearly the same value everywhere.
-        not_finite: It holds NaN or infinite values.
+        width: Columns of the upright image.
+        mode: Kind of image: ``RGB``, ``gray``, ``16-bit gray``, ...
+        scale: Values that become 0 and 255; empty for an 8-bit image.
+        constant: The value is nearly the same everywhere.
+        not_finite: There are NaN or infinite values.
     """
 
     problem: str = ""
@@ -64,12 +64,12 @@ class Facts(NamedTuple):
 
 
 def examine(path: str, channels: int = RGB, decoding: Decoding | None = None) -> Facts:
-    """Decode an image file, and say what it is.
+    """Decode an image file, and describe it.
 
     Args:
         path: The file.
-        channels: How many channels are wanted.
-        decoding: What is fixed of bit depth, window and alpha.
+        channels: Number of channels.
+        decoding: Fixed bit depth, window and alpha.
     """
     try:
         return _examine(Path(path).read_bytes(), channels, decoding or Decoding())
@@ -88,7 +88,7 @@ def _examine(data: bytes, channels: int, decoding: Decoding) -> Facts:
         if small is not None and not _is_constant(small):
             return Facts("", *header.upright_size, header.mode)
     raw = read_raw(data, channels)
-    pixels, scale = develop(raw, channels, decoding)
+    pixels, scale = to_8_bit(raw, channels, decoding)
     infinite = raw.values.dtype.kind == "f" and not np.isfinite(raw.values).all()
     height, width = pixels.shape[:2]
     return Facts("", height, width, raw.mode, str(scale or ""), _is_constant(pixels), infinite)
@@ -106,16 +106,16 @@ def survey(
 
     Args:
         files: The paths.
-        channels: How many channels are wanted.
-        decoding: What is fixed of bit depth, window and alpha.
-        timeout: Seconds without an answer of the file system after which to give up.
-        cache: Folder to keep what was found; None: nothing is kept.
+        channels: Number of channels.
+        decoding: Fixed bit depth, window and alpha.
+        timeout: Give up if the file system does not respond for this many seconds.
+        cache: Folder for the results; None: keep nothing.
 
     Returns:
-        Facts of each file, in order.
+        Facts about each file, in order.
 
     Raises:
-        DataError: The file system does not answer.
+        DataError: The file system does not respond.
     """
     marks = dict(read_all(_mark, list(dict.fromkeys(files)), _THREADS, timeout))
     kept_in = None if cache is None or not files else cache / _name(files, channels, decoding)
@@ -132,13 +132,13 @@ def survey(
     return [known[path][1] for path in files]
 
 
-def say_what_they_are(files: Sequence[str], facts: Sequence[Facts], decoding: Decoding) -> None:
-    """Say in one line how many images there are, their sizes and kinds; and what deserves a second look.
+def report_images(files: Sequence[str], facts: Sequence[Facts], decoding: Decoding) -> None:
+    """Report the number of images, their sizes and kinds in one line, and warn of anything unusual.
 
     Args:
         files: The paths, N.
-        facts: What was found in them, N.
-        decoding: How they were decoded.
+        facts: Facts about them, N.
+        decoding: The decoding settings used.
     """
     found = [(path, fact) for path, fact in zip(files, facts, strict=True) if not fact.problem]
     if not found:
@@ -162,11 +162,11 @@ def say_what_they_are(files: Sequence[str], facts: Sequence[Facts], decoding: De
         )
     holes = [path for path, fact in found if fact.not_finite]
     if holes:
-        console.warn(f"{len(holes)} of {len(found)} images hold NaN or infinite values: {listed(holes, 3)}")
+        console.warn(f"{len(holes)} of {len(found)} images contain NaN or infinite values: {listed(holes, 3)}")
 
 
 def _say_scales(found: Sequence[tuple[str, Facts]], decoding: Decoding) -> None:
-    """Say as what images of more than 8 bits are read; warn where that is not the same for all."""
+    """Report how images of more than 8 bits are read; warn if that differs between images."""
     scales = Counter(fact.scale for _, fact in found if fact.scale)
     if not scales:
         return
@@ -174,17 +174,17 @@ def _say_scales(found: Sequence[tuple[str, Facts]], decoding: Decoding) -> None:
         (scale, count), *_ = scales.items()
         fixed = decoding.bit_depth is not None or decoding.window is not None
         how = "" if fixed else ", by their values; data.bit_depth or data.window fixes it"
-        console.info(f"{count} image(s) that are not of 8 bits are read as {scale}{how}")
+        console.info(f"{count} image(s) that are not 8-bit are read as {scale}{how}")
         return
     examples = {fact.scale: path for path, fact in reversed(found) if fact.scale}
-    each = ", ".join(f"{count} as {scale} ({examples[scale]})" for scale, count in scales.most_common())
+    details = ", ".join(f"{count} as {scale} ({examples[scale]})" for scale, count in scales.most_common())
     depths = [int(scale.removesuffix("-bit")) for scale in scales if scale.endswith("-bit")]
-    cure = f"data.bit_depth: {max(depths)}" if len(depths) == len(scales) else "data.window: [LOW, HIGH]"
-    console.warn(f"brightness is not comparable: images are read by the range of each file, {each}; set {cure}")
+    remedy = f"data.bit_depth: {max(depths)}" if len(depths) == len(scales) else "data.window: [LOW, HIGH]"
+    console.warn(f"brightness is not comparable: images are read by the range of each file, {details}; set {remedy}")
 
 
 def _mark(path: str) -> list[int] | None:
-    """Size and modification time; None where there is no such file."""
+    """Return size and modification time; None if there is no such file."""
     try:
         facts = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat
     except OSError:
@@ -193,12 +193,12 @@ def _mark(path: str) -> list[int] | None:
 
 
 def _name(files: Sequence[str], channels: int, decoding: Decoding) -> str:
-    """One file for one folder of images read in one way by one version of the decoders."""
+    """Name the file for one folder of images, read in one way by one version of the decoders."""
     import cv2
 
-    place = os.path.commonpath([os.path.abspath(os.path.dirname(path)) for path in files])  # noqa: PTH100, PTH120
+    folder = os.path.commonpath([os.path.abspath(os.path.dirname(path)) for path in files])  # noqa: PTH100, PTH120
     versions = [_VERSION, PIL.__version__, cv2.__version__, has_decoder(), np.__version__]
-    facts = json.dumps([place, channels, decoding.to_dict(), versions])
+    facts = json.dumps([folder, channels, decoding.to_dict(), versions])
     return f"{hashlib.sha256(facts.encode(errors='surrogateescape')).hexdigest()[:32]}.json.gz"
 
 
@@ -212,7 +212,7 @@ def _load(path: Path | None) -> _Known:
         with gzip.open(path, "rt", encoding="utf-8", errors="surrogateescape") as file:
             rows = json.load(file)
         return {name: (mark, Facts(*facts)) for name, (mark, facts) in rows.items()}
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, RecursionError):  # none yet, or a damaged one
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, RecursionError):  # missing or damaged
         return {}
 
 

@@ -1,8 +1,8 @@
-"""TIFF files: what their tags say, and reading those that are not of 8 bits or have other channels than usual.
+"""Read the tags of TIFF files, and the pixels of those that are not 8-bit or have unusual channels.
 
-Images of 8 bits are read by PIL. It takes the upper byte of 16-bit colours and refuses floating-point ones; those are
-read by OpenCV, whatever its version with the same values. The rest (channels in planes of their own, int8, uint32 and
-float16 colours, more than four bands) is read by the package tifffile where it is installed.
+PIL reads 8-bit images. It would keep only the upper byte of 16-bit colours and refuses floating-point ones, so OpenCV
+reads those, with the same values in every version. The rest (channels in separate planes; int8, uint32 and float16
+colours; more than four bands) needs the package tifffile.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _FORMAT = 256, 
 _ORIENTATION, _MAX_SAMPLE, _SMAX_SAMPLE = 274, 281, 341
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, of tiles
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2  # photometric interpretations
-_SEPARATE, _ALPHA = 2, (1, 2)  # planes of their own; associated and unassociated alpha
+_SEPARATE, _ALPHA = 2, (1, 2)  # separate planes; associated and unassociated alpha
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3  # sample formats
 _KINDS = {_UNSIGNED: "u", _SIGNED: "i", _FLOAT: "f"}
 _FOR_OPENCV = frozenset({"u2", "i2", "i4", "f4", "f8"})
@@ -40,20 +40,20 @@ _DAMAGED = (
 
 
 class TiffHeader(NamedTuple):
-    """What the tags of the first page say.
+    """The tags of the first page.
 
     Attributes:
-        height: Rows as they are stored.
-        width: Columns as they are stored.
-        samples: Samples a pixel.
-        bits: Bits of a sample.
-        kind: Of its numbers: ``u``, ``i`` or ``f``.
-        photometric: How they are meant: 0 and 1 gray, 2 RGB, 3 palette, ...
+        height: Rows as stored.
+        width: Columns as stored.
+        samples: Samples per pixel.
+        bits: Bits per sample.
+        kind: Kind of samples: ``u``, ``i`` or ``f``.
+        photometric: Their meaning: 0 and 1 gray, 2 RGB, 3 palette, ...
         alpha: The last sample is alpha.
-        planar: Each sample has a plane of its own.
-        orientation: EXIF's number.
-        highest: The largest value that is declared; 0: none is.
-        end: Where the last of the pixels end, bytes.
+        planar: Each sample has a separate plane.
+        orientation: EXIF orientation.
+        highest: Largest declared value; 0 if there is none.
+        end: Offset of the end of the pixels, bytes.
     """
 
     height: int
@@ -70,22 +70,22 @@ class TiffHeader(NamedTuple):
 
     @property
     def is_gray(self) -> bool:
-        """Gray, perhaps with alpha."""
+        """True for gray, possibly with alpha."""
         return self.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and self.samples == GRAY + self.alpha
 
     @property
     def is_colour(self) -> bool:
-        """Red, green and blue, perhaps with alpha or a fourth band that is left out."""
+        """True for red, green and blue, possibly with alpha or a fourth band that is ignored."""
         return self.photometric == _RGB and self.samples in (RGB, RGB + 1)
 
     @property
     def is_deep(self) -> bool:
-        """Its numbers are not whole ones of up to 8 bits."""
+        """True unless samples are unsigned integers of at most 8 bits."""
         return self.bits > 8 or self.kind != "u"
 
     @property
     def mode(self) -> str:
-        """What a person calls it."""
+        """Human-readable kind."""
         kind = {"u": f"{self.bits}-bit ", "i": f"int{self.bits} ", "f": f"float{self.bits} "}[self.kind]
         what = "gray" if self.is_gray else "RGB" if self.is_colour else counted(self.samples)
         return f"{kind}{what}{' + alpha' if self.alpha else ''}"
@@ -98,7 +98,7 @@ def read_tags(data: bytes) -> TiffHeader | None:
         data: The whole file.
 
     Returns:
-        What they say; None where they cannot be read.
+        The header; None if the tags cannot be read.
     """
     big = data[2:3] == b"+" or data[3:4] == b"+"
     try:
@@ -115,10 +115,10 @@ def _header(tags: Mapping[int, Any]) -> TiffHeader:
     bits = tags.get(_BITS, (1,))
     samples = int(tags.get(_SAMPLES, 1))
     largest = [value for tag in (_MAX_SAMPLE, _SMAX_SAMPLE) for value in _numbers(tags.get(tag, ()))]
-    declared = [int(value) for value in largest if value < 2 ** max(bits) - 1]  # else it says no more than the bits
+    declared = [int(value) for value in largest if value < 2 ** max(bits) - 1]  # otherwise it adds nothing to the bits
     odd = max(bits) not in (1, 2, 4, 8, 16, 32, 64)
     extra = tuple(tags.get(_EXTRA, ()))
-    places = [zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False) for starts, lengths in _PLACES]
+    chunks = [zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False) for starts, lengths in _PLACES]
     return TiffHeader(
         height=int(tags[_LENGTH]),
         width=int(tags[_WIDTH]),
@@ -130,7 +130,7 @@ def _header(tags: Mapping[int, Any]) -> TiffHeader:
         planar=samples > 1 and tags.get(_PLANAR) == _SEPARATE,
         orientation=int(tags.get(_ORIENTATION, 1)),
         highest=max([2 ** max(bits) - 1 if odd else 0, *declared]),
-        end=max((start + length for place in places for start, length in place), default=0),
+        end=max((start + length for chunk in chunks for start, length in chunk), default=0),
     )
 
 
@@ -139,14 +139,14 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def read_deep(data: bytes, header: TiffHeader) -> RawImage:
-    """Read a TIFF that is not of 8 bits, or has bands.
+    """Read a TIFF that is not 8-bit or has bands.
 
     Args:
         data: The whole file.
         header: Its tags.
 
     Raises:
-        ValueError: It cannot be read; the message is a few words.
+        ValueError: The file cannot be read; the message is short.
     """
     if header.end > len(data):
         raise ValueError("damaged (it ends too early)")
@@ -168,7 +168,7 @@ def read_deep(data: bytes, header: TiffHeader) -> RawImage:
 def _with_pil(data: bytes, kind: str) -> npt.NDArray[Any] | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            image.load()  # PIL turns a TIFF as its tag says
+            image.load()  # PIL applies the orientation tag of a TIFF
             values = np.asarray(image)
     except UnidentifiedImageError:
         return None
@@ -179,7 +179,7 @@ def _with_pil(data: bytes, kind: str) -> npt.NDArray[Any] | None:
 
 def _with_opencv(data: bytes) -> npt.NDArray[Any] | None:
     try:
-        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # OpenCV turns it as its tag says
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # OpenCV applies the orientation tag
     except cv2.error:
         return None
     if values is None or values.ndim == 2:
@@ -202,7 +202,7 @@ def _with_tifffile(data: bytes, header: TiffHeader) -> npt.NDArray[Any]:
 
 
 def bands_last(values: npt.NDArray[Any], axes: str) -> npt.NDArray[Any]:
-    """``[H, W, C]`` of tifffile's array and its axes: Y and X, and any third one for the channels."""
+    """Convert tifffile's array to ``[H, W, C]``, given its axes: Y, X and any third one for the channels."""
     if values.ndim == 2:
         return values[:, :, None]
     if values.ndim != 3 or not {"Y", "X"} <= set(axes):

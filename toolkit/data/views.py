@@ -1,9 +1,9 @@
-"""Views of one picture for test-time augmentation: what a network says of them is averaged.
+"""Views of one image for test-time augmentation, over which a network's outputs are averaged.
 
-The centre, its mirror image where mirroring does not change what the picture is, the four corners, and theirs:
+The views are the centre crop and the four corner crops, each also mirrored if mirroring does not change the meaning:
 Krizhevsky, Sutskever & Hinton 2012, "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1,
-average the softmax of these ten. More views are crops at random places (Szegedy et al., arXiv:1409.4842, section 7,
-take many), the same ones for every picture.
+average the softmax of these ten. Additional views are random crops (Szegedy et al., arXiv:1409.4842, section 7, use
+many), the same for every image.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _MIRRORS = {
 """Ways to mirror: left-right, upside down."""
 _CORNERS = ((0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 _WHOLE_CORNER = 0.9
-"""Side of the corner crops where the centre crop is the whole square: what lies at its border counts."""
+"""Side of the corner crops if the centre crop is the whole square, whose border may matter."""
 _AREAS = (0.6, 0.9)
-"""Of the square that random crops keep."""
+"""Fraction of the square that random crops keep."""
 
 
 @dataclass(frozen=True)
 class View(Preprocessing):
-    """Preprocessing that looks at one part of the picture's central square, perhaps mirrored.
+    """Preprocessing of one region of the image's central square, optionally mirrored.
 
     Attributes:
-        place: Where the part lies, from (0, 0) top left to (1, 1) bottom right; None: the centre crop.
-        scale: Side of that part as a fraction of the square's, in (0, 1].
-        mirrored: Left and right are exchanged.
-        upside_down: Top and bottom are exchanged.
+        place: Position of the region, from (0, 0) top left to (1, 1) bottom right; None: the centre crop.
+        scale: Side of the region as a fraction of the square's side, in (0, 1].
+        mirrored: Swap left and right.
+        upside_down: Swap top and bottom.
     """
 
     place: tuple[float, float] | None = None
@@ -50,13 +50,13 @@ class View(Preprocessing):
     upside_down: bool = False
 
     def geometry(self, image: Pixels) -> Pixels:
-        """The view; see ``Preprocessing.geometry``."""
-        seen = super().geometry(image) if self.place is None else self._part(image, *self.place)
+        """Return the view; see ``Preprocessing.geometry``."""
+        seen = super().geometry(image) if self.place is None else self._region(image, *self.place)
         if self.mirrored:
             seen = seen[:, ::-1]
         return np.ascontiguousarray(seen[::-1] if self.upside_down else seen)
 
-    def _part(self, image: Pixels, down: float, right: float) -> Pixels:
+    def _region(self, image: Pixels, down: float, right: float) -> Pixels:
         height, width = image.shape[:2]
         side = min(height, width)
         window = max(1, round(self.scale * side))
@@ -66,12 +66,12 @@ class View(Preprocessing):
 
 
 def views_of(preprocessing: Preprocessing, flip: Flip, count: int) -> tuple[View, ...]:
-    """So many different ways to look at a picture, the centre crop first.
+    """Return ``count`` different views of an image, the centre crop first.
 
     Args:
         preprocessing: Size, crop and normalisation.
-        flip: Mirroring that does not change what the picture is.
-        count: At least 1, at most ``MOST_VIEWS``.
+        flip: Mirroring that does not change the meaning.
+        count: 1 to ``MOST_VIEWS``.
 
     Raises:
         ValueError: ``count`` is out of range.
@@ -90,4 +90,4 @@ def views_of(preprocessing: Preprocessing, flip: Flip, count: int) -> tuple[View
         left, up = mirrors[int(rng.integers(len(mirrors)))]
         place = (float(rng.random()), float(rng.random()))
         named.append({"place": place, "scale": scale, "mirrored": left, "upside_down": up})
-    return tuple(View(**facts, **each) for each in named[:count])
+    return tuple(View(**facts, **options) for options in named[:count])

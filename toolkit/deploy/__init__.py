@@ -1,6 +1,6 @@
-"""Deploy: exporting a trained network, predicting with it, and the dashboard.
+"""Export a trained network, predict with it, and run the dashboard.
 
-The names below load what they need when they are first used: the dashboard needs no Paddle.
+Names are imported on first use, so that the dashboard does not need Paddle.
 """
 
 from __future__ import annotations

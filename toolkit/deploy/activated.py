@@ -1,4 +1,4 @@
-"""A network with what turns its outputs into what a person wants."""
+"""A network with an activation that makes its outputs readable."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _FUNCTIONS: Mapping[Activation, Callable[[paddle.Tensor], paddle.Tensor]] = Mapp
 
 
 class Activated(Layer):
-    """A network with an activation behind it.
+    """A network followed by an activation.
 
     Args:
-        network: Images to outputs ``[N, outputs]``.
-        activation: What turns them into what a person wants.
+        network: Maps images to outputs ``[N, outputs]``.
+        activation: Activation that turns outputs into probabilities or values.
     """
 
     def __init__(self, network: Layer, activation: Activation) -> None:
@@ -42,5 +42,5 @@ class Activated(Layer):
         self._activation = _FUNCTIONS[activation]
 
     def forward(self, image: paddle.Tensor) -> paddle.Tensor:
-        """Images ``[N, C, S, S]`` to ``[N, outputs]``."""
+        """Map images ``[N, C, S, S]`` to ``[N, outputs]``."""
         return self._activation(self.network(image))

@@ -1,4 +1,4 @@
-"""VisualDL's dashboard, started with the right flags and stopped without noise."""
+"""Start VisualDL's dashboard with the right flags, and stop it quietly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 _PORTS_TRIED = 20
-_START_SECONDS = 300.0  # of a process that lives; a busy machine takes a minute
+_START_SECONDS = 300.0  # as long as the process is alive; a busy machine takes a minute
 _PAUSE = 0.2
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
@@ -32,20 +32,20 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 class Dashboard:
     """A running VisualDL server; a context manager that stops it.
 
-    Telemetry is off. The page's language is given on the command line: without it VisualDL 2.5 answers 500 to a
-    browser or health check that names no language.
+    Telemetry is off. The language of the page is set on the command line, because otherwise VisualDL 2.5 returns status
+    500 to a browser or health check that names no language.
 
     Args:
-        logdir: Folder with VisualDL records, in itself or anywhere below (``runs/``).
-        host: Address to listen on; ``0.0.0.0`` lets other machines in.
-        port: Wanted port; when it is taken, the next free one is used.
+        logdir: Folder with VisualDL logs at any depth (``runs/``).
+        host: Address to listen on; ``0.0.0.0`` allows access from other machines.
+        port: Preferred port; if it is taken, the next free one is used.
         language: ``en`` or ``zh``.
 
     Attributes:
-        address: What to open in a browser.
+        address: URL to open in a browser.
 
     Raises:
-        DeployError: No such folder, no records, a bad address, or the server does not start.
+        DeployError: The folder does not exist or has no logs, the address is invalid, or the server does not start.
     """
 
     def __init__(self, logdir: str | Path, host: str = "127.0.0.1", port: int = 8040, *, language: str = "en") -> None:
@@ -57,7 +57,7 @@ class Dashboard:
         command = [sys.executable, "-m", "visualdl.server.app", "--logdir", folder.name or "."]
         command += ["--host", host or "0.0.0.0", "--port", str(self._port)]
         command += ["--disable-telemetry", "--language", language]
-        # From the folder above, so that runs are called runs/<name> and not by their full paths.
+        # Start in the parent folder, so that runs are shown as runs/<name> and not by their full paths.
         self._process = subprocess.Popen(
             command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -76,16 +76,16 @@ class Dashboard:
         self.stop()
 
     def wait(self) -> None:
-        """Return when the server ends by itself.
+        """Wait until the server ends by itself.
 
         Raises:
-            DeployError: It failed.
+            DeployError: The server failed.
         """
         if self._process.wait() > 0:
             raise DeployError(f"VisualDL ended with code {self._process.returncode}: {self._last_words()}")
 
     def stop(self) -> None:
-        """End the server; nothing happens when it has ended."""
+        """Stop the server if it is running."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -105,7 +105,7 @@ class Dashboard:
             if _answers(self._host, self._port):
                 return
             time.sleep(_PAUSE)
-        raise DeployError(f"VisualDL does not answer at {self.address} after {_START_SECONDS:.0f} s")
+        raise DeployError(f"VisualDL does not respond at {self.address} after {_START_SECONDS:.0f} s")
 
     def _last_words(self) -> str:
         self._log.seek(0)
@@ -114,32 +114,32 @@ class Dashboard:
 
 
 def serve(logdir: str | Path, host: str = "127.0.0.1", port: int = 8040, *, language: str = "en") -> None:
-    """Run the dashboard until Ctrl-C or SIGTERM; its address is printed on stderr. See ``Dashboard``."""
+    """Run the dashboard until Ctrl-C or SIGTERM, and print its address on stderr. See ``Dashboard``."""
     try:
         with _terminate_like_ctrl_c(), Dashboard(logdir, host, port, language=language) as dashboard:
             if f":{port}/" not in dashboard.address:
                 info(f"port {port} is taken")
             if host in _EVERYWHERE:
                 warn(f"other machines can see this dashboard: it listens on {host or 'every address'}")
-            info(f"VisualDL shows {logdir} at {dashboard.address} (Ctrl-C ends it)")
+            info(f"VisualDL shows {logdir} at {dashboard.address} (press Ctrl-C to stop)")
             dashboard.wait()
     except KeyboardInterrupt:
         pass
-    info("dashboard ended")
+    info("dashboard stopped")
 
 
 def _folder_with_records(folder: Path) -> Path:
     if not folder.is_dir():
-        raise DeployError(f"{folder} is not a folder; expected VisualDL records in it", hint="give the runs folder")
+        raise DeployError(f"{folder} is not a folder with VisualDL logs", hint="give the runs folder")
     if next(folder.rglob("*vdlrecords*"), None) is None:
         raise DeployError(
-            f"{folder} has no VisualDL records yet", hint="train first (log.visualdl: true), then open the dashboard"
+            f"{folder} has no VisualDL logs yet", hint="train first (log.visualdl: true), then open the dashboard"
         )
     return folder.resolve()
 
 
 def _free_port(host: str, wanted: int) -> int:
-    """The wanted port, or the next free one, or any."""
+    """Return the preferred port, or the next free one, or any."""
     problem: OSError | None = None
     for port in (*range(wanted, min(wanted + _PORTS_TRIED, 65536)), 0):
         try:
@@ -166,7 +166,7 @@ def _answers(host: str, port: int) -> bool:
 
 @contextmanager
 def _terminate_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM must stop the server too, or it would live on alone."""
+    """Handle SIGTERM like Ctrl-C, so that it also stops the server."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A few predictions of a model beside the truth."""
+"""Show predictions of a model next to the true labels."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def show_examples(predictor: ImagePredictor, images: ImageSet, count: int) -> tu
 
     Args:
         predictor: The model.
-        images: Images with labels of the model's task; the names of their classes are the model's.
-        count: How many, at least 1, spread evenly; all when there are fewer.
+        images: Images labelled for the model's task, with the model's class names.
+        count: Number of images, >= 1, spread evenly; all if there are fewer.
 
     Returns:
-        For machines: each prediction's ``to_dict`` with its ``truth`` (a name, a list of names, or numbers by target).
-        For people: a table.
+        The ``to_dict`` of each prediction with its ``truth`` (a name, a list of names, or numbers by target), and a
+        table.
     """
     form = _FORMS[TASKS[predictor.task].outputs]
     rows = [int(row) for row in np.linspace(0, len(images) - 1, min(count, len(images)))]
-    pictures, names = (
+    pixels, names = (
         [read_one(partial(images.read, row), images.path(row)) for row in rows],
         [images.path(row) for row in rows],
     )
-    found = predictor.predict(pictures, topk=2, names=names)
+    found = predictor.predict(pixels, topk=2, names=names)
     truths = [form.truth(images.labels[row], predictor.classes) for row in rows]
     table = new_table(_TITLE, "image", *form.columns, numeric=form.numeric)
     for prediction, truth in zip(found, truths, strict=True):
@@ -81,13 +81,13 @@ def _value_cells(prediction: Prediction, truth: Any) -> list[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class _Form:
-    """How examples with one kind of output are shown.
+    """How to show examples of one task.
 
     Attributes:
-        truth: From an image's label and the names to what it is.
-        columns: Columns of the table behind ``image``.
-        numeric: Those with numbers.
-        cells: From a prediction and the truth to lines of the table.
+        truth: Returns the truth, given an image's label and the names.
+        columns: Columns of the table after ``image``.
+        numeric: Columns with numbers.
+        cells: Returns rows of the table, given a prediction and the truth.
     """
 
     truth: Callable[[Any, Sequence[str]], _Truth]

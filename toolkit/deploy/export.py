@@ -1,4 +1,4 @@
-"""Leave a trained network behind as a folder that can be served, and prove that it computes the same."""
+"""Export a trained network as a folder that can be served, and verify that it computes the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from toolkit.tasks import TASKS, Output, TaskName
 
 _OWN = "inference."
 _BATCH = 8
-_MARGIN = 1 << 20  # bytes for the program and inference.yml
+_MARGIN = 1 << 20  # bytes, for the program and inference.yml
 
 
 def export_model(
@@ -46,36 +46,36 @@ def export_model(
     flip: Flip = "none",
     tta: int = 1,
 ) -> Path:
-    """Write an inference folder: program, weights and ``inference.yml``; any batch size.
+    """Write an inference folder with program, weights and ``inference.yml``, for any batch size.
 
     The program ends with the task's activation: softmax, sigmoid, or nothing.
 
-    The folder appears whole or not at all: an older model of this name stays until the new one is complete, has run
-    once and has passed ``check``. Where Paddle Inference with oneDNN crashes on it or gives something else than the
-    network, ``inference.yml`` says that oneDNN must be off, and so does one line. Other files in the folder are kept.
-    The network is left as it was.
+    The folder is replaced atomically: an older model of this name stays until the new one is complete, has run once and
+    has passed ``check``. If Paddle Inference with oneDNN crashes on the model or computes something else than the
+    network, ``inference.yml`` requires oneDNN to be off, and a message says so. Other files in the folder are kept. The
+    network is not changed.
 
     Args:
-        network: Images ``[N, C, image_size, image_size]`` to outputs before the activation ``[N, len(classes)]``; C is
-            the number of channels that ``preprocessing`` has a mean for.
-        folder: Where to write.
+        network: Maps images ``[N, C, image_size, image_size]`` to outputs before the activation ``[N, len(classes)]``;
+            C is the number of means in ``preprocessing``.
+        folder: Output folder.
         classes: Names of the classes, labels or targets, in the order of the outputs.
-        preprocessing: ``toolkit.data.Preprocessing.to_dict()``.
-        network_name: The network's name in the zoo.
+        preprocessing: The result of ``toolkit.data.Preprocessing.to_dict()``.
+        network_name: Name of the network in the zoo.
         image_size: Side of the square input, pixels.
-        extra: More facts for ``inference.yml`` (plain values): the run's name, its metrics.
-        check: Preprocessed images, float32 ``[M, C, image_size, image_size]``; see ``check_export``. What came out is
-            in the manifest: ``extra.checked_images``, ``extra.largest_difference``.
-        tolerance: Largest allowed difference on ``check``, of a probability or as a share of a target's scale.
+        extra: More facts for ``inference.yml`` (plain values), such as the run's name and its metrics.
+        check: Preprocessed images, float32 ``[M, C, image_size, image_size]``; see ``check_export``. The result is
+            recorded in the manifest as ``extra.checked_images`` and ``extra.largest_difference``.
+        tolerance: Largest allowed difference on ``check``, in probability or as a fraction of a target's scale.
         task: What the outputs are.
-        flip: Mirroring that does not change what a picture is, for test-time augmentation.
-        tta: Views of a picture that predictors average unless told otherwise.
+        flip: Mirroring that does not change the meaning of an image, for test-time augmentation.
+        tta: Default number of views per image that predictors average.
 
     Returns:
         The folder.
 
     Raises:
-        DeployError: The folder holds something else, the network cannot be exported, has another number of outputs,
+        DeployError: The folder holds something else, the network cannot be exported or has the wrong number of outputs,
             or the exported model computes something else.
         ToolkitError: The disk is full, or the folder may not be written.
 
@@ -107,7 +107,7 @@ def export_model(
             manifest.pipeline(temporary)
 
         difference = choose_exported(program, prepare, lambda: _difference(temporary, network, images), tolerance)
-        if check is not None or np.isfinite(difference):  # of noise nobody knows that it gives numbers
+        if check is not None or np.isfinite(difference):  # on noise, outputs may not be finite
             _refuse_different(len(images), task, difference, tolerance)
         if check is not None:
             facts |= {"checked_images": len(check), "largest_difference": difference}
@@ -127,7 +127,7 @@ def _manifest(
     flip: Flip,
     tta: int,
 ) -> Manifest:
-    """What ``inference.yml`` says of a program, its weights, and the arguments of ``export_model``."""
+    """Make the manifest from a program, its weights, and the arguments of ``export_model``."""
     return Manifest(
         network=network_name,
         image_size=image_size,
@@ -146,15 +146,15 @@ def _manifest(
 
 
 def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.float32], tolerance: float = 1e-4) -> float:
-    """Compare what an exported model gives with what the network gives.
+    """Compare the outputs of an exported model with those of the network.
 
-    Probabilities are compared as they are. Values of a regression are compared as shares of their target's scale: the
-    standard deviation that the head multiplies by (``target_std``), but at least a hundredth of the largest value,
-    whose digits float32 has; without such a head the largest value itself.
+    Probabilities are compared directly. Regression values are compared relative to their target's scale: the standard
+    deviation by which the head multiplies (``target_std``), but at least a hundredth of the largest value, because of
+    the precision of float32; without such a head, the largest value itself.
 
     Args:
         folder: The inference folder.
-        network: The network that was exported; its modes are restored.
+        network: The exported network; its training modes are restored.
         images: Preprocessed images, float32 ``[M, C, S, S]``, M at least 1.
         tolerance: Largest allowed difference.
 
@@ -162,7 +162,7 @@ def check_export(folder: str | Path, network: Layer, images: npt.NDArray[np.floa
         The largest difference.
 
     Raises:
-        DeployError: It is larger than ``tolerance``, or not a number.
+        DeployError: The difference is larger than ``tolerance``, or NaN.
     """
     difference = _difference(folder, network, images)
     _refuse_different(len(images), Manifest.read(Path(folder)).task, difference, tolerance)
@@ -175,7 +175,7 @@ def _difference(folder: str | Path, network: Layer, images: npt.NDArray[np.float
     predictor = Predictor(folder, device=paddle.get_device())
     exported, trained = predictor.outputs(images), _outputs(unwrapped(network), predictor.task, images)
     if trained.shape != exported.shape:
-        raise DeployError(f"the exported model gives {exported.shape} outputs, the network {trained.shape}")
+        raise DeployError(f"the exported model has outputs {exported.shape}, but the network {trained.shape}")
     return float((np.abs(trained - exported) / _CHECKS[TASKS[predictor.task].outputs].scale(network, trained)).max())
 
 
@@ -183,17 +183,17 @@ def _refuse_different(images: int, task: TaskName, difference: float, tolerance:
     if not difference <= tolerance:  # NaN must fail
         raise DeployError(
             f"the exported model is not the trained network: on {images} images {_CHECKS[TASKS[task].outputs].what} by "
-            f"{difference:.3g}, allowed is {tolerance:g}",
-            hint="look for NaN weights or layers that act differently in a static graph; nothing was replaced",
+            f"{difference:.3g}, more than {tolerance:g}",
+            hint="look for NaN weights or layers that behave differently in a static graph; nothing was replaced",
         )
 
 
 def _outputs(network: Layer, task: TaskName, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The network's outputs, in dygraph mode, with the task's activation."""
+    """Compute the network's outputs in dygraph mode, with the task's activation."""
     with evaluating(network):
         whole = Activated(network, TASKS[task].activation)
-        parts = [whole(paddle.to_tensor(images[i : i + _BATCH])).numpy() for i in range(0, len(images), _BATCH)]
-    return np.concatenate(parts)
+        batches = [whole(paddle.to_tensor(images[i : i + _BATCH])).numpy() for i in range(0, len(images), _BATCH)]
+    return np.concatenate(batches)
 
 
 def _target_scale(network: Layer, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -205,7 +205,7 @@ def _target_scale(network: Layer, values: npt.NDArray[np.float32]) -> npt.NDArra
 
 @dataclass(frozen=True)
 class _Check:
-    """How an export is compared with its network: units of a difference, and what the message says."""
+    """How to compare an export with its network: the unit of differences, and the wording of the message."""
 
     scale: Callable[[Layer, npt.NDArray[np.float32]], npt.NDArray[np.float64]]
     what: str
@@ -216,7 +216,7 @@ _CHECKS: Mapping[Output, _Check] = MappingProxyType(
     {
         "class": _PROBABILITIES,
         "label": _PROBABILITIES,
-        "target": _Check(_target_scale, "values, as shares of their target's scale, differ"),
+        "target": _Check(_target_scale, "values, relative to their target's scale, differ"),
     }
 )
 
@@ -228,24 +228,24 @@ def _refuse_foreign(target: Path) -> None:
         raise DeployError(f"cannot export to {target}: it is a file", hint="choose a folder")
     if any(target.iterdir()) and not (target / MANIFEST_NAME).is_file():
         raise DeployError(
-            f"cannot export to {target}: the folder holds something else than an exported model",
+            f"cannot export to {target}: the folder holds something other than an exported model",
             hint="choose a new or empty folder",
         )
 
 
 def _need_space(network: Layer, folder: Path) -> None:
-    """Paddle 3 writes what fits on a full disk and says nothing."""
+    """Check the free space, because Paddle 3 silently truncates files on a full disk."""
     need = _MARGIN + sum(value.numel().item() * value.element_size() for value in network.state_dict().values())
     free = shutil.disk_usage(folder).free
     if need > free:
         raise DeployError(
-            f"cannot export to {folder.parent}: {need >> 20} MB are needed and {free >> 20} MB are free",
+            f"cannot export to {folder.parent}: {need >> 20} MB are needed but only {free >> 20} MB are free",
             hint="free some space on the disk, or choose another folder",
         )
 
 
 def _carry_over(old: Path, new: Path) -> None:
-    """Keep what a user has put beside the model."""
+    """Keep files that a user has put next to the model."""
     if not old.is_dir():
         return
     for item in old.iterdir():
@@ -264,5 +264,5 @@ def _try_out(session: InferenceSession, manifest: Manifest) -> None:
     if shape != expected:
         raise DeployError(
             f"{manifest.network} gives {shape} for 2 images, but there are {len(manifest.labels)} {kind} names",
-            hint="export with the names that the network was trained with",
+            hint="export with the names used in training",
         )

@@ -1,4 +1,4 @@
-"""Which engine an exported model is for: the first that runs it and gives what the network gives."""
+"""Choose the engine of an exported model: the first one that runs it and agrees with the network."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _FEW = 4
 
 
 def noise(shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """Stand-ins for preprocessed images where an export has none, float32 ``[4, *shape]``, fixed."""
+    """Return fixed noise in place of preprocessed images, float32 ``[4, *shape]``."""
     return np.random.default_rng(0).normal(size=(_FEW, *shape)).astype(np.float32)
 
 
 def exported_program(whole: Activated, name: str, folder: Path, images: npt.NDArray[np.float32]) -> Comparison:
-    """A network with its activation as it is exported, on the first of the images that it is checked with.
+    """Prepare the comparison of a network with its export, on the first of the images for the check.
 
     Args:
-        whole: What is exported.
-        name: The network's name.
-        folder: Where the program is written, once.
+        whole: The network with its activation.
+        name: Name of the network.
+        folder: Folder for the program, which is written once.
         images: Preprocessed images, float32 ``[M, C, S, S]``.
     """
     channels, height, width = images.shape[1:]
@@ -66,19 +66,19 @@ def choose_exported(
     difference: Callable[[], float],
     tolerance: float,
 ) -> float:
-    """Find the first engine that can be trusted with an exported model; one line says where it is not the usual one.
+    """Find the first engine that can be trusted with an exported model, and report if it is not the usual one.
 
     Args:
         comparison: The model.
-        prepare: Describes the model for an engine, with a note on why it is not the usual one.
-        difference: Largest difference of the model so described to the network.
-        tolerance: Largest one that is allowed.
+        prepare: Writes the model for an engine, with a note on why it is not the usual one.
+        difference: Computes the largest difference between that model and the network.
+        tolerance: Largest allowed difference.
 
     Returns:
-        The difference; larger than ``tolerance`` where no engine gives what the network gives.
+        The difference; larger than ``tolerance`` if no engine agrees with the network.
 
     Raises:
-        DeployError: No engine runs it.
+        DeployError: No engine runs the model.
     """
     refused, found = list[str](), None
     for engine in _candidates(comparison):
@@ -88,11 +88,11 @@ def choose_exported(
             found = difference()
             if found <= tolerance:
                 break
-            reason = f"is off by {found:.2g} in what it gives"
+            reason = f"is off by {found:.2g} in its outputs"
         refused.append(f"{TITLES[engine]} {reason}")
     else:
         if found is None:
-            raise DeployError(f"{comparison.title}: nothing runs it; {'; '.join(refused)}")
+            raise DeployError(f"{comparison.title}: no engine runs it; {'; '.join(refused)}")
         return found
     if refused:
         info(f"{comparison.title}: {'; '.join(refused)}; the model is for {TITLES[engine]}, as inference.yml says")
@@ -103,12 +103,12 @@ def _candidates(comparison: Comparison) -> tuple[Engine, ...]:
     engines = TO_TRY["paddle"]
     if paddle.get_device() == "cpu":
         return engines
-    trusted = trusted_engine("paddle", comparison)  # the check runs on this GPU, and says nothing of CPUs
+    trusted = trusted_engine("paddle", comparison)  # the check runs on this GPU and does not cover CPUs
     return (trusted if trusted in engines else engines[-1],)
 
 
 def _note(refused: list[str]) -> str:
     if not refused:
         return ""
-    cure = "turn oneDNN off: config.disable_onednn(), before Paddle 3.1 config.disable_mkldnn()"
-    return f"{'; '.join(refused)} (Paddle {paddle.__version__}); {cure}"
+    remedy = "turn oneDNN off: config.disable_onednn(), before Paddle 3.1 config.disable_mkldnn()"
+    return f"{'; '.join(refused)} (Paddle {paddle.__version__}); {remedy}"

@@ -1,4 +1,4 @@
-"""What every kind of predictor has in common: pictures in, predictions out."""
+"""The base class of all predictors: images in, predictions out."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from toolkit.data.augmentation import Flip
 from toolkit.data.channels import Pixels
 from toolkit.data.pool import TIMEOUT
 from toolkit.data.views import MOST_VIEWS, View, views_of
-from toolkit.deploy.image_sources import Picture, as_pixels, list_pictures
+from toolkit.deploy.image_sources import ImageSource, as_pixels, list_images
 from toolkit.deploy.inputs import read_ahead
 from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
 from toolkit.tasks import TASKS, TaskName
 
 _MAX_READERS = 4
-_Named: TypeAlias = "tuple[str, Picture]"
+_Named: TypeAlias = "tuple[str, ImageSource]"
 _Ready: TypeAlias = "tuple[str, npt.NDArray[np.float32] | DataError]"
 
 
 class ImagePredictor(ABC):
-    """Says what is in pictures.
+    """Predict the content of images.
 
     Attributes:
         classes: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the network's input.
+        preprocessing: Preprocessing for the network's input.
         task: What the outputs are.
-        flip: Mirroring that does not change what a picture is, for ``tta``.
-        tta: Views of a picture that are averaged where ``predict`` is not told otherwise.
+        flip: Mirroring that does not change the meaning of an image, for ``tta``.
+        tta: Default number of views per image that ``predict`` averages.
     """
 
     def __init__(
@@ -58,28 +58,28 @@ class ImagePredictor(ABC):
 
     @property
     def channels(self) -> int:
-        """Channels of the pictures: 1 gray, 3 RGB, or another number."""
+        """Channels of the images: 1 gray, 3 RGB, or another number."""
         return self.preprocessing.channels
 
     @abstractmethod
     def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
-        """What the model makes of preprocessed images.
+        """Compute the outputs for preprocessed images.
 
         Args:
             images: float32 ``[N, channels, S, S]``.
-            batch_size: How many go through the network at once. Small is fast on a CPU.
+            batch_size: Number of images per batch. Small batches are fast on a CPU.
 
         Returns:
             float32 ``[N, len(classes)]``. Classification: probabilities, each row sums to 1. Multilabel: the
             probability of each label, in [0, 1]. Regression: values in the targets' units.
 
         Raises:
-            DeployError: The shape does not fit.
+            DeployError: The shape is wrong.
         """
 
     def predict(
         self,
-        images: Sequence[Picture] | Picture,
+        images: Sequence[ImageSource] | ImageSource,
         topk: int = 5,
         batch_size: int = 8,
         names: Sequence[str] | None = None,
@@ -88,40 +88,40 @@ class ImagePredictor(ABC):
         on_bad_image: Literal["error", "keep"] = "error",
         timeout: float = TIMEOUT,
     ) -> list[Prediction]:
-        """Predict from pictures; files are read in a few threads ahead of the network.
+        """Predict from images; a few threads read files ahead of the network.
 
         Args:
             images: Files, folders (all images in them), PIL images of any mode, or arrays: ``[H, W, channels]``, gray
-                also ``[H, W]``, uint8 or floats in [0, 1]; one or a list. Colour is RGB: what OpenCV reads is BGR and
-                must be turned round, which nothing could notice here. Gray becomes RGB and RGB gray as the model needs
-                it.
-            topk: How many classes or label scores to give for each, at least 1; all when the model has fewer.
-            batch_size: How many go through the network at once, at least 1.
-            names: What to call the pictures; by default a file's path, and ``image <i>`` for one in memory.
-            threshold: Multilabel only: a label is there when its probability is above this, in [0, 1); by default 0.5.
-            tta: Test-time augmentation: the mean of the probabilities, or of a regression's values, over so many views
-                of each picture (centre, mirrored where that is allowed, corners, more crops; see
-                ``toolkit.data.views``), 1 to 64; by default as the model was exported, else 1. Takes so many times as
-                long.
-            on_bad_image: Files that cannot be read: ``error`` raises at the first one; ``keep`` gives each a
-                prediction that has nothing but its ``path`` and ``error``.
-            timeout: Seconds without any picture read after which to give up, > 0.
+                also ``[H, W]``, uint8 or floats in [0, 1]; one or a list. Colours are RGB: convert images read by
+                OpenCV from BGR, which cannot be detected here. Gray is converted to RGB, and RGB to gray, as the model
+                requires.
+            topk: Number of classes or label scores per image, >= 1; all if the model has fewer.
+            batch_size: Number of images per batch, >= 1.
+            names: Names of the images; by default the path of a file, and ``image <i>`` for an image in memory.
+            threshold: Multilabel only: a label is predicted if its probability is above this, in [0, 1); by default
+                0.5.
+            tta: Test-time augmentation: number of views of each image (centre, mirrored if allowed, corners, more
+                crops; see ``toolkit.data.views``) over which to average probabilities or regression values, 1 to 64; by
+                default as the model was exported, else 1. The time grows in proportion.
+            on_bad_image: For files that cannot be read, ``error`` raises at the first one; ``keep`` returns a
+                prediction with only ``path`` and ``error``.
+            timeout: Give up if no image is read for this many seconds, > 0.
 
         Returns:
-            One prediction a picture, in order.
+            One prediction per image, in order.
 
         Raises:
-            DataError: A picture cannot be read, or is no picture, and is not to be kept; or none was read for
-                ``timeout`` seconds. The message names it.
-            DeployError: An argument out of range, a threshold for another task, or the model gives NaN.
+            DataError: An image cannot be read and ``on_bad_image`` is ``error``, or none was read for ``timeout``
+                seconds. The message names it.
+            DeployError: An argument is out of range, the threshold does not apply to the task, or the model gives NaN.
         """
         tta = self.tta if tta is None else tta
         self._check_arguments(topk, batch_size, threshold, tta)
         if not timeout > 0:
             raise DeployError(f"timeout is {timeout}; expected more than 0 seconds")
         views = views_of(self.preprocessing, self.flip, tta)
-        pictures = list_pictures(images)
-        named = list(zip(names or [_name(i, picture) for i, picture in enumerate(pictures)], pictures, strict=True))
+        sources = list_images(images)
+        named = list(zip(names or [_name(i, source) for i, source in enumerate(sources)], sources, strict=True))
         workers = max(1, min(_MAX_READERS, int(cpu_settings().threads)))
         predictions: list[Prediction] = []
         with progress() as bar:
@@ -138,27 +138,27 @@ class ImagePredictor(ABC):
         if topk < 1 or batch_size < 1:
             raise DeployError(f"topk and batch_size must be at least 1, not {topk} and {batch_size}")
         if not 1 <= tta <= MOST_VIEWS:
-            raise DeployError(f"tta is {tta}; expected 1 to {MOST_VIEWS} views of a picture")
+            raise DeployError(f"tta is {tta}; expected 1 to {MOST_VIEWS} views of an image")
         if threshold is None:
             return
         if not TASKS[self.task].takes_threshold:
-            raise DeployError(f"a threshold is for multilabel models; this one does {self.task}")
+            raise DeployError(f"a threshold is for multilabel models, but this is a {self.task} model")
         if not 0 <= threshold < 1:
             raise DeployError(f"the threshold is {threshold}; expected a probability from 0 to below 1")
 
     def _prepare(self, views: Sequence[View], keep: bool, named: _Named) -> _Ready:
-        """Name, and all views of a picture, ``[V, C, S, S]``, or why its file cannot be read."""
-        name, picture = named
+        """Return the name of an image, and all its views ``[V, C, S, S]`` or why its file cannot be read."""
+        name, source = named
         try:
-            pixels = self._pixels(name, picture)
+            pixels = self._pixels(name, source)
         except DataError as error:
-            if keep and isinstance(picture, (str, Path)):
+            if keep and isinstance(source, (str, Path)):
                 return name, error
             raise
         return name, np.stack([view.apply(pixels) for view in views])
 
-    def _pixels(self, name: str, picture: Picture) -> Pixels:
-        return as_pixels(name, picture, self.channels, self.preprocessing.decoding)
+    def _pixels(self, name: str, source: ImageSource) -> Pixels:
+        return as_pixels(name, source, self.channels, self.preprocessing.decoding)
 
     def _predict_batch(self, batch: Sequence[_Ready], topk: int, threshold: float) -> Iterator[Prediction]:
         readable = [views for _, views in batch if not isinstance(views, DataError)]
@@ -183,8 +183,8 @@ class ImagePredictor(ABC):
             )
 
 
-def _name(index: int, picture: Picture) -> str:
-    return str(picture) if isinstance(picture, (str, Path)) else f"image {index}"
+def _name(index: int, source: ImageSource) -> str:
+    return str(source) if isinstance(source, (str, Path)) else f"image {index}"
 
 
 def _batches(items: Iterator[_Ready], size: int) -> Iterator[list[_Ready]]:

@@ -1,4 +1,4 @@
-"""What a predictor takes for a picture: a file, a PIL image, an array; and lists and folders of them."""
+"""Image sources for predictors: files, PIL images and arrays, and lists and folders of them."""
 
 from __future__ import annotations
 
@@ -18,64 +18,64 @@ from toolkit.data.bit_depth import DEFAULT, Decoding
 from toolkit.data.channels import GRAY, RGB, Pixels, fit_channels
 from toolkit.deploy.inputs import expand_images
 
-Picture: TypeAlias = "str | Path | Image.Image | npt.NDArray[Any]"
+ImageSource: TypeAlias = "str | Path | Image.Image | npt.NDArray[Any]"
 
 _AS_THEY_ARE = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-"""Modes of PIL that a PNG holds."""
+"""Modes of PIL that PNG supports."""
 _MOST = 65535
 
 
-def list_pictures(images: Iterable[Any] | Picture) -> list[Any]:
-    """One picture or many as a list; a folder stands for all images in it.
+def list_images(images: Iterable[Any] | ImageSource) -> list[Any]:
+    """Return one or more images as a list, replacing folders by all images in them.
 
     Raises:
-        DataError: A folder without images.
+        DataError: A folder has no images.
     """
     array = getattr(images, "ndim", None)
     single = isinstance(images, (str, Path, Image.Image, bytes)) or array in (0, 1, 2, 3)
     try:
-        pictures = [images] if single else list(images)  # type: ignore[arg-type]
+        sources = [images] if single else list(images)  # type: ignore[arg-type]
     except TypeError:
-        pictures = [images]
-    return [picture for each in pictures for picture in _opened(each)]
+        sources = [images]
+    return [source for item in sources for source in _opened(item)]
 
 
-def _opened(picture: Any) -> Sequence[Any]:
-    if not isinstance(picture, (str, Path)):
-        return [picture]
-    path = Path(picture).expanduser()
-    return expand_images([path]) if path.is_dir() else [picture]
+def _opened(source: Any) -> Sequence[Any]:
+    if not isinstance(source, (str, Path)):
+        return [source]
+    path = Path(source).expanduser()
+    return expand_images([path]) if path.is_dir() else [source]
 
 
-def as_pixels(name: str, picture: Any, channels: int, decoding: Decoding = DEFAULT) -> Pixels:
-    """A picture as the network's preprocessing takes it.
+def as_pixels(name: str, source: Any, channels: int, decoding: Decoding = DEFAULT) -> Pixels:
+    """Convert an image to pixels for the network's preprocessing.
 
-    A PIL image goes the way of a file, so that its mode, orientation and transparency are treated alike.
+    A PIL image is handled like a file, so that its mode, orientation and transparency are treated the same.
 
     Args:
-        name: What to call it in messages.
-        picture: See ``ImagePredictor.predict``.
+        name: Name of the image in messages.
+        source: See ``ImagePredictor.predict``.
         channels: Channels of the model.
-        decoding: How files of more than 8 bits and transparency are read.
+        decoding: How to read files of more than 8 bits, and transparency.
 
     Returns:
         uint8 ``[H, W, channels]``.
 
     Raises:
-        DataError: It cannot be read, or is no picture.
+        DataError: The source cannot be read, or is not an image.
     """
-    if isinstance(picture, (str, Path)):
-        return read_image(Path(picture).expanduser(), channels, decoding)
-    if isinstance(picture, Image.Image):
-        return _from_pil(name, picture, channels, decoding)
-    if isinstance(picture, paddle.Tensor):
-        picture = picture.numpy()
-    if not isinstance(picture, np.ndarray):
+    if isinstance(source, (str, Path)):
+        return read_image(Path(source).expanduser(), channels, decoding)
+    if isinstance(source, Image.Image):
+        return _from_pil(name, source, channels, decoding)
+    if isinstance(source, paddle.Tensor):
+        source = source.numpy()
+    if not isinstance(source, np.ndarray):
         raise DataError(
-            f"{name}: expected a path, a PIL image or an array, not {type(picture).__name__}",
-            hint="open encoded bytes with PIL.Image.open(io.BytesIO(...))" if isinstance(picture, bytes) else None,
+            f"{name}: expected a path, a PIL image or an array, not {type(source).__name__}",
+            hint="open encoded bytes with PIL.Image.open(io.BytesIO(...))" if isinstance(source, bytes) else None,
         )
-    return _from_array(name, picture, channels)
+    return _from_array(name, source, channels)
 
 
 def _from_pil(name: str, image: Image.Image, channels: int, decoding: Decoding) -> Pixels:
@@ -92,7 +92,7 @@ def _from_pil(name: str, image: Image.Image, channels: int, decoding: Decoding) 
 
 
 def _as_png(image: Image.Image) -> Image.Image:
-    """The same picture in a mode that a PNG holds."""
+    """Convert an image to a mode that PNG supports."""
     if image.mode in _AS_THEY_ARE:
         return image
     if image.mode.startswith("I"):
@@ -119,7 +119,7 @@ def _from_array(name: str, array: npt.NDArray[Any], channels: int) -> Pixels:
         if not (low >= 0 and high <= 1):  # NaN is neither
             raise DataError(
                 f"{name}: expected {wanted}, not {given} with values from {low:.4g} to {high:.4g}",
-                hint="give the picture before any normalisation: the predictor does that itself",
+                hint="give the image before normalisation: the predictor does that itself",
             )
         array = np.rint(array.astype(np.float32) * 255)
     elif array.dtype != np.uint8:
@@ -127,5 +127,5 @@ def _from_array(name: str, array: npt.NDArray[Any], channels: int) -> Pixels:
     try:
         return fit_channels(np.ascontiguousarray(array, np.uint8), channels)
     except ValueError as error:
-        hint = "leave the alpha channel out: array[:, :, :3]" if shape[-1] == RGB + 1 else None
+        hint = "leave out the alpha channel: array[:, :, :3]" if shape[-1] == RGB + 1 else None
         raise DataError(f"{name}: expected {wanted}, not {given}: {error}", hint=hint) from None

@@ -1,4 +1,4 @@
-"""Which pictures are meant, and reading them ahead of the network."""
+"""Find the images named on the command line, and read them ahead of the network."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _R = TypeVar("_R")
 
 
 def expand_images(args: Sequence[str | Path]) -> list[Path]:
-    """The image files that a command line means.
+    """Expand command-line arguments to image files.
 
-    What a folder or pattern has beside images is left out and counted, in one line a reason.
+    Other files in a folder or pattern are skipped and counted, one line per reason.
 
     Args:
-        args: Files (taken as they are, whatever their ending), folders (all images in them and in folders below; hidden
-            ones and links to folders are left out), and patterns like ``birds/**/*.jpg`` (images only).
+        args: Files (used whatever their extension), folders (all images in them and in subfolders, except hidden ones
+            and links to folders), and patterns like ``birds/**/*.jpg`` (images only).
 
     Returns:
-        The files, each once; in the order of ``args``, sorted by path inside a folder or pattern.
+        The files without duplicates, in the order of ``args``, sorted by path within a folder or pattern.
 
     Raises:
-        DataError: An argument does not exist, or holds no image.
+        DataError: An argument does not exist, or has no images.
     """
     found: dict[Path, None] = {}
     for arg in args:
@@ -44,7 +44,7 @@ def expand_images(args: Sequence[str | Path]) -> list[Path]:
 
 def _expand(arg: str) -> list[Path]:
     path = Path(arg).expanduser()
-    notes = FileNotes(path if path.exists() else _place(path))
+    notes = FileNotes(path if path.exists() else _base_folder(path))
     try:
         return _found(arg, path, notes)
     finally:
@@ -55,7 +55,7 @@ def _found(arg: str, path: Path, notes: FileNotes) -> list[Path]:
     if path.is_dir():
         images = images_below(path, notes)
         if not images:
-            raise DataError(f"{path} has no image in it", hint="give a folder of .jpg, .png, ... files")
+            raise DataError(f"{path} contains no images", hint="give a folder of .jpg, .png, ... files")
         return images
     if path.exists():
         return [path]
@@ -66,27 +66,30 @@ def _found(arg: str, path: Path, notes: FileNotes) -> list[Path]:
     images = [
         image
         for match in matches
-        if folders.isdisjoint(match.parents)  # not what a folder that matches holds, too
+        if folders.isdisjoint(match.parents)  # skip files inside a folder that matches
         for image in (images_below(match, notes) if match in folders else take_images([match], notes))
     ]
     if not images:
-        raise DataError(f"no image matches {arg}", hint="check the pattern; quote it so that the shell leaves it alone")
+        raise DataError(
+            f"no image matches {arg}", hint="check the pattern; quote it so that the shell does not expand it"
+        )
     return images
 
 
-def _place(pattern: Path) -> Path:
-    """The folder above the first part of a pattern that is not plain."""
-    return next(place for place in pattern.parents if place.exists() or not glob.has_magic(str(place)))
+def _base_folder(pattern: Path) -> Path:
+    """Return the folder above the first component of a pattern with wildcards."""
+    return next(folder for folder in pattern.parents if folder.exists() or not glob.has_magic(str(folder)))
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """What a pattern matches; hidden files and folders need to be written out."""
-    wanted = pattern.relative_to(place := _place(pattern))
+    """Return what a pattern matches; hidden files and folders must be named explicitly."""
+    wanted = pattern.relative_to(base := _base_folder(pattern))
     if wanted.parts[0] != "**":
         return [Path(match) for match in glob.glob(str(pattern), recursive=True)]  # noqa: PTH207 - may be absolute
-    found = [match for folder in (place, *links_below(place)) for match in folder.glob(str(wanted))]  # ends in spite of
-    shown = any(part.startswith(".") for part in wanted.parts)  # loops of links, which glob.glob follows
-    return [m for m in found if shown or not any(part.startswith(".") for part in m.relative_to(place).parts)]
+    # Unlike glob.glob, which follows them, this terminates for loops of links.
+    found = [match for folder in (base, *links_below(base)) for match in folder.glob(str(wanted))]
+    shown = any(part.startswith(".") for part in wanted.parts)
+    return [m for m in found if shown or not any(part.startswith(".") for part in m.relative_to(base).parts)]
 
 
 def read_ahead(
@@ -97,21 +100,21 @@ def read_ahead(
     name: Callable[[_T], str] = str,
     timeout: float = TIMEOUT,
 ) -> Iterator[_R]:
-    """Do ``work`` on items in a few watched threads, some items ahead of the one who takes the results.
+    """Process items in a few threads with a timeout, some items ahead of the consumer.
 
     Args:
-        items: What to work on.
-        work: Called in a worker thread.
-        workers: Threads, at least 1.
-        ahead: Items that may be under way or waiting, at least 1.
-        name: What to call an item that does not get done.
-        timeout: Seconds without any item done after which to give up, > 0.
+        items: The items.
+        work: Function to call in a worker thread.
+        workers: Number of threads, >= 1.
+        ahead: Maximum number of items in progress or waiting, >= 1.
+        name: Returns the name of an item for the error message.
+        timeout: Give up if no item is finished for this many seconds, > 0.
 
     Yields:
-        Results in the order of ``items``. An exception of ``work`` is raised here, in its item's turn.
+        Results in the order of ``items``. An exception in ``work`` is raised here when its item is due.
 
     Raises:
-        DataError: No item was done for ``timeout`` seconds.
+        DataError: No item was finished for ``timeout`` seconds.
     """
     with ReaderPool(workers, timeout, "--timeout (in Python predict's timeout)") as pool:
 

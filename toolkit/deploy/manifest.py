@@ -1,4 +1,4 @@
-"""``inference.yml``: what stands beside an exported model, so that it can be used without the run that made it."""
+"""``inference.yml``: describes an exported model, so that it can be used without the run that produced it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ModelFile:
 
     Attributes:
         name: File name inside the folder.
-        bytes: Size.
-        sha256: Digest, hex.
+        bytes: Size in bytes.
+        sha256: Hex digest.
     """
 
     name: str
@@ -43,19 +43,19 @@ class ModelFile:
 
     @classmethod
     def of(cls, path: Path) -> ModelFile:
-        """Measure a file."""
+        """Describe a file."""
         return cls(name=path.name, bytes=path.stat().st_size, sha256=file_digest(path))
 
     def check(self, folder: Path) -> Path:
-        """Make sure that the file in ``folder`` is the one that was exported.
+        """Check that the file in ``folder`` is the exported one.
 
-        Paddle may crash the whole process on a damaged model, so this comes before it reads one.
+        Paddle may crash the process on a damaged model, so this must come before loading.
 
         Returns:
-            The file's path.
+            The path of the file.
 
         Raises:
-            DeployError: The file is missing or another one.
+            DeployError: The file is missing or different.
         """
         path = folder / self.name
         if not path.is_file():
@@ -70,25 +70,25 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a user of an exported model must know.
+    """Everything that a user of an exported model must know.
 
     Attributes:
         network: Name of the network in the zoo.
         image_size: Side of the square input, pixels.
         labels: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the input, as ``toolkit.data.Preprocessing.to_dict`` gives it; the file adds
-            ``steps``, the same in words.
+        preprocessing: Preprocessing as returned by ``toolkit.data.Preprocessing.to_dict``; the file adds ``steps``, a
+            description in words.
         model: The program, ``inference.json`` (Paddle 3) or ``inference.pdmodel`` (Paddle 2).
         params: The weights.
         input_name: Name of the input, float32 ``[N, channels, image_size, image_size]``.
         output_name: Name of the output, float32 ``[N, len(labels)]``: probabilities, or values in the targets' units.
         versions: Versions of ``toolkit`` and ``paddle`` that wrote the model.
-        extra: Whatever else the exporter wanted to say.
-        task: What the outputs are; files without it are of classification.
-        flip: Mirroring that does not change what a picture is; files without it say ``none``.
-        tta: Views of a picture whose outputs a user should average; files without it say 1.
-        onednn: Whether a CPU may compute it with oneDNN; files without it say yes.
-        onednn_note: Why, for people.
+        extra: Additional information from the exporter.
+        task: What the outputs are; defaults to classification.
+        flip: Mirroring that does not change the meaning of an image; defaults to ``none``.
+        tta: Number of views per image whose outputs to average; defaults to 1.
+        onednn: Whether oneDNN may be used on a CPU; defaults to yes.
+        onednn_note: Human-readable reason.
     """
 
     network: str
@@ -109,14 +109,14 @@ class Manifest:
 
     @property
     def channels(self) -> int:
-        """Channels of the input: one for each mean of the preprocessing."""
+        """Number of input channels, one for each mean of the preprocessing."""
         return len(self.preprocessing["mean"])
 
     def write(self, folder: Path) -> Path:
         """Write ``inference.yml`` (UTF-8; labels in the order of the outputs).
 
         Raises:
-            DeployError: The preprocessing is none.
+            DeployError: The preprocessing is invalid.
         """
         side, channels = self.image_size, self.channels
         content = {
@@ -154,7 +154,7 @@ class Manifest:
         """Read ``inference.yml``.
 
         Raises:
-            DeployError: The folder or the file is missing, or the file says too little or nonsense.
+            DeployError: The folder or the file is missing, or the file is incomplete or invalid.
         """
         values = _load(folder)
         path = folder / MANIFEST_NAME
@@ -188,13 +188,13 @@ class Manifest:
         )
 
     def pipeline(self, folder: Path) -> Preprocessing:
-        """The preprocessing, ready to use.
+        """Return the preprocessing, ready to use.
 
         Args:
-            folder: Where the manifest stands, for the message.
+            folder: Folder of the manifest, for the message.
 
         Raises:
-            DeployError: A value is missing or no number, or the size contradicts ``image_size``.
+            DeployError: A value is missing or not a number, or the size contradicts ``image_size``.
         """
         try:
             preprocessing = Preprocessing.from_dict(self.preprocessing)
@@ -206,15 +206,15 @@ class Manifest:
             )
         if preprocessing.image_size != self.image_size:
             raise DeployError(
-                f"{folder / MANIFEST_NAME}: preprocessing gives {preprocessing.image_size} px, "
-                f"but the model takes {self.image_size} px",
+                f"{folder / MANIFEST_NAME}: preprocessing produces {preprocessing.image_size} px, "
+                f"but the model expects {self.image_size} px",
                 hint=_AGAIN,
             )
         return preprocessing
 
 
 def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
-    """The task; it must be one that is known, and agree with what the output is."""
+    """Read the task, which must be known and agree with the output."""
     name = values.get("task", "classification")
     if not isinstance(name, str) or name not in TASKS:
         guess = did_you_mean(str(name), TASKS) or f"known are {', '.join(TASKS)}"
@@ -227,7 +227,7 @@ def _task(path: Path, values: Mapping[str, Any]) -> TaskName:
 
 
 def _test_time(path: Path, values: Mapping[str, Any]) -> tuple[Flip, int]:
-    """Mirroring and number of views; older files say nothing of them."""
+    """Read mirroring and number of views, which older files lack."""
     facts = values.get("test_time_augmentation", {})
     flip, views = (facts.get("flip", "none"), facts.get("views", 1)) if isinstance(facts, dict) else (None, None)
     known = isinstance(views, int) and 1 <= views <= MOST_VIEWS
@@ -241,7 +241,7 @@ def _test_time(path: Path, values: Mapping[str, Any]) -> tuple[Flip, int]:
 
 
 def _runtime(path: Path, values: Mapping[str, Any]) -> tuple[bool, str]:
-    """Whether oneDNN may compute the model, and why; older files say nothing of it."""
+    """Read whether oneDNN may be used, and why, which older files lack."""
     facts = values.get("runtime", {})
     onednn = facts.get("onednn", True) if isinstance(facts, dict) else None
     if not isinstance(onednn, bool):
@@ -250,7 +250,7 @@ def _runtime(path: Path, values: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _check_shapes(path: Path, values: Mapping[str, Any]) -> None:
-    """Where the input's shape is given, its channels must be those of the preprocessing."""
+    """Check that the channels of the input shape, if given, match the preprocessing."""
     shape = _get(path, values, "input", dict).get("shape")
     mean = _get(path, values, "preprocessing", dict).get("mean")
     if isinstance(shape, list) and isinstance(mean, list) and shape[1:2] != [len(mean)]:
@@ -265,8 +265,8 @@ def _load(folder: Path) -> dict[str, Any]:
         raise DeployError(f"{folder} is not a folder; expected an exported model", hint="give runs/<name>/inference")
     if not path.is_file():
         raise DeployError(
-            f"{folder} is no exported model: it has no {MANIFEST_NAME}",
-            hint="give the folder that export wrote, for instance runs/<name>/inference",
+            f"{folder} is not an exported model: it has no {MANIFEST_NAME}",
+            hint="give the folder that export wrote, for example runs/<name>/inference",
         )
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
@@ -283,7 +283,7 @@ def _get(path: Path, values: Mapping[str, Any], key: str, kind: type[_T]) -> _T:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if not isinstance(value, kind):
-        raise DeployError(f"{path}: {key} is missing or no {kind.__name__}", hint=_AGAIN)
+        raise DeployError(f"{path}: {key} is missing or not of type {kind.__name__}", hint=_AGAIN)
     return value
 
 

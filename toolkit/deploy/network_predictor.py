@@ -1,4 +1,4 @@
-"""Recognise ImageNet's 1000 classes with a pretrained network as it is."""
+"""Recognise ImageNet's 1000 classes with an unmodified pretrained network."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class NetworkPredictor(ImagePredictor):
     """A network of the zoo with its own classifier, in Paddle's dygraph mode.
 
     Args:
-        name: The network, for instance ``mobilenet_v2``.
-        weights: True (Paddle's own download), or a file or URL.
+        name: The network, for example ``mobilenet_v2``.
+        weights: True (Paddle's download), or a file or URL.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
-        crop_ratio: Centre crop as a fraction of the resized short side. By default the whole centre square is seen:
-            on 1000 ImageNet pictures compressed to 20 KB, top-1 / top-5 were 0.766 / 0.950 (mobilenet_v2) and
+        crop_ratio: Centre crop as a fraction of the resized short side. The default is the whole centre square: on
+            1000 ImageNet images compressed to 20 KB, top-1 / top-5 were 0.766 / 0.950 (mobilenet_v2) and
             0.617 / 0.825 (squeezenet1_1), against 0.763 / 0.923 and 0.597 / 0.819 with the 0.875 of published results.
 
     Attributes:
         classes: ImageNet's class names.
-        preprocessing: From a picture to the network's input.
+        preprocessing: Preprocessing for the network's input.
 
     Raises:
         NetworkError: The network is unknown.
-        WeightsError: The weights cannot be found, read or fitted.
-        DeviceError: The device is not there.
+        WeightsError: The weights cannot be found, read or matched to the network.
+        DeviceError: The device is not available.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class NetworkPredictor(ImagePredictor):
         super().__init__(imagenet_classes(), Preprocessing.from_dict(pipeline), flip="horizontal")
 
     def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
-        """Probabilities of preprocessed images; see ``ImagePredictor.outputs``."""
+        """Compute probabilities for preprocessed images; see ``ImagePredictor.outputs``."""
         self._check_images(images)
         with paddle.no_grad():
-            parts = [
+            batches = [
                 paddle.nn.functional.softmax(self._network(paddle.to_tensor(images[start : start + batch_size])), -1)
                 for start in range(0, len(images), batch_size)
             ]
-            return np.asarray(paddle.concat(parts).numpy(), np.float32)
+            return np.asarray(paddle.concat(batches).numpy(), np.float32)

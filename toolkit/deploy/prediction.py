@@ -1,4 +1,4 @@
-"""What was predicted, for people (a table) and for machines (JSON, CSV)."""
+"""Predictions, as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from toolkit.core.console import new_table
 from toolkit.tasks import TASKS, Output, TaskName
 
 THRESHOLD = 0.5
-"""Multilabel: a label with a probability above this is taken to be there."""
+"""Multilabel: a label is predicted if its probability is above this."""
 _Row: TypeAlias = "npt.NDArray[np.float32]"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture. What does not belong to its task is empty.
+    """The prediction for one image. Attributes of other tasks are empty.
 
     Attributes:
-        path: The file, or the name of a picture that is in memory.
-        label: Classification: the most likely classes, most likely first. Multilabel: the labels above the threshold,
-            most likely first.
-        confidence: Their probabilities, in [0, 1].
+        path: The file, or the name of an image in memory.
+        label: Classification: the most likely classes. Multilabel: the labels above the threshold. Most likely first.
+        confidence: Probabilities of ``label``, in [0, 1].
         scores: Multilabel: the most likely labels and their probabilities, above the threshold or not, best first.
-        values: Regression: each target's value, in its own unit.
-        task: What was predicted.
-        error: Why the file could not be read; empty where it could, and else all but ``path`` and ``task`` is empty.
+        values: Regression: the value of each target, in its own unit.
+        task: The task.
+        error: Why the file could not be read, or empty; if set, only ``path`` and ``task`` are set as well.
     """
 
     path: str
@@ -46,12 +45,12 @@ class Prediction:
     error: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON.
+        """Return plain values for JSON.
 
         Returns:
-            Classification ``{"path": ..., "label": [...], "confidence": [...]}``, multilabel the same with
-            ``"scores": {label: number}``, regression ``{"path": ..., "values": {target: number}}``; of a file that
-            could not be read ``{"path": ..., "error": ...}``.
+            Classification: ``{"path": ..., "label": [...], "confidence": [...]}``; multilabel: the same with
+            ``"scores": {label: number}``; regression: ``{"path": ..., "values": {target: number}}``; for an unreadable
+            file ``{"path": ..., "error": ...}``.
         """
         if self.error:
             return {"path": self.path, "error": self.error}
@@ -61,16 +60,15 @@ class Prediction:
 def read_outputs(
     task: TaskName, path: str, row: _Row, names: Sequence[str], topk: int, threshold: float = THRESHOLD
 ) -> Prediction:
-    """One picture's outputs as a prediction.
+    """Convert the outputs for one image to a prediction.
 
     Args:
         task: What the outputs are.
-        path: Name of the picture.
+        path: Name of the image.
         row: float32 ``[len(names)]``: probabilities, or values in the targets' units.
         names: Names of the classes, labels or targets.
-        topk: How many classes or scores to keep, best first; all when there are fewer. Of equal ones the earlier goes
-            first.
-        threshold: Multilabel: what is above this probability is there.
+        topk: Number of classes or scores to keep, best first; all if there are fewer. Ties keep their order.
+        threshold: Multilabel: labels above this probability are predicted.
     """
     return _FORMS[TASKS[task].outputs].read(path, row, names, topk, threshold)
 
@@ -82,11 +80,11 @@ def _read_classes(path: str, row: _Row, names: Sequence[str], topk: int, _thresh
 
 def _read_labels(path: str, row: _Row, names: Sequence[str], topk: int, threshold: float) -> Prediction:
     order = _ranked(row)
-    there = [i for i in order if row[i] > threshold]
+    predicted = [i for i in order if row[i] > threshold]
     return Prediction(
         path,
-        [names[i] for i in there],
-        [_rounded(row[i]) for i in there],
+        [names[i] for i in predicted],
+        [_rounded(row[i]) for i in predicted],
         scores={names[i]: _rounded(row[i]) for i in order[:topk]},
         task="multilabel",
     )
@@ -114,11 +112,11 @@ def _class_lines(prediction: Prediction) -> list[_Line]:
 
 
 def _label_lines(prediction: Prediction) -> list[_Line]:
-    """The labels above the threshold and the best scores: both are beginnings of one ranking."""
-    there = dict(zip(prediction.label, prediction.confidence, strict=True))
-    ranking = {**prediction.scores, **there}
+    """List the labels above the threshold and the best scores; both are prefixes of one ranking."""
+    predicted = dict(zip(prediction.label, prediction.confidence, strict=True))
+    ranking = {**prediction.scores, **predicted}
     pairs = sorted(ranking.items(), key=lambda pair: -pair[1])
-    return [(rank, label, score, int(label in there)) for rank, (label, score) in enumerate(pairs, start=1)]
+    return [(rank, label, score, int(label in predicted)) for rank, (label, score) in enumerate(pairs, start=1)]
 
 
 def _value_lines(prediction: Prediction) -> list[_Line]:
@@ -131,8 +129,12 @@ def _class_cells(line: _Line) -> tuple[Text | str, ...]:
 
 
 def _label_cells(line: _Line) -> tuple[Text | str, ...]:
-    _, label, score, there = line
-    return Text(label, style="bold" if there else "dim", overflow="fold"), f"{score:.4f}", "yes" if there else ""
+    _, label, score, predicted = line
+    return (
+        Text(label, style="bold" if predicted else "dim", overflow="fold"),
+        f"{score:.4f}",
+        "yes" if predicted else "",
+    )
 
 
 def _value_cells(line: _Line) -> tuple[Text | str, ...]:
@@ -142,15 +144,15 @@ def _value_cells(line: _Line) -> tuple[Text | str, ...]:
 
 @dataclass(frozen=True)
 class _Form:
-    """How predictions with one kind of output are read and shown.
+    """How to read and show predictions of one task.
 
     Attributes:
-        read: From outputs to a prediction.
-        keys: What its JSON has.
-        header: Columns of the CSV behind ``path``.
-        lines: Rows of the CSV behind ``path``.
-        columns: Columns of the table behind ``image``; ``numeric`` ones are right-aligned.
-        cells: From a line to the table's cells.
+        read: Converts outputs to a prediction.
+        keys: Keys in JSON.
+        header: Columns of the CSV after ``path``.
+        lines: Rows of the CSV after ``path``.
+        columns: Columns of the table after ``image``; ``numeric`` ones are right-aligned.
+        cells: Converts a line to cells of the table.
     """
 
     read: Callable[[str, _Row, Sequence[str], int, float], Prediction]
@@ -200,24 +202,24 @@ def _form(predictions: Sequence[Prediction]) -> _Form:
 
 
 def predictions_table(predictions: Sequence[Prediction], title: str = "Predictions") -> Table:
-    """A table for people: a line a picture and class, label or target; best first. Unreadable files are left out."""
+    """Tabulate predictions, one row per image and class, label or target, best first; skips unreadable files."""
     form = _form(predictions)
     table = new_table(title, "image", *form.columns, numeric=form.numeric)
     for prediction in predictions:
         lines = form.lines(prediction)
-        for number, line in enumerate(lines):
-            name = Text(_printable(prediction.path) if number == 0 else "", overflow="fold")
-            table.add_row(name, *form.cells(line), end_section=number == len(lines) - 1)
+        for index, line in enumerate(lines):
+            name = Text(_printable(prediction.path) if index == 0 else "", overflow="fold")
+            table.add_row(name, *form.cells(line), end_section=index == len(lines) - 1)
     return table
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
-    """CSV with a row a picture and class, label or target.
+    """Return CSV with one row per image and class, label or target.
 
     Returns:
         Classification: ``path,rank,label,confidence``, best first, rank from 1. Multilabel: the same with
-        ``predicted``, 1 for labels above the threshold and else 0. Regression: ``path,target,value``. A file that
-        could not be read has one row, with its path and nothing else.
+        ``predicted``, 1 for labels above the threshold, else 0. Regression: ``path,target,value``. An unreadable file
+        has one row with only its path.
     """
     form = _form(predictions)
     buffer = io.StringIO()
@@ -230,5 +232,5 @@ def predictions_csv(predictions: Sequence[Prediction]) -> str:
 
 
 def _printable(text: str) -> str:
-    r"""A file name that is not UTF-8 holds lone surrogates, which cannot be printed: write them as ``\udcXX``."""
+    r"""Write lone surrogates, which occur in file names that are not UTF-8 and cannot be printed, as ``\udcXX``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -19,26 +19,26 @@ from toolkit.tasks import TASKS
 
 
 class Predictor(ImagePredictor):
-    """An exported model in Paddle Inference (oneDNN on a CPU, where the model agrees with it); needs only its folder.
+    """An exported model in Paddle Inference, with oneDNN on a CPU if the model supports it; needs only its folder.
 
-    May be called from several threads: pictures are read in parallel, the network runs one batch at a time. For more,
-    make one predictor a thread or process.
+    It is thread-safe: images are read in parallel, and the network runs one batch at a time. For more throughput, use
+    one predictor per thread or process.
 
     Args:
-        folder: A run's folder, what ``Trainer.fit`` returned, or what ``export_model`` wrote.
+        folder: The folder of a run, the result of ``Trainer.fit``, or the folder written by ``export_model``.
         device: ``auto``, ``cpu``, ``gpu`` or ``gpu:k``.
-        threads: CPU threads of the network; by default the toolkit's setting (``OMP_NUM_THREADS``).
+        threads: CPU threads for the network; by default the toolkit's setting (``OMP_NUM_THREADS``).
 
     Attributes:
         classes: Names of the classes, labels or targets; position i is output i.
-        preprocessing: From a picture to the model's input.
-        task: What the model does.
-        manifest: Everything that ``inference.yml`` says.
+        preprocessing: Preprocessing for the model's input.
+        task: The model's task.
+        manifest: The contents of ``inference.yml``.
 
     Raises:
-        DeployError: The folder is no exported model, is one of a run that has none yet, is damaged, or was written by a
+        DeployError: The folder is not an exported model, belongs to a run without one, is damaged, or was written by a
             newer Paddle.
-        DeviceError: The device is not there.
+        DeviceError: The device is not available.
 
     Example:
         >>> predictor = Predictor("runs/birds")  # doctest: +SKIP
@@ -69,10 +69,10 @@ class Predictor(ImagePredictor):
         )
 
     def outputs(self, images: npt.NDArray[np.float32], batch_size: int = 8) -> npt.NDArray[np.float32]:
-        """What the model makes of preprocessed images; see ``ImagePredictor.outputs``."""
+        """Compute the outputs for preprocessed images; see ``ImagePredictor.outputs``."""
         self._check_images(images)
-        parts = [self._session.run(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
-        result = np.concatenate(parts)
+        batches = [self._session.run(images[start : start + batch_size]) for start in range(0, len(images), batch_size)]
+        result = np.concatenate(batches)
         if result.shape[1] != len(self.classes):
             names = f"{len(self.classes)} {TASKS[self.task].outputs} names"
             raise DeployError(f"{self.folder}: the model has {result.shape[1]} outputs for {names}")
@@ -80,10 +80,10 @@ class Predictor(ImagePredictor):
 
 
 def _exported(given: str | Path | RunFolder | RunResult) -> Path:
-    """The folder of the exported model that is meant.
+    """Return the folder of the exported model.
 
     Raises:
-        DeployError: It is a run without one.
+        DeployError: A run has no exported model.
     """
     if isinstance(given, RunResult):
         given = given.inference or given.folder

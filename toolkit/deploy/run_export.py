@@ -1,4 +1,4 @@
-"""Export what a job has trained, or a run has left behind."""
+"""Export the network of a job or of a run."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from toolkit.engine.signals import undisturbed
 from toolkit.zoo import StagedNetwork
 
 _CHECKED_IMAGES = 64
-"""Evaluation images on which an export must agree with the trained network."""
+"""Number of evaluation images on which an export must agree with the trained network."""
 _MADE_UP = 8
-"""Images of random pixels, where there are no others."""
+"""Number of random images to use if there are no others."""
 
 
 def export_job(job: Job, folder: Path) -> Path:
-    """Export a job's network as it is, and check the export on evaluation images.
+    """Export a job's network in its current state, and check the export on evaluation images.
 
     Args:
-        job: With trained weights.
-        folder: Where to write.
+        job: The job with trained weights.
+        folder: Output folder.
 
     Returns:
         The folder.
 
     Raises:
         DeployError: The exported model's outputs differ from the network's by more than 1e-4; see ``export_model``.
-        KeyboardInterrupt: Ctrl-C or SIGTERM came meanwhile; the export is complete.
+        KeyboardInterrupt: Ctrl-C or SIGTERM was received meanwhile; the export is complete.
     """
     images = job.data.evaluation[1]
     rows = np.linspace(0, len(images) - 1, min(_CHECKED_IMAGES, len(images))).astype(int)
@@ -51,15 +51,15 @@ def export_job(job: Job, folder: Path) -> Path:
 
 
 def export_run(run: TrainedRun, folder: Path, tta: int | None = None) -> Path:
-    """Export the best epoch of a run with the classes and the preprocessing that it was trained with.
+    """Export the best epoch of a run with its classes and preprocessing.
 
-    The export is checked on images that the run was evaluated on. Where these are gone, images of random pixels take
-    their place, which one line says: an export needs no data.
+    The export is checked on images that the run was evaluated on. If these no longer exist, random images are used and
+    a message says so, because an export does not need data.
 
     Args:
         run: The run.
-        folder: Where to write.
-        tta: Views of an image that predictors average unless told otherwise; by default as the run's config says.
+        folder: Output folder.
+        tta: Default number of views per image that predictors average; by default as in the run's config.
 
     Returns:
         The folder.
@@ -97,7 +97,7 @@ def _readable(path: str, preprocessing: Preprocessing) -> NDArray[np.float32] | 
 
 
 def _examples(paths: Sequence[Any], preprocessing: Preprocessing, timeout: float) -> NDArray[np.float32]:
-    """The network's input for those of some image files that can be read, or for images of random pixels."""
+    """Return the network's input for the image files that can be read, or else for random images."""
     found = []
     for path in paths:
         pixels = read_one(partial(_readable, str(path), preprocessing), str(path), timeout)
@@ -106,6 +106,6 @@ def _examples(paths: Sequence[Any], preprocessing: Preprocessing, timeout: float
     if found:
         return np.stack(found)
     side, channels = preprocessing.image_size, preprocessing.channels
-    info(f"no image of the run's evaluation is there any more: the export is checked on {_MADE_UP} random images")
+    info(f"none of the run's evaluation images exists any longer: checking the export on {_MADE_UP} random images")
     pixels = np.random.default_rng(0).integers(0, 256, (_MADE_UP, side, side, channels), np.uint8)
     return np.stack([preprocessing.apply(image) for image in pixels])

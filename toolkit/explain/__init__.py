@@ -1,4 +1,4 @@
-"""Explain: what a run did and how far its result can be trusted, for people."""
+"""Reports that explain a run and how far its result can be trusted."""
 
 from toolkit.explain.calibration import Calibration, measure_calibration
 from toolkit.explain.comparison_page import write_comparison

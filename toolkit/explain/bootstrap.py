@@ -1,7 +1,7 @@
-"""Intervals of anything that is computed from samples: what would other samples have given?
+"""Bootstrap intervals for any statistic of samples.
 
-The percentile bootstrap (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13): the samples are drawn
-again with replacement many times over, and the middle 95 % of what comes out is the interval.
+The percentile bootstrap (Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13): samples are redrawn
+with replacement many times, and the interval is the middle 95 % of the resulting values.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TOGETHER = 4_000_000
-"""Numbers in memory at once."""
+"""Maximum number of values in memory at once."""
 _MARGIN = 2.5
 
 
 def resamples(count: int, times: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
-    """How often each sample was drawn, in blocks of resamples.
+    """Draw resamples in blocks, as counts of each sample.
 
     Args:
         count: Number of samples, N >= 1.
         times: Number of resamples.
-        seed: Of the drawing.
+        seed: Seed of the draws.
 
     Yields:
-        Whole numbers ``[block, N]``; each row sums to N. The blocks have ``times`` rows together.
+        Integers ``[block, N]``; each row sums to N. The blocks have ``times`` rows in total.
     """
     generator, block = np.random.default_rng(seed), max(1, _TOGETHER // count)
     for start in range(0, times, block):
@@ -35,13 +35,13 @@ def resamples(count: int, times: int, seed: int = 0) -> Iterator[NDArray[np.floa
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    """95 % interval of a statistic.
+    """Compute the 95 % interval of a statistic.
 
     Args:
-        values: The statistic of each resample, ``[times]``; NaN where it is not defined.
+        values: The statistic for each resample, ``[times]``; NaN where it is undefined.
 
     Returns:
-        2.5th and 97.5th percentile; None where the statistic is undefined in half of the resamples or more.
+        2.5th and 97.5th percentile; None if the statistic is undefined in at least half of the resamples.
     """
     known = values[np.isfinite(values)]
     if 2 * len(known) <= len(values):

@@ -1,4 +1,4 @@
-"""Calibration: is a classifier that says 80 % right in 80 % of the cases?"""
+"""Calibration: is a classifier right in 80 % of the cases in which it is 80 % confident?"""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALL = 0.02
-"""Distances of confidence and accuracy that do not matter."""
+"""Differences between confidence and accuracy that do not matter."""
 _CHANCE = 1.3
-"""An error of so many times what chance makes is not surely more than that."""
+"""Up to this many times the error expected by chance, an error is not significant."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence beside accuracy, in M bins of equal width over (0, 1].
+    """Confidence and accuracy in M bins of equal width over (0, 1].
 
     Attributes:
         counts: Number of samples in each bin, ``[M]``.
-        confidence: Mean confidence in each bin, ``[M]``; 0 where it is empty.
-        accuracy: Share of right predictions in each bin, ``[M]``; 0 where it is empty.
+        confidence: Mean confidence in each bin, ``[M]``; 0 for empty bins.
+        accuracy: Fraction of correct predictions in each bin, ``[M]``; 0 for empty bins.
         error: Expected calibration error, in [0, 1].
-        bias: Mean confidence minus accuracy over all samples, in [-1, 1]; positive when too sure of itself.
+        bias: Mean confidence minus accuracy over all samples, in [-1, 1]; positive if overconfident.
     """
 
     counts: NDArray[np.int64]
@@ -33,52 +33,54 @@ class Calibration:
 
 
 def measure_calibration(confidence: NDArray[np.floating], right: NDArray[np.bool_], bins: int = 15) -> Calibration:
-    """Compare what a classifier says of itself with what is so.
+    """Compare a classifier's confidence with its accuracy.
 
-    Bin m holds the samples with confidence in ((m-1)/M, m/M]; the expected calibration error is the mean distance of
-    accuracy and confidence over the bins, weighted by their samples (Guo et al. 2017, arXiv:1706.04599, equation 3).
+    Bin m holds the samples with confidence in ((m-1)/M, m/M]. The expected calibration error is the mean difference
+    between accuracy and confidence over the bins, weighted by their samples (Guo et al. 2017, arXiv:1706.04599,
+    equation 3).
 
     Args:
         confidence: Probability of the predicted class, in [0, 1], ``[N]``, N >= 1.
-        right: Whether the prediction is right, ``[N]``.
-        bins: Number of bins; the paper's 15.
+        right: Whether the prediction is correct, ``[N]``.
+        bins: Number of bins; 15 in the paper.
     """
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    counts = np.bincount(place, minlength=bins)
+    bin_index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(bin_index, minlength=bins)
     full = np.maximum(counts, 1)
-    said = np.bincount(place, confidence, minlength=bins) / full
-    so = np.bincount(place, right, minlength=bins) / full
-    error = float((counts * np.abs(so - said)).sum() / len(place))
-    return Calibration(counts, said, so, error, float(np.mean(confidence) - np.mean(right)))
+    mean_confidence = np.bincount(bin_index, confidence, minlength=bins) / full
+    accuracy = np.bincount(bin_index, right, minlength=bins) / full
+    error = float((counts * np.abs(accuracy - mean_confidence)).sum() / len(bin_index))
+    return Calibration(counts, mean_confidence, accuracy, error, float(np.mean(confidence) - np.mean(right)))
 
 
-def calibration_words(found: Calibration, said: str = "confidence", so: str = "accuracy") -> str:
-    """One sentence that agrees with both numbers: the mean distance in bins, and the distance of the means.
+def calibration_words(found: Calibration, confidence: str = "confidence", accuracy: str = "accuracy") -> str:
+    """Describe calibration in one sentence, consistent with both the mean difference in bins and that of the means.
 
     Args:
-        found: What was measured.
-        said: How the confidence is called.
-        so: How the accuracy is called.
+        found: The measured calibration.
+        confidence: Name of the confidence.
+        accuracy: Name of the accuracy.
     """
     error, bias = found.error, found.bias
     side = "above" if bias > 0 else "below"
-    each = found.counts * found.confidence * (1 - found.confidence)  # variances of the sums of right predictions
+    variances = found.counts * found.confidence * (1 - found.confidence)  # of the number of correct predictions
     total = found.counts.sum()
-    chance = float(np.sqrt(2 / np.pi * each).sum() / total)
-    surely = abs(bias) > max(_SMALL, 2 * float(np.sqrt(each.sum())) / total)
+    chance = float(np.sqrt(2 / np.pi * variances).sum() / total)
+    significant = abs(bias) > max(_SMALL, 2 * float(np.sqrt(variances.sum())) / total)
     if error <= _SMALL:
-        return f"The {said} is right: {_points(error)} from the {so}, on average over the bins."
-    if error <= _CHANCE * chance and not surely:
+        return f"The {confidence} is right: {_points(error)} from the {accuracy}, on average over the bins."
+    if error <= _CHANCE * chance and not significant:
         return (
-            f"Whether the {said} is right cannot be told from so few images: {said} and {so} differ by "
-            f"{_points(error)} on average over the bins, and chance alone makes about {_points(chance)} of a "
-            f"{said} that is right."
+            f"There are too few images to judge the {confidence}: {confidence} and {accuracy} differ "
+            f"by {_points(error)} on average over the bins, and even with a correct {confidence}, chance would cause "
+            f"about {_points(chance)}."
         )
     if abs(bias) > _SMALL and abs(bias) >= error / 2:
-        return f"The {said} is too {'high' if bias > 0 else 'low'}: {_points(bias)} {side} the {so} on average."
+        level = "high" if bias > 0 else "low"
+        return f"The {confidence} is too {level}: {_points(bias)} {side} the {accuracy} on average."
     return (
-        f"The {said} is too high in some bins and too low in others, by {_points(error)} on average; these nearly "
-        f"cancel out: over all, the {said} is {_points(bias)} {side} the {so}."
+        f"The {confidence} is too high in some bins and too low in others, by {_points(error)} on average; these "
+        f"nearly cancel out: overall, the {confidence} is {_points(bias)} {side} the {accuracy}."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a report says of a classifier's result."""
+"""The results of a classifier in a report."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _MISTAKES = 12
 
 
 def classification_facts(job: Job, logits: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, Any]:
-    """Facts for ``classification.html``.
+    """Collect the facts for ``classification.html``.
 
     Args:
         job: The run's job.
         logits: Scores for the evaluation images ``[N, C]``.
-        labels: Class numbers ``[N]``.
+        labels: Class indices ``[N]``.
     """
     classes = job.data.classes
     probabilities = softmax(logits.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Figures of a bake-off: learning curves over epochs and over seconds, and each seed's score."""
+"""Figures of a bake-off: learning curves over epochs and over seconds, and the scores of each seed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ COLORS = (
     "#1d5fbf", "#c2410c", "#0e7c66", "#8b3fb0", "#b7791f",
     "#0891b2", "#be185d", "#4d7c0f", "#475467", "#7c3aed",
 )  # fmt: skip
-"""Of the candidates, in the order of the table."""
+"""Colours of the candidates, in the order of the table."""
 _WIDE = 8.0
-"""Times that differ by more than this are drawn on a logarithmic axis."""
+"""The time axis is logarithmic if times differ by more than this factor."""
 
 
 def curves_over_epochs(rows: Sequence[Comparison]) -> Picture:
-    """The metric on the validation images over epochs: mean of the seeds, and their range."""
+    """Plot the validation metric over epochs: mean and range of the seeds."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for number, row in enumerate(rows):
+        for index, row in enumerate(rows):
             epochs, _, values = _curve(row)
-            _line(axes, number, epochs, values)
+            _line(axes, index, epochs, values)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _finish(axes, rows[0].metric)
@@ -39,13 +39,13 @@ def curves_over_epochs(rows: Sequence[Comparison]) -> Picture:
 
 
 def curves_over_seconds(rows: Sequence[Comparison]) -> Picture:
-    """The same over the seconds that training took, features and evaluations included."""
+    """Plot the validation metric over the seconds of training, including features and evaluations."""
     curves = [_curve(row) for row in rows]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for number, (_, seconds, values) in enumerate(curves):
-            _line(axes, number, seconds, values)
+        for index, (_, seconds, values) in enumerate(curves):
+            _line(axes, index, seconds, values)
         ends = [float(seconds[-1]) for _, seconds, _ in curves if len(seconds)]
         starts = [float(seconds[0]) for _, seconds, _ in curves if len(seconds)]
         axes.set_xlabel("seconds")
@@ -58,18 +58,18 @@ def curves_over_seconds(rows: Sequence[Comparison]) -> Picture:
 
 
 def scores_of_seeds(rows: Sequence[Comparison]) -> Picture:
-    """Each seed's score as a dot, the mean as a line; runs that were stopped early are hollow."""
+    """Plot the score of each seed as a dot and the mean as a line; runs stopped early are hollow."""
     metric = rows[0].metric
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for number, row in enumerate(rows):
-            color = COLORS[number % len(COLORS)]
+        for index, row in enumerate(rows):
+            color = COLORS[index % len(COLORS)]
             for score, trial in zip(row.scores, row.trials, strict=True):
-                axes.plot(score, number, "o", color=color, markersize=6, alpha=0.75,
+                axes.plot(score, index, "o", color=color, markersize=6, alpha=0.75,
                           markerfacecolor="none" if trial.halted else color)  # fmt: skip
-            axes.plot([row.mean, row.mean], [number - 0.28, number + 0.28], color=color, linewidth=2.2)
-        axes.set_yticks(range(len(rows)), [str(number + 1) for number in range(len(rows))])
+            axes.plot([row.mean, row.mean], [index - 0.28, index + 0.28], color=color, linewidth=2.2)
+        axes.set_yticks(range(len(rows)), [str(index + 1) for index in range(len(rows))])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(metric.title)
         if metric.share:
@@ -79,21 +79,21 @@ def scores_of_seeds(rows: Sequence[Comparison]) -> Picture:
 
 
 def _curve(row: Comparison) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Epochs ``[E]``, mean seconds ``[E]`` and values ``[seeds, E]``, over the epochs that all seeds have."""
+    """Return epochs ``[E]``, mean seconds ``[E]`` and values ``[seeds, E]``, for the epochs that all seeds have."""
     count = min((len(trial.curve) for trial in row.trials), default=0)
     points = np.array([trial.curve[:count] for trial in row.trials], dtype=np.float64).reshape(-1, count, 3)
     return np.arange(1, count + 1), points[:, :, 1].mean(axis=0), points[:, :, 2]
 
 
-def _line(axes: Axes, number: int, places: np.ndarray, values: np.ndarray) -> None:
-    if not len(places):
+def _line(axes: Axes, index: int, positions: np.ndarray, values: np.ndarray) -> None:
+    if not len(positions):
         return
-    color, middle = COLORS[number % len(COLORS)], values.mean(axis=0)
-    style = "-" if number < len(COLORS) else "--"
+    color, middle = COLORS[index % len(COLORS)], values.mean(axis=0)
+    style = "-" if index < len(COLORS) else "--"
     if len(values) > 1:
-        axes.fill_between(places, values.min(axis=0), values.max(axis=0), color=color, alpha=0.12, linewidth=0)
-    axes.plot(places, middle, style, color=color, marker="o" if len(places) <= 20 else "", markersize=2.8)
-    axes.annotate(str(number + 1), (places[-1], middle[-1]), (4, 0), textcoords="offset points", fontsize=8.5,
+        axes.fill_between(positions, values.min(axis=0), values.max(axis=0), color=color, alpha=0.12, linewidth=0)
+    axes.plot(positions, middle, style, color=color, marker="o" if len(positions) <= 20 else "", markersize=2.8)
+    axes.annotate(str(index + 1), (positions[-1], middle[-1]), (4, 0), textcoords="offset points", fontsize=8.5,
                   color=color, va="center")  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""``report.html`` of a bake-off: one page that needs nothing else."""
+"""``report.html`` of a bake-off, a self-contained page."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from toolkit.explain.tables import parts_of_time
 from toolkit.pages import new_environment, write_page
 
 _DRAWN = 10
-"""Most candidates that are drawn: the best, and training from scratch."""
+"""Maximum number of candidates to draw: the best, and training from scratch."""
 
 
 def write_comparison(found: BakeOff) -> Path:
     """Write ``report.html`` into a bake-off's folder.
 
     Args:
-        found: With at least one finished run.
+        found: A bake-off with at least one finished run.
 
     Returns:
         The path of the page.
@@ -46,7 +46,7 @@ def write_comparison(found: BakeOff) -> Path:
         "statements": comparison_statements(found)[1:],
         "rows": [_row(row, found, drawn) for row in found.rows],
         "has": {key: any(getattr(row, key) for row in found.rows) for key in ("memory", "exported", "halted")},
-        "key": [(COLORS[number % len(COLORS)], row) for number, row in enumerate(drawn)],
+        "key": [(COLORS[index % len(COLORS)], row) for index, row in enumerate(drawn)],
         "figures": [curves_over_epochs(drawn), curves_over_seconds(drawn)],
         "dots": scores_of_seeds(drawn),
         "made": _made(found),
@@ -95,18 +95,18 @@ def _bytes(size: int | None) -> str:
 def _made(found: BakeOff) -> list[tuple[str, str]]:
     config, row = found.config, found.winner
     seeds = str(config.seed) if found.seeds == 1 else f"{config.seed} to {config.seed + found.seeds - 1}"
-    networks = sorted({each.network for each in found.rows})
+    networks = sorted({row.network for row in found.rows})
     rows = [
         ("data", str(config.data.root or config.data.format)),
         ("networks", ", ".join(networks)),
-        ("seeds", f"{seeds}. A seed is one split of the data, where they have none of their own, and one draw of new "
-                  "weights, order and augmentation; all candidates have the same splits"),
-        ("epochs", str(config.train.epochs) if config.train.epochs else "as each preset has them"),
+        ("seeds", f"{seeds}. A seed is one split of the data, unless the data set has its own, and one draw of new "
+                  "weights, order and augmentation; all candidates use the same splits"),
+        ("epochs", str(config.train.epochs) if config.train.epochs else "set by each preset"),
         ("batches", f"{config.data.batch_size} images"),
     ]  # fmt: skip
     if found.budget:
         rows.append(("budget", parts_of_time(found.budget)))
-    memory = "the most of the run's own process" if row.memory else "not measured: the runs shared one process"
+    memory = "peak of the run's process" if row.memory else "not measured: the runs shared one process"
     return [*rows, ("peak memory", memory)]
 
 
@@ -114,18 +114,18 @@ def _commands(found: BakeOff) -> list[tuple[str, str]]:
     rows = [
         ("predict with the best run", command("predict", "--model", found.folder / "inference", "IMAGE")),
         (
-            "train it again, with a report of its own",
+            "train it again, with its own report",
             command("train", "-c", found.best.folder / "config.yaml", "-o", "export.report=true"),
         ),
-        ("go on, with more seeds or time", _go_on(found)),
+        ("continue with more seeds or time", _continue_command(found)),
     ]
     if (found.folder / "vdl").is_dir():
         rows.append(("all curves and hyper-parameters", command("dashboard", found.folder / "vdl")))
     return rows
 
 
-def _go_on(found: BakeOff) -> str:
-    """The same bake-off with two seeds more, and twice the time where it had a budget."""
+def _continue_command(found: BakeOff) -> str:
+    """Return the command for the same bake-off with two more seeds, and twice the budget if it had one."""
     words = ["-c", f"{found.folder}/config.yaml", "--seeds", str(found.seeds + 2)]
     if found.presets is not None:
         words += ["--presets", ",".join(found.presets)]

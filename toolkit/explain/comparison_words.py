@@ -1,4 +1,4 @@
-"""What a bake-off says, in sentences: which differences are larger than the spread, and what cannot be said."""
+"""The results of a bake-off in sentences: which differences are larger than the spread, and which are not."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _FEW_SEEDS = 3
 
 
 def comparison_statements(found: BakeOff) -> list[str]:
-    """The sentences under the table, the most important first."""
+    """Return the sentences below the table, the most important first."""
     first, *differing = lead_statements(found.rows, found.part, found.images)
     said = [first, *_missing(found), *differing, *_usual_recipe(found), *_convergence(found)]
     return [*said, *_halted(found), *_left_out(found)]
 
 
 def lead_statements(rows: Sequence[Comparison], part: str, images: int) -> list[str]:
-    """The best row, and by how much it is better than each other one: means of paired differences, with intervals.
+    """Describe the best row and its lead over each of the others: means of paired differences, with intervals.
 
     Args:
-        rows: At least one.
-        part: ``test`` or ``val``: what the scores are measured on.
-        images: Number of its images.
+        rows: One or more rows.
+        part: Split on which the scores are measured, ``test`` or ``val``.
+        images: Number of images in that split.
     """
     return [_best(rows, part, images), *_differences(rows, images)]
 
 
 def score_words(row: Comparison) -> str:
-    """Mean and spread: ``95.2 % ± 0.7``."""
+    """Format mean and spread: ``95.2 % ± 0.7``."""
     words = metric_words(row.metric.name, row.mean)
     if len(row.scores) < 2:
         return words
@@ -42,7 +42,7 @@ def score_words(row: Comparison) -> str:
 
 
 def gap_words(metric: Metric, gap: float) -> str:
-    """A difference of two values: accuracies in points."""
+    """Format the difference of two values; accuracies in points."""
     if metric_words(metric.name, 0.5) == percent(0.5):
         words = f"{100 * gap:.1f}"
         return f"{'0.0' if words == '-0.0' else words.replace('-', '−')} points"
@@ -50,13 +50,13 @@ def gap_words(metric: Metric, gap: float) -> str:
 
 
 def lead_words(rows: Sequence[Comparison]) -> tuple[str, str] | None:
-    """What the winner alone did, and what follows; None where others came as far, and it is simply the best."""
+    """Describe what only the winner has completed, and the consequence; None if others have completed as much."""
     best = winner(rows)
     seeds, others = len(best.scores) - len(best.halted), [len(row.scores) for row in rows if row is not best]
     if not others:
         return "finished", "there is nothing to compare it with"
     if max(others) < seeds:
-        return f"finished {seeds} seeds", f"the others finished {max(others)} at most, and one of them may be better"
+        return f"finished {seeds} seeds", f"the others finished at most {max(others)}, and one of them may be better"
     return None
 
 
@@ -81,15 +81,13 @@ def _differences(rows: Sequence[Comparison], images: int) -> list[str]:
         said.append(f"Its lead is larger than the spread over the seeds against {listed}.")
     if groups["within"]:
         listed = _listed(metric, groups["within"])
-        said.append(f"It cannot be told apart from {listed}: the interval of the difference holds 0.")
+        said.append(f"It cannot be distinguished from {listed}: the interval of the difference contains 0.")
     if groups["unknown"]:
         names = ", ".join(difference.other for difference in groups["unknown"])
-        said.append(
-            f"Whether its lead over {names} is more than chance cannot be said: a spread takes two seeds or more."
-        )
+        said.append(f"Whether its lead over {names} is more than chance is unknown: a spread needs two or more seeds.")
     fewest = min((difference.seeds for difference in found if difference.seeds > 1), default=0)
     if 0 < fewest <= _FEW_SEEDS:
-        said.append(f"With {fewest} seeds intervals are wide: a small difference may be real and not seen.")
+        said.append(f"With {fewest} seeds, intervals are wide: a small difference may be real but undetected.")
     return said
 
 
@@ -99,13 +97,13 @@ def _missing(found: BakeOff) -> list[str]:
     pronoun = "it" if len(found.missing) == 1 else "them"
     return [
         f"Not trained, although every comparison should include {pronoun}: {', '.join(found.missing)}. "
-        f"The statements here leave {pronoun} out."
+        f"The statements here do not cover {pronoun}."
     ]
 
 
 def _listed(metric: Metric, found: Sequence[Difference]) -> str:
     return ", ".join(
-        f"{each.other} ({gap_words(metric, each.mean)}, 95 % interval {_interval(metric, each)})" for each in found
+        f"{lead.other} ({gap_words(metric, lead.mean)}, 95 % interval {_interval(metric, lead)})" for lead in found
     )
 
 
@@ -115,11 +113,11 @@ def _interval(metric: Metric, difference: Difference) -> str:
 
 
 def _usual_recipe(found: BakeOff) -> list[str]:
-    """The best plan of ours against what others do, for each network."""
+    """Compare the best other candidate with the usual recipe, for each network."""
     several = len({row.network for row in found.rows}) > 1
     said = []
     for row in (row for row in found.rows if row.preset == USUAL_RECIPE):
-        others = [each for each in found.rows if each is not row and each.network == row.network]
+        others = [other for other in found.rows if other is not row and other.network == row.network]
         if not others:
             continue
         ours = winner(others)
@@ -128,7 +126,7 @@ def _usual_recipe(found: BakeOff) -> list[str]:
         where = f" on {row.network}" if several else ""
         stopped = ", which was stopped early" if row.halted else ""
         said.append(
-            f"Against the usual recipe{where} (everything fine-tuned at one rate{stopped}: {score_words(row)}), "
+            f"Compared with the usual recipe{where} (everything fine-tuned at one rate{stopped}: {score_words(row)}), "
             f"{ours.title} is {verdict if gap == 0 else f'{gap_words(found.metric, abs(gap))} {verdict}'}."
         )
     return said
@@ -140,9 +138,9 @@ def _convergence(found: BakeOff) -> list[str]:
         level = metric_words(found.metric.name, arrival.level)
         ours = f"{_epochs(arrival.epochs)} and {parts_of_time(arrival.seconds)}"
         theirs = f"{_epochs(arrival.scratch_epochs)} and {parts_of_time(arrival.scratch_seconds)}"
-        held = f"{arrival.scratch} {'had before it was stopped' if arrival.stopped else 'ever had'}"
+        level_of = f"{arrival.scratch} {'reached before it was stopped' if arrival.stopped else 'ever reached'}"
         said.append(
-            f"On the validation images {arrival.candidate} reached {level}, the best that {held}, after {ours}; "
+            f"On the validation images {arrival.candidate} reached {level}, the best that {level_of}, after {ours}; "
             f"{arrival.scratch} took {theirs}."
         )
     return said
@@ -161,17 +159,17 @@ def _halted(found: BakeOff) -> list[str]:
         epochs = sorted({trial.epochs for trial in row.halted})
         after = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
         words.append(f"{row.title} (after {after} of {row.halted[0].planned})")
-    one = sum(len(row.halted) for row in rows) == 1
-    they, their, them, were = ("it", "its", "it", "was") if one else ("they", "their", "them", "were")
+    single = sum(len(row.halted) for row in rows) == 1
+    they, their, them, were = ("it", "its", "it", "was") if single else ("they", "their", "them", "were")
     return [
-        f"Stopped early, as {they} {were} far behind: {', '.join(words)}. What {they} would have reached at {their} "
-        f"end is not known; --to-the-end trains {them} whole."
+        f"Stopped early because {they} {were} far behind: {', '.join(words)}. What {they} would have reached by "
+        f"{their} end is unknown; --to-the-end trains {them} completely."
     ]
 
 
 def _left_out(found: BakeOff) -> list[str]:
     said = []
-    for why, words in (("budget", "Left out for want of time"), ("failed", "Could not be trained")):
+    for why, words in (("budget", "Left out for lack of time"), ("failed", "Could not be trained")):
         items = [item for item in found.left_out if item.why == why]
         listed = []
         for name in dict.fromkeys(item.candidate for item in items):

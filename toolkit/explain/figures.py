@@ -13,25 +13,25 @@ from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 from toolkit.tasks import METRICS
 
 _MARKED_EPOCHS = 40
-"""Longer curves are drawn without a dot an epoch."""
+"""Longer curves are drawn without a dot for each epoch."""
 
 
 def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, best: int | None) -> Picture:
-    """One metric over the epochs, on training and validation images; phases are numbered, the best epoch is marked.
+    """Plot a metric on training and validation images over the epochs, with phases numbered and the best epoch marked.
 
     Args:
-        lines: Lines of ``metrics.jsonl``, at least one.
-        metric: Name of the metric; where the training images have none, only the validation images are drawn.
+        lines: One or more lines of ``metrics.jsonl``.
+        metric: Name of the metric; drawn only for validation images if the training images have none.
         title: Label of the vertical axis.
-        best: The best epoch (1-based), where there is one.
+        best: The best epoch (1-based), or None.
     """
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         epochs = [line["epoch"] for line in lines]
         dot = "o" if len(lines) <= _MARKED_EPOCHS else ""
-        for part, color, name in (("train", TRAIN, "training"), ("val", VAL, "validation")):
-            values = [line[part][metric] for line in lines if metric in line[part]]
+        for split, color, name in (("train", TRAIN, "training"), ("val", VAL, "validation")):
+            values = [line[split][metric] for line in lines if metric in line[split]]
             if not values:
                 continue
             axes.plot(epochs, values, color=color, marker=dot, markersize=3.2, label=name)
@@ -56,7 +56,7 @@ def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, bes
 
 
 def _mark_phases(axes: Axes, lines: Sequence[dict[str, Any]]) -> None:
-    """A line where a phase begins, with its number; nothing when there is only one."""
+    """Draw a numbered line at the start of each phase, if there are several."""
     begins = [line["epoch"] for i, line in enumerate(lines) if i == 0 or line["phase"] != lines[i - 1]["phase"]]
     if len(begins) < 2:
         return

@@ -1,4 +1,4 @@
-"""The numbers of a multilabel report: every label on its own, the interval of their mean, and the mistakes."""
+"""Statistics for a multilabel report: the scores of each label, the interval of their mean, and the mistakes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from toolkit.explain.bootstrap import interval, resamples
 
 _RESAMPLES, _FEWEST = 1000, 100
 _AFFORDABLE = 200_000_000
-"""Images x labels x resamples that are computed in a few seconds."""
+"""Images x labels x resamples that can be computed in a few seconds."""
 
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How well one label is found.
+    """Scores of one label.
 
     Attributes:
         name: The label.
-        positives: Number of images that have it.
-        average_precision: Area under the precision-recall steps; None when no image has it.
-        precision: Share of the images said to have it that do; None when none was said to.
-        recall: Share of the images that have it that were found; None when no image has it.
-        f1: Harmonic mean of both; None when it is neither there nor was said to be.
+        positives: Number of images with the label.
+        average_precision: Area under the precision-recall steps; None if no image has the label.
+        precision: Fraction of the images predicted to have the label that do have it; None without such predictions.
+        recall: Fraction of the images with the label that were found; None if no image has the label.
+        f1: Harmonic mean of both; None if the label neither occurs nor was predicted.
     """
 
     name: str
@@ -37,42 +37,42 @@ class LabelScore:
 
 
 def label_scores(logits: NDArray[np.floating], true: NDArray[np.bool_], names: tuple[str, ...]) -> list[LabelScore]:
-    """Every label's scores, in the order of the labels; precision, recall and F1 at probability 0.5.
+    """Compute the scores of all labels in order, with precision, recall and F1 at probability 0.5.
 
     Args:
         logits: Scores before the sigmoid, ``[N, C]``.
         true: Which image has which label, ``[N, C]``.
-        names: Names of the labels, C of them.
+        names: Names of the C labels.
     """
-    said, found = logits > 0, []
+    predicted, found = logits > 0, []
     for index, name in enumerate(names):
         truth, positives = true[:, index], int(true[:, index].sum())
         precision, recall, f1, _ = precision_recall_fscore_support(
-            truth, said[:, index], average="binary", zero_division=0
+            truth, predicted[:, index], average="binary", zero_division=0
         )
-        there, claimed = positives > 0, bool(said[:, index].any())
+        occurs, claimed = positives > 0, bool(predicted[:, index].any())
         found.append(
             LabelScore(
                 name,
                 positives,
-                float(average_precision_score(truth, logits[:, index])) if there else None,
+                float(average_precision_score(truth, logits[:, index])) if occurs else None,
                 float(precision) if claimed else None,
-                float(recall) if there else None,
-                float(f1) if there or claimed else None,
+                float(recall) if occurs else None,
+                float(f1) if occurs or claimed else None,
             )
         )
     return found
 
 
 def map_interval(logits: NDArray[np.floating], true: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """95 % bootstrap interval of the mean average precision, over the images.
+    """Compute the 95 % bootstrap interval of the mean average precision over images.
 
     Args:
         logits: Scores ``[N, C]``.
         true: Which image has which label, ``[N, C]``.
 
     Returns:
-        None where no image has a label, or there are too many numbers to do it in a few seconds.
+        The interval; None if no image has a label, or it would take more than a few seconds.
     """
     labels = np.flatnonzero(true.any(axis=0))
     times = min(_RESAMPLES, _AFFORDABLE // max(1, len(true) * len(labels)))
@@ -88,10 +88,10 @@ def map_interval(logits: NDArray[np.floating], true: NDArray[np.bool_]) -> tuple
 
 
 class _Ranking:
-    """One label's images, best score first; average precision for any weights of the images.
+    """The images ranked for one label, to compute average precision for any weights of the images.
 
     Args:
-        scores: ``[N]``.
+        scores: Scores of the images, ``[N]``.
         true: Which images have the label, ``[N]``; at least one.
     """
 
@@ -99,15 +99,15 @@ class _Ranking:
         self._order = np.argsort(-scores, kind="stable")
         ranked = -scores[self._order]
         self._true = true[self._order]
-        self._places = np.flatnonzero(self._true)
-        self._ends = np.searchsorted(ranked, ranked[self._places], side="right") - 1  # equal scores count together
+        self._positions = np.flatnonzero(self._true)
+        self._ends = np.searchsorted(ranked, ranked[self._positions], side="right") - 1  # ties count together
 
     def average_precision(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """For each row of weights ``[B, N]``; NaN where no image with the label has any weight."""
+        """Compute it for each row of weights ``[B, N]``; NaN if no image with the label has a weight above 0."""
         drawn = weights[:, self._order]
         hits = np.cumsum(drawn * self._true, axis=1)[:, self._ends]
         seen = np.cumsum(drawn, axis=1)[:, self._ends]
-        positives = drawn[:, self._places]
+        positives = drawn[:, self._positions]
         total = positives.sum(axis=1)
         area = (positives * hits / np.maximum(seen, 1)).sum(axis=1)
         return np.where(total > 0, area / np.maximum(total, 1), np.nan)
@@ -116,13 +116,13 @@ class _Ranking:
 def worst_labels(
     probabilities: NDArray[np.floating], wrong: NDArray[np.bool_], most: int, *, highest: bool
 ) -> list[tuple[int, int]]:
-    """The most confident mistakes, an image once: image and label, worst first.
+    """Find the most confident mistakes, at most one per image, as image and label, worst first.
 
     Args:
-        probabilities: Of each label, ``[N, C]``.
-        wrong: The mistakes meant, ``[N, C]``.
-        most: At most so many.
-        highest: Whether a high probability is the mistake (a label that is not there) or a low one (a missed label).
+        probabilities: Probability of each label, ``[N, C]``.
+        wrong: The mistakes to consider, ``[N, C]``.
+        most: Maximum number of mistakes.
+        highest: True if mistakes are high probabilities (false positives), False if they are low ones (missed labels).
     """
     size = probabilities if highest else 1 - probabilities
     badness = np.where(wrong, size, -1.0)

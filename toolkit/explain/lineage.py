@@ -1,4 +1,4 @@
-"""Where a run's starting weights come from: the runs behind it, the oldest first."""
+"""The origin of a run's starting weights: its ancestors, the oldest first."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from toolkit.tasks import TASKS
 _ORIGINS = {"paddle": "ImageNet, from Paddle's model zoo", "random": "random"}
 _BEGINNINGS = {"paddle": "ImageNet", "random": "random weights"}
 _NAMED = 6
-"""So many classes are named."""
+"""Maximum number of classes to name."""
 
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One run that led to this one.
+    """An earlier run whose weights led to this run.
 
     Attributes:
-        name: The run.
-        folder: Where it is.
-        network: Its network.
-        preset: Its preset.
-        data: What it learned, in words.
-        result: The main metric of its best epoch, in words.
+        name: Name of the run.
+        folder: Folder of the run.
+        network: Network.
+        preset: Preset.
+        data: Description of its data.
+        result: Main metric of its best epoch, formatted.
     """
 
     name: str
@@ -37,17 +37,17 @@ class Ancestor:
 
 
 def origin_words(weights: str) -> str:
-    """Where weights came from: ``paddle``, ``random``, or a file or URL."""
+    """Describe the origin of weights: ``paddle``, ``random``, or a file or URL."""
     return _ORIGINS.get(weights, weights)
 
 
 def lineage(record: Mapping[str, Any]) -> list[Ancestor]:
-    """The runs that ``run.json`` names as ancestors, the oldest first; none in records of earlier versions."""
+    """Return the ancestors in ``run.json``, the oldest first; records of earlier versions have none."""
     return [_ancestor(entry) for entry in record.get("ancestry") or []]
 
 
 def chain(record: Mapping[str, Any]) -> list[str]:
-    """What the oldest of the ancestors began with, then their names; empty without ancestors."""
+    """Return the starting weights of the oldest ancestor, then the ancestors' names; empty without ancestors."""
     entries = record.get("ancestry") or []
     if not entries:
         return []
@@ -70,7 +70,7 @@ def _ancestor(entry: Mapping[str, Any]) -> Ancestor:
 
 
 def _data_words(data: Mapping[str, Any], kind: str) -> str:
-    """``5 classes (0, 1, 2, 3, 4), 900 images``."""
+    """Describe data as in ``5 classes (0, 1, 2, 3, 4), 900 images``."""
     classes: Sequence[str] = data.get("classes") or ()
     plural = "" if len(classes) == 1 else "es" if kind.endswith("s") else "s"
     names = ", ".join(map(str, classes[:_NAMED])) + (", …" if len(classes) > _NAMED else "")

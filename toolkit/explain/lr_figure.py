@@ -1,4 +1,4 @@
-"""The learning-rate range test as a picture."""
+"""The figure of the learning rate range test."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from toolkit.pages.figures import GRAY, STYLE, TRAIN, VAL
 
 _SUGGESTED = "#b42318"
 _HEADROOM = 1.5
-"""The axis ends at so much of the first loss: what diverges would flatten the rest."""
+"""The axis ends at this multiple of the first loss, because divergence would flatten the rest."""
 
 
 def write_lr_figure(test: RangeTest, path: Path) -> Path:
-    """Draw loss against learning rate, a panel for the head and one for the backbone, and write a PNG.
+    """Plot loss over learning rate, with one panel each for the head and the backbone, and write a PNG.
 
     Args:
-        test: What was found.
-        path: Where to write.
+        test: Result of the range test.
+        path: Output path.
     """
     curves = test.curves
     with matplotlib.rc_context(STYLE), clear_os_errors(str(path)):
         figure = Figure(figsize=(5.2 * len(curves), 3.6), dpi=150, layout="constrained")
-        for number, curve in enumerate(curves, 1):
-            _panel(figure.add_subplot(1, len(curves), number), curve, test.optimizer)
+        for position, curve in enumerate(curves, 1):
+            _panel(figure.add_subplot(1, len(curves), position), curve, test.optimizer)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="png", metadata={"Software": None})
     return path

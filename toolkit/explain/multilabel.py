@@ -1,4 +1,4 @@
-"""What a report says of a multilabel result."""
+"""The results of multilabel classification in a report."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from toolkit.tasks import sigmoid
 
 _MISTAKES = 8
 _NAMED = 6
-"""So many of a picture's labels are named."""
+"""Maximum number of labels to name for an image."""
 _WORDS = ReliabilityWords(
-    said="probability",
-    so="share that is there",
-    too_sure="said more often than there",
-    too_modest="there more often than said",
+    confidence="probability",
+    accuracy="share with the label",
+    overconfident="predicted more often than true",
+    underconfident="true more often than predicted",
     counted="pairs",
 )
 
 
 def multilabel_facts(job: Job, logits: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, Any]:
-    """Facts for ``multilabel.html``.
+    """Collect the facts for ``multilabel.html``.
 
     Args:
         job: The run's job.
         logits: Scores for the evaluation images ``[N, C]``.
         labels: 0 or 1, ``[N, C]``.
     """
-    true, probabilities, said = labels > 0.5, sigmoid(logits), logits > 0
+    true, probabilities, predicted = labels > 0.5, sigmoid(logits), logits > 0
     scores = label_scores(logits, true, job.data.classes)
     calibration = measure_calibration(probabilities.ravel(), true.ravel())
     present = true.any(axis=0)
@@ -46,17 +46,17 @@ def multilabel_facts(job: Job, logits: NDArray[np.floating], labels: NDArray[Any
         "prevalence": float(true.mean(axis=0)[present].mean()) if present.any() else 0.0,
         "absent": int((~present).sum()),
         "each": float(true.sum(axis=1).mean()),
-        "exact": float((said == true).all(axis=1).mean()),
+        "exact": float((predicted == true).all(axis=1).mean()),
         "scores": sorted(scores, key=_worst_first) if len(scores) > MANY else scores,
         "rankings": _rankings(scores, logits, true),
         "false_alarms": _mistakes(
-            job, probabilities, true, worst_labels(probabilities, said & ~true, _MISTAKES, highest=True)
+            job, probabilities, true, worst_labels(probabilities, predicted & ~true, _MISTAKES, highest=True)
         ),
         "missed": _mistakes(
-            job, probabilities, true, worst_labels(probabilities, ~said & true, _MISTAKES, highest=False)
+            job, probabilities, true, worst_labels(probabilities, ~predicted & true, _MISTAKES, highest=False)
         ),
         "calibration": calibration,
-        "calibration_words": calibration_words(calibration, "probability", "share of labels that are there"),
+        "calibration_words": calibration_words(calibration, "probability", "share of true labels"),
         "reliability": reliability_diagram(calibration, _WORDS),
         **_data_facts(job),
     }
@@ -68,7 +68,7 @@ def _worst_first(score: LabelScore) -> tuple[bool, float, int]:
 
 
 def _rankings(scores: list[LabelScore], logits: NDArray[np.floating], true: NDArray[np.bool_]) -> list[dict[str, Any]]:
-    """Precision-recall figures: all labels in one where they are few, else the most frequent and the worst."""
+    """Make precision-recall figures: one with all labels if they are few, else the most frequent and the worst."""
     present = [index for index, score in enumerate(scores) if score.positives]
     most = len(CURVE_COLORS)
     frequent = sorted(present, key=lambda index: -scores[index].positives)[:most]
@@ -87,34 +87,35 @@ def _rankings(scores: list[LabelScore], logits: NDArray[np.floating], true: NDAr
 
 
 def _mistakes(
-    job: Job, probabilities: NDArray[np.floating], true: NDArray[np.bool_], places: list[tuple[int, int]]
+    job: Job, probabilities: NDArray[np.floating], true: NDArray[np.bool_], positions: list[tuple[int, int]]
 ) -> list[dict[str, Any]]:
     _, images = job.data.evaluation
     classes = job.data.classes
-    there = {row: np.flatnonzero(true[row]) for row, _ in places}
+    truths = {row: np.flatnonzero(true[row]) for row, _ in positions}
     return [
         {
             **shown_image(images, row),
             "label": classes[label],
             "probability": float(probabilities[row, label]),
-            "truth": [classes[index] for index in there[row][:_NAMED]],
-            "more": max(0, len(there[row]) - _NAMED),
+            "truth": [classes[index] for index in truths[row][:_NAMED]],
+            "more": max(0, len(truths[row]) - _NAMED),
         }
-        for row, label in places
+        for row, label in positions
     ]
 
 
 def _data_facts(job: Job) -> dict[str, Any]:
-    """Images with each label, by part."""
+    """Count the images with each label by split."""
     counts = job.data.counts()
-    totals = {part: len(images) for part, images in job.data.splits.items()}
+    totals = {split: len(images) for split, images in job.data.splits.items()}
     return {"counts": counts, "totals": totals, "count_summary": _summary(job, counts)}
 
 
 def _summary(job: Job, counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, int, float, int, float, int]]:
-    """For each part: name, images, labels an image, and the least, median and most images with a label."""
+    """Return for each split: name, images, labels per image, and the minimum, median and maximum images per label."""
     rows = []
-    for part, images in job.data.splits.items():
-        numbers = list(counts[part].values())
-        rows.append((part, len(images), sum(numbers) / len(images), min(numbers), float(median(numbers)), max(numbers)))
+    for split, images in job.data.splits.items():
+        numbers = list(counts[split].values())
+        density, middle = sum(numbers) / len(images), float(median(numbers))
+        rows.append((split, len(images), density, min(numbers), middle, max(numbers)))
     return rows

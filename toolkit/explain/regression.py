@@ -1,4 +1,4 @@
-"""What a report says of a regression's result."""
+"""The results of regression in a report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from toolkit.explain.thumbnails import shown_image
 
 _MISTAKES = 12
 _FIGURES = 6
-"""Targets with figures, the worst ones of more."""
+"""Maximum number of targets with figures; the worst ones are chosen."""
 
 
 def regression_facts(job: Job, predicted: NDArray[np.floating], labels: NDArray[Any]) -> dict[str, Any]:
-    """Facts for ``regression.html``.
+    """Collect the facts for ``regression.html``.
 
     Args:
         job: The run's job.
@@ -28,14 +28,14 @@ def regression_facts(job: Job, predicted: NDArray[np.floating], labels: NDArray[
     mean, spread = job.data.target_statistics()
     error = predicted.astype(np.float64) - labels
     found = target_scores(predicted, labels, job.data.classes, mean)
-    places = largest_errors(error, np.where(spread > 0, spread, 1.0), _MISTAKES)
+    worst = largest_errors(error, np.where(spread > 0, spread, 1.0), _MISTAKES)
     return {
         "interval": found.r2_interval,
         "targets": found.targets,
         "figures": _figures(found.targets, predicted, labels, error),
-        "mistakes": _mistakes(job, predicted, labels, spread, places),
+        "mistakes": _mistakes(job, predicted, labels, spread, worst),
         "statistics": job.data.describe_targets(),
-        "totals": {part: len(images) for part, images in job.data.splits.items()},
+        "totals": {split: len(images) for split, images in job.data.splits.items()},
     }
 
 
@@ -45,7 +45,7 @@ def _figures(
     labels: NDArray[np.floating],
     error: NDArray[np.floating],
 ) -> list[dict[str, Any]]:
-    """Scatter and residuals of each target; of many, of those that are predicted worst."""
+    """Plot scatter and residuals of each target, or of the worst ones if there are many."""
     chosen = list(range(len(targets)))
     if len(targets) > _FIGURES:
         chosen = sorted(chosen, key=lambda index: _worth(targets[index]))[:_FIGURES]
@@ -68,7 +68,7 @@ def _mistakes(
     predicted: NDArray[np.floating],
     labels: NDArray[np.floating],
     spread: NDArray[np.float64],
-    places: list[tuple[int, int]],
+    worst: list[tuple[int, int]],
 ) -> list[dict[str, Any]]:
     _, images = job.data.evaluation
     return [
@@ -80,5 +80,5 @@ def _mistakes(
             "error": float(predicted[row, target]) - float(labels[row, target]),
             "scale": float(spread[target]),
         }
-        for row, target in places
+        for row, target in worst
     ]

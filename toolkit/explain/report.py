@@ -1,4 +1,4 @@
-"""``report.html``: what a person wants to see of a run, in one file that needs nothing else."""
+"""``report.html``: the report of a run, in one self-contained file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from toolkit.pages.words import metric_words
 from toolkit.tasks import Task, TaskName
 from toolkit.transfer import get_preset
 
-_PARTS = {"train": "training", "val": "validation", "test": "test"}
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _RGB = 3
 _Facts: TypeAlias = "Callable[[Job, NDArray[np.floating], NDArray[Any]], dict[str, Any]]"
 _RESULTS: Mapping[TaskName, _Facts] = MappingProxyType(
     {"classification": classification_facts, "multilabel": multilabel_facts, "regression": regression_facts}
 )
-"""What is said of the result; the page of a task is ``templates/<task>.html``."""
+"""Collects the facts about the result by task; the template is ``templates/<task>.html``."""
 
 
 def write_report(
@@ -42,27 +42,27 @@ def write_report(
     comparison: Sequence[Comparison] | None = None,
     result: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write ``report.html`` into a run's folder.
+    """Write ``report.html`` to a run's folder.
 
-    The page holds its pictures and styles itself, has no scripts, and is read on paper and on a phone as well.
+    The page embeds its images and styles, has no scripts, and is readable on paper and on a phone.
 
     Args:
         job: The run's job.
-        folder: Its folder, with ``run.json`` and ``metrics.jsonl``.
-        outputs: The network's outputs at the best epoch for ``job.data.evaluation``, in its order, ``[N, C]``,
-            N >= 1: scores before softmax or sigmoid, or values in the targets' units.
+        folder: The run's folder, with ``run.json`` and ``metrics.jsonl``.
+        outputs: Outputs of the network at the best epoch for ``job.data.evaluation``, in order, ``[N, C]``, N >= 1:
+            scores before softmax or sigmoid, or values in the targets' units.
         labels: Their labels: class numbers ``[N]``, or 0/1 or values ``[N, C]``.
-        comparison: Other presets beside this one, where they were trained.
-        result: What the run has reached; by default what its record says, which a run that was stopped has not.
+        comparison: Results of this and other presets, if they were compared.
+        result: The run's result; by default from its record, which an interrupted run lacks.
 
     Returns:
         The path of the report.
 
     Raises:
         ToolkitError: The folder cannot be written.
-        ValueError: The outputs are not those of the evaluation images.
+        ValueError: The outputs do not belong to the evaluation images.
     """
-    part, images = job.data.evaluation
+    split, images = job.data.evaluation
     task, classes = job.objective.task, job.data.classes
     if outputs.shape != (len(images), len(classes)) or not np.array_equal(labels, images.labels):
         raise ValueError(f"outputs {outputs.shape} do not belong to {len(images)} images, {len(classes)} each")
@@ -70,21 +70,21 @@ def write_report(
     facts = {
         **_run_facts(job, folder, record, record.get("result", {}) if result is None else result),
         **_RESULTS[task.name](job, outputs, labels),
-        "part": _PARTS[part],
+        "part": _SPLITS[split],
         "images": len(images),
         "metrics": job.objective.metrics(outputs, labels),
         "metric": task.main,
         "told": {metric.name for metric in task.shown(len(classes))},
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
-        "lead": lead_statements(comparison, part, len(images)) if comparison else [],
+        "lead": lead_statements(comparison, split, len(images)) if comparison else [],
     }
     page = new_environment("toolkit.explain").get_template(f"{task.name}.html").render(facts)
     return write_page(folder.path / "report.html", page)
 
 
 def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done."""
+    """Collect the facts about the run."""
     best = result.get("best", {}).get("epoch")
     lines = folder.read_metrics()
     main = job.objective.task.main
@@ -112,7 +112,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapp
         "smoothing": job.config.train.label_smoothing,
         "augment": job.plan.augment,
         "proof": record.get("frozen_check", []),
-        "parts": _PARTS,
+        "parts": _SPLITS,
         "environment": _environment_rows(job, record),
         "command": command("train", "-c", folder.config),
         "many": len(job.data.classes) > MANY,
@@ -124,7 +124,7 @@ def _how(job: Job, record: dict[str, Any], parameters: Mapping[str, int]) -> lis
     config, preset = job.config, get_preset(job.plan.preset, job.plan.variant)
     train, head = config.train, config.model.head
     origin = origin_words(record.get("network", {}).get("weights", job.weights))
-    words = [f"{config.data.batch_size} images a step", f"{job.plan.optimizer}, {train.schedule} schedule"]
+    words = [f"{config.data.batch_size} images per step", f"{job.plan.optimizer}, {train.schedule} schedule"]
     words += [f"weight decay {train.weight_decay:g}"] if train.weight_decay else []
     words += [f"label smoothing {train.label_smoothing:g}"] if train.label_smoothing else []
     rows = [
@@ -142,14 +142,14 @@ def _how(job: Job, record: dict[str, Any], parameters: Mapping[str, int]) -> lis
 
 
 def _solved(solver: Mapping[str, Any] | None, task: Task) -> list[tuple[str, str]]:
-    """How the head was solved, and what the nearest neighbours reach, as ``run.json`` has it."""
+    """Describe how the head was solved, and the results of nearest neighbours, from ``run.json``."""
     if solver is None:
         return []
     by = "by cross-validation" if solver.get("chosen_by") == "cross-validation" else "on validation images"
     chosen = f"regularisation {solver['regularisation']:g}, the best of {len(solver['trials'])} {by}"
     rows = [("exact solver", f"{chosen}, in {parts_of_time(solver['seconds'])}")]
     name = task.main.name
-    near = [f"{metric_words(name, each['val'][name])} with {each['k']}" for each in solver.get("neighbours", ())]
+    near = [f"{metric_words(name, trial['val'][name])} with {trial['k']}" for trial in solver.get("neighbours", ())]
     if near:
         words = f"for comparison, {task.main.title} on validation images: {', '.join(near)}"
         rows.append(("nearest neighbours", words))
@@ -157,7 +157,7 @@ def _solved(solver: Mapping[str, Any] | None, task: Task) -> list[tuple[str, str
 
 
 def _input_words(job: Job) -> list[str]:
-    """The input's size, and what is not as usual between it and the head."""
+    """Describe the input size, and unusual channels or pooling."""
     size, channels, pooling = job.preprocessing.image_size, job.preprocessing.channels, job.config.model.pooling
     words = [f"{size} × {size} pixels"]
     words += [f"{channels} channel{'s' if channels > 1 else ''}"] if channels != _RGB else []
@@ -184,7 +184,7 @@ def _environment_rows(job: Job, record: dict[str, Any]) -> list[tuple[str, str]]
 
 
 def _phase_spans(lines: Sequence[dict[str, Any]]) -> list[tuple[str, int, int]]:
-    """Name, first and last epoch of each phase; a phase begins where the name changes."""
+    """Return name, first and last epoch of each phase; a phase starts where the name changes."""
     spans: list[tuple[str, int, int]] = []
     for line in lines:
         if spans and spans[-1][0] == line["phase"]:

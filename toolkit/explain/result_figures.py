@@ -1,6 +1,6 @@
-"""The figures of results: calibration, precision and recall, predictions against the truth.
+"""Figures of results: calibration, precision and recall, and predictions against true values.
 
-They hold no words of the user's: several curves in one figure are numbered, and the page says which is which.
+They contain no names from the user: several curves in a figure are numbered, and the page names them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sklearn.metrics import precision_recall_curve
 from toolkit.explain.calibration import Calibration
 from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
 
-TOO_SURE, TOO_MODEST = "#f6b08e", "#a9c8f5"
+OVERCONFIDENT, UNDERCONFIDENT = "#f6b08e", "#a9c8f5"
 CURVE_COLORS = ("#1d5fbf", "#c2410c", "#0e7c66", "#8b3fb0")
-"""Of the curves of one figure, in order."""
+"""Colours of the curves in a figure, in order."""
 _VECTORS = 300
-"""More points than these are stored as pixels."""
+"""More points than this are stored as pixels."""
 _BINS = 50
 _DASHED = (0, (4, 3))
 Floats = NDArray[np.floating]
@@ -29,20 +29,20 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class ReliabilityWords:
-    """What a reliability diagram calls things.
+    """Labels of a reliability diagram.
 
     Attributes:
-        said: The horizontal axis.
-        so: The vertical axis.
-        too_sure: Where more is said than is so.
-        too_modest: Where less is said than is so.
-        counted: What is counted in the lower part.
+        confidence: Label of the horizontal axis.
+        accuracy: Label of the vertical axis.
+        overconfident: Legend where confidence exceeds accuracy.
+        underconfident: Legend where accuracy exceeds confidence.
+        counted: Label of the counts in the lower panel.
     """
 
-    said: str = "confidence"
-    so: str = "accuracy"
-    too_sure: str = "surer than right"
-    too_modest: str = "more often right than sure"
+    confidence: str = "confidence"
+    accuracy: str = "accuracy"
+    overconfident: str = "overconfident"
+    underconfident: str = "underconfident"
     counted: str = "images"
 
 
@@ -50,7 +50,7 @@ _CLASSES = ReliabilityWords()
 
 
 def reliability_diagram(calibration: Calibration, words: ReliabilityWords = _CLASSES) -> Picture:
-    """What is so over what was said, in bins, and below it how many predictions there are in each.
+    """Plot accuracy over confidence in bins, and below it the number of predictions in each.
 
     The form of Guo et al. 2017, arXiv:1706.04599, figure 1.
     """
@@ -60,37 +60,37 @@ def reliability_diagram(calibration: Calibration, words: ReliabilityWords = _CLA
         middles = [(index + 0.5) / bins for index in range(bins)]
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         some = [index for index in range(bins) if calibration.counts[index]]
-        places = [middles[index] for index in some]
-        said, right = [calibration.confidence[i] for i in some], [calibration.accuracy[i] for i in some]
-        both = [min(pair) for pair in zip(said, right, strict=True)]
-        upper.bar(places, both, 0.92 / bins, color=VAL)
+        positions = [middles[index] for index in some]
+        confidence, accuracy = [calibration.confidence[i] for i in some], [calibration.accuracy[i] for i in some]
+        both = [min(pair) for pair in zip(confidence, accuracy, strict=True)]
+        upper.bar(positions, both, 0.92 / bins, color=VAL)
         for gap, color, name in (
-            ([a - b for a, b in zip(said, both, strict=True)], TOO_SURE, words.too_sure),
-            ([a - b for a, b in zip(right, both, strict=True)], TOO_MODEST, words.too_modest),
+            ([a - b for a, b in zip(confidence, both, strict=True)], OVERCONFIDENT, words.overconfident),
+            ([a - b for a, b in zip(accuracy, both, strict=True)], UNDERCONFIDENT, words.underconfident),
         ):
-            upper.bar(places, gap, 0.92 / bins, both, color=color, label=name)
-        upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=_DASHED, label="as it should be")
+            upper.bar(positions, gap, 0.92 / bins, both, color=color, label=name)
+        upper.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle=_DASHED, label="ideal")
         upper.set_ylim(0, 1.02)
         upper.set_xlim(0, 1)
-        upper.set_ylabel(words.so)
+        upper.set_ylabel(words.accuracy)
         figure.legend(fontsize=8.5, loc="outside upper left", ncols=3, columnspacing=1.2, handlelength=1.6)
         lower.bar(middles, calibration.counts, 0.92 / bins, color=TRAIN)
         lower.set_ylabel(words.counted)
-        lower.set_xlabel(words.said)
+        lower.set_xlabel(words.confidence)
         lower.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         for axis in (upper.yaxis, lower.xaxis):
             axis.set_major_formatter(PercentFormatter(1.0))
 
-    alt = f"{words.so} over {words.said}; expected calibration error {calibration.error:.3f}"
+    alt = f"{words.accuracy} over {words.confidence}; expected calibration error {calibration.error:.3f}"
     return drawn(draw, alt, height=3.9)
 
 
 def precision_recall(curves: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> Picture:
-    """Precision over recall as the threshold falls; curves are numbered from 1, in ``CURVE_COLORS``.
+    """Plot precision over recall for falling thresholds; curves are numbered from 1, in ``CURVE_COLORS``.
 
     Args:
-        curves: For each label its scores ``[N]``, and which images have it ``[N]``, at least one. As many as there are
-            colours at most.
+        curves: For each label, its scores ``[N]`` and which images have it ``[N]``, at least one. At most as many as
+            there are colours.
     """
 
     def draw(figure: Figure) -> None:
@@ -111,17 +111,17 @@ def precision_recall(curves: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> Pict
 
 
 def predicted_against_true(predicted: Floats, true: Floats) -> Picture:
-    """One dot an image: predicted over true, with the line where they are equal.
+    """Plot predicted over true values, one dot per image, with the line of equality.
 
     Args:
-        predicted: One target's values ``[N]``.
-        true: ``[N]``.
+        predicted: Predicted values of one target, ``[N]``.
+        true: True values, ``[N]``.
     """
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         low, high = float(min(predicted.min(), true.min())), float(max(predicted.max(), true.max()))
-        axes.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle=_DASHED, label="as it should be")
+        axes.plot([low, high], [low, high], color=GRAY, linewidth=1, linestyle=_DASHED, label="ideal")
         many = len(true) > _VECTORS
         alpha = 0.65 if not many else max(0.12, 0.65 * (_VECTORS / len(true)) ** 0.5)
         axes.plot(true, predicted, "o", markersize=3.5, markeredgewidth=0, color=VAL, alpha=alpha, rasterized=many)
@@ -133,10 +133,10 @@ def predicted_against_true(predicted: Floats, true: Floats) -> Picture:
 
 
 def residuals(error: Floats) -> Picture:
-    """How often predictions are off by how much.
+    """Plot the distribution of errors.
 
     Args:
-        error: One target's predicted minus true values ``[N]``.
+        error: Predicted minus true values of one target, ``[N]``.
     """
 
     def draw(figure: Figure) -> None:
@@ -150,4 +150,4 @@ def residuals(error: Floats) -> Picture:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize=9)
 
-    return drawn(draw, f"how many of {len(error)} predictions are off by how much", height=3.6)
+    return drawn(draw, f"distribution of the errors of {len(error)} predictions", height=3.6)

@@ -1,4 +1,4 @@
-"""The tables of a report, as rows of text and numbers."""
+"""Tables of a report, as rows of text and numbers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from toolkit.engine import Job
 from toolkit.pages.words import metric_words
 
 MANY = 20
-"""With more classes or labels than these, tables begin with the worst ones, and the confusion matrix becomes a list."""
+"""With more classes or labels, tables start with the worst ones and the confusion matrix becomes a list."""
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One stage of the plan, or the head.
+    """A stage of the plan, or the head.
 
     Attributes:
-        name: The stage.
-        shape: Its output.
-        parameters: Number of its weights.
-        frozen: ``yes``, ``no``, or the phases in which it is.
-        rates: Its learning rate in each phase; None where it is frozen.
+        name: Name of the stage.
+        shape: Shape of its output.
+        parameters: Number of weights.
+        frozen: ``yes``, ``no``, or the phases in which it is frozen.
+        rates: Learning rate in each phase; None while frozen.
     """
 
     name: str
@@ -38,7 +38,7 @@ class PlanRow:
 
 
 def plan_rows(job: Job) -> list[PlanRow]:
-    """The plan stage by stage, the head last."""
+    """Tabulate the plan stage by stage, with the head last."""
     phases = job.plan.phases
     rows = []
     for index, stage in enumerate(job.stages):
@@ -52,12 +52,12 @@ def plan_rows(job: Job) -> list[PlanRow]:
 
 @dataclass(frozen=True)
 class Cell:
-    """One place of the confusion matrix.
+    """A cell of the confusion matrix.
 
     Attributes:
         count: Number of images.
-        color: CSS colour behind the number; empty for none.
-        dark: The colour asks for light text.
+        color: CSS background colour; empty for none.
+        dark: The background needs light text.
     """
 
     count: int
@@ -66,14 +66,14 @@ class Cell:
 
 
 def confusion_cells(matrix: NDArray[np.int64]) -> list[list[Cell]]:
-    """The confusion matrix, coloured by the share of each true class: blue what is right, red what is not."""
+    """Colour the confusion matrix by fraction of each true class: blue for correct, red for wrong predictions."""
     rows = []
     for true, row in enumerate(matrix):
         total = max(1, int(row.sum()))
         cells = []
-        for said, count in enumerate(row):
+        for predicted, count in enumerate(row):
             strength = 0.08 + 0.87 * int(count) / total
-            base = "29, 95, 191" if true == said else "217, 72, 15"
+            base = "29, 95, 191" if true == predicted else "217, 72, 15"
             color = f"rgba({base}, {strength:.2f})" if count else ""
             cells.append(Cell(int(count), color, bool(count) and strength > 0.75))
         rows.append(cells)
@@ -81,14 +81,15 @@ def confusion_cells(matrix: NDArray[np.int64]) -> list[list[Cell]]:
 
 
 def count_summary(counts: dict[str, dict[str, int]]) -> list[tuple[str, int, int, float, int]]:
-    """For each part of the data: name, images, and the least, median and most images of a class."""
+    """Return for each split: name, images, and the minimum, median and maximum images per class."""
     return [
-        (part, sum(of.values()), min(of.values()), median(of.values()), max(of.values())) for part, of in counts.items()
+        (split, sum(by_class.values()), min(by_class.values()), median(by_class.values()), max(by_class.values()))
+        for split, by_class in counts.items()
     ]
 
 
 def comparison_rows(rows: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """What ``compare_presets`` found, ready to show; ``best`` is on the row of the best mean."""
+    """Format the results of ``compare_presets``; ``best`` marks the row with the best mean."""
     best = (max if rows[0].metric.better == "max" else min)(mean(row.scores) for row in rows)
     return [
         {
@@ -106,7 +107,7 @@ def comparison_rows(rows: Sequence[Comparison]) -> list[dict[str, Any]]:
 
 
 def parts_of_time(seconds: float) -> str:
-    """A duration as a person says it: ``8.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Format a duration for people: ``8.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,4 +1,4 @@
-"""The numbers of a regression report: every target's errors with intervals, beside the simplest prediction there is."""
+"""Statistics for a regression report: errors of each target with intervals, compared with a constant prediction."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class TargetScore:
-    """How well one target is predicted, in its own unit.
+    """Errors of one target, in its own unit.
 
     Attributes:
         name: The target.
         mse: Mean squared error.
-        rmse: Its root.
+        rmse: Root mean squared error.
         mae: Mean absolute error.
         mae_interval: 95 % bootstrap interval over the images.
-        r2: Coefficient of determination; None for a target that does not vary here.
-        r2_interval: 95 % bootstrap interval over the images; None where there is none.
+        r2: Coefficient of determination; None for a constant target.
+        r2_interval: 95 % bootstrap interval over the images, or None.
         bias: Mean of predicted minus true.
-        baseline_r2: R2 of always saying the mean of the training images; None for a target that does not vary here.
-        baseline_mae: Mean absolute error of the same.
-        baseline_rmse: Root mean squared error of the same.
+        baseline_r2: R2 of always predicting the mean of the training images; None for a constant target.
+        baseline_mae: Mean absolute error of that prediction.
+        baseline_rmse: Root mean squared error of that prediction.
     """
 
     name: str
@@ -47,10 +47,10 @@ class TargetScore:
 
 @dataclass(frozen=True)
 class TargetScores:
-    """All targets.
+    """Errors of all targets.
 
     Attributes:
-        targets: Each of them, in order.
+        targets: Errors of each target, in order.
         r2_interval: 95 % bootstrap interval of R2 averaged over the targets.
     """
 
@@ -59,13 +59,13 @@ class TargetScores:
 
 
 def target_scores(predicted: Floats, true: Floats, names: tuple[str, ...], baseline: Floats) -> TargetScores:
-    """Errors of every target.
+    """Compute the errors of all targets.
 
     Args:
-        predicted: ``[N, T]``, in the targets' units, N >= 1.
-        true: ``[N, T]``.
-        names: Names of the targets, T of them.
-        baseline: What to compare with, the same for every image: the targets' means over the training images, ``[T]``.
+        predicted: Predicted values ``[N, T]`` in the targets' units, N >= 1.
+        true: True values, ``[N, T]``.
+        names: Names of the T targets.
+        baseline: Constant prediction to compare with: the targets' means over the training images, ``[T]``.
     """
     error, off = predicted.astype(np.float64) - true, true.astype(np.float64) - baseline
     deviation = true - true.mean(axis=0, dtype=np.float64)
@@ -91,7 +91,7 @@ def target_scores(predicted: Floats, true: Floats, names: tuple[str, ...], basel
 
 
 def _resampled(error: Floats, deviation: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """MAE and R2 of every target in every resample, ``[times, T]``; R2 is NaN where the target does not vary."""
+    """Compute MAE and R2 of each target in each resample, ``[times, T]``; R2 is NaN for a constant target."""
     count, mae, r2 = len(error), [], []
     for weights in resamples(count, _RESAMPLES):
         mae.append(weights @ np.abs(error) / count)
@@ -102,12 +102,12 @@ def _resampled(error: Floats, deviation: Floats) -> tuple[NDArray[np.float64], N
 
 
 def largest_errors(error: Floats, scale: Floats, most: int) -> list[tuple[int, int]]:
-    """The images that are farthest off, an image once: image and target, worst first.
+    """Find the largest errors, at most one per image, as image and target, worst first.
 
     Args:
         error: Predicted minus true, ``[N, T]``.
-        scale: What to measure each target's errors in, ``[T]``, > 0.
-        most: At most so many.
+        scale: Unit for the errors of each target, ``[T]``, > 0.
+        most: Maximum number of errors.
     """
     size = np.abs(error) / scale
     target = size.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Small pictures for a page."""
+"""Thumbnails for a page."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from toolkit.pages.figures import Picture, data_uri
 _SIDE = 224
 """Longest side in pixels."""
 _TINY = 64
-"""Pictures up to this size are stored without loss, and shown with their pixels."""
+"""Images up to this size are stored losslessly and shown with visible pixels."""
 
 
 def thumbnail(images: ImageSet, index: int) -> Picture | None:
-    """One picture of a set, whole, at most 224 pixels long; None when it can no longer be read.
+    """Return an uncropped image of a set, at most 224 pixels long; None if it can no longer be read.
 
-    What is neither gray nor RGB is shown as ``as_rgb`` has it.
+    ``as_rgb`` converts images that are neither gray nor RGB.
 
     Raises:
-        DataError: The file system does not answer.
+        DataError: The file system does not respond.
     """
     pixels = read_one(lambda: _pixels(images, index), images.path(index))
     if pixels is None:
@@ -50,6 +50,6 @@ def _pixels(images: ImageSet, index: int) -> Pixels | None:
 
 
 def shown_image(images: ImageSet, index: int) -> dict[str, Any]:
-    """What a page needs to show a picture: ``picture`` (see ``thumbnail``), ``path``, and ``name`` of the file."""
+    """Return what a page needs to show an image: ``picture`` (see ``thumbnail``), ``path``, and file ``name``."""
     path = images.path(index)
     return {"picture": thumbnail(images, index), "path": path, "name": Path(path).name}

@@ -31,8 +31,8 @@ class Multilabel(Task):
     takes_threshold = True
     unsuited = MappingProxyType(
         {
-            "data.sampling: balanced": "shows each class equally often, and multilabel has no classes; "
-            "train.class_weights: balanced weighs labels",
+            "data.sampling: balanced": "shows each class equally often, but multilabel has no classes; "
+            "train.class_weights: balanced weights labels",
             "train.label_smoothing": "is for classification, not for multilabel",
         }
     )

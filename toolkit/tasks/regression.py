@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.tasks.base import LOSS, Floats, Labels, Metric, Positions, Task, mean_of_neighbours
 from toolkit.tasks.strata import by_range, by_rarest_label
 
-_NO_CLASSES = "is for classes and labels, and regression has none"
+_NO_CLASSES = "is for classes and labels, but regression has none"
 
 
 class Regression(Task):
@@ -35,10 +35,10 @@ class Regression(Task):
     head_optimizer = "adamw"
     unsuited = MappingProxyType(
         {
-            "data.sampling: balanced": "shows each class equally often, and regression has no classes",
+            "data.sampling: balanced": "shows each class equally often, but regression has no classes",
             "train.loss": _NO_CLASSES,
             "train.class_weights": _NO_CLASSES,
-            "train.cutmix": "mixes labels by area, which says nothing of numbers: use train.mixup for regression",
+            "train.cutmix": "mixes labels by area, which has no meaning for targets: use train.mixup for regression",
             "train.label_smoothing": "is for classification, not for regression",
             "model.head cosine": "compares directions, which gives no numbers: use linear or mlp",
         }

@@ -17,8 +17,8 @@ def set_multipliers(
     """Give the parameters of each stage their share of the optimizer's learning rate.
 
     The share follows schedules and callbacks, and may change between two steps: an optimizer reads the factor at every
-    step. Parameter groups would fix it when the optimizer is made, and overwrite what a network sets itself. A factor that a network sets for some of its own parameters,
-    as PP-HGNetV2 does, is applied on top of that share.
+    step. Parameter groups would fix it when the optimizer is made, and overwrite what a network sets itself: a factor
+    that a network sets for some of its own parameters, as PP-HGNetV2 does, is applied on top of that share.
 
     Args:
         parameters_by_stage: State-dict key -> parameter, one mapping per stage, in forward order.

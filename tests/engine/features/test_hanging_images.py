@@ -64,7 +64,7 @@ def rows_of(files: list[Path], **options: Any) -> ImageRows:
 def ends(files: list[Path], engine: Any) -> None:
     """Blocks before the image come, then the error."""
     blocks = 0
-    message = r"no image could be read for 3 s; in work: .*070\.png.* — .*data\.timeout"
+    message = r"no image could be read for 3 s; in progress: .*070\.png.* — .*data\.timeout"
     with traced(stage_slice(), (3, 32, 32), engine) as program, pytest.raises(DataError, match=message):
         for _ in extract(stage_slice(), program, rows_of(files, timeout=3.0), range(len(files))):
             blocks += 1
@@ -155,5 +155,5 @@ def test_the_process_ends_and_the_rows_before_are_kept(files: list[Path], engine
         [sys.executable, "-c", FILL, engine], cwd=folder, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert "DataError: no image could be read for 3 s; in work: 070.png" in ended.stderr
+    assert "DataError: no image could be read for 3 s; in progress: 070.png" in ended.stderr
     assert len(list((folder / "cache").glob("*/shard-*.npy"))) == HANGS // 32

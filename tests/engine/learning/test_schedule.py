@@ -153,12 +153,12 @@ def test_one_cycle_rises_and_falls() -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"warmup_steps": 5, "warmup_epochs": 1}, "use one of them"),
-        ({"schedule": "one_cycle", "warmup_steps": 5}, "rises by itself"),
+        ({"warmup_steps": 5, "warmup_epochs": 1}, "use only one of them"),
+        ({"schedule": "one_cycle", "warmup_steps": 5}, "has its own rise"),
         ({"schedule": "multistep", "step_every": 1}, "step_every belongs to schedule: step"),
-        ({"step_epochs": (0.5, 3)}, "do not mix"),
-        ({"step_epochs": (0.5, 0.5)}, "must rise"),
-        ({"step_epochs": (9, 3)}, "must rise"),
+        ({"step_epochs": (0.5, 3)}, "either fractions of the phase"),
+        ({"step_epochs": (0.5, 0.5)}, "must increase"),
+        ({"step_epochs": (9, 3)}, "must increase"),
     ],
 )
 def test_settings_that_contradict_each_other(wanted: dict[str, Any], words: str) -> None:

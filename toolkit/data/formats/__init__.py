@@ -1,4 +1,4 @@
-"""Readers, one file a format: from ``DataConfig`` to a ``Source``."""
+"""Readers, one file per format, from a ``DataConfig`` to a ``Source``."""
 
 from toolkit.data.formats.csv_file import read_csv
 from toolkit.data.formats.cub200 import read_cub200

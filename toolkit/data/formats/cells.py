@@ -1,4 +1,4 @@
-"""Numbers in text files: labels that are 0 or 1, and targets."""
+"""Parse numbers in text files: labels that are 0 or 1, targets, and weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_flag(text: str) -> float:
-    """0 or 1; ``1.0`` and ``True`` count as well.
+    """Parse 0 or 1; ``1.0`` and ``True`` also count.
 
     Raises:
-        ValueError: Anything else; the message is a few words.
+        ValueError: Anything else; the message is short.
     """
     value = _FLAGS.get(text.strip().lower())
     if value is None:
@@ -25,10 +25,10 @@ def read_flag(text: str) -> float:
 
 
 def read_number(text: str) -> float:
-    """A finite number that float32 can hold.
+    """Parse a finite number that float32 can hold.
 
     Raises:
-        ValueError: Nothing, text, NaN or infinity; the message is a few words.
+        ValueError: The cell is empty, text, NaN or infinity; the message is short.
     """
     try:
         value = float(text)
@@ -40,10 +40,10 @@ def read_number(text: str) -> float:
 
 
 def read_weight(text: str) -> float:
-    """A finite number that is not negative.
+    """Parse a finite number >= 0.
 
     Raises:
-        ValueError: Anything else; the message is a few words.
+        ValueError: Anything else; the message is short.
     """
     value = read_number(text)
     if value < 0:
@@ -52,4 +52,4 @@ def read_weight(text: str) -> float:
 
 
 PARSERS: Mapping[Output, Callable[[str], float]] = {"label": read_flag, "target": read_number}
-"""How the number of one label or target is read."""
+"""Parser for a label or target, by kind of output."""

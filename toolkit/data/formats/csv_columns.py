@@ -1,4 +1,4 @@
-"""What the columns of a table are: images, labels, parts and weights."""
+"""Roles of the columns of a table: images, labels, splits and weights."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category", "target"
 _NUMBER_COLUMNS = ("index", "idx", "level_0", "row")
 _ID_COLUMNS = ("id", "no", "nr", "#")
 _DEFAULT_SPLIT = "split"
-_FLAG_OF_A_PART = re.compile(r"(is_?)?(train|training|val|valid|validation|test|testing)", re.IGNORECASE)
+_SPLIT_FLAG = re.compile(r"(is_?)?(train|training|val|valid|validation|test|testing)", re.IGNORECASE)
 _SAMPLE = 20
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the columns of a table are.
+    """Roles of the columns of a table.
 
     Attributes:
         image: Names of the images.
         labels: Labels or targets.
-        split: The part of each image; None where the table does not say.
-        weight: How much each image counts; None where the table does not say.
+        split: The split of each image; None if the table has none.
+        weight: The weight of each image; None if the table has none.
     """
 
     image: str
@@ -45,16 +45,16 @@ class Columns:
 
 
 def find_columns(config: DataConfig, table: Table, task: TaskName, find: Finder) -> Columns:
-    """Find the columns that a config names, and recognise the others.
+    """Find the columns named in a config, and recognise the others.
 
     Args:
-        config: The columns count.
+        config: Its column options are used.
         table: The training table.
         task: What the labels are.
         find: Finds the images.
 
     Raises:
-        DataError: A column is missing, or it is not clear which one is meant; the option to set is named.
+        DataError: A column is missing or ambiguous; the message names the option to set.
     """
     chosen = [name for name in (config.image_column, config.weight_column, *(config.label_columns or ())) if name]
     left_out = [name for name in _row_numbers(table, task) if name not in (*chosen, config.split_column)]
@@ -84,7 +84,7 @@ def find_columns(config: DataConfig, table: Table, task: TaskName, find: Finder)
 
 def _refuse_wrong_number(table: Table, image: str, labels: Sequence[str], task: TaskName) -> None:
     if not labels:
-        raise DataError(f"{table.file} has no column of labels beside {image!r}", hint="add one")
+        raise DataError(f"{table.file} has no label column besides {image!r}", hint="add one")
     if TASKS[task].one_class_per_image and len(labels) > 1:
         likely = next((name for name in labels if name.lower() in _LABEL_COLUMNS), labels[0])
         raise DataError(
@@ -94,7 +94,7 @@ def _refuse_wrong_number(table: Table, image: str, labels: Sequence[str], task: 
 
 
 def _row_numbers(table: Table, task: TaskName) -> list[str]:
-    """Columns that number the rows from 0 or 1, by what they hold and how they are called."""
+    """Return the columns that number the rows from 0 or 1, judging by content and name."""
     count, found = len(table.rows), []
     names = (*_NUMBER_COLUMNS, *(_ID_COLUMNS if TASKS[task].one_class_per_image else ()))
     for position, name in enumerate(table.columns):
@@ -106,7 +106,7 @@ def _row_numbers(table: Table, task: TaskName) -> list[str]:
 
 
 def _image_column(table: Table, columns: Sequence[str], find: Finder) -> str:
-    """The column whose cells name images: a known name first, then what the cells are."""
+    """Return the column whose cells name images; columns with a known name come first."""
     by_name = {name.lower(): name for name in reversed(columns)}
     known = [by_name[name] for name in _IMAGE_COLUMNS if name in by_name]
     looks = _holding_images(table, known, find) or _holding_images(table, columns, find)
@@ -134,49 +134,49 @@ def _image_column(table: Table, columns: Sequence[str], find: Finder) -> str:
 
 
 def _holding_images(table: Table, columns: Sequence[str], find: Finder) -> list[str]:
-    """The columns half of whose first cells are files; where there are none, those with an image's extension."""
-    there, named = [], []
+    """Return columns at least half of whose first cells are files or, failing that, have an image extension."""
+    existing, named = [], []
     for name in columns:
         cells = {row.cells[name] for row in table.rows[:_SAMPLE] if row.cells[name]}
         if cells and 2 * sum(find(cell).is_file() for cell in cells) >= len(cells):
-            there.append(name)
+            existing.append(name)
         if cells and 2 * sum(Path(cell).suffix.lower() in IMAGE_EXTENSIONS for cell in cells) >= len(cells):
             named.append(name)
-    return there or named
+    return existing or named
 
 
 def _split_column(config: DataConfig, table: Table, taken: Sequence[str]) -> str | None:
-    """The column that is named, or else the only one that says train, val or test, or is a flag such as `is_valid`."""
+    """Return the configured column, or the only one that holds train, val or test or is a flag such as `is_valid`."""
     if config.split_column != _DEFAULT_SPLIT:
         table.require([config.split_column], "data.split_column")
         return config.split_column
     if _DEFAULT_SPLIT in table.columns:
         return _DEFAULT_SPLIT
     free = [name for name in table.columns if name not in taken]
-    found = [name for name in free if _says_parts(table, name)]
+    found = [name for name in free if _names_splits(table, name)]
     if not found or len(free) == 1:
         return None
     if len(found) > 1:
         raise DataError(
-            f"{table.file}: columns {listed(list(map(repr, found)))} all look like the part of an image",
+            f"{table.file}: columns {listed(list(map(repr, found)))} all look like the split of an image",
             hint=f"say which one: data.split_column: {found[0]}",
         )
     if config.label_columns is not None:
-        console.info(f"{table.file}: column {found[0]!r} is not used; if it is the part, set data.split_column to it")
+        console.info(f"{table.file}: column {found[0]!r} is not used; if it is the split, set data.split_column to it")
         return None
-    console.info(f"{table.file}: column {found[0]!r} is taken as the part of each image (data.split_column)")
+    console.info(f"{table.file}: column {found[0]!r} is taken as the split of each image (data.split_column)")
     return found[0]
 
 
-def _says_parts(table: Table, name: str) -> bool:
+def _names_splits(table: Table, name: str) -> bool:
     cells = {row.cells[name].lower() for row in table.rows}
     if cells <= SPLIT_NAMES.keys():
         return "train" in {SPLIT_NAMES[cell] for cell in cells}
-    return name.lower().startswith("is_") and bool(_FLAG_OF_A_PART.fullmatch(name)) and all(map(_is_flag, cells))
+    return name.lower().startswith("is_") and bool(_SPLIT_FLAG.fullmatch(name)) and all(map(_is_flag, cells))
 
 
 def _flag(text: str) -> bool | None:
-    """True or False, also as yes and no; None: neither."""
+    """Parse True or False, also written as yes and no; None for anything else."""
     if text.lower() in ("yes", "no"):
         return text.lower() == "yes"
     try:
@@ -189,15 +189,15 @@ def _is_flag(text: str) -> bool:
     return _flag(text) is not None
 
 
-def part_of(table: Table, row: Row, column: str) -> str:
-    """The part of an image: by word, or, in a column such as ``is_valid``, by True (that part) and False.
+def split_of(table: Table, row: Row, column: str) -> str:
+    """Return the split of an image: by name or, in a column such as ``is_valid``, by True (that split) and False.
 
     Raises:
-        DataError: The cell says none.
+        DataError: The cell names no split.
     """
     text = row.cells[column]
     split = SPLIT_NAMES.get(text.lower())
-    flag = _FLAG_OF_A_PART.fullmatch(column)
+    flag = _SPLIT_FLAG.fullmatch(column)
     if split is None and flag and _is_flag(text):
         own = SPLIT_NAMES[flag[2].lower()]
         split = own if _flag(text) else _OTHER[own]
@@ -212,4 +212,4 @@ def part_of(table: Table, row: Row, column: str) -> str:
 
 
 _OTHER: Mapping[str, str] = {"train": "val", "val": "train", "test": "train"}
-"""What an image is that is not of a part."""
+"""The split of an image whose flag for a split is False."""

@@ -1,4 +1,4 @@
-"""Format ``csv``: a table with a header and a line an image, for every task."""
+"""Format ``csv``: a table with a header and one line per image, for every task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from toolkit.core import console
 from toolkit.core.errors import DataError
 from toolkit.core.names import listed
 from toolkit.data.formats.cells import read_weight
-from toolkit.data.formats.csv_columns import Columns, find_columns, part_of
+from toolkit.data.formats.csv_columns import Columns, find_columns, split_of
 from toolkit.data.formats.csv_labels import Record, read_labels
 from toolkit.data.formats.csv_table import Row, Table, read_table
 from toolkit.data.formats.file_finder import Finder
@@ -23,29 +23,29 @@ _TRAIN, _VAL = ("train.csv", "labels.csv"), "val.csv"
 
 
 def read_csv(config: DataConfig, task: TaskName) -> Source:
-    """Read ``train.csv`` (or ``labels.csv``), and ``val_list`` and ``test_list`` or the parts that ``split`` names.
+    """Read ``train.csv`` (or ``labels.csv``), and ``val_list`` and ``test_list`` or the splits named in ``split``.
 
-    Image paths are relative to ``data.root``; a name without a known extension gets one (``.jpg``, ``.jpeg``, ``.png``,
-    ...) for which there is a file. A line that stands twice counts once, and is warned of.
+    Image paths are relative to ``data.root``. A name without a known extension gets one (``.jpg``, ``.jpeg``, ``.png``,
+    ...) for which a file exists. A repeated line counts once, with a warning.
 
-    - classification: one column of class names, which come in natural order (2 before 10) or in that of ``label_file``;
-      with a label file a cell may also be the number of a class.
-    - multilabel: several columns of 0 and 1; or one column of names with ``label_separator`` between them, where an
-      empty cell says that there is none.
+    - classification: one column of class names, in natural order (2 before 10) or in the order of ``label_file``; with
+      a label file, cells may also hold class indices.
+    - multilabel: several columns of 0 and 1; or one column of names separated by ``label_separator``, where an empty
+      cell means no label.
     - regression: columns of numbers.
 
-    With ``weight_column`` each training image counts by a number >= 0; other parts need no such column, and count all.
+    With ``weight_column``, each training image has a weight >= 0; other splits need no such column and ignore it.
 
     Args:
-        config: ``root``, the lists, ``label_file`` and the columns count.
+        config: ``root``, the lists, ``label_file`` and the column options are used.
         task: What the labels are.
 
     Returns:
-        The pictures by part.
+        The images by split.
 
     Raises:
-        DataError: A missing file or column, a malformed line, an unknown class, or an image with two different labels;
-            file and line are named.
+        DataError: A file or column is missing, a line is malformed, a class is unknown, or an image has two different
+            labels; the message names file and line.
     """
     root = required_folder(config, "csv")
     find = Finder(root, guess_extension=True)
@@ -59,11 +59,11 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
         table.require(columns.labels, "data.label_columns")
         for row in table.rows:
             own = columns.split if split == "train" else None
-            where = part_of(table, row, own) if own is not None else split
+            where = split_of(table, row, own) if own is not None else split
             records.setdefault(where, []).append(_record(table, row, columns, weighted=where == "train"))
         if split != "train" and records[split][0].file != table.file:
             raise DataError(
-                f"{table.file} is there, but {tables['train'].file} has {split} images, too (column {columns.split!r})",
+                f"{table.file} exists, but {tables['train'].file} also has {split} images (column {columns.split!r})",
                 hint="keep one of them",
             )
     _say_that_weights_are_for_training(tables, columns, records)
@@ -76,16 +76,16 @@ def read_csv(config: DataConfig, task: TaskName) -> Source:
     return Source(classes, splits)
 
 
-def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
-    """Read one table whose images need no training part: all of it, or the part that a split column calls test or val.
+def read_one_split(config: DataConfig, file: Path, task: TaskName) -> Source:
+    """Read one table that needs no training images: all of it, or what its split column calls test or val.
 
     Args:
-        config: ``root``, ``label_file`` and the columns count.
+        config: ``root``, ``label_file`` and the column options are used.
         file: The table.
         task: What the labels are.
 
     Returns:
-        The images, as the only part.
+        The images, as the only split.
 
     Raises:
         DataError: As for ``read_csv``.
@@ -97,7 +97,7 @@ def read_table_part(config: DataConfig, file: Path, task: TaskName) -> Source:
     table.require([columns.image], "the images")
     rows = table.rows
     if columns.split is not None:
-        splits = [part_of(table, row, columns.split) for row in rows]
+        splits = [split_of(table, row, columns.split) for row in rows]
         split = next((name for name in ("test", "val") if name in splits), "train")
         rows = tuple(row for row, own in zip(rows, splits, strict=True) if own == split)
         if len(rows) < len(splits):
@@ -132,7 +132,7 @@ def _record(table: Table, row: Row, columns: Columns, *, weighted: bool) -> Reco
 def _say_that_weights_are_for_training(
     tables: Mapping[str, Table], columns: Columns, records: Mapping[str, Sequence[Record]]
 ) -> None:
-    """Somebody may expect that a weight of 0 leaves an image out of validation and test, too."""
+    """Mention weights of 0 in validation and test, where a user might expect them to exclude images."""
     if columns.weight is None:
         return
     measured = {(record.file, record.line) for split in records.keys() - {"train"} for record in records[split]}
@@ -164,7 +164,7 @@ def _weight(table: Table, row: Row, column: str) -> float:
 
 
 def _images(records: Sequence[Record], labels: Labels, find: Finder) -> FileImages:
-    """The images of one part, each once."""
+    """Return the images of one split, each once."""
     first: dict[Path, tuple[int, Record]] = {}
     again: list[str] = []
     for row, record in enumerate(records):

@@ -1,4 +1,4 @@
-"""From the cells of a table to class numbers, rows of labels, or targets."""
+"""Convert the cells of a table to class indices, rows of labels, or targets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from toolkit.tasks import TASKS, TaskName
 _SEPARATOR = "|"
 _PLAIN_SEPARATORS = (",", ";", "\t")
 _SEPARATORS = (*_PLAIN_SEPARATORS, "/", "+", "&", " ")
-"""What else may separate labels; the last ones also stand in names, and count where their parts occur again."""
+"""Other possible separators; the last ones also occur in names, and count only if the pieces occur again."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Record:
 
     Attributes:
         file: The table.
-        line: Its line there, from 1.
-        image: Its name there.
+        line: Line in the table, from 1.
+        image: Name in the table.
         cells: Text of the label columns.
-        weight: How much it counts in training, >= 0; None where the table does not say.
+        weight: Weight in training, >= 0; None if the table has none.
     """
 
     file: Path
@@ -43,7 +43,7 @@ class Record:
 
     @property
     def where(self) -> str:
-        """``file:line``."""
+        """Location as ``file:line``."""
         return f"{self.file}:{self.line}"
 
 
@@ -53,17 +53,17 @@ def read_labels(
     """Read the label cells.
 
     Args:
-        config: ``label_file``, ``label_separator`` and ``classes`` count.
-        root: What ``label_file`` is relative to.
+        config: ``label_file``, ``label_separator`` and ``classes`` are used.
+        root: Folder to which ``label_file`` is relative.
         task: What the labels are.
         columns: Names of the label columns.
-        records: Images by part, ``train`` among them.
+        records: Images by split, including ``train``.
 
     Returns:
-        Names of classes, labels or targets; and, by part, class numbers, int64 ``[N]``, or rows, float32 ``[N, C]``.
+        Names of classes, labels or targets; and, by split, class indices, int64 ``[N]``, or rows, float32 ``[N, C]``.
 
     Raises:
-        DataError: A cell that is no label; file, line and column are named.
+        DataError: A cell is not a label; the message names file, line and column.
     """
     if TASKS[task].one_class_per_image:
         names = {split: [[_filled(record, columns[0])] for record in rows] for split, rows in records.items()}
@@ -108,7 +108,7 @@ def _refuse_flags(column: str, names: Iterable[Sequence[str]], records: Sequence
 
 
 def _refuse_other_separator(config: DataConfig, column: str, records: Mapping[str, Sequence[Record]]) -> None:
-    """Refuse cells that never hold the default separator, and seem to hold another; one that is set is believed."""
+    """Refuse cells that seem to use another separator than the default; a separator set in the config is trusted."""
     if config.label_file is not None or config.label_separator is not None:
         return
     cells = {record.cells[0] for rows in records.values() for record in rows}
@@ -139,22 +139,22 @@ def _numbered(
     names: Mapping[str, Sequence[Sequence[str]]],
     records: Mapping[str, Sequence[Record]],
 ) -> tuple[tuple[str, ...], dict[str, list[list[int]]]]:
-    """Classes, and their numbers in each cell; a name that training has not needs a label file or ``classes``."""
+    """Return the classes and the class indices of each cell; a label file or ``classes`` may add unseen names."""
     if config.label_file is not None:
         classes, first = read_numbered_names(root / config.label_file)
-        numbers = {str(number + first): number for number in range(len(classes))}
+        numbers = {str(index + first): index for index in range(len(classes))}
     else:
         counted = names if config.classes is not None else {"train": names["train"]}
         found = {name for rows in counted.values() for row in rows for name in row}
         classes, numbers = tuple(sorted(found, key=natural_order)), {}
-    numbers.update((name, number) for number, name in enumerate(classes))
+    numbers.update((name, index) for index, name in enumerate(classes))
     if config.label_file is not None:
         _refuse_count_from_1(config, column, names, records, classes if "0" in numbers else ())
     others = {name for rows in names.values() for row in rows for name in row} - numbers.keys()
     pairs = [(name, same) for name, same in ((name, same_name(name, classes)) for name in sorted(others)) if same]
     if pairs:
         shown = listed([f"{name!a} is {same!a}" for name, same in pairs])
-        console.info(f"column {column!r}: {len(pairs)} names are written otherwise than in training: {shown}")
+        console.info(f"column {column!r}: {len(pairs)} names are spelled differently from training: {shown}")
     numbers.update((name, numbers[same]) for name, same in pairs)
     result: dict[str, list[list[int]]] = {}
     for split, rows in names.items():
@@ -177,7 +177,7 @@ def _refuse_count_from_1(
     records: Mapping[str, Sequence[Record]],
     classes: Sequence[str],
 ) -> None:
-    """Refuse cells with the numbers 1 to n, where the n names of a label file count from 0."""
+    """Refuse cells with the numbers 1 to n if the n names of a label file count from 0."""
     found, known, highest = (
         {name for rows in names.values() for row in rows for name in row},
         set(classes),
@@ -192,7 +192,7 @@ def _refuse_count_from_1(
     ):
         raise DataError(
             f"{records['train'][0].file}: column {column!r} counts from 1 to {highest}, and has no 0",
-            hint=f"numbers of classes count from 0: subtract 1 from each, or number the names in {config.label_file} "
+            hint=f"class indices count from 0: subtract 1 from each, or number the names in {config.label_file} "
             "from 1 (`1 name`)",
         )
 
@@ -212,6 +212,6 @@ def _parsed(record: Record, columns: Sequence[str], task: TaskName) -> list[floa
         except ValueError as error:
             raise DataError(
                 f"{record.where}: column {column!r}: {error}",
-                hint="mend it, or choose other columns (data.label_columns)",
+                hint="correct it, or choose other columns (data.label_columns)",
             ) from error
     return row

@@ -1,4 +1,4 @@
-"""Reading a table with a header, and finding its columns."""
+"""Read a table with a header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toolkit.data.formats.paths import read_text
 
 _DELIMITERS = ",;\t"
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+|_level_\d+)*")
-"""What pandas calls a column whose header is empty."""
+"""Names that pandas gives columns with an empty header."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Row:
     """One line.
 
     Attributes:
-        line: Its number in the file, from 1.
-        cells: Its text by column, without white space around it.
+        line: Line number in the file, from 1.
+        cells: Stripped text by column.
     """
 
     line: int
@@ -39,11 +39,11 @@ class Table:
     """A table.
 
     Attributes:
-        file: Where it stands.
-        columns: Names of its columns; columns without a name (row numbers, as pandas writes them) are left out. Those
-            of a table without a header are ``column 1``, ``column 2``, ...
-        rows: Its lines; empty ones are left out.
-        header: Names of all columns, empty ones among them.
+        file: Path of the table.
+        columns: Names of the columns, without unnamed ones (row numbers written by pandas). A table without a header
+            has ``column 1``, ``column 2``, ...
+        rows: The lines that are not empty.
+        header: Names of all columns, including empty ones.
     """
 
     file: Path
@@ -52,14 +52,14 @@ class Table:
     header: tuple[str, ...]
 
     def require(self, names: Sequence[str], key: str) -> None:
-        """Check that columns are there.
+        """Check that columns exist.
 
         Args:
             names: Their names.
-            key: The config key to speak of.
+            key: The config key to mention.
 
         Raises:
-            DataError: One is not; near names are given.
+            DataError: A column is missing; the hint suggests similar names.
         """
         missing = [name for name in names if name not in self.columns]
         if missing:
@@ -70,18 +70,18 @@ class Table:
 
 
 def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
-    """Read a table whose columns are separated by commas, semicolons or tabs, whichever its header has most of.
+    """Read a table separated by commas, semicolons or tabs, whichever is most frequent in its header.
 
     Args:
-        file: UTF-8 text, with or without a byte order mark; its first line is the header, unless it names an image.
-        find: Tells whether it does.
-        like: A table whose header is taken where there is none, and as many columns.
+        file: UTF-8 text, with or without a byte order mark; the first line is the header unless it names an image.
+        find: Decides whether it names an image.
+        like: A table whose header is reused if this one has none and the same number of columns.
 
     Returns:
         The table.
 
     Raises:
-        DataError: It is missing, not UTF-8, empty, or has a malformed line; file and line are named.
+        DataError: The table is missing, not UTF-8, empty, or has a malformed line; the message names file and line.
     """
     lines = _read_lines(file)
     if _begins_with_an_image(lines, find):
@@ -95,7 +95,7 @@ def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
     names = ["" if _UNNAMED.fullmatch(name) else name for name in lines[0][1]]
     twice = sorted({name for name in names if name and names.count(name) > 1})
     if twice:
-        raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is there twice", hint="rename one of them")
+        raise DataError(f"{file}:{lines[0][0]}: column {listed(twice)} is repeated", hint="rename one of them")
     for number, cells in lines[1:]:
         if len(cells) != len(names):
             raise DataError(
@@ -110,7 +110,7 @@ def read_table(file: Path, find: Finder, like: Table | None = None) -> Table:
 
 
 def _read_lines(file: Path) -> list[tuple[int, list[str]]]:
-    """Number and cells of each line that is not empty."""
+    """Return line number and cells of each line that is not empty."""
     text = read_text(file)
     header = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(_DELIMITERS, key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
@@ -127,11 +127,11 @@ def _read_lines(file: Path) -> list[tuple[int, list[str]]]:
 
 
 def _begins_with_an_image(lines: Sequence[tuple[int, list[str]]], find: Finder) -> bool:
-    """True when the first line has an image's name: one with an extension, or a file's as in the line below."""
+    """Return True if the first line names an image: by its extension, or by a file in the same column as below."""
     if not lines:
         return False
     first, second = lines[0][1], lines[min(1, len(lines) - 1)][1]
     return any(Path(cell).suffix.lower() in IMAGE_EXTENSIONS for cell in first) or any(
-        one and other and find(one).is_file() and find(other).is_file()
-        for one, other in zip(first, second, strict=False)
+        cell and below and find(cell).is_file() and find(below).is_file()
+        for cell, below in zip(first, second, strict=False)
     )

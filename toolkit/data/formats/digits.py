@@ -1,4 +1,4 @@
-"""Format ``digits``: 1797 handwritten digits of 8 x 8 pixels that come with scikit-learn; nothing is downloaded."""
+"""Format ``digits``: the 1797 handwritten digits of 8 x 8 pixels included in scikit-learn; no download needed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def read_digits(config: DataConfig) -> Source:
     """Read scikit-learn's digits (UCI "Optical Recognition of Handwritten Digits", test part), without a split.
 
     Args:
-        config: Not used; every reader takes it.
+        config: Not used, but part of the reader signature.
 
     Returns:
-        All pictures as ``train``, gray levels 0..16 spread over 0..255; classes ``"0"`` to ``"9"``.
+        All images as ``train``, with gray levels 0..16 scaled to 0..255; classes ``"0"`` to ``"9"``.
 
     Raises:
         DataError: scikit-learn is not installed.
@@ -35,13 +35,13 @@ def read_digits(config: DataConfig) -> Source:
 
 
 def read_digits_as_numbers(config: DataConfig) -> Source:
-    """The same pictures for a regression: the one target, ``digit``, is the digit as a number.
+    """Read the same images for regression: the only target, ``digit``, is the digit as a number.
 
     Args:
-        config: Not used; every reader takes it.
+        config: Not used, but part of the reader signature.
 
     Returns:
-        All pictures as ``train``.
+        All images as ``train``.
 
     Raises:
         DataError: scikit-learn is not installed.

@@ -1,4 +1,4 @@
-"""From the names of images in a list or table to files, however the names are written."""
+"""Find the files for image names in a list or table, even if the names are spelled differently."""
 
 from __future__ import annotations
 
@@ -17,49 +17,49 @@ _DEEPEST = 20
 
 
 class Finder:
-    """Finds the files of images below a folder.
+    """Find image files below a folder.
 
-    A name that is no file is tried with slashes for backslashes, without a comma at its end, and with its accents
-    written the other way; a file that is there settles it, and ``say`` tells.
+    A name without a file is retried with slashes instead of backslashes, without a trailing comma, and with its accents
+    in the other Unicode form. The first existing file is used, and ``say`` reports it.
 
     Args:
-        root: What names are relative to.
-        guess_extension: Names may lack their extension; the one that fitted last is tried first.
+        root: Folder to which names are relative.
+        guess_extension: Names may lack their extension; the one that matched last is tried first.
     """
 
     def __init__(self, root: Path, *, guess_extension: bool = False) -> None:
         self.root = root
         self._extensions = list(_TRIED_EXTENSIONS) if guess_extension else []
-        self._mended: dict[str, dict[str, None]] = {}
+        self._respelled: dict[str, dict[str, None]] = {}
 
     def __call__(self, name: str) -> Path:
-        """The file of an image; where there is none, the path as it is written."""
+        """Return the file of an image, or the path as written if there is none."""
         path = self._there(name)
         if path is not None:
             return path
         for what, other in _spellings(name):
             path = self._there(other)
             if path is not None:
-                self._mended.setdefault(what, {})[name] = None
+                self._respelled.setdefault(what, {})[name] = None
                 return path
         return self.root / name
 
     def say(self, file: Path) -> None:
-        """Say which names were taken otherwise than they are written."""
-        for what, names in self._mended.items():
+        """Report names that were read differently from how they are written."""
+        for what, names in self._respelled.items():
             console.info(f"{file}: {len(names)} image name(s) {what}: {listed(list(names), 2)}")
-        self._mended = {}
+        self._respelled = {}
 
     def refuse_none(self, file: Path, names: Sequence[str], paths: Sequence[str]) -> None:
-        """Refuse names none of which is a file; one that exists ends the search.
+        """Refuse a list if none of its files exists; the search stops at the first that does.
 
         Raises:
-            DataError: All are missing; where was looked, and the likely cause.
+            DataError: All files are missing; the message says where they were searched and gives the likely cause.
         """
         if not names or any(map(os.path.isfile, paths)):
             return
         raise DataError(
-            f"{file}: none of its {len(names)} images is there; looked for {self.root / names[0]}",
+            f"{file}: none of its {len(names)} images exists; looked for {self.root / names[0]}",
             hint=self._cause(names[0]),
         )
 
@@ -78,27 +78,27 @@ class Finder:
         return None
 
     def _in_other_case(self, parts: Sequence[str]) -> Path | None:
-        """The only file whose name differs in nothing but case."""
-        places = [self.root]
+        """Return the only file whose name differs only in case."""
+        matches = [self.root]
         for part in parts:
-            inner = [each for place in places if place.is_dir() for each in place.iterdir()]
-            places = [each for each in inner if each.name.casefold() == part.casefold()]
-        return places[0] if len(places) == 1 and places[0].is_file() else None
+            entries = [entry for folder in matches if folder.is_dir() for entry in folder.iterdir()]
+            matches = [entry for entry in entries if entry.name.casefold() == part.casefold()]
+        return matches[0] if len(matches) == 1 and matches[0].is_file() else None
 
     def _cause(self, name: str) -> str:
-        """Why images may be missing, and what to do."""
+        """Suggest why images may be missing, and what to do."""
         spelled = name.replace("\\", "/")
         parts = [part for part in PureWindowsPath(spelled).parts if part not in ("/", "\\", ".")]
         for cut in range(0 if spelled.startswith("/") else 1, min(len(parts), _DEEPEST)):
             if self._there("/".join(parts[cut:])) is not None:
                 front = spelled[: spelled.index("/".join(parts[cut:]))]
-                return f"they are there without the {front!r} in front: remove it from each line"
+                return f"they exist without the prefix {front!r}: remove it from each line"
         for folder in [self.root.absolute(), *self.root.absolute().parents][1:_DEEPEST]:
             if (folder / spelled).is_file():
                 return f"set data.root: {folder}, which the names are relative to"
         other = self._in_other_case(parts)
         if other is not None:
-            return f"upper and lower case count: {other} is there"
+            return f"names are case-sensitive: {other} exists"
         below = sorted({path.parent for path in self.root.glob(f"*/{spelled}") if path.is_file()}) if parts else []
         if below and not Path(spelled).is_absolute():
             folder = below[0]
@@ -109,11 +109,11 @@ class Finder:
 
 
 def _spellings(name: str) -> Iterator[tuple[str, str]]:
-    """Other ways to write a name, with words that say which."""
+    """Yield other spellings of a name, each with a description."""
     if "\\" in name:
         yield "have backslashes, read as slashes", name.replace("\\", "/")
     if name.endswith((",", ";")):
-        yield "end with a separator, which is left out", name[:-1].rstrip()
+        yield "end with a separator, which is ignored", name[:-1].rstrip()
     if "\\" in name and name.endswith((",", ";")):
         yield "have backslashes and end with a separator", name[:-1].rstrip().replace("\\", "/")
     if not name.isascii():

@@ -1,4 +1,4 @@
-"""Format ``folder``: one folder a class, with or without train/, val/ and test/ above."""
+"""Format ``folder``: one folder per class, optionally below train/, val/ and test/."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from toolkit.core.names import listed, nearest, same_name
 from toolkit.data.file_scan import FileNotes, images_below, list_folder
 from toolkit.data.formats.folder_tree import Folder, folder_below
 from toolkit.data.formats.paths import required_folder
-from toolkit.data.formats.splits import expected, find_parts
+from toolkit.data.formats.splits import expected, find_splits
 from toolkit.data.images import FileImages
 from toolkit.data.source import Source
 
@@ -19,19 +19,19 @@ from toolkit.data.source import Source
 def read_folder(config: DataConfig) -> Source:
     """Read ``<class>/**/*.jpg``, or ``{train,val,test}/<class>/**/*.jpg``.
 
-    Class names are the sorted folder names; images may lie in subfolders of a class. Parts have any of their usual
-    names (``toolkit.data.formats.splits``). What is no image, hidden, behind a link, or beside the class folders is
-    left out and counted, in one line a reason.
+    Class names are the sorted folder names; images may lie in subfolders of a class. Splits may have any of their usual
+    names (``toolkit.data.formats.splits``). Files that are hidden, not images, behind a link, or outside of the class
+    folders are left out and counted, one line per reason.
 
     Args:
-        config: ``root`` counts, and ``classes``: they are folders of ``root`` or of its training part.
+        config: ``root`` and ``classes`` are used; classes are folders of ``root`` or of its training split.
 
     Returns:
-        The pictures by part.
+        The images by split.
 
     Raises:
-        DataError: No such folder, no class folders, an empty class, an evaluation class that is not in training, or
-            folders that may be parts or classes.
+        DataError: The folder does not exist or has no class folders, a class is empty or occurs only in evaluation, or
+            folders may be either splits or classes.
     """
     root = Folder(required_folder(config, "folder"))
     notes = FileNotes(root.path)
@@ -42,21 +42,21 @@ def read_folder(config: DataConfig) -> Source:
 
 
 def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
-    own = find_parts(root, config.classes, notes)
+    own = find_splits(root, config.classes, notes)
     folders = own or {"train": root}
     for folder in dict.fromkeys((root, *folders.values())):
-        where = "beside the class folders" if folder in folders.values() else "beside the parts"
+        where = "beside the class folders" if folder in folders.values() else "beside the splits"
         for path in list_folder(folder.path, notes)[1]:
             notes.add(f"images {where}", path)
-    by_part = {split: {entry.name: entry.path for entry in folder.folders} for split, folder in folders.items()}
-    if not by_part["train"]:
+    by_split = {split: {entry.name: entry.path for entry in folder.folders} for split, folder in folders.items()}
+    if not by_split["train"]:
         raise DataError(f"{folders['train'].path} has no class folders", hint=expected(root))
-    classes = tuple(sorted(by_part["train"]))
-    number = {name: label for label, name in enumerate(classes)}
+    classes = tuple(sorted(by_split["train"]))
+    label_of = {name: label for label, name in enumerate(classes)}
     wanted = set(classes if config.classes is None else (same_name(name, classes) for name in config.classes))
-    by_part = {split: _as_in_training(folders[split], names, classes) for split, names in by_part.items()}
+    by_split = {split: _as_in_training(folders[split], names, classes) for split, names in by_split.items()}
     splits, empty = {}, []
-    for split, class_folders in by_part.items():
+    for split, class_folders in by_split.items():
         if config.classes is None:
             _refuse_unknown_classes(folders[split].path, sorted(class_folders), classes)
         found = {
@@ -67,7 +67,7 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
         if not own and config.classes is None:
             _refuse_one_folder_too_high(root, [name for name, paths in found.items() if paths])
         empty += [str(class_folders[name]) for name, paths in found.items() if not paths]
-        pairs = [(path, number[name]) for name, paths in found.items() for path in paths]
+        pairs = [(path, label_of[name]) for name, paths in found.items() for path in paths]
         splits[split] = FileImages([path for path, _ in pairs], [label for _, label in pairs])
     if empty:
         raise DataError(
@@ -78,7 +78,7 @@ def _read(config: DataConfig, root: Folder, notes: FileNotes) -> Source:
 
 
 def _as_in_training(split: Folder, class_folders: dict[str, Path], classes: tuple[str, ...]) -> dict[str, Path]:
-    """Folders by the names that training has for their classes: systems write accents in two ways."""
+    """Map class folders to the class names used in training: accents may be in either Unicode form."""
     renamed, found = {}, {}
     for name, path in class_folders.items():
         same = same_name(name, classes)
@@ -104,6 +104,6 @@ def _refuse_unknown_classes(folder: Path, names: list[str], classes: tuple[str, 
     unknown = [name for name in names if name not in classes]
     if unknown:
         raise DataError(
-            f"{folder} has {len(unknown)} class(es) that training has not: {listed(unknown)}",
+            f"{folder} has {len(unknown)} class(es) that are not in training: {listed(unknown)}",
             hint=nearest(unknown[0], classes),
         )

@@ -1,4 +1,4 @@
-"""A data set's folders as a tree, and what their names say: which words stand for training, validation and test."""
+"""The folders of a data set as a tree, and the words in their names that mean training, validation and test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
         "unlabeled", "unlabelled", "unsupervised", "unsup", "predictions", "prediction", "predict", "pred", "inference",
     ),
 }  # fmt: skip
-"""Words for each kind of part: ``eval`` is validation, or the test where there is a validation part; ``other`` is of no
-use for training."""
+"""Words for each kind of split: ``eval`` is validation, or test if there is a validation split; ``other`` is not used
+for training."""
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words}
 _FILLERS = (
     "datasets", "dataset", "data", "sets", "set", "images", "image", "imgs", "img", "pictures", "pics", "photos",
@@ -46,28 +46,28 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the folder."""
         return self.path.name
 
     @property
     def images(self) -> list[Path]:
-        """The images that lie in it, not below."""
+        """Images directly in the folder."""
         return self._listing[1]
 
     @cached_property
     def folders(self) -> list[Folder]:
-        """Its subfolders."""
+        """Subfolders."""
         return [Folder(path) for path in self._listing[0]]
 
     @cached_property
     def holds_classes(self) -> bool:
-        """True when images lie in subfolders, most of them at least."""
+        """True if all or most images lie in subfolders."""
         loose = len(self.images)
         return bool(self.folders) and (not loose or sum(len(folder.images) for folder in self.folders) > loose)
 
     @cached_property
     def unpacked(self) -> Folder:
-        """Where its class folders are: ``train/train/`` and ``train/images/`` are ``train/``."""
+        """The folder that holds the class folders: ``train/train/`` or ``train/images/`` for ``train/``."""
         if self.images or len(self.folders) != 1:
             return self
         only, kind = self.folders[0], kind_of(self.name)[0]
@@ -76,16 +76,16 @@ class Folder:
 
     @cached_property
     def inner_names(self) -> frozenset[str]:
-        """Names of its class folders, in lower case."""
+        """Names of the class folders, in lower case."""
         return frozenset(folder.name.lower() for folder in self.unpacked.folders) if self.holds_classes else frozenset()
 
     def count(self) -> int:
-        """Number of images in it and below."""
+        """Return the number of images in the folder and below."""
         return len(images_below(self.path, FileNotes(self.path)))
 
 
 def folder_below(root: Folder) -> Path | None:
-    """The only folder below that holds images, or where in there the class folders begin; None: they begin here."""
+    """Return the only folder below that leads to class folders; None if the class folders are here."""
     full = [folder for folder in root.folders if folder.count()]
     if len(full) != 1 or not full[0].holds_classes:
         return None
@@ -93,7 +93,7 @@ def folder_below(root: Folder) -> Path | None:
 
 
 def kind_of(name: str) -> tuple[str, tuple[str, ...]]:
-    """The kind of part that a name says, if exactly one, and the words of the name that say something else."""
+    """Return the kind of split in a name, if there is exactly one, and the other words of the name."""
     for text in (name, name.lower()):  # trainSet, and then TRAINset
         kinds, rest = [], []
         for token in (found.lower() for found in _TOKEN.findall(text)):

@@ -1,6 +1,6 @@
-"""Format ``list``: text files with a ``path label`` line an image, as PaddleClas uses them.
+"""Format ``list``: text files with a ``path label`` line per image, as in PaddleClas.
 
-The label is a class number; for several labels an image ``0,1,0,1``, and for numbers to predict ``1.5`` or ``1.5,2``.
+The label is a class index; for several labels per image ``0,1,0,1``, and for regression targets ``1.5`` or ``1.5,2``.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _SPACED = re.compile(r"(?P<path>.*[^\s,])\s+(?P<row>[-+.\deE]+\s*(?:,\s*[-+.\deE
 def read_list(config: DataConfig) -> Source:
     """Read ``train_list``, ``val_list`` and ``test_list``, and the class names of ``label_file``.
 
-    The label is the last word of a line, a class number from 0 (from 1 where the label file numbers its names so); the
-    path before it may hold spaces and may stand in quotes, and a comma may end it. Paths are relative to ``data.root``.
-    A ``val_list`` that is not set and not there is drawn from training.
+    The label is the last word of a line: a class index from 0 (or from 1 if the label file numbers its names from 1).
+    The path before it may contain spaces, be quoted, and end with a comma. Paths are relative to ``data.root``.
+    Without a ``val_list``, validation images are drawn from training.
 
     Args:
-        config: ``root`` and the four file names count.
+        config: ``root`` and the four file names are used.
 
     Returns:
-        The pictures by part. Without a label file the class names are the numbers.
+        The images by split. Without a label file, the class names are the numbers.
 
     Raises:
-        DataError: A missing file, a malformed line, or a label out of range; file and line are named.
+        DataError: A file is missing, a line is malformed, or a label is out of range; the message names file and line.
     """
     root = required_folder(config, "list")
     files = split_files(config, root, (_TRAIN,), _VAL)
@@ -75,10 +75,10 @@ def _first_number(
     names: int,
     numbered_from: int,
 ) -> int:
-    """The label of the first class: 0, or 1 where the label file numbers its names from 1.
+    """Return the label of the first class: 0, or 1 if the label file numbers its names from 1.
 
     Raises:
-        DataError: Labels that count from 1 in a list, and names that do not; or the other way round.
+        DataError: Labels count from 1 but names do not, or vice versa.
     """
     labels = {label for split in entries.values() for _, label, _ in split}
     if numbered_from and 0 in labels:
@@ -88,18 +88,18 @@ def _first_number(
         )
     shifted = min(labels) == 1 and (config.label_file is None or max(labels) == names)
     if not numbered_from and config.classes is None and shifted and len(labels) > 1:
-        cure = f"or keep them as names: data.classes: [{listed([str(label) for label in sorted(labels)], 10)}]"
+        remedy = f"or keep them as names: data.classes: [{listed([str(label) for label in sorted(labels)], 10)}]"
         if config.label_file is not None:
-            cure = f"or number the names in {config.label_file} from 1 (`1 name`)"
+            remedy = f"or number the names in {config.label_file} from 1 (`1 name`)"
         raise DataError(
             f"{file}: labels count from 1 ({min(labels)}..{max(labels)}), and no image has label 0",
-            hint=f"labels count from 0: subtract 1 from each, {cure}",
+            hint=f"labels count from 0: subtract 1 from each, {remedy}",
         )
     return numbered_from
 
 
 def _found(root: Path, file: Path, names: Sequence[str]) -> list[Path]:
-    """The files of images; refused where none of them is there."""
+    """Return the files of images; refuse a list if none of them exists."""
     find = Finder(root)
     paths = [find(name) for name in names]
     find.say(file)
@@ -108,29 +108,29 @@ def _found(root: Path, file: Path, names: Sequence[str]) -> list[Path]:
 
 
 def read_vector_list(config: DataConfig, task: TaskName) -> Source:
-    """Read the same files for a multilabel or a regression task: numbers with commas between them end each line.
+    """Read the same files for a multilabel or regression task: each line ends with comma-separated numbers.
 
     Args:
-        config: ``root`` and the four file names count.
-        task: ``multilabel`` (``path<TAB>0,1,0,1``, as PaddleClas has it) or ``regression`` (``path 1.5`` or
+        config: ``root`` and the four file names are used.
+        task: ``multilabel`` (``path<TAB>0,1,0,1``, as in PaddleClas) or ``regression`` (``path 1.5`` or
             ``path 1.5,2``).
 
     Returns:
-        The pictures by part. Without a label file the names are the numbers from 0, and ``target`` for a single target.
+        The images by split. Without a label file, names are numbers from 0, or ``target`` for a single target.
 
     Raises:
-        DataError: A missing file or a malformed line, among them one with another number of numbers than the first;
-            file and line are named.
+        DataError: A file is missing or a line is malformed, for example with fewer numbers than the first line; the
+            message names file and line.
     """
     root = required_folder(config, "list")
     files = split_files(config, root, (_TRAIN,), _VAL)
     entries = {split: _vectors(file, task) for split, file in files.items()}
     width = len(entries["train"][0][1])
     for split, rows in entries.items():
-        for _, row, number in rows:
+        for _, row, line in rows:
             if len(row) != width:
                 raise DataError(
-                    f"{files[split]}:{number}: {len(row)} number(s), but {files['train']} begins with {width}",
+                    f"{files[split]}:{line}: {len(row)} number(s), but {files['train']} begins with {width}",
                     hint="every line needs a number for every label",
                 )
     names = _names_of_columns(config, root, width, task)
@@ -151,18 +151,18 @@ def _names_of_columns(config: DataConfig, root: Path, width: int, task: TaskName
     if len(names) != width:
         raise DataError(
             f"{root / config.label_file} has {len(names)} name(s), but a line of the lists has {width} number(s)",
-            hint="one name a line, for each number of a line",
+            hint="give one name per line for each number in a line",
         )
     return names
 
 
 def _entries(file: Path) -> list[tuple[str, int, int]]:
-    """Name, label and line number of each line; a comma may separate them."""
+    """Return name, label and line number for each line; a comma may separate name and label."""
     entries = []
     for number, line in read_lines(file):
         match = _LINE.fullmatch(line)
         if match is None:
-            hint = "one image a line, for instance 'images/cat 1.jpg 0'"
+            hint = "one image per line, for example 'images/cat 1.jpg 0'"
             if len(line.split()) > 1 or "," in line:
                 hint += "; for class names as labels use data.format: csv"
             raise DataError(
@@ -173,7 +173,7 @@ def _entries(file: Path) -> list[tuple[str, int, int]]:
 
 
 def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
-    """Name, numbers and line number of each line."""
+    """Return name, numbers and line number for each line."""
     entries = []
     for number, line in read_lines(file):
         words = line.rsplit("\t" if "\t" in line else None, 1)
@@ -186,7 +186,7 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
             what = f": {error}" if len(words) > 1 else ""
             raise DataError(
                 f"{file}:{number}: expected 'path {TASKS[task].row_example}', got {line[:80]!r}{what}",
-                hint=f"one image a line, for instance 'images/cat 1.jpg {TASKS[task].row_example.split()[-1]}'",
+                hint=f"one image per line, for example 'images/cat 1.jpg {TASKS[task].row_example.split()[-1]}'",
             ) from error
         entries.append((_unquoted(words[0].strip()), row, number))
     return _some(file, entries)
@@ -194,7 +194,7 @@ def _vectors(file: Path, task: TaskName) -> list[tuple[str, list[float], int]]:
 
 def _some(file: Path, entries: list[Entry]) -> list[Entry]:
     if not entries:
-        raise DataError(f"{file} lists no images", hint="one image a line: path label")
+        raise DataError(f"{file} lists no images", hint="one image per line: path label")
     return entries
 
 

@@ -1,8 +1,8 @@
-"""CIFAR-10/100, MNIST, Fashion-MNIST and Flowers-102, as Paddle downloads them.
+"""CIFAR-10/100, MNIST, Fashion-MNIST and Flowers-102, as downloaded by Paddle.
 
-The archives are looked for in ``data.root`` when it is set; otherwise Paddle downloads them once into its cache
-(``~/.cache/paddle/dataset``). Paddle's download has no time limit, so the host is tried first. They are read by
-``paddle_archives``, as Paddle's own readers run what is in them.
+The archives are expected in ``data.root`` if it is set; otherwise Paddle downloads them once to its cache
+(``~/.cache/paddle/dataset``). Paddle's download has no timeout, so the host is probed first. ``paddle_archives`` reads
+them, because Paddle's own readers execute code in them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from toolkit.data.formats.paths import required_folder
 from toolkit.data.images import ImageSet
 from toolkit.data.source import Source
 
-_PATIENCE = 10.0  # seconds for the host to answer
+_PATIENCE = 10.0  # seconds for the host to respond
 _DAMAGED = (OSError, EOFError, ValueError, LookupError, TypeError, BadPickleError, zlib.error, struct.error)
 
 
@@ -34,13 +34,13 @@ class PaddleSet:
     """One of Paddle's data sets.
 
     Attributes:
-        marks: How the archive calls each part: its batches or its key.
-        files: For each part, file name by what it is to the reader.
+        marks: For each split, the batches or the key in the archive.
+        files: For each split, file name by reader argument.
         downloads: URL and MD5 of each file.
-        cache: Its folder below Paddle's data cache.
-        host: Where Paddle downloads it from.
+        cache: Folder below Paddle's data cache.
+        host: Host from which Paddle downloads it.
         classes: Class names in label order.
-        read: Makes an image set of the files, the part's mark, the number of classes and a name for the pictures.
+        read: Makes an image set from the files, the split's mark, the number of classes and a name for the images.
     """
 
     marks: Mapping[str, str]
@@ -96,7 +96,7 @@ PADDLE_SETS: Mapping[str, PaddleSet] = {
         ),
         "fashion-mnist", _HOST, class_names.FASHION, read_mnist,
     ),
-    # Paddle swaps training (1020) and test (6149) of this set; here they are as its owners made them.
+    # Paddle swaps training (1020) and test (6149) of this set; here they are as its authors defined them.
     "flowers102": PaddleSet(
         {"train": "trnid", "val": "valid", "test": "tstid"}, dict.fromkeys(("train", "val", "test"), _FLOWER_FILES),
         {
@@ -110,16 +110,16 @@ PADDLE_SETS: Mapping[str, PaddleSet] = {
 
 
 def read_paddle_set(config: DataConfig) -> Source:
-    """Read one of ``PADDLE_SETS``; the official test images are ``val`` where a set has two parts only.
+    """Read one of ``PADDLE_SETS``; if a set has only two splits, the official test images are ``val``.
 
     Args:
-        config: ``format`` and ``root`` count.
+        config: ``format`` and ``root`` are used.
 
     Returns:
-        The pictures by part.
+        The images by split.
 
     Raises:
-        DataError: An archive is missing and cannot be downloaded, or is damaged; the message names it.
+        DataError: An archive is damaged, or is missing and cannot be downloaded; the message names it.
     """
     facts = PADDLE_SETS[config.format]
     splits = {}
@@ -134,7 +134,7 @@ def read_paddle_set(config: DataConfig) -> Source:
         except RefusedPickleError as error:
             raise DataError(
                 f"{config.format}: {listed(list(map(str, files.values())))} was refused: it asks for {error}, which "
-                "pictures never need",
+                "images never need",
                 hint=f"the file may be harmful; nothing in it was run; get it from {facts.host}",
             ) from None
         except _DAMAGED as error:
@@ -166,11 +166,11 @@ def _downloaded(name: str, facts: PaddleSet, files: Mapping[str, str]) -> dict[s
             for argument, file in files.items()
         }
     except RuntimeError as error:
-        raise DataError(f"{name}: {error}", hint=_cure(facts, files)) from error
+        raise DataError(f"{name}: {error}", hint=_download_hint(facts, files)) from error
 
 
 def _refuse_when_offline(facts: PaddleSet, files: Mapping[str, str]) -> None:
-    """Paddle would wait without limit for a host that does not answer."""
+    """Check that the host responds; Paddle would wait for it forever."""
     from paddle.dataset.common import DATA_HOME
 
     cached = [(Path(DATA_HOME) / facts.cache / file).is_file() for file in files.values()]
@@ -180,10 +180,11 @@ def _refuse_when_offline(facts: PaddleSet, files: Mapping[str, str]) -> None:
         socket.create_connection((facts.host, 443), timeout=_PATIENCE).close()
     except OSError as error:
         raise DataError(
-            f"cannot reach {facts.host} to download {listed(list(files.values()))}: {error}", hint=_cure(facts, files)
+            f"cannot reach {facts.host} to download {listed(list(files.values()))}: {error}",
+            hint=_download_hint(facts, files),
         ) from error
 
 
-def _cure(facts: PaddleSet, files: Mapping[str, str]) -> str:
+def _download_hint(facts: PaddleSet, files: Mapping[str, str]) -> str:
     names = listed(list(files.values()))
     return f"put {names} into ~/.cache/paddle/dataset/{facts.cache}/, or into a folder and name it in data.root"

@@ -1,4 +1,4 @@
-"""Finding and reading the text files of a data set."""
+"""Find and read the text files of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLIT_NAMES: Mapping[str, str] = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-"""What data sets call their parts, in lower case."""
+"""Names of splits in data sets, in lower case."""
 
 
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)(?P<mark>\s*[,;:=]\s*|[.)]\s+|\s+)(?P<name>\S.*)", re.ASCII)
@@ -28,10 +28,10 @@ _HEADER = frozenset(
 
 
 def required_folder(config: DataConfig, name: str) -> Path:
-    """``data.root`` as an existing folder.
+    """Return ``data.root`` as an existing folder.
 
     Raises:
-        DataError: It is not set, or no folder.
+        DataError: It is not set, or not a readable folder.
     """
     if config.root is None:
         raise DataError(f"data.root is not set, and data.format {name} needs it", hint="set data.root to the folder")
@@ -48,26 +48,26 @@ def required_folder(config: DataConfig, name: str) -> Path:
 
 
 def split_files(config: DataConfig, root: Path, train: Sequence[str], val: str) -> dict[str, Path]:
-    """The file of each part, of those that a config names and those that are there by default.
+    """Return the file of each split: those named in a config, and those that exist under a default name.
 
     Args:
-        config: ``train_list``, ``val_list`` and ``test_list`` count.
-        root: What the files are relative to.
-        train: Default names for training; the first that is there, else the first.
-        val: Default name for validation, where it is there.
+        config: ``train_list``, ``val_list`` and ``test_list`` are used.
+        root: Folder to which the files are relative.
+        train: Default names for training; the first that exists is used, else the first.
+        val: Default name for validation, used if it exists.
 
     Returns:
-        ``train`` always, ``val`` and ``test`` where there are some. They may be missing.
+        ``train`` always, ``val`` and ``test`` if there are any. The files may be missing.
     """
-    there = [name for name in train if (root / name).is_file()]
-    files = {"train": config.train_list or (there or train)[0], "val": config.val_list, "test": config.test_list}
+    existing = [name for name in train if (root / name).is_file()]
+    files = {"train": config.train_list or (existing or train)[0], "val": config.val_list, "test": config.test_list}
     if config.val_list is None and (root / val).is_file():
         files["val"] = val
     return {split: root / file for split, file in files.items() if file is not None}
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 text file, with or without a byte order mark.
+    """Read a UTF-8 text file, with or without a byte order mark.
 
     Raises:
         DataError: The file is missing or not UTF-8.
@@ -81,7 +81,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a UTF-8 text file that are not blank, with their numbers from 1.
+    """Return the lines of a UTF-8 text file that are not blank, with line numbers from 1.
 
     Raises:
         DataError: The file is missing or not UTF-8.
@@ -91,27 +91,27 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def read_names(file: Path) -> tuple[str, ...]:
-    """Names by line, or by number: ``read_numbered_names`` without the first number."""
+    """Return the names of ``read_numbered_names``, without the first number."""
     return read_numbered_names(file)[0]
 
 
 def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
-    """Names by line, or by number where each line has a number and a name, in one order or the other.
+    """Read names, one per line, or ordered by number if each line has a number and a name, in either order.
 
-    Numbers count from 0 or from 1. ``0 ant``, ``0,ant``, ``0: ant`` and ``ant 0`` are read, and a header is left out;
-    all but ``0 ant`` from 0 is said.
+    Numbers count from 0 or from 1. ``0 ant``, ``0,ant``, ``0: ant`` and ``ant 0`` are accepted; a header is skipped;
+    anything but ``0 ant`` from 0 is reported.
 
     Returns:
-        The names in the order of their numbers, and the first number; 0 where lines have none.
+        The names in the order of their numbers, and the first number, or 0 if there are no numbers.
 
     Raises:
-        DataError: The file is missing, not UTF-8, no list of names, or has numbers with gaps.
+        DataError: The file is missing, not UTF-8, not a list of names, or has gaps in its numbers.
     """
     if file.suffix.lower() in (".json", ".yaml", ".yml"):
-        raise DataError(f"{file} is no list of names", hint="write a text file with one name a line, in order")
+        raise DataError(f"{file} is not a list of names", hint="write a text file with one name per line, in order")
     lines = [line for _, line in read_lines(file)]
     if lines and (lines[0][0] in "{[" or lines[-1][-1] in "}]"):
-        raise DataError(f"{file} is no list of names: {lines[0][:40]!r}", hint="write one name a line, in order")
+        raise DataError(f"{file} is not a list of names: {lines[0][:40]!r}", hint="write one name per line, in order")
     bare = lines[1:] if len(lines) > 1 and set(re.split(r"[\s,;:]+", lines[0].lower())) <= _HEADER else lines
     for which, pattern in (("number and name", _NUMBER_FIRST), ("name and number", _NUMBER_LAST)):
         pairs = [match for match in map(pattern.fullmatch, bare) if match]
@@ -125,7 +125,7 @@ def read_numbered_names(file: Path) -> tuple[tuple[str, ...], int]:
             return tuple(names[number] for number in sorted(names)), first
         if pairs and len(pairs) == len(bare) and all(match["mark"].strip() for match in pairs):
             raise DataError(
-                f"{file}: lines such as {bare[0][:40]!r} hold numbers, but these are not 0, 1, 2, ...",
+                f"{file}: lines such as {bare[0][:40]!r} contain numbers, but not 0, 1, 2, ...",
                 hint="number the names from 0 without gaps or repeats, or leave the numbers out",
             )
     if lines and all(len(line) > 2 and line[0] == line[-1] and line[0] in "\"'" for line in lines):

@@ -1,4 +1,4 @@
-"""What is known of each data format, a row each."""
+"""The registry of data formats, one row per format."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class FormatFacts:
     """One data format.
 
     Attributes:
-        readers: Reads it, by task; a task that is not here cannot be served.
-        content: What its pictures are, for augmentation.
+        readers: Reader by task; tasks that are missing here are not supported.
+        content: What its images show, for augmentation.
         crop_ratio: Evaluation: centre crop as a fraction of the short side.
         flip: Mirroring that does not change the class.
     """
@@ -73,5 +73,5 @@ FORMATS: Mapping[str, FormatFacts] = MappingProxyType(
 
 
 def formats_for(task: TaskName) -> tuple[str, ...]:
-    """Names of the formats that can serve a task."""
+    """Return the names of the formats that support a task."""
     return tuple(name for name, facts in FORMATS.items() if task in facts.readers)
