@@ -27,5 +27,5 @@ def test_a_process_that_is_killed_is_named_with_the_command_that_goes_on(
     assert launch(2, [sys.executable, str(script), "-c", "job.yaml"]) == 1
     said = "".join(capsys.readouterr().err.split("\n"))
     assert "process 0 was killed by SIGKILL" in said
-    assert f"continue with: python '{script}' -c job.yaml --resume auto" in said
+    assert f"resume with: python '{script}' -c job.yaml --resume auto" in said
     assert "gloo" not in said

@@ -161,7 +161,7 @@ def _tell_killed(rank: int, code: int, log: IO[bytes] | None, command: Sequence[
         console.print(f"  {line}", markup=False)
     script = ["python", *command[1:]] if command[0] == sys.executable else list(command)
     resume = [] if any(word.startswith("--resume") for word in script) else ["--resume", "auto"]
-    console.print(f"  continue with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
+    console.print(f"  resume with: {shlex.join([*script, *resume])}", markup=False, soft_wrap=True)
 
 
 def _tell(processes: Sequence[subprocess.Popen[bytes]], logs: Sequence[IO[bytes] | None]) -> None:
