@@ -188,7 +188,7 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
     assert load_config(folder.config).transfer.preset == record["plan"]["preset"]
     assert record["plan"]["phases"][-1]["epochs"] == 1
     page = (folder.path / "report.html").read_text(encoding="utf-8")
-    assert "what the advisor said before" in page
+    assert 'id="advice"' in page
     assert record["advice"]["evidence"][0]["title"] in page
 
 
