@@ -59,7 +59,8 @@ def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     rule = load_thresholds().rule
     assert rule.few == load_thresholds().size.images, "one border for few and for large"
     assert found.endswith(f"such advice was {100 * rule.validation['branches: regret']:.1f} points behind on average.")
-    assert f"{SHALLOW} (a head on frozen features from the middle of the backbone), the other variant of the" in found
+    assert f"the advice is {SHALLOW}" in found
+    assert "the other variant of the matrix's preset" in found
     assert "it was close to the best preset" in why(measurement(), advising("large_similar", loss=0.03))[2]
     matrix = advising("finetune").model_copy(update={"rule": PresetRule(kind="matrix")})
     assert why(measurement(), matrix)[2] == (

@@ -205,7 +205,7 @@ def test_what_cannot_be_traced_in_a_process_of_its_own() -> None:
 def test_a_folder_with_something_else_is_not_touched(tmp_path: Path, export: Callable[..., Path]) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("...")
-    with pytest.raises(DeployError, match="holds something else"):
+    with pytest.raises(DeployError, match="the folder holds something other than an exported model"):
         export(tmp_path / "thesis")
     with pytest.raises(DeployError, match="it is a file"):
         export(tmp_path / "thesis" / "chapter1.tex")

@@ -49,13 +49,15 @@ def write_page(advice: Advice, path: Path) -> Path:
 
 def _facts(advice: Advice) -> dict[str, Any]:
     measured, position, plan = advice.measured, advice.position, advice.plan
-    metric, rules = TASKS[measured.task].main, load_thresholds().evidence
+    task, rules = TASKS[measured.task], load_thresholds().evidence
+    metric = task.main
     return {
         "name": advice.name,
         "advice": advice,
         "position": position,
         "plan": plan,
         "size": measured.size,
+        "outputs": task.plural,
         "measured": measured,
         "rows": [
             (name, share, cells)
