@@ -61,6 +61,7 @@ setup(
         one_of("opencv-python-headless", "opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless"),
         "pillow>=11.3",  # reads AVIF
         "simplejpeg",  # decodes JPEGs and detects damage
+        "scipy",
         "scikit-learn",
         "threadpoolctl",
         "joblib",
