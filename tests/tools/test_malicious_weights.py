@@ -110,6 +110,8 @@ def test_train_from_a_file(call_here: Call, work: Path, evil: bytes, marker: Pat
 def test_train_from_another_run(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "runs/job/checkpoints/best.pdparams").write_bytes(evil)
     wishes = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams is damaged")
+    (work / "runs/job/checkpoints/best.json").unlink()  # without a digest the reader itself refuses
     assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams was refused", ".system")
 
 
