@@ -76,7 +76,7 @@ def test_one_network() -> None:
     ("arguments", "code", "words"),
     [
         (("resnet51",), 2, "unknown network 'resnet51'; did you mean resnet50"),
-        (("ResNet50",), 2, "unknown network 'ResNet50'; did you mean clas/ResNet50 or resnet50"),
+        (("ResNet50",), 2, "unknown network 'ResNet50'; did you mean resnet50 or clas/ResNet50"),
         (("lenet", "--image-size", 8), 1, "at least 28"),
         (("lenet", "--cut", "conv7"), 1, "did you mean conv2 or conv1?"),
         (("--filter", "resmet"), 1, "did you mean"),

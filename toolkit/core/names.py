@@ -25,9 +25,10 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str | None:
         >>> did_you_mean("resnet5", ["resnet18", "resnet50", "vgg16"], 2)
         'did you mean resnet50 or resnet18?'
     """
-    spelled = {each.lower(): each for each in known}
-    near = get_close_matches(name, list(spelled.values()), n=most)
-    near += [spelled[each] for each in get_close_matches(name.lower(), list(spelled), n=most)]
+    spelled = {candidate.lower(): candidate for candidate in known}
+    near = [spelled[name.lower()]] if name.lower() in spelled else []
+    near += get_close_matches(name, list(spelled.values()), n=most)
+    near += [spelled[match] for match in get_close_matches(name.lower(), list(spelled), n=most)]
     near = list(dict.fromkeys(near))[:most]
     return f"did you mean {' or '.join(near)}?" if near else None
 
