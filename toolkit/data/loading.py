@@ -42,3 +42,48 @@ class Loader(Protocol):
         """Number of batches."""
 
     def __iter__(self) -> Iterator[Batch]: ...
+
+
+class DerivedLoader:
+    """The order of another loader, for batches that are made from its batches or instead of them.
+
+    Args:
+        loader: The loader whose order is followed.
+        start_stage: Index of the first network stage that the batches still have to pass; 0 for images.
+    """
+
+    def __init__(self, loader: Loader, start_stage: int = 0) -> None:
+        self._loader = loader
+        self.start_stage = start_stage
+
+    @property
+    def images(self) -> ImageSet:
+        """The images behind the batches."""
+        return self._loader.images
+
+    @property
+    def labels(self) -> Labels:
+        """Labels of all images, one row each, in the order of the image set."""
+        return self._loader.labels
+
+    @property
+    def epoch(self) -> int:
+        """The epoch (0-based) of the next iteration."""
+        return self._loader.epoch
+
+    @property
+    def start(self) -> int:
+        """The first batch (0-based) of the next iteration."""
+        return self._loader.start
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Set the epoch (0-based) of the next iteration, and its first batch."""
+        self._loader.set_epoch(epoch, start)
+
+    def index_batches(self) -> list[Indices]:
+        """Positions in the image set of each batch of this epoch."""
+        return self._loader.index_batches()
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._loader)

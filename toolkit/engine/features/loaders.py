@@ -10,56 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.cache import Features
-from toolkit.data import Batch, ImageSet
-from toolkit.data.loading import Loader
+from toolkit.data import Batch
+from toolkit.data.loading import DerivedLoader, Loader
 
 
-class _InOrderOf:
-    """Batches in the order of another loader, for a later stage of the network.
-
-    Args:
-        loader: The loader whose order is followed.
-        start_stage: Index of the first stage still to apply.
-    """
-
-    def __init__(self, loader: Loader, start_stage: int) -> None:
-        self._loader = loader
-        self.start_stage = start_stage
-
-    @property
-    def images(self) -> ImageSet:
-        """The images from which the features are computed."""
-        return self._loader.images
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Labels of all images, one row each, in the order of the features."""
-        return self._loader.labels
-
-    @property
-    def epoch(self) -> int:
-        """The epoch (0-based) of the next iteration."""
-        return self._loader.epoch
-
-    @property
-    def start(self) -> int:
-        """The first batch (0-based) of the next iteration."""
-        return self._loader.start
-
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Set the epoch (0-based) of the next iteration, and its first batch."""
-        self._loader.set_epoch(epoch, start)
-
-    def index_batches(self) -> list[NDArray[np.int64]]:
-        """Positions in the image set of each batch of this epoch."""
-        return self._loader.index_batches()
-
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self._loader)
-
-
-class FeatureLoader(_InOrderOf):
+class FeatureLoader(DerivedLoader):
     """Batches of cached features, with the same samples in the same order as an image loader.
 
     Args:
@@ -78,7 +33,7 @@ class FeatureLoader(_InOrderOf):
             yield Batch(np.asarray(features[rows], np.float32), labels[rows], rows)
 
 
-class EngineLoader(_InOrderOf):
+class EngineLoader(DerivedLoader):
     """Batches of features computed on demand, by an engine faster than dygraph.
 
     For inputs that are not cached: augmented images, which are seen only once, features too large to cache, and images

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.core.random import Stream, generator
-from toolkit.data import Batch, BatchLoader, ImageSet
+from toolkit.data import Batch
+from toolkit.data.loading import DerivedLoader, Loader
 
 Weigh = Callable[[NDArray[Any], NDArray[np.integer]], NDArray[np.float32]]
 
@@ -126,8 +127,10 @@ def _span(length: int, share: float, rng: np.random.Generator) -> tuple[int, int
     return max(0, begin), min(length, begin + size)
 
 
-class MixingLoader:
+class MixingLoader(DerivedLoader):
     """The mixed batches of a loader: identical for any number of workers, and in any process.
+
+    Labels and positions are those of the images before mixing.
 
     Args:
         loader: Reads the images.
@@ -135,46 +138,12 @@ class MixingLoader:
         weigh: See ``Mixing``.
     """
 
-    start_stage = 0
-
-    def __init__(self, loader: BatchLoader, mixing: Mixing, weigh: Weigh | None = None) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, mixing: Mixing, weigh: Weigh | None = None) -> None:
+        super().__init__(loader)
         self._mixing = mixing
         self._weigh = weigh
 
-    @property
-    def images(self) -> ImageSet:
-        """The images of the loader."""
-        return self._loader.images
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Labels of all images, one row each, before mixing."""
-        return self._loader.labels
-
-    @property
-    def epoch(self) -> int:
-        """The next epoch, from 0."""
-        return self._loader.epoch
-
-    @property
-    def start(self) -> int:
-        """The first batch of the next epoch, from 0."""
-        return self._loader.start
-
-    def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Set the epoch (0-based) of the next iteration, and its first batch."""
-        self._loader.set_epoch(epoch, start)
-
-    def __len__(self) -> int:
-        """Number of batches."""
-        return len(self._loader)
-
-    def index_batches(self) -> list[NDArray[np.int64]]:
-        """Positions in the image set of each batch of this epoch; including those that are mixed in."""
-        return self._loader.index_batches()
-
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self._loader.epoch
-        for index, batch in enumerate(self._loader, self._loader.start):
+        epoch = self.epoch
+        for index, batch in enumerate(self._loader, self.start):
             yield self._mixing(batch, epoch, index, self._weigh)
