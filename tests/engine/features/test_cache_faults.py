@@ -114,9 +114,9 @@ def test_features_of_other_weights_are_not_used(make: Make, tmp_path: Path, caps
 def pictures(tmp_path: Path) -> Path:
     """Noise, of which half is bright, as files of one size."""
     rng = np.random.default_rng(0)
-    for stage_slice, count in (("train", 6), ("val", 4)):
+    for split, count in (("train", 6), ("val", 4)):
         for name, brightness in (("dark", 0), ("light", 100)):
-            folder = tmp_path / "pictures" / stage_slice / name
+            folder = tmp_path / "pictures" / split / name
             folder.mkdir(parents=True)
             for number in range(count):
                 pixels = rng.integers(0, 100, (40, 40, 3)) + brightness
@@ -149,9 +149,9 @@ def test_pictures_in_memory_are_not_looked_at(
     """They may be older than their files; and what reads images in other processes cannot take them along."""
     sources = []
 
-    def spy(stage_slice: Any, program: Any, source: Any, rows: range) -> Any:
+    def spy(split: Any, program: Any, source: Any, rows: range) -> Any:
         sources.append(pickle.dumps(source))
-        return extract(stage_slice, program, source, rows)
+        return extract(split, program, source, rows)
 
     monkeypatch.setattr(toolkit.engine.features.cache, "extract", spy)
     data = {"format": "folder", "root": pictures, "classes": None, "samples_per_class": None, "augment": "none"}

@@ -41,13 +41,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Cuttings of scikit-learn's two photographs."""
     root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
-        for stage_slice in ("train", "val"):
-            (root / stage_slice / name).mkdir(parents=True)
+        for split in ("train", "val"):
+            (root / split / name).mkdir(parents=True)
             for number in range(15):
                 side = int(rng.integers(100, 300))
                 top, left = (int(rng.integers(0, length - side)) for length in photo.shape[:2])
                 square = Image.fromarray(photo[top : top + side, left : left + side]).resize((72, 72))
-                square.save(root / stage_slice / name / f"{number:02d}.png")
+                square.save(root / split / name / f"{number:02d}.png")
     return {"root": str(root), "batch_size": 15}
 
 
@@ -149,9 +149,9 @@ def test_features_of_other_images_would_be_noticed(train: Train, monkeypatch: py
 def flowers(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """100 real photographs to train on, and 300 others."""
     root = tmp_path_factory.mktemp("flowers")
-    for stage_slice, count in (("train", 20), ("val", 60)):
-        for source in sorted((assets / "datasets" / "flower_photos" / stage_slice).iterdir()):
-            folder = root / stage_slice / source.name
+    for split, count in (("train", 20), ("val", 60)):
+        for source in sorted((assets / "datasets" / "flower_photos" / split).iterdir()):
+            folder = root / split / source.name
             folder.mkdir(parents=True)
             for file in sorted(source.iterdir())[:count]:
                 (folder / file.name).symlink_to(file)
