@@ -54,7 +54,7 @@ style: $(INSTALLED_DEV)
 types: $(INSTALLED_DEV)
 	$(PY) -m mypy
 
-format: $(INSTALLED_DEV) ## format the code and mend what can be mended
+format: $(INSTALLED_DEV) ## format the code and fix what can be fixed automatically
 	$(PY) -m ruff check --fix-only $(CODE)
 	$(PY) -m ruff format $(CODE)
 

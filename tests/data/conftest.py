@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from toolkit.data.bit_depth import Decoding
+from toolkit.data.decode import decode_image
+
 Picture = NDArray[np.uint8]
 MANY = [1, 2, 4, 6, 13, 64]
 """Numbers of bands."""
@@ -60,3 +63,16 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+def defect(path: Path, channels: int = 3, decoding: Decoding | None = None) -> str | None:
+    """What decoding says is wrong with an image file; None if it is sound."""
+    try:
+        decode_image(path.read_bytes(), channels, decoding=decoding)
+    except FileNotFoundError:
+        return "missing"
+    except OSError as error:
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.conftest import defect
 from toolkit.core.errors import DataError
 from toolkit.data import decode_image, is_image_file, read_image
-from toolkit.data.decode import defect
 
 
 def encoded(image: Any, mode: str, kind: str, **options: Any) -> bytes:

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.conftest import defect
 from toolkit.data import decode_image
 from toolkit.data import jpeg as jpeg_module
 from toolkit.data.crop import whole
-from toolkit.data.decode import defect
 from toolkit.data.jpeg import decode_fast, read_header
 from toolkit.data.orientation import turned
 from toolkit.data.reduced import decode_part

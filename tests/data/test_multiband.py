@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import MANY, bands
+from tests.data.conftest import MANY, bands, defect
 from toolkit.core.errors import DataError
 from toolkit.data import (
     decode_image,
@@ -22,7 +22,6 @@ from toolkit.data import (
     read_image,
 )  # fmt: skip
 from toolkit.data.bit_depth import Decoding
-from toolkit.data.decode import defect
 from toolkit.data.tiff import bands_last
 
 

@@ -265,7 +265,7 @@ def test_damaged_weights_are_no_start_of_another_run(place: Path) -> None:
     content = best.read_bytes()
     weight = max(read_weights(best).values(), key=lambda array: array.nbytes).tobytes()
     where = content.index(weight)
-    best.write_bytes(content[:where] + bytes(len(weight)) + content[where + len(weight) :])  # zeros in place of numbers
+    best.write_bytes(content[:where] + bytes(len(weight)) + content[where + len(weight) :])  # zeros instead of numbers
     with pytest.raises(WeightsError, match="is damaged: it is not the file that the training wrote"):
         build_job(config)
     RunFolder(place).best_digest.write_text('{"of": "somebody else"}')

@@ -182,9 +182,8 @@ def bake_off(
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
     if done.missing and budget is not None:
-        warn(
-            f"not trained, although every comparison needs them: {', '.join(done.missing)}; increase --budget to go on"
-        )
+        missing = ", ".join(done.missing)
+        warn(f"not trained, although every comparison needs them: {missing}; increase --budget to continue")
     return done
 
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from toolkit.core import interrupts
 from toolkit.core.console import console
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import ConfigError, ToolkitError
 from toolkit.core.runtime import import_paddle
 
 if TYPE_CHECKING:
@@ -93,7 +93,6 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
         ConfigError: There is no configuration, or it is invalid.
     """
     from toolkit.config import load_config
-    from toolkit.core.errors import ConfigError
 
     run = getattr(args, "run", None)
     if run is not None and resume not in (None, "auto", run):
@@ -119,10 +118,8 @@ def run_config(path: Path | str) -> Path:
     """Return the ``config.yaml`` of a run, given its folder or the file itself.
 
     Raises:
-        ConfigError: There is no run.
+        ConfigError: The folder is not a run.
     """
-    from toolkit.core.errors import ConfigError
-
     config = run_folder(path) / "config.yaml"
     if config.is_file():
         return config

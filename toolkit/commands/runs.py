@@ -58,8 +58,8 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
         overrides: ``key=value`` strings.
 
     Raises:
-        ConfigError: Neither or both were given, or there is no run in the folder.
-        TrainingError: There is no run of this config.
+        ConfigError: Neither or both were given, or the folder is not a run.
+        TrainingError: The config has no run yet.
     """
     if run is None and config_path is None:
         raise ConfigError("no run was given", hint="give its folder, for example runs/photos")

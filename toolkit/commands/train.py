@@ -100,7 +100,7 @@ def _split_arguments(images: Sequence[str], model: str | None, network: str | No
     """Return the images and the folder of the model, which is the first argument unless an option names it.
 
     Raises:
-        ConfigError: There is no model or network, or no image.
+        ConfigError: No model or network, or no image was given.
     """
     if model is not None or network is not None:
         return images, model

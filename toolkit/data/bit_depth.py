@@ -38,7 +38,6 @@ _LOWEST_CT = -4096  # pixels outside the scanner's circle are often -2000 or -30
 _SLACK = 0.1
 """Fraction of the range by which resampling may have overshot it."""
 _BACKGROUNDS = {"white": 255, "black": 0}
-_COLOUR_WITH_ALPHA = (2, 4)
 
 
 @dataclass(frozen=True)

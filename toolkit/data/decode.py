@@ -126,28 +126,6 @@ def read_raw(data: bytes, channels: int = RGB, header: JpegHeader | None = None)
     return read_deep_pnm(data) or read_with_pil(data)
 
 
-def defect(path: Path, channels: int = RGB, decoding: Decoding | None = None) -> str | None:
-    """Find what is wrong with an image file by decoding it.
-
-    Args:
-        path: The file.
-        channels: Number of channels.
-        decoding: As for ``read_image``.
-
-    Returns:
-        A short description, or None for a sound file.
-    """
-    try:
-        decode_image(path.read_bytes(), channels, decoding=decoding)
-    except FileNotFoundError:
-        return "missing"
-    except OSError as error:
-        return error.strerror or str(error)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 def decode_jpeg_reduced(data: bytes, header: JpegHeader, times: int) -> Pixels | None:
     """Decode a JPEG at a reduced size.
 

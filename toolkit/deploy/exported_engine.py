@@ -31,7 +31,7 @@ _FEW = 4
 
 
 def noise(shape: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """Return fixed noise in place of preprocessed images, float32 ``[4, *shape]``."""
+    """Return fixed noise instead of preprocessed images, float32 ``[4, *shape]``."""
     return np.random.default_rng(0).normal(size=(_FEW, *shape)).astype(np.float32)
 
 

@@ -64,13 +64,7 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
         seed_everything(config.seed)
         network = new(cut=cut)
     plan = plan_of(config, all_stages, dense_head(network))  # reports its errors before weights are read
-    start: bool | str | Path = False
-    if weights is None:
-        start = _start_weights(config) if plan.pretrained else False
-        _check_start(plan, start)
-        path = resolve_weights(spec, start)
-        if path is not None:
-            load_weights(network, path, with_head=False)
+    start = _load_start(config, plan, network) if weights is None else weights
     network.keep_statistics(plan.batch_norm == "frozen")
     objective = _objective(config, data, network)
     if weights is not None:
@@ -84,9 +78,9 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
         all_stages[: plan.cut],
         preprocessing,
         device,
-        _origin(weights or start),
+        _origin(start),
         objective,
-        ancestry_of(weights or start),
+        ancestry_of(start),
         ImageCache() if config.data.cache_images == "memory" else None,
         _mixing(config, data),
         L2SP(network, config.train.l2_sp) if config.train.l2_sp and weights is None else None,
@@ -154,6 +148,21 @@ def _mixing(config: Config, data: DataBundle) -> Mixing | None:
 
 def _origin(pretrained: bool | str | Path) -> str:
     return "random" if pretrained is False else "paddle" if pretrained is True else str(pretrained)
+
+
+def _load_start(config: Config, plan: Plan, network: StagedNetwork) -> bool | str | Path:
+    """Load the weights that the plan starts from, without a head; return where they come from, False for random ones.
+
+    Raises:
+        ConfigError: Frozen stages would stay random.
+        WeightsError: The weights cannot be found, read or loaded.
+    """
+    start = _start_weights(config) if plan.pretrained else False
+    _check_start(plan, start)
+    path = resolve_weights(network.spec, start)
+    if path is not None:
+        load_weights(network, path, with_head=False)
+    return start
 
 
 def _start_weights(config: Config) -> bool | str | Path:

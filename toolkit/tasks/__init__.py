@@ -1,4 +1,4 @@
-"""What is learned: the kinds of task, as objects that every part of the toolkit asks."""
+"""Tasks, as objects that the other parts of the toolkit ask."""
 
 from toolkit.tasks.activations import sigmoid, softmax
 from toolkit.tasks.base import Activation, Loss, Metric, Output, Task, TaskName

@@ -1,4 +1,4 @@
-"""From scores to probabilities, in numpy."""
+"""Activations in NumPy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from toolkit.tasks.base import Floats
 
 
 def softmax(logits: Floats) -> Floats:
-    """Probabilities of logits ``[N, C]``, computed without overflow."""
+    """Return the probabilities of logits ``[N, C]``, computed without overflow."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Probabilities of independent labels, computed without overflow."""
+    """Return the probabilities of independent labels, computed without overflow."""
     return np.exp(-np.logaddexp(0.0, -logits.astype(np.float64)))

@@ -12,10 +12,15 @@ from toolkit.tasks.base import LOSS, MACRO_F1, Floats, Labels, Metric, Positions
 
 
 class Classification(Task):
-    """One class an image; see ``Task``."""
+    """One class per image; see ``Task``."""
 
     name = "classification"
-    metrics = (Metric("top1", "top-1", "max", share=True), Metric("top5", "top-5", "max", share=True), MACRO_F1, LOSS)
+    metrics = (
+        Metric("top1", "top-1", "max", share=True),
+        Metric("top5", "top-5", "max", share=True, least_outputs=6),  # 1 for five classes or fewer
+        MACRO_F1,
+        LOSS,
+    )
     training = ("top1",)
     activation = "softmax"
     loss = "cross_entropy"
@@ -33,9 +38,9 @@ class Classification(Task):
         return outputs.argmax(axis=1)
 
     def mistakes(self, outputs: Floats, labels: Labels) -> tuple[NDArray[np.bool_], Floats]:
-        """Images of another class than the likeliest, and the probability that the true one lacks."""
-        chances = softmax(outputs)
-        return self.decide(outputs) != labels, 1 - chances[np.arange(len(labels)), labels]
+        """Images whose most likely class is wrong, and 1 minus the probability of the true class."""
+        probabilities = softmax(outputs)
+        return self.decide(outputs) != labels, 1 - probabilities[np.arange(len(labels)), labels]
 
     def words(self, labels: Labels, names: Sequence[str]) -> list[str]:
         """The name of the class."""
@@ -47,10 +52,10 @@ class Classification(Task):
 
     def groups(self, labels: Labels) -> list[Positions]:
         """One group per class."""
-        return [np.flatnonzero(labels == number) for number in np.unique(labels)]
+        return [np.flatnonzero(labels == index) for index in np.unique(labels)]
 
     def held_out_order(self, labels: Labels, order: Positions) -> Positions:
-        """Class by class, so that every part has its share of each; the only image of a class is never held out."""
+        """Sorted by class, so that folds are stratified; the only image of a class is never held out."""
         counts = np.bincount(labels)
         if len(np.flatnonzero(counts)) < 2:
             return order[:0]
@@ -66,7 +71,7 @@ class Classification(Task):
         return (labels[:, None] == np.arange(labels.max() + 1)).astype(np.float64)
 
     def vote(self, labels: Labels, neighbours: Positions, votes: NDArray[np.float64], outputs: int) -> Floats:
-        """Logarithms of the classes' shares; one more vote is spread evenly, so that no share is 0."""
+        """Logarithms of the classes' shares, with one extra vote spread evenly, so that no share is 0."""
         k, share = votes.shape[1], np.zeros((len(votes), outputs))
         np.add.at(share, (np.arange(len(votes))[:, None], labels[neighbours]), votes)
         return np.log((k * share + 1 / outputs) / (k + 1))
@@ -76,11 +81,11 @@ class Classification(Task):
         return float(np.bincount(labels).max() / len(labels))
 
     def comparable(self, labels: Labels) -> Positions:
-        """Images of classes with two or more."""
+        """Images of classes with at least two images."""
         return np.flatnonzero(np.bincount(labels)[labels] > 1)
 
     def renumbered(self, labels: Labels) -> Labels:
-        """Classes from 0, without gaps."""
+        """Class indices from 0, without gaps."""
         return np.unique(labels, return_inverse=True)[1]
 
 
@@ -112,7 +117,7 @@ def classification_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
 
 def _macro_f1(labels: Labels, predicted: Labels, classes: int) -> float:
     """F1 averaged over the classes present in labels or predictions: 2 hits / (labelled + predicted)."""
-    labelled, said = (np.bincount(each, minlength=classes) for each in (labels, predicted))
+    total = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
     hits = np.bincount(labels[labels == predicted], minlength=classes)
-    there = labelled + said > 0
-    return float((2 * hits[there] / (labelled + said)[there]).mean())
+    present = total > 0
+    return float((2 * hits[present] / total[present]).mean())

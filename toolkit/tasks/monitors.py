@@ -1,4 +1,4 @@
-"""What callbacks can watch: the one list of monitors, made of the tasks' metrics."""
+"""What callbacks can monitor, derived from the metrics of the tasks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from toolkit.tasks.registry import METRICS, TASKS
 
 
 def monitors_of(tasks: Iterable[Task], *, averages: bool) -> tuple[str, ...]:
-    """What trainings of these tasks measure after each epoch: ``val/loss``, ``train/top1``, ...
+    """Return what training measures for these tasks after each epoch: ``val/loss``, ``train/top1``, ...
 
     Args:
         tasks: The tasks.
-        averages: Whether averaged weights are measured too, as ``val/avg_loss``.
+        averages: Whether to include averaged weights, as ``val/avg_loss``.
     """
     tasks = tuple(tasks)
     names = dict.fromkeys(metric.name for task in tasks for metric in task.metrics)
@@ -24,10 +24,10 @@ def monitors_of(tasks: Iterable[Task], *, averages: bool) -> tuple[str, ...]:
 
 
 MONITORS = monitors_of(TASKS.values(), averages=True)
-"""All that any training measures."""
+"""Everything that training can measure."""
 TRAINING_METRICS = tuple(name.removeprefix("train/") for name in MONITORS if name.startswith("train/"))
-"""Names of all metrics that are measured on training batches."""
-_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+"""Names of the metrics measured on training batches."""
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 _SPELLINGS = {
     "acc": "top1",
     "accuracy": "top1",
@@ -38,30 +38,30 @@ _SPELLINGS = {
     "f1": "macro_f1",
     "macro f1": "macro_f1",
 }
-"""How Keras, Paddle's high-level API and PaddleClas call metrics."""
+"""Names of metrics in Keras, Paddle's high-level API and PaddleClas."""
 
 
 def monitor_name(text: str) -> str:
-    """The full name of a metric to watch, also from the spellings of other frameworks; a plain name means ``val/``.
+    """Return the full name of a monitor, given any framework's spelling; a bare name means ``val/``.
 
     Example:
         >>> [monitor_name(text) for text in ("val_loss", "acc", "train/top1", "val_avg_top1")]
         ['val/loss', 'val/top1', 'train/top1', 'val/avg_top1']
     """
     words = text.strip()
-    begin, sign, rest = words.partition("/") if "/" in words else words.partition("_")
-    part = _PARTS.get(begin.lower()) if sign else None
-    if part is None:
+    start, separator, rest = words.partition("/") if "/" in words else words.partition("_")
+    split = _SPLITS.get(start.lower()) if separator else None
+    if split is None:
         if "/" in words:
-            return words  # an unknown part, which is refused where it is read
-        part, rest = "val", words
+            return words  # an unknown split, which the config refuses
+        split, rest = "val", words
     name = rest.lower()
     average = "avg_" if name.startswith("avg_") else ""
     name = name.removeprefix(average)
-    return f"{part}/{average}{_SPELLINGS.get(name, name)}"
+    return f"{split}/{average}{_SPELLINGS.get(name, name)}"
 
 
 def better_of(monitor: str) -> Literal["min", "max"]:
-    """Whether less or more is better of a monitor; more, where it is unknown."""
+    """Return whether lower or higher is better; higher for unknown monitors."""
     metric = METRICS.get(monitor.rpartition("/")[2].removeprefix("avg_"))
     return "max" if metric is None else metric.better

@@ -16,7 +16,7 @@ _HALF = 0.5
 
 
 class Multilabel(Task):
-    """Any number of labels an image; see ``Task``."""
+    """Any number of labels per image; see ``Task``."""
 
     name = "multilabel"
     metrics = (Metric("map", "mAP", "max"), MACRO_F1, Metric("micro_f1", "micro-F1", "max"), LOSS)
@@ -71,7 +71,7 @@ class Multilabel(Task):
         return labels.astype(np.float64)
 
     def vote(self, labels: Labels, neighbours: Positions, votes: NDArray[np.float64], outputs: int) -> Floats:
-        """Log-odds of the labels' shares; one more vote is half for each, so that no share is 0 or 1."""
+        """Log-odds of the labels' shares, with one extra vote of one half, so that no share is 0 or 1."""
         k = votes.shape[1]
         share = (k * mean_of_neighbours(labels, neighbours, votes) + 0.5) / (k + 1)
         return np.log(share) - np.log1p(-share)
@@ -90,8 +90,8 @@ def multilabel_metrics(logits: Floats, labels: Labels) -> dict[str, float]:
 
     Returns:
         ``map`` in [0, 1]: average precision (the area under the precision-recall steps, not interpolated) averaged over
-        the labels that some sample has; 0 if there are none. ``macro_f1`` (averaged over all labels; one that is
-        neither there nor predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
+        the labels that some sample has; 0 if there are none. ``macro_f1`` (averaged over all labels; one that neither
+        occurs nor is predicted counts 0) and ``micro_f1`` in [0, 1]. ``loss``: nats, mean over samples and labels.
     """
     from sklearn.metrics import average_precision_score, f1_score  # takes a second to import
 

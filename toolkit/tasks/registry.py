@@ -1,4 +1,4 @@
-"""The tasks by name, a row each."""
+"""All tasks, by name."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ TASKS: Mapping[TaskName, Task] = MappingProxyType(
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {metric.name: metric for task in TASKS.values() for metric in task.metrics}
 )
-"""The metrics of all tasks by name."""
+"""The metrics of all tasks, by name."""

@@ -1,4 +1,4 @@
-"""Regression: each image has a number for every target."""
+"""Regression: each image has one number per target."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _NO_CLASSES = "is for classes and labels, but regression has none"
 
 
 class Regression(Task):
-    """Numbers; see ``Task``."""
+    """One number per target; see ``Task``."""
 
     name = "regression"
     metrics = (
-        Metric("r2", "R2", "max", floor=-1.0),  # it has no lower bound, and one bad epoch would flatten the rest
+        Metric("r2", "R2", "max", floor=-1.0),  # no lower bound: one bad epoch would flatten the rest
         Metric("mae", "MAE", "min", in_units=True),
         Metric("mse", "MSE", "min", in_units=True),
         LOSS,
@@ -40,7 +40,7 @@ class Regression(Task):
             "train.class_weights": _NO_CLASSES,
             "train.cutmix": "mixes labels by area, which has no meaning for targets: use train.mixup for regression",
             "train.label_smoothing": "is for classification, not for regression",
-            "model.head cosine": "compares directions, which gives no numbers: use linear or mlp",
+            "model.head cosine": "compares directions and cannot predict numbers: use linear or mlp",
         }
     )
 
@@ -61,16 +61,16 @@ class Regression(Task):
         return np.full(outputs, len(labels), np.int64)
 
     def default_names(self, outputs: int) -> tuple[str, ...]:
-        """``target`` for a single one, else their numbers."""
+        """``target`` for a single one, else their indices."""
         return ("target",) if outputs == 1 else super().default_names(outputs)
 
     def scale_of(self, labels: Labels) -> NDArray[np.float64]:
-        """Standard deviation of each target ``[C]``, in its own unit; 1 for a constant one."""
+        """Standard deviation of each target ``[C]``, in its unit; 1 for a constant target."""
         std: NDArray[np.float64] = labels.std(axis=0, dtype=np.float64)
         return np.where(std > 0, std, 1.0)
 
     def strata(self, labels: Labels) -> Positions:
-        """The range of the first target; targets that are only 0 and 1 are taken as labels."""
+        """The range of the first target; targets that are all 0 or 1 are treated as labels."""
         return by_rarest_label(labels) if np.isin(labels, (0, 1)).all() else by_range(labels[:, 0])
 
     def columns(self, labels: Labels) -> NDArray[np.float64]:
@@ -96,8 +96,8 @@ def regression_metrics(predicted: Floats, targets: Labels, scale: Floats | None 
 
     Returns:
         ``r2``: 1 - squared error / squared deviation from the mean, averaged over the targets (a target that does not
-        vary here counts 1 where it is met exactly, else 0); ``mae`` and ``mse``, averaged over samples and targets, in
-        the targets' units and their square; ``loss``: the MSE in units of ``scale``.
+        vary here counts 1 if it is predicted exactly, else 0); ``mae`` and ``mse``, averaged over samples and targets,
+        in the targets' units and their square; ``loss``: the MSE in units of ``scale``.
     """
     error = predicted.astype(np.float64) - targets
     squared = (error**2).sum(axis=0)

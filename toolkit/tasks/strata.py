@@ -1,4 +1,4 @@
-"""Strata of images that have rows of labels or targets."""
+"""Strata for rows of labels or targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RANGES = 10
 
 
 def by_rarest_label(labels: Labels) -> Positions:
-    """The rarest label that each image has, by its place from the rarest on; C where it has none.
+    """Return the rarest label of each image as a rank, 0 for the rarest; C for images without labels.
 
     Args:
         labels: 0 or 1, ``[N, C]``.
@@ -21,10 +21,10 @@ def by_rarest_label(labels: Labels) -> Positions:
 
 
 def by_range(values: Labels) -> Positions:
-    """Which of ten ranges of equally many images each value is in.
+    """Return which of ten equally populated ranges each value falls into.
 
     Args:
         values: ``[N]``, N >= 1.
     """
-    place = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    return np.asarray(place * _RANGES // len(values), np.int64)
+    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    return np.asarray(rank * _RANGES // len(values), np.int64)

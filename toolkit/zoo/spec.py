@@ -25,7 +25,7 @@ class Stage:
             order of the network.
         steps: What the stage runs, in order. A pattern has one step: itself, or a step with another pattern
             (``":grid layers.0.blocks.*"``, ``"bb_0_*"``); then that pattern is matched, and stages are numbered from 0
-            in place of the name's star.
+            instead of the name's star.
     """
 
     name: str

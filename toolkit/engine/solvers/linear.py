@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from toolkit.engine.learning.objective import Objective, make_objective
 from toolkit.engine.solvers.fitters import FITTERS, Fitter
@@ -106,8 +107,6 @@ def fit_linear_head(
 
 def _few_threads(shape: tuple[int, ...]) -> AbstractContextManager[Any]:
     """One BLAS thread for small problems: several threads spend more time waiting than computing."""
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
     return threadpool_limits(1, "blas") if math.prod(shape) < _SMALL else nullcontext()
 
 
