@@ -157,8 +157,8 @@ def test_pictures_in_memory_are_not_looked_at(
     data = {"format": "folder", "root": pictures, "classes": None, "samples_per_class": None, "augment": "none"}
     trainer = Trainer.from_config(make(data={**data, "cache_images": "memory"}))
     before = losses(trainer.fit().folder.path)
-    assert trainer.job.pictures is not None
-    assert len(trainer.job.pictures) == 0
+    assert trainer.job.image_cache is not None
+    assert len(trainer.job.image_cache) == 0
     assert len(sources) == 2
     assert before == train(make(data=data))
 

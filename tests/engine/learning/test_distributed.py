@@ -63,11 +63,11 @@ def test_two_processes_train_as_one(make: Make, tmp_path: Path) -> None:
     shared = {**odd, "train": {**NO_BATCH_NORM["train"], "processes": 2}}
     two = written(make(name="two", **shared), tmp_path / "two.yaml")
     (alone,), _ = run(tmp_path, 1, "train", one)
-    together, _ = run(tmp_path, 2, "train", two)
-    assert together[0] == together[1]
+    global_batch_size, _ = run(tmp_path, 2, "train", two)
+    assert global_batch_size[0] == global_batch_size[1]
     assert len(alone["losses"]) == 20
-    assert together[0]["losses"] == pytest.approx(alone["losses"], rel=5e-5)
-    assert together[0]["last"] == pytest.approx(alone["last"], rel=1e-4)
+    assert global_batch_size[0]["losses"] == pytest.approx(alone["losses"], rel=5e-5)
+    assert global_batch_size[0]["last"] == pytest.approx(alone["last"], rel=1e-4)
 
 
 def test_a_batch_too_small_to_share_is_refused(make: Make, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_features_are_computed_by_one_and_read_by_both(make: Make, tmp_path: Pat
     probe = {"transfer": {"preset": "linear_probe"}, "data": {"batch_size": 7}}
     (alone,), _ = run(tmp_path, 1, "train", written(make(**probe), tmp_path / "one.yaml"))
     both = make(name="two", **probe, train={"processes": 2})
-    together, said = run(tmp_path, 2, "train", written(both, tmp_path / "two.yaml"))
-    assert together[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    global_batch_size, said = run(tmp_path, 2, "train", written(both, tmp_path / "two.yaml"))
+    assert global_batch_size[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
     assert said.count("feature cache: on") == 1
 
 
