@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs import digits_jobs, untrained_weights, resnet18_is
+from tests.jobs import digits_jobs, resnet18_is, untrained_weights
 from toolkit.config import Config
 
 
