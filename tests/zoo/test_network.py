@@ -51,16 +51,6 @@ def test_vgg_is_split_at_its_pools() -> None:
     assert names == {("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")}
 
 
-@pytest.mark.parametrize("k", range(10))
-def test_freezing_any_prefix(k: int) -> None:
-    network = create_network("resnet18", num_classes=3)
-    network.freeze(k)
-    assert network.frozen == k
-    moved = moved_by_training(network, paddle.randn([4, 3, 32, 32]), network)
-    frozen = {key for i in range(k) for key in network.stage_state(i)}
-    assert moved == set(network.state_dict()) - frozen - FEATURES
-
-
 def test_batchnorm_with_statistics_among_its_parameters_is_frozen_and_unfrozen() -> None:
     """DenseNet's BatchNorm keeps running statistics as parameters; they must never get gradients."""
     network = create_network("densenet121", num_classes=3)
