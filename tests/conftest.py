@@ -7,6 +7,7 @@ and those that only do otherwise there (``assets_folder``), have the mark ``asse
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -52,6 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "assets_folder" in getattr(item, "fixturenames", ()):
             item.add_marker("assets")
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what imports created from garbage collection, which the toolkit requests after each run."""
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
