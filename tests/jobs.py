@@ -1,4 +1,4 @@
-"""Quick real jobs: a few handwritten digits, and networks that have seen nothing."""
+"""Quick real jobs: a few handwritten digits, and untrained networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from toolkit.zoo import create_network, get_spec, registry, write_weights
 
 
 def untrained_weights(network: str, classes: int | None, folder: Path) -> Path:
-    """Weights that have seen nothing, always the same, as a file; ``None``: with the network's own classes."""
+    """Write random weights, always the same; ``None``: with the network's own classes."""
     path = folder / f"{network}.pdparams"
     paddle.seed(7)
     write_weights(create_network(network, classes).state_dict(), path)
@@ -26,11 +26,11 @@ def untrained_weights(network: str, classes: int | None, folder: Path) -> Path:
 
 
 def digits_jobs(folder: Path, **usual: Any) -> Callable[..., Config]:
-    """``make(train={...}, ...)``, which gives configs of quick jobs on digits.
+    """Return ``make(train={...}, ...)``, which makes the config of a quick job on digits.
 
     Args:
-        folder: Where runs and caches go.
-        usual: What the jobs of these tests have in common; what ``make`` is given is merged into it.
+        folder: Folder of runs and caches.
+        usual: Sections shared by all jobs; those given to ``make`` are merged into them.
     """
     common: dict[str, Any] = {
         "name": "job",
@@ -49,7 +49,7 @@ def digits_jobs(folder: Path, **usual: Any) -> Callable[..., Config]:
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Both, section by section; what is said in ``changes`` holds."""
+    """Merge section by section; ``changes`` win."""
     merged = dict(values)
     for key, value in changes.items():
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
