@@ -1,9 +1,8 @@
-"""Training on kept features is the same training: losses and predictions beside those of the uncached run.
+"""Training on cached features gives the losses and predictions of training without a cache.
 
-The engine ``dygraph`` computes features with the very kernels of training: nothing may differ. Paddle Inference and
-ONNX Runtime round differently (1e-6 of the largest feature). How far training carries that on is the network's affair:
-BatchNorm over a few small maps multiplies it in each step, and so does a large learning rate. The rate here is one at
-which training is smooth.
+The engine ``dygraph`` computes features with the kernels of training: nothing may differ. Paddle Inference and ONNX
+Runtime round differently (1e-6 of the largest feature). How much training amplifies that depends on the network, as
+BatchNorm over a few small maps multiplies it in each step, and on the learning rate, which is low here.
 """
 
 from __future__ import annotations
@@ -23,22 +22,27 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tests.engine.run_helpers import Run, train_and_predict
+from tests.jobs import resnet18_is
 from toolkit.engine.features.loaders import FeatureLoader
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network, write_weights
 
-MID = {"squeezenet1_1": "_conv5", "mobilenet_v2": "features.16", "resnet18": "layer3.0"}
-"""Networks without BatchNorm, with depthwise convolutions, and with residual blocks; and a cut in each one's middle."""
-CUTS = [(network, cut) for network, mid in MID.items() for cut in ("all", mid)]
+CUTS = [
+    (network, cut)
+    for network, middle in {"squeezenet1_1": "_conv5", "mobilenet_v1_x0_25": "conv5_2", "resnet18": "layer3.0"}.items()
+    for cut in ("all", middle)
+]
+"""Networks without BatchNorm, with depthwise convolutions and with residual blocks, frozen as a whole or in part."""
+REAL_CUTS = [*CUTS[:2], ("mobilenet_v2", "all"), ("mobilenet_v2", "features.16"), *CUTS[4:]]
+pytestmark = pytest.mark.usefixtures("engines_in_process")
 onnx = pytest.param("onnx", marks=pytest.mark.skipif(not onnx_is_installed(), reason="no ONNX"))
-
 
 Train = Callable[..., Run]
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Cuttings of scikit-learn's two photographs."""
+    """Square pieces of scikit-learn's two photographs."""
     root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
     for name, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
         for split in ("train", "val"):
@@ -53,25 +57,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any], assets_folder: Path) -> Train:
-    """``train(network, cut, cache={...})``, here or in another process; the same job is trained once."""
+    """``train(network, cut, cache={...})``, in this process or another; each job is trained once."""
     folder, done = tmp_path_factory.mktemp("equality"), dict[str, Run]()
 
     def run(network: str, cut: str, cache: dict[str, Any], process: Executor | None = None, **job: Any) -> Run:
+        with resnet18_is(thin=process is None):  # the other process knows the full one only
+            weights = starting_weights(network, assets_folder, folder / ("full" if process else "thin"))
         values = {
             "name": "job",
             "output_dir": folder / "runs",
-            "model": {"name": network, "pretrained": str(starting_weights(network, assets_folder, folder))},
+            "model": {"name": network, "pretrained": str(weights)},
             "data": {"image_size": 64, "workers": 1, "augment": "none", **job.get("data", photos)},
             "transfer": {"preset": "custom", "freeze": cut, "backbone_lr": 0.1},
-            # Paddle's own convolutions on both sides: kernels are for networks with enough layers.
+            # Paddle's own convolutions on both sides: our kernels are used only by networks with enough layers.
             "train": {
                 "epochs": job.get("epochs", 2),
-                "lr": job.get("lr", 3e-4),
+                "lr": job.get("lr", 6e-4),
                 "device": "cpu",
                 "fast_convolutions": False,
             },
             "cache": {"dir": folder / "cache", **cache},
-            "callbacks": {"checkpoint": {"monitor": "val/loss"}},  # outputs are the best epoch's; accuracies tie
+            "callbacks": {"checkpoint": {"monitor": "val/loss"}},  # outputs are the best epoch's, and accuracies tie
             "log": {"visualdl": False},
             "export": {"enabled": False},
         }
@@ -84,7 +90,7 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any], asse
 
 
 def starting_weights(network: str, assets: Path, folder: Path) -> Path:
-    """Real ones where they are at hand, else random ones."""
+    """Real weights if there are any, else random ones."""
     real = sorted((assets / "weights").glob(f"{network}*.pdparams"))
     path = real[0] if real else folder / f"{network}.pdparams"
     if not path.exists():
@@ -92,23 +98,22 @@ def starting_weights(network: str, assets: Path, folder: Path) -> Path:
         made = create_network(network, 5)
         for layer in made.sublayers():
             if isinstance(layer, paddle.nn.BatchNorm2D):
-                layer._momentum = (
-                    0.5  # nothing of the first variance, 1, is left: it makes features of all images alike
-                )
+                layer._momentum = 0.5  # forgets the initial variance, 1, with which features of all images are alike
         with paddle.no_grad():
-            for _ in range(20):  # statistics that fit smooth pictures, so that features have a size as real ones have
+            for _ in range(20):  # statistics of smooth images give features a realistic scale
                 made(functional.interpolate(2 * paddle.randn([8, 3, 6, 6]), [64, 64], mode="bilinear"))
+        folder.mkdir(exist_ok=True)
         write_weights(made.state_dict(), path)
     return path
 
 
 def assert_same(found: Run, expected: Run, rtol: float) -> None:
-    """Losses of every epoch, and predictions."""
-    assert np.ptp(expected.train) > 100 * rtol * expected.train[0], "training changed too little to tell"
+    """Compare the losses of every epoch, and predictions."""
+    assert np.ptp(expected.train) > 100 * rtol * expected.train[0], "training changed too little to compare"
     np.testing.assert_allclose(found.train, expected.train, rtol=rtol)
     np.testing.assert_allclose(found.val, expected.val, rtol=rtol)
     np.testing.assert_allclose(found.outputs, expected.outputs, rtol=300 * rtol, atol=300 * rtol)
-    assert (found.outputs.argmax(1) != expected.outputs.argmax(1)).sum() <= len(expected.outputs) // 300  # near ties
+    assert (found.outputs.argmax(1) != expected.outputs.argmax(1)).sum() <= len(expected.outputs) // 300  # ties
 
 
 @pytest.mark.parametrize(("network", "cut"), CUTS)
@@ -124,7 +129,7 @@ def test_float32_features_give_the_same_losses(train: Train, network: str, cut: 
     assert_same(cached, train(network, cut, {"enabled": False}), rtol=1e-4)
 
 
-@pytest.mark.parametrize(("network", "cut"), CUTS)
+@pytest.mark.parametrize(("network", "cut"), [CUTS[0], *CUTS[1::2]])  # the others are slow
 def test_float16_features_give_the_same_accuracy(train: Train, network: str, cut: str) -> None:
     cached = train(network, cut, {"enabled": True, "engine": "paddle", "dtype": "float16"})
     uncached = train(network, cut, {"enabled": False})
@@ -132,11 +137,11 @@ def test_float16_features_give_the_same_accuracy(train: Train, network: str, cut
     assert abs(cached.top1[-1] - uncached.top1[-1]) * len(uncached.outputs) <= 1.01
 
 
-def test_features_of_other_images_would_be_noticed(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = FeatureLoader.__iter__
+def test_features_of_other_images_are_noticed(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = FeatureLoader.__iter__
 
     def shifted(self: FeatureLoader) -> Any:
-        for batch in whole(self):
+        for batch in original(self):
             yield type(batch)(np.roll(batch.inputs, 1, axis=0), batch.labels, batch.indices)
 
     monkeypatch.setattr(FeatureLoader, "__iter__", shifted)
@@ -147,7 +152,7 @@ def test_features_of_other_images_would_be_noticed(train: Train, monkeypatch: py
 
 @pytest.fixture(scope="module")
 def flowers(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """100 real photographs to train on, and 300 others."""
+    """100 real photographs for training and 300 for validation."""
     root = tmp_path_factory.mktemp("flowers")
     for split, count in (("train", 20), ("val", 60)):
         for source in sorted((assets / "datasets" / "flower_photos" / split).iterdir()):
@@ -160,11 +165,11 @@ def flowers(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[Executor]:
-    """A process that computes with one thread: with several, equal runs round otherwise, and 20 epochs carry it on."""
+    """A process with one thread: with several, equal runs round differently, which 20 epochs amplify."""
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OMP_NUM_THREADS", "1")
-            process.submit(int).result()  # it has begun, with this variable
+            process.submit(int).result()  # started with this variable
         yield process
 
 
@@ -172,7 +177,7 @@ def one_thread() -> Iterator[Executor]:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("engine", ["paddle", onnx])
-@pytest.mark.parametrize(("network", "cut"), CUTS)
+@pytest.mark.parametrize(("network", "cut"), REAL_CUTS)
 def test_twenty_epochs_and_three_hundred_images(
     train: Train, flowers: dict[str, Any], one_thread: Executor, network: str, cut: str, engine: str, dtype: str
 ) -> None:
