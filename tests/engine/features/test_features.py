@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,11 @@ import pytest
 
 import toolkit.engine.features.cache
 import toolkit.engine.features.source
-import toolkit.inference.trust
 import toolkit.inference.verdicts
 from tests.engine.run_helpers import lines_of
 from toolkit.cache import FeatureStore
 from toolkit.config import CacheConfig, Config
-from toolkit.core.errors import ToolkitError
+from toolkit.core.errors import DeployError, ToolkitError
 from toolkit.data import BatchLoader, ImageSet
 from toolkit.engine import Job, Trainer, build_job, predict_outputs
 from toolkit.engine.evaluate import loader_outputs
@@ -34,6 +34,7 @@ from toolkit.inference import TracedProgram, onnx_is_installed
 Make = Callable[..., Config]
 TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
 BELOW = "layer3.1 float32"
+pytestmark = pytest.mark.usefixtures("engines_in_process")
 ENGINES = [
     "dygraph",
     "paddle",
@@ -69,7 +70,7 @@ def test_engines_are_compared_on_four_images(make: Make) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_rows_are_computed_in_order_from_where_it_was_left(make: Make, engine: Any) -> None:
+def test_rows_are_computed_in_order_from_any_start(make: Make, engine: Any) -> None:
     job = build_job(make())
     loader = job.loader(job.data.val, training=False)
     stage_slice = StageSlice(job.network, 0, 9)
@@ -85,17 +86,15 @@ def test_the_engine_follows_device_and_number() -> None:
     assert choose_engine("paddle", "gpu:0", 5000) == "dygraph"
 
 
-def test_onnx_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_onnx_must_be_installed_to_be_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.features.runners.onnx_is_installed", lambda: False)
     with pytest.raises(ToolkitError, match="not installed"):
         choose_engine("onnx", "cpu", 5)
 
 
-def test_a_network_that_cannot_be_traced_is_run_as_it_is(
+def test_a_network_that_cannot_be_traced_runs_in_dygraph(
     make: Make, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from toolkit.core.errors import DeployError
-
     def refuse(*_: Any) -> None:
         raise DeployError("no program")
 
@@ -107,36 +106,36 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     assert "in dygraph, which is slower: no program" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("wrong", "engine"), [({"paddle"}, "paddle without oneDNN"), ({"paddle", "paddle without oneDNN"}, "dygraph")]
-)
 def test_features_never_come_from_an_engine_that_differs(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, wrong: set[str], engine: str
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Nor from what it left in the cache; and training measures what evaluation measures."""
     sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": TWO_PHASES}, "data": {"augment": "none"}}
-    config = make(**sections, cache={"engine": "paddle", "dtype": "float32", "enabled": True})
-    Trainer.from_config(config).fit()
-    load, outputs = TracedProgram.load, toolkit.inference.trust._outputs
+    Trainer.from_config(make(**sections, cache={"engine": "paddle", "dtype": "float32", "enabled": True})).fit()
+    uncached = lines_of(Trainer.from_config(make(**sections, cache={"enabled": False})).fit().folder)
+    load = TracedProgram.load
+    wrong = {"paddle"}
 
     def disturbed(self: TracedProgram, threads: int) -> Any:
         run = load(self, threads)
         return (lambda x: run(x) * 1.5) if self.engine in wrong else run
 
     monkeypatch.setattr(TracedProgram, "load", disturbed)
-    monkeypatch.setattr(toolkit.inference.trust, "_outputs", lambda *args, apart: outputs(*args, apart=False))
-    monkeypatch.setattr(toolkit.inference.verdicts, "_FILE", str(tmp_path / "engines.json"))
-    capsys.readouterr()
-    folder = Trainer.from_config(config.model_copy(update={"name": "second"})).fit().folder
-    said = capsys.readouterr().err
-    assert said.count("is off by 0.5 of the largest output; computed by") == 2  # each of the two parts
-    assert said.count(f"54 computed once at layer4.1 by {engine}\n") == 1
-    entries = FeatureStore(Path(config.cache.dir)).list()
-    assert sorted({entry.facts["engine"] for entry in entries}) == sorted({"paddle", engine})
-    assert sorted({entry.facts["below"] for entry in entries}) == sorted({"", BELOW, f"{BELOW} by {engine}"})
-    plain = config.model_copy(update={"name": "plain", "cache": config.cache.model_copy(update={"enabled": False})})
-    for found, right in zip(lines_of(folder), lines_of(Trainer.from_config(plain).fit().folder), strict=True):
-        assert found["val"]["loss"] == pytest.approx(right["val"]["loss"], rel=1e-3)
+    for engine in ("paddle without oneDNN", "dygraph"):
+        folder = shutil.copytree(tmp_path / "cache", tmp_path / engine)
+        monkeypatch.setattr(toolkit.inference.verdicts, "_FILE", str(folder / "engines.json"))
+        capsys.readouterr()
+        cache = {"engine": "paddle", "dtype": "float32", "enabled": True, "dir": folder}
+        found = lines_of(Trainer.from_config(make(**sections, cache=cache)).fit().folder)
+        said = capsys.readouterr().err
+        assert said.count("is off by 0.5 of the largest output; computed by") == 2  # each of the two parts
+        assert said.count(f"54 computed once at layer4.1 by {engine}\n") == 1
+        entries = FeatureStore(folder).list()
+        assert {entry.facts["engine"] for entry in entries} == {"paddle", engine}
+        assert {entry.facts["below"] for entry in entries} == {"", BELOW, f"{BELOW} by {engine}"}
+        losses, expected = ([line["val"]["loss"] for line in lines] for lines in (found, uncached))
+        assert losses == pytest.approx(expected, rel=1e-3)
+        wrong.add(engine)
 
 
 def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +151,8 @@ def test_the_higher_boundary_is_computed_from_the_lower_one(make: Make, monkeypa
     assert sources == [ImageRows.__name__, FeatureRows.__name__] * 2
 
 
-def test_a_lower_boundary_that_has_no_room_is_left_to_its_phase(make: Make) -> None:
-    """Pooled features fit the limit, the maps that the second phase would read do not: it does without them."""
+def test_a_lower_boundary_that_does_not_fit_is_not_cached(make: Make) -> None:
+    """Pooled features fit the limit; the maps that the second phase would read do not."""
     phases = [{"epochs": 2, "freeze": "all"}, {"epochs": 2, "freeze": "layer1.0", "backbone_lr": 0.5}]
     sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": phases}, "data": {"augment": "none"}}
     limit = {"max_size": 66 * 128 * 4 + 6000}
@@ -165,7 +164,7 @@ def test_a_lower_boundary_that_has_no_room_is_left_to_its_phase(make: Make) -> N
     assert Trainer.from_config(make(**sections, cache=limit)).fit().last["epoch"] == 4
 
 
-def test_features_from_a_lower_boundary_are_others_than_those_from_images(make: Make) -> None:
+def test_features_from_a_lower_boundary_have_their_own_entry(make: Make) -> None:
     job = build_job(make(cache={"dtype": "float16"}))
     request = Request(job.loader(job.data.val, training=False), "images")
     cache = FeatureCache(job.network, job.config.cache)
@@ -177,19 +176,13 @@ def test_features_from_a_lower_boundary_are_others_than_those_from_images(make: 
 
 
 def test_views_are_the_augmentations_of_the_first_epochs(make: Make) -> None:
-    runs = []
-    for enabled in (True, False):
-        config = make(
-            transfer={"preset": "linear_probe"},
-            data={"augment": "standard"},
-            cache={"enabled": enabled, "views": 2},
-            train={"epochs": 2},
-        )
-        folder = Trainer.from_config(config).fit().folder
-        runs.append(lines_of(folder))
-    for cached, uncached in zip(*runs, strict=True):
-        assert cached["train"]["loss"] == pytest.approx(uncached["train"]["loss"], rel=1e-4)
-        assert cached["val"]["loss"] == pytest.approx(uncached["val"]["loss"], rel=1e-4)
+    cached, uncached = (
+        lines_of(Trainer.from_config(make(data={"augment": "standard"}, cache=cache)).fit().folder)
+        for cache in ({"enabled": True, "views": 2}, {"enabled": False})
+    )
+    for split in ("train", "val"):
+        losses = [line[split]["loss"] for line in cached]
+        assert losses == pytest.approx([line[split]["loss"] for line in uncached], rel=1e-4)
 
 
 def test_maps_are_kept_in_half_precision_and_pooled_features_are_not() -> None:
@@ -215,7 +208,7 @@ def test_half_precision_changes_little(make: Make) -> None:
     assert 0 < np.abs(found - expected).max() <= 5e-4 * np.abs(expected).max()
 
 
-def test_a_limit_that_is_too_small_is_told_before(make: Make) -> None:
+def test_a_limit_that_is_too_small_is_an_error_before_anything_is_computed(make: Make) -> None:
     config = make(cache={"enabled": True, "max_size": "10kB"})
     with pytest.raises(ToolkitError, match=r"cache"):
         Trainer.from_config(config).fit()
@@ -248,51 +241,47 @@ def test_the_decision_says_why(make: Make, sections: dict[str, Any], cached: boo
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_augmented_images_go_through_an_engine_as_they_come(make: Make, engine: Any) -> None:
-    runs = []
-    for cache in ({"engine": engine}, {"enabled": False}):
-        config = make(
-            transfer={"preset": "custom", "freeze": "layer3.1"},
-            data={"augment": "standard"},
-            cache=cache,
-            train={"epochs": 3},
-        )
-        folder = Trainer.from_config(config).fit().folder
-        runs.append(lines_of(folder))
-    for computed_, plain in zip(*runs, strict=True):
-        # rounding differs, and training on a dozen images carries it on
-        assert computed_["train"]["loss"] == pytest.approx(plain["train"]["loss"], rel=2e-2)
-        assert computed_["val"]["loss"] == pytest.approx(plain["val"]["loss"], rel=2e-2)
+def test_augmented_images_go_through_an_engine(make: Make, engine: Any) -> None:
+    sections: dict[str, Any] = {
+        "transfer": {"preset": "custom", "freeze": "layer3.1"},
+        "data": {"augment": "standard"},
+        "train": {"epochs": 3},
+    }
+    found, expected = (
+        lines_of(Trainer.from_config(make(**sections, cache=cache)).fit().folder)
+        for cache in ({"engine": engine}, {"enabled": False})
+    )
+    for split in ("train", "val"):  # rounding differs, and training on a dozen images amplifies it
+        losses = [line[split]["loss"] for line in found]
+        assert losses == pytest.approx([line[split]["loss"] for line in expected], rel=2e-2)
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:])
-def test_beside_augmented_images_those_for_validation_are_computed_once(
+def test_with_augmentation_validation_features_are_computed_once(
     make: Make, monkeypatch: pytest.MonkeyPatch, engine: Any, capsys: Any
 ) -> None:
-    read: list[tuple[bool, int]] = []
-    whole = BatchLoader._fill
+    read: list[int] = []
+    original = BatchLoader._fill
 
     def spy(self: BatchLoader, batch: Any, *arguments: Any) -> None:
-        read.append((self.augmentation is None, len(batch)))
-        whole(self, batch, *arguments)
+        if self.augmentation is None:
+            read.append(len(batch))
+        original(self, batch, *arguments)
 
     monkeypatch.setattr(BatchLoader, "_fill", spy)
     runs = []
-    for cache in ({"engine": engine}, {"engine": engine, "max_size": 1000}):
+    for cache, once in (({"engine": engine}, True), ({"engine": engine, "max_size": 1000}, False)):
         read.clear()
         sections: dict[str, Any] = {"data": {"augment": "standard"}, "train": {"epochs": 4}, "cache": cache}
-        folder = Trainer.from_config(make(**sections)).fit().folder
+        runs.append(lines_of(Trainer.from_config(make(**sections)).fit().folder))
         said = capsys.readouterr().err
-        once = "max_size" not in cache
-        seen = sum(count for centre, count in read if centre)
-        assert seen - 54 * (1 if once else 4) in (0, 1)  # Paddle Inference begins with one image to prepare itself
-        assert ("9 frozen stages are computed by " + engine + "; those of validation images once" in said) is once
+        assert sum(read) - 54 * (1 if once else 4) in (0, 1)  # Paddle Inference begins with one image
+        assert (f"9 frozen stages are computed by {engine}; those of validation images once" in said) is once
         assert said.count("features of validation images: 54 computed once at layer4.1") == once
-        runs.append(lines_of(folder))
-    for kept, computed_anew in zip(*runs, strict=True):
-        assert kept["train"] == computed_anew["train"]
-        assert kept["val"]["top1"] == computed_anew["val"]["top1"]
-        assert kept["val"]["loss"] == pytest.approx(computed_anew["val"]["loss"], rel=1e-4)
+    for cached, computed_each_time in zip(*runs, strict=True):
+        assert cached["train"] == computed_each_time["train"]
+        assert cached["val"]["top1"] == computed_each_time["val"]["top1"]
+        assert cached["val"]["loss"] == pytest.approx(computed_each_time["val"]["loss"], rel=1e-4)
 
 
 def evaluated(job: Job, images: ImageSet) -> np.ndarray:
@@ -308,19 +297,19 @@ def evaluated(job: Job, images: ImageSet) -> np.ndarray:
     ],
     ids=["all frozen", "two phases", "augmented"],
 )
-def test_a_trained_network_is_evaluated_on_kept_features(
+def test_a_trained_network_is_evaluated_on_cached_features(
     make: Make, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any]
 ) -> None:
     trainer = Trainer.from_config(make(**sections, cache={"enabled": True, "dtype": "float32", "engine": "paddle"}))
     trainer.fit()
     job, read = trainer.job, []
     expected, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
-    whole = BatchLoader._fill
-    monkeypatch.setattr(BatchLoader, "_fill", lambda self, *rest: (read.append(1), whole(self, *rest)))
+    original = BatchLoader._fill
+    monkeypatch.setattr(BatchLoader, "_fill", lambda self, *rest: (read.append(1), original(self, *rest)))
     np.testing.assert_allclose(evaluated(job, job.data.val), expected, atol=1e-4)
     assert not read
     first = next(iter(job.network.stage_parameters(0).values()))
-    first.set_value(first * 0.5)  # as of a best epoch before the last phase: other features
+    first.set_value(first * 0.5)  # as if the best epoch were before the last phase
     changed = evaluated(job, job.data.val)
     assert read
     again, _ = predict_outputs(job.network, job.loader(job.data.val, training=False))
@@ -329,7 +318,7 @@ def test_a_trained_network_is_evaluated_on_kept_features(
 
 
 @pytest.mark.parametrize("cache", [{"engine": "paddle"}, {"enabled": False}], ids=["engine", "off"])
-def test_test_images_are_computed_once_as_the_frozen_stages_were(
+def test_test_images_are_computed_once_by_the_phases_engine(
     make: Make, monkeypatch: pytest.MonkeyPatch, cache: dict[str, Any]
 ) -> None:
     engines: list[str] = []
@@ -342,13 +331,13 @@ def test_test_images_are_computed_once_as_the_frozen_stages_were(
     job = trainer.job
     assert job.data.test is not None
     assert result.test_outputs is not None
-    assert engines == [cache.get("engine", "dygraph")]  # with the cache off, asked for by the phase only
+    assert engines == [cache.get("engine", "dygraph")]  # with the cache off, the phase alone requests it
     expected, labels = predict_outputs(job.network, job.loader(job.data.test, training=False))
     np.testing.assert_allclose(result.test_outputs, expected, atol=1e-4)
     assert result.test == pytest.approx(job.objective.metrics(expected, labels), rel=1e-4)
 
 
-def test_validation_features_go_elsewhere_where_the_cache_cannot_be_written(
+def test_validation_features_go_elsewhere_if_the_cache_cannot_be_written(
     make: Make, tmp_path: Path, capsys: Any
 ) -> None:
     (tmp_path / "file").write_text("in the way")
@@ -376,7 +365,7 @@ def test_processes_compute_the_same_rows_in_order(make: Make, monkeypatch: pytes
 
 
 class DiesSoon:
-    """A source whose reader is killed, as the kernel does when memory runs out."""
+    """A source whose reader is killed, as by the kernel when memory runs out."""
 
     portable = True
 
@@ -387,7 +376,7 @@ class DiesSoon:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_an_error_and_not_a_hang(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_process_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.features.extract._WORTH_PROCESSES", 0.0)
     monkeypatch.setattr("toolkit.engine.features.extract.workers", lambda: 2)
     stage_slice = StageSlice(build_job(make()).network, 0, 9)
