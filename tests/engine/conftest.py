@@ -31,13 +31,23 @@ def full_resnet18(tmp_path: Path) -> Iterator[Path]:
         yield untrained_weights("resnet18", 5, tmp_path)
 
 
+@pytest.fixture(scope="package")
+def make_in(backbone_weights: Path) -> Callable[[Path], Callable[..., Config]]:
+    """``make_in(folder)`` is ``make`` with runs and caches in that folder, for fixtures that train once."""
+
+    def make_in(folder: Path) -> Callable[..., Config]:
+        return digits_jobs(
+            folder,
+            model={"name": "resnet18", "pretrained": str(backbone_weights)},
+            data={"classes": ["5", "6", "7"], "samples_per_class": 4, "batch_size": 5, "val_fraction": 0.1},
+            transfer={"preset": "linear_probe"},
+            train={"epochs": 2},
+        )
+
+    return make_in
+
+
 @pytest.fixture
-def make(tmp_path: Path, backbone_weights: Path) -> Callable[..., Config]:
+def make(tmp_path: Path, make_in: Callable[[Path], Callable[..., Config]]) -> Callable[..., Config]:
     """``make(train={...}, ...)`` is a config for a quick job on digits; sections are merged into its own."""
-    return digits_jobs(
-        tmp_path,
-        model={"name": "resnet18", "pretrained": str(backbone_weights)},
-        data={"classes": ["5", "6", "7"], "samples_per_class": 4, "batch_size": 5, "val_fraction": 0.1},
-        transfer={"preset": "linear_probe"},
-        train={"epochs": 2},
-    )
+    return make_in(tmp_path)

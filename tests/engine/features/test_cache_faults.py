@@ -1,6 +1,6 @@
-"""What can happen to a feature cache between two runs, seen from whole runs: noticed, mended, never silently used.
+"""Whatever happens to a feature cache between two runs is noticed and repaired; wrong features are never used.
 
-Each test trains the same job twice or more. Features that were computed anew say so, and all end with the same numbers.
+Each test trains the same job at least twice. Computing features is reported, and all runs end with the same numbers.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from toolkit.zoo import create_network, write_weights
 Make = Callable[..., Config]
 TOOL = Path(__file__).resolve().parents[3] / "tools" / "train.py"
 ALL_DIGITS: dict[str, Any] = {"data": {"classes": None, "samples_per_class": None, "batch_size": 64}}
+ONE_STAGE = {"max_size": 66 * 128 * 4 + 6000}
+"""Room for the features of one stage, with their lists."""
 
 
 def losses(folder: Path) -> list[tuple[float, float]]:
-    """Of training and validation, an epoch each."""
+    """Training and validation losses, one pair per epoch."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [(line["train"]["loss"], line["val"]["loss"]) for line in lines]
 
@@ -50,7 +52,7 @@ def shards(config: Config) -> list[Path]:
 
 
 def finished(config: Config) -> list[Path]:
-    """Shards that are listed as whole."""
+    """Shards that are listed as complete."""
     listed = {path.parent / name for path in Path(config.cache.dir).glob("*/entry.json") for name in names_in(path)}
     return [path for path in shards(config) if path in listed]
 
@@ -73,7 +75,7 @@ def test_a_second_run_computes_nothing(make: Make, capsys: Any) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_flipped_bit_is_found_and_mended(make: Make, capsys: Any, which: int) -> None:
+def test_a_flipped_bit_is_found_and_repaired(make: Make, capsys: Any, which: int) -> None:
     first = train(make())
     flip_a_bit(shards(make())[which])
     capsys.readouterr()
@@ -112,7 +114,7 @@ def test_features_of_other_weights_are_not_used(make: Make, tmp_path: Path, caps
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Noise, of which half is bright, as files of one size."""
+    """Dark and light noise, as files of equal size."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 6), ("val", 4)):
         for name, brightness in (("dark", 0), ("light", 100)):
@@ -137,16 +139,16 @@ def test_images_that_changed_on_disk(make: Make, pictures: Path, fingerprint: st
     noticed = touched or fingerprint == "content"
     capsys.readouterr()
     after = train(config)
-    assert capsys.readouterr().err.count("computed once at") == noticed  # of the training images alone
+    assert capsys.readouterr().err.count("computed once at") == noticed  # the training images only
     assert (after != before) is noticed
     if noticed:
         np.testing.assert_allclose(after, train(make(data=data, cache={"enabled": False})), rtol=1e-4)
 
 
-def test_pictures_in_memory_are_not_looked_at(
+def test_images_cached_in_memory_are_not_used(
     make: Make, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    """They may be older than their files; and what reads images in other processes cannot take them along."""
+    """They may be older than their files, and processes that read images do not have them."""
     sources = []
 
     def spy(split: Any, program: Any, source: Any, rows: range) -> Any:
@@ -163,8 +165,8 @@ def test_pictures_in_memory_are_not_looked_at(
     assert before == train(make(data=data))
 
 
-def test_a_damaged_cache_makes_room_for_itself(make: Make, capsys: Any) -> None:
-    config = make(cache={"max_size": 66 * 128 * 4 + 6000})  # for the features of one stage, and their lists
+def test_a_damaged_cache_does_not_count_towards_its_limit(make: Make, capsys: Any) -> None:
+    config = make(cache=ONE_STAGE)
     before = train(config)
     for index in Path(config.cache.dir).glob("*/entry.json"):
         index.write_text("{")
@@ -173,20 +175,19 @@ def test_a_damaged_cache_makes_room_for_itself(make: Make, capsys: Any) -> None:
     assert capsys.readouterr().err.count("computed once at") == 2
 
 
-def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:
-    enough = {"max_size": 66 * 128 * 4 + 6000}  # for the features of one stage, and their lists
-    highest = train(make(cache=enough))
+def test_the_oldest_features_are_removed(make: Make, capsys: Any) -> None:
+    highest = train(make(cache=ONE_STAGE))
     transfer = {"preset": "custom", "freeze": "layer2.1", "backbone_lr": 0.1}
-    lower = make(transfer=transfer, data={"augment": "none"}, cache={**enough, "enabled": True})
+    lower = make(transfer=transfer, data={"augment": "none"}, cache={**ONE_STAGE, "enabled": True})
     with pytest.raises(ToolkitError, match=r"cache.max_size allows 39.8 kB.*raise cache.max_size"):
         train(lower)
     assert len(shards(lower)) == 2
-    seeded = make(cache=enough, data={"crop_ratio": 0.5})
+    seeded = make(cache=ONE_STAGE, data={"crop_ratio": 0.5})
     capsys.readouterr()
     train(seeded)
     assert "of least recently used features removed to make room" in capsys.readouterr().err
     assert len(shards(seeded)) == 2
-    assert train(make(cache=enough)) == highest
+    assert train(make(cache=ONE_STAGE)) == highest
     assert capsys.readouterr().err.count("computed once at") == 2
 
 
@@ -204,7 +205,7 @@ def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPat
         train(config)
     assert not shards(config)
     with monkeypatch.context() as patch, pytest.raises(ToolkitError, match=r"\(256 of \d+ rows are kept\).*disk is"):
-        pretend_free(patch, 10**9)  # others fill the disk meanwhile
+        pretend_free(patch, 10**9)  # another program fills the disk meanwhile
         train(config)
     kept = [path.stat().st_mtime_ns for path in shards(config)]
     assert len(kept) == 1
@@ -213,11 +214,11 @@ def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPat
     found = train(config)
     assert kept[0] in [path.stat().st_mtime_ns for path in shards(config)]
     assert FeatureStore(small_disk / "cache").verify() == []
-    assert found == train(make(**ALL_DIGITS))  # in another cache, from nothing
+    assert found == train(make(**ALL_DIGITS))  # in a new cache
 
 
 def start(config: Config) -> subprocess.Popen[str]:
-    """Train in a process of one thread: with several, MKL may round otherwise when processes compete for the cores."""
+    """Train in a process with one thread: with several, MKL may round differently when processes share the cores."""
     path = config.output_dir / f"{config.name}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(dump_config(config), encoding="utf-8")

@@ -82,9 +82,7 @@ def test_an_image_that_hangs_ends_in_an_error_that_names_it(
 @pytest.mark.slow
 @pytest.mark.multiprocess
 @pytest.mark.usefixtures("two_workers")
-def test_an_image_that_hangs_in_another_process(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_hangs_in_another_process(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.features.extract._WORTH_PROCESSES", 0.0)
     assert_ends(files, "paddle", timeout=3.0)
 
@@ -102,9 +100,7 @@ def test_ctrl_c_does_not_wait_for_the_image(files: list[Path], engine: Any, monk
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_dygraph_reads_in_the_loaders_threads(
-    files: list[Path], monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
+def test_dygraph_reads_in_the_loaders_threads(files: list[Path], monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     readers: set[str] = set()
     threads = max(1, workers)
     together = threading.Barrier(threads)

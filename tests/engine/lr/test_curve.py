@@ -1,4 +1,4 @@
-"""Curves whose answer is known."""
+"""Curves with known answers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ RATES = rising_rates(1e-5, 10.0, 100)
 
 
 def valley(fall: float, rise: float) -> NDArray[np.float64]:
-    """A loss that falls around one rate and rises from another on."""
+    """A loss that falls around one rate and rises from another."""
     logs = np.log10(RATES)
     down = 1 / (1 + np.exp(5 * (logs - np.log10(fall))))
     return np.asarray(0.1 + down + np.maximum(0, logs - np.log10(rise)) ** 2)
 
 
-def test_rates_rise_by_one_factor() -> None:
+def test_rates_rise_by_a_constant_factor() -> None:
     assert RATES[0] == pytest.approx(1e-5)
     assert RATES[-1] == pytest.approx(10)
     assert np.ptp(RATES[1:] / RATES[:-1]) < 1e-9
 
 
-def test_smoothing_moves_nothing_and_takes_noise_away() -> None:
+def test_smoothing_removes_noise_and_shifts_nothing() -> None:
     steps = np.where(np.arange(100) < 50, 1.0, 0.0)
     smooth = smoothed(steps)
     assert smooth[49] + smooth[50] == pytest.approx(1, abs=1e-6), "a fall stays where it was"
@@ -33,14 +33,14 @@ def test_smoothing_moves_nothing_and_takes_noise_away() -> None:
     np.testing.assert_allclose(smoothed(np.full(30, 2.0)), 2.0)
 
 
-def test_what_diverged_does_not_lift_the_steps_before() -> None:
+def test_divergence_does_not_raise_the_steps_before_it() -> None:
     calm = valley(1e-3, 1e9)
     wild = calm.copy()
     wild[-1] = 1e6
     np.testing.assert_allclose(smoothed(wild)[:80], smoothed(calm)[:80], rtol=1e-3)
 
 
-def test_steepest_and_least() -> None:
+def test_steepest_point_and_minimum() -> None:
     found = read_curve("head", RATES, valley(1e-3, 0.1), stopped=True)
     assert found.steepest == pytest.approx(1e-3, rel=0.5)
     assert 1e-3 < found.min_tenth * 10 < 0.3
@@ -60,13 +60,13 @@ def test_both_suggestions_may_win_and_the_reason_says_which() -> None:
     assert "which is above where it falls fastest" in late.reason
 
 
-def test_what_has_learned_everything_is_at_its_least_long_before_the_end() -> None:
+def test_a_long_plateau_counts_from_its_beginning() -> None:
     losses = 1 / (1 + (RATES / 1e-3) ** 1.5)
     found = read_curve("head", RATES, losses, stopped=False)
     assert found.min_tenth < 0.01
     assert found.min_tenth == pytest.approx(found.near_least / 10)
     assert found.least > 2 * found.near_least
-    assert found.least == found.rates[int(np.argmin(found.smooth))], "the words name the curve's own minimum"
+    assert found.least == found.rates[int(np.argmin(found.smooth))], "the reason names the curve's own minimum"
     assert "near its minimum" in found.reason
 
 
@@ -77,7 +77,7 @@ def test_a_flat_curve_has_no_steepest_point() -> None:
     assert "hardly falls" in found.reason
 
 
-def test_the_last_loss_may_be_no_number() -> None:
+def test_the_last_loss_may_be_nan() -> None:
     losses = [*valley(1e-3, 0.1)[:60], float("nan")]
     found = read_curve("head", list(RATES[:61]), losses, stopped=True)
     assert len(found.rates) == len(found.losses) == len(found.smooth) == 60

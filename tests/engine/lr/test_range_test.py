@@ -1,4 +1,4 @@
-"""The range test of a real job: it changes nothing, and what it says is of the right kind."""
+"""The range test of a real job: it changes nothing, and its results are plausible."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def state(job: Job) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_head_and_backbone_of_every_task_and_nothing_moves(make: Callable[..., Config], task: str) -> None:
+def test_head_and_backbone_of_every_task_are_tested_and_unchanged(make: Callable[..., Config], task: str) -> None:
     job = build_job(make(**TASKS[task], transfer={"preset": "finetune"}))
     before, frozen = state(job), job.network.frozen
     found = range_test(job, 25, 20)
@@ -51,7 +51,7 @@ def test_a_frozen_backbone_is_not_tested(make: Callable[..., Config]) -> None:
     assert list(found.settings) == ["train.lr"]
 
 
-def test_rates_go_from_a_thousandth_of_the_plans_to_a_thousand_times_of_it(
+def test_rates_rise_from_a_thousandth_of_the_plans_rate_to_a_thousand_times_it(
     make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[float, float]] = []
@@ -72,7 +72,7 @@ def test_a_network_from_random_weights_is_tested_as_a_whole(make: Callable[..., 
     assert [curve.part for curve in found.curves] == ["network"]
 
 
-def test_the_same_seed_finds_the_same(make: Callable[..., Config]) -> None:
+def test_a_seed_determines_the_result(make: Callable[..., Config]) -> None:
     first, second = (range_test(build_job(make()), 25, 20).to_json() for _ in range(2))
     assert first == second
 
@@ -82,7 +82,7 @@ def test_too_few_steps(make: Callable[..., Config]) -> None:
         range_test(build_job(make()), 25, 5)
 
 
-def test_weights_come_back_after_an_error(make: Callable[..., Config]) -> None:
+def test_weights_are_restored_after_an_error(make: Callable[..., Config]) -> None:
     job = build_job(make())
     before = state(job)
     with pytest.raises(RuntimeError, match="stop"), borrowed(job):
@@ -93,9 +93,7 @@ def test_weights_come_back_after_an_error(make: Callable[..., Config]) -> None:
 
 
 @pytest.mark.parametrize("cache", [True, False])
-def test_batches_of_some_images_name_them_by_their_place_in_the_whole_set(
-    make: Callable[..., Config], cache: bool
-) -> None:
+def test_batches_of_a_subset_keep_positions_in_the_whole_set(make: Callable[..., Config], cache: bool) -> None:
     job = build_job(make(cache={"enabled": cache}))
     job.network.freeze(len(job.stages))
     rows = np.array([1, 4, 5, 9, 10, 11, 3], np.int64)

@@ -1,4 +1,4 @@
-"""``train.lr: auto``: decided on training images, recorded, and a way to the same run as with the number itself."""
+"""``train.lr: auto`` is decided on training images, recorded, and gives the run that the number itself gives."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ def weights(trainer: Trainer) -> dict[str, str]:
     return fingerprint(trainer.job.network.state_dict())
 
 
-def test_a_run_is_that_of_the_rate_that_was_found(make: Callable[..., Config]) -> None:
+def test_the_run_is_that_of_the_rate_found(make: Callable[..., Config]) -> None:
     auto = Trainer.from_config(make(train=AUTO, data=MORE))
     result = auto.fit()
     record = json.loads(result.folder.record.read_text())
     found = record["lr_search"]
-    assert found["trials"]
     assert len(found["trials"]) in (3, 4)
     assert {round(trial["factor"], 3) for trial in found["trials"]} >= {0.333, 1.0, 3.0}
-    assert (module._HEAD_STEPS, module._TUNING_STEPS) == (200, 40)  # as the page has it
+    assert (module._HEAD_STEPS, module._TUNING_STEPS) == (200, 40)  # as documented
     (phase,) = auto.job.plan.phases
     assert record["plan"]["phases"][0]["lr"] == phase.lr == pytest.approx(found["lr"], rel=1e-2)
-    told = Trainer.from_config(make(train={**AUTO, "lr": phase.lr}, data=MORE, name="told"))
-    assert told.fit().best == result.best
-    assert weights(told) == weights(auto)
+    given = Trainer.from_config(make(train={**AUTO, "lr": phase.lr}, data=MORE))
+    assert given.fit().best == result.best
+    assert weights(given) == weights(auto)
 
 
-def test_validation_images_have_no_say(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_validation_images_are_not_used(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     job = build_job(make(train=AUTO, data=MORE))
     fit, held = module._split(job)
     assert not set(fit) & set(held)
@@ -65,7 +64,7 @@ def _only_from(images: object) -> Callable[..., object]:
     return read
 
 
-def test_the_least_loss_wins_where_it_is_surely_the_least(make: Callable[..., Config]) -> None:
+def test_the_lowest_loss_wins_if_it_is_significantly_lower(make: Callable[..., Config]) -> None:
     found = find_rates(build_job(make(train=AUTO, data=MORE)))
     own = next(trial for trial in found.trials if trial.factor == 1)
     assert (own.gain, own.gain_error) == (0, 0)
@@ -76,7 +75,7 @@ def test_the_least_loss_wins_where_it_is_surely_the_least(make: Callable[..., Co
     assert [trial.factor for trial in found.trials] == sorted(trial.factor for trial in found.trials)
 
 
-def test_a_small_lead_leaves_the_plans_rate() -> None:
+def test_a_small_lead_keeps_the_plans_rate() -> None:
     own, other = RateTrial(0.1, 1.0, 0.5, 0.9), RateTrial(0.3, 3.0, 0.4, 0.9, gain=0.1, gain_error=0.06)
     assert module._best([own, other]) == own
     assert module._best([own, replace(other, gain_error=0.04)]).factor == 3
@@ -96,10 +95,10 @@ def test_a_resumed_run_keeps_its_rate(make: Callable[..., Config], monkeypatch: 
 
 
 def _never(*_: object) -> None:
-    raise AssertionError("a search was made")
+    raise AssertionError("a second search")
 
 
-def test_too_few_images_leave_the_presets_rate(make: Callable[..., Config]) -> None:
+def test_too_few_images_keep_the_presets_rate(make: Callable[..., Config]) -> None:
     job = build_job(make(train=AUTO))
     settled = settle_rates(job, None)
     assert settled.plan.phases[0].lr == job.plan.phases[0].lr
@@ -107,17 +106,17 @@ def test_too_few_images_leave_the_presets_rate(make: Callable[..., Config]) -> N
     assert settled.lr_search["trials"] == ()
 
 
-def test_a_number_is_left_alone(make: Callable[..., Config]) -> None:
+def test_a_number_is_kept(make: Callable[..., Config]) -> None:
     job = build_job(make(train={"lr": 0.1}))
     assert settle_rates(job, None) is job
 
 
-def test_no_search_for_a_run_that_is_not_there(make: Callable[..., Config], tmp_path: Path) -> None:
+def test_no_search_for_a_run_that_does_not_exist(make: Callable[..., Config], tmp_path: Path) -> None:
     job = build_job(make(train=AUTO, data=MORE))
     assert settle_rates(job, tmp_path / "nowhere") is job
 
 
-def test_search_of_a_plan_that_moves_stages_after_its_head(make: Callable[..., Config]) -> None:
+def test_a_plan_that_trains_its_head_first(make: Callable[..., Config]) -> None:
     transfer = {"preset": "custom", "freeze": 7, "head_first": 1}
     job = settle_rates(build_job(make(train=AUTO, data=MORE, transfer=transfer)), None)
     head, tuned = job.plan.phases

@@ -1,4 +1,4 @@
-"""A run's folder never touches an earlier run."""
+"""Run folders: numbered, locked, and resumed only with their own config."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_second_run_of_a_name_gets_a_number(tmp_path: Path) -> None:
     assert load_config(second.config) == config
 
 
-def test_metrics_after_an_epoch_are_dropped_for_a_resumed_run(tmp_path: Path) -> None:
+def test_metrics_after_the_resumed_epoch_are_dropped(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     for epoch in (1, 2, 3):
         folder.append_metrics({"epoch": epoch})
@@ -29,7 +29,7 @@ def test_metrics_after_an_epoch_are_dropped_for_a_resumed_run(tmp_path: Path) ->
     assert lines == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3, "again": True}]
 
 
-def test_a_line_that_a_full_disk_has_cut_is_dropped(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_dropped(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.append_metrics({"epoch": 1})
     with folder.metrics.open("a") as file:
@@ -38,23 +38,23 @@ def test_a_line_that_a_full_disk_has_cut_is_dropped(tmp_path: Path) -> None:
     assert folder.metrics.read_text() == '{"epoch": 1}\n'
 
 
-def test_a_run_goes_on_with_its_own_config_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_resumes_with_its_own_config_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
     folder = RunFolder.create(make_config(values))
     elsewhere = {**values, "name": "b", "data": {"workers": 7}, "transfer": {"compare": ["scratch"]}}
     assert RunFolder.open(folder.path, make_config(elsewhere)).path == folder.path
     folder.adopt(make_config(elsewhere))
-    assert capsys.readouterr().err == ""  # without a word
+    assert capsys.readouterr().err == ""
     with pytest.raises(ConfigError, match=r"another model\.name: resnet18, not vgg11; another seed: 0, not 1"):
         RunFolder.open(folder.path, make_config({**values, "model": "vgg11", "seed": 1}))
 
 
-def test_a_run_may_go_on_with_more_epochs_and_another_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_may_resume_with_more_epochs_and_another_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     values = {"name": "a", "model": "resnet18", "output_dir": tmp_path, "train": {"epochs": 3}}
     folder = RunFolder.create(make_config(values))
     changed = make_config({**values, "train": {"epochs": 4, "lr": 0.5}})
     RunFolder.open(folder.path, changed)
-    assert load_config(folder.config).train.epochs == 3  # until it really goes on
+    assert load_config(folder.config).train.epochs == 3  # until it is resumed
     folder.adopt(changed)
     assert "train.epochs: 3, not 4; another train.lr: None, not 0.5" in capsys.readouterr().err
     assert load_config(folder.config).train.epochs == 4

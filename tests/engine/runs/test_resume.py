@@ -1,8 +1,9 @@
-"""A run that is interrupted anywhere and goes on ends with the same weights, to the bit."""
+"""A run that is interrupted anywhere and resumed ends with the same weights, to the bit."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ JOBS: dict[str, dict[str, Any]] = {
 
 
 class Stops(paddle.callbacks.Callback):
-    """Ctrl-C after so many steps of the whole run."""
+    """Sends Ctrl-C after a number of steps of the whole run."""
 
     def __init__(self, after: int, number: int = signal.SIGINT) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class Stops(paddle.callbacks.Callback):
 
 
 class Dies(Stops):
-    """The same, as if the process were killed: nothing is saved any more."""
+    """Ends the run as if the process were killed: nothing is saved any more."""
 
     def on_train_batch_end(self, step: int, logs: object = None) -> None:
         self.left -= 1
@@ -66,8 +67,40 @@ def finetune(make: Make, name: str = "job", **sections: Any) -> Config:
     return make(name=name, **values)
 
 
+@pytest.fixture(scope="module")
+def whole(make_in: Callable[[Path], Make], tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """An uninterrupted run; tests only read it."""
+    return Trainer.from_config(finetune(make_in(tmp_path_factory.mktemp("whole")))).fit()
+
+
+def interrupted(config: Config, *callbacks: paddle.callbacks.Callback, resume: Path | None = None) -> RunFolder:
+    """The folder of a run that one of the callbacks interrupts."""
+    trainer = Trainer(build_job(config), callbacks)
+    with pytest.raises(Interrupted, match="--resume"):
+        trainer.fit(resume=resume)
+    return trainer.folder
+
+
+def killed(config: Config, after: int) -> RunFolder:
+    """The folder of a run killed after a number of steps."""
+    trainer = Trainer(build_job(config), [Dies(after)])
+    with pytest.raises(SystemExit):
+        trainer.fit()
+    return trainer.folder
+
+
+def resumed(config: Config, folder: RunFolder) -> RunResult:
+    return Trainer.from_config(config).fit(resume=folder.path)
+
+
+def flip_a_bit(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
 def timeless_lines(folder: RunFolder) -> list[dict[str, Any]]:
-    """Of ``metrics.jsonl``, without what the clock says."""
+    """The lines of ``metrics.jsonl`` without times."""
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines_of(folder)]
 
 
@@ -83,50 +116,38 @@ def assert_same(one: RunResult, other: RunResult) -> None:
 def test_interrupted_twice_in_the_middle_of_epochs(make: Make, name: str) -> None:
     whole = Trainer.from_config(finetune(make, "whole", **JOBS[name])).fit()
     config = finetune(make, **JOBS[name])
-    folder = None
-    for steps in (2, 3):  # of three in an epoch
-        with pytest.raises(Interrupted, match="--resume"):
-            Trainer(build_job(config), [Stops(steps)]).fit(resume=folder)
-        folder = config.output_dir / "job"
-    assert_same(whole, Trainer.from_config(config).fit(resume=folder))
+    folder = interrupted(config, Stops(2))  # of three steps in an epoch
+    folder = interrupted(config, Stops(3), resume=folder.path)
+    assert_same(whole, resumed(config, folder))
 
 
 def test_how_the_head_was_solved_is_still_known_after_resuming(make: Make) -> None:
     phases = [{"freeze": "all", "epochs": 1}, {"freeze": "layer3.1", "epochs": 2, "backbone_lr": 0.5}]
-    config = make(
-        transfer={"preset": "custom", "phases": phases}, data={"augment": "none"}, train={"solver": "exact"}, name="job"
-    )
-    trainer = Trainer(build_job(config), [Stops(2)])
-    with pytest.raises(Interrupted):
-        trainer.fit()
-    solved = trainer.folder.read_record()["solver"]
-    result = Trainer.from_config(config).fit(resume=trainer.folder.path)
-    assert result.folder.read_record()["solver"] == solved
+    config = make(transfer={"preset": "custom", "phases": phases}, data={"augment": "none"}, train={"solver": "exact"})
+    folder = interrupted(config, Stops(2))
+    solved = folder.read_record()["solver"]
+    assert resumed(config, folder).folder.read_record()["solver"] == solved
 
 
-def test_written_along_the_way_and_killed_without_a_word(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Trainer.from_config(finetune(make, "whole")).fit()
+def test_a_killed_run_resumes_from_a_checkpoint_within_an_epoch(
+    make: Make, whole: RunResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_LONGEST", 0.0)
     monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_WRITING_SHARE", 0)
     config = finetune(make)
-    trainer = Trainer(build_job(config), [Dies(5)])
-    with pytest.raises(SystemExit):
-        trainer.fit()
-    state = load_newest(trainer.folder)
+    folder = killed(config, after=5)
+    state = load_newest(folder)
     assert (state.epoch, state.step) == (1, 1)
-    assert_same(whole, Trainer.from_config(config).fit(resume=trainer.folder.path))
+    assert_same(whole, resumed(config, folder))
 
 
-def test_a_damaged_newest_checkpoint_falls_back(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = Trainer.from_config(finetune(make, "whole")).fit()
+def test_a_damaged_newest_checkpoint_falls_back(
+    make: Make, whole: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = finetune(make)
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(8)]).fit()
-    folder = RunFolder(config.output_dir / "job")
-    data = bytearray(folder.last.read_bytes())
-    data[len(data) // 2] ^= 1
-    folder.last.write_bytes(data)
-    result = Trainer.from_config(config).fit(resume=folder.path)
+    folder = interrupted(config, Stops(8))
+    flip_a_bit(folder.last, folder.last.stat().st_size // 2)
+    result = resumed(config, folder)
     assert "continuing from previous.safetensors" in capsys.readouterr().err
     assert_same(whole, result)
 
@@ -135,10 +156,7 @@ def test_a_damaged_newest_checkpoint_falls_back(make: Make, capsys: pytest.Captu
 def test_two_whole_checkpoints_stay_while_another_is_written(
     make: Make, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    config = finetune(make)
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(5)]).fit()
-    folder = RunFolder(config.output_dir / "job")
+    folder = interrupted(finetune(make), Stops(5))
     before = [(state.epoch, state.step) for state in map(TrainingState.load, (folder.previous, folder.last))]
     checkpoints, left = CheckpointManager(folder, {}), {"link": 1, "fsync": 1, "replace": 2}[operation]
     checkpoints.snapshot(TrainingState.load(folder.last))
@@ -158,7 +176,7 @@ def test_two_whole_checkpoints_stay_while_another_is_written(
     assert stayed == (before if operation != "replace" else [before[1], before[1]])
 
 
-def test_saving_takes_a_tenth_of_the_time_and_a_long_epoch_is_saved_each_minute(
+def test_saving_takes_a_tenth_of_the_time_and_long_epochs_are_saved_each_minute(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
@@ -176,25 +194,22 @@ def test_saving_takes_a_tenth_of_the_time_and_a_long_epoch_is_saved_each_minute(
         assert (keeper.due, keeper.overdue) == (due, overdue)
 
 
-def test_what_a_killed_process_left_is_taken_away(make: Make) -> None:
+def test_leftovers_of_a_killed_process_are_removed(make: Make) -> None:
     config = finetune(make)
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(2)]).fit()
-    folder = RunFolder(config.output_dir / "job")
+    folder = interrupted(config, Stops(2))
     for name in (".last.safetensors.0123abcd.tmp", ".new-best.pdparams", ".previous.safetensors.link"):
         (folder.last.parent / name).write_bytes(b"half")
-    Trainer.from_config(config).fit(resume=folder.path)
+    resumed(config, folder)
     assert not list(folder.last.parent.glob(".*"))
 
 
-def test_a_damaged_first_checkpoint_begins_anew(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = Trainer.from_config(finetune(make, "whole")).fit()
+def test_a_run_with_a_damaged_first_checkpoint_starts_over(
+    make: Make, whole: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = finetune(make)
-    with pytest.raises(SystemExit):
-        Trainer(build_job(config), [Dies(2)]).fit()
-    folder = RunFolder(config.output_dir / "job")
+    folder = killed(config, after=2)
     folder.last.write_bytes(folder.last.read_bytes()[:-1])
-    result = Trainer.from_config(config).fit(resume=folder.path)
+    result = resumed(config, folder)
     said = capsys.readouterr().err
     assert "last.safetensors is not a checkpoint, or is damaged" in said
     assert "starting over" in said
@@ -203,13 +218,9 @@ def test_a_damaged_first_checkpoint_begins_anew(make: Make, capsys: pytest.Captu
 
 def test_a_damaged_best_checkpoint_is_noticed(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     config = finetune(make)
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(5)]).fit()
-    folder = RunFolder(config.output_dir / "job")
-    data = bytearray(folder.best.read_bytes())
-    data[-100] ^= 1
-    folder.best.write_bytes(data)
-    result = Trainer.from_config(config).fit(resume=folder.path)
+    folder = interrupted(config, Stops(5))
+    flip_a_bit(folder.best, -100)
+    result = resumed(config, folder)
     assert "best.pdparams is damaged" in capsys.readouterr().err
     assert result.best["epoch"] >= 2
 
@@ -219,11 +230,11 @@ def test_more_epochs_later(make: Make, capsys: pytest.CaptureFixture[str]) -> No
     done = Trainer.from_config(config).fit()
     said = capsys.readouterr().err
     assert 0 <= said.index("data: ") < said.index("plan: ")
-    longer = load_config(done.folder.config, ["train.epochs=5"])
+    longer = load_config(done.folder.config, ["train.epochs=4"])
     result = Trainer.from_config(longer).fit(resume=done.folder.path)
     assert "data: " in capsys.readouterr().err
-    assert result.last["epoch"] == 5
-    assert [line["epoch"] for line in lines_of(result.folder)] == [1, 2, 3, 4, 5]
+    assert result.last["epoch"] == 4
+    assert [line["epoch"] for line in lines_of(result.folder)] == [1, 2, 3, 4]
 
 
 def test_a_head_that_was_solved_is_not_trained_on(make: Make) -> None:
@@ -235,32 +246,28 @@ def test_a_head_that_was_solved_is_not_trained_on(make: Make) -> None:
     assert Trainer.from_config(load_config(done.folder.config)).fit(resume=done.folder.path).best == done.best
 
 
-def test_resume_auto(make: Make) -> None:
+def test_resume_auto(make: Make, whole: RunResult) -> None:
     config = finetune(make, train={"resume": "auto"})
-    whole = Trainer.from_config(finetune(make, "whole")).fit()
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(4)]).fit()
+    interrupted(config, Stops(4))
     result = Trainer.from_config(config).fit()
     assert result.folder.path.name == "job"
     assert_same(whole, result)
     assert Trainer.from_config(config).fit().folder.path.name == "job-2"  # the first one is finished
 
 
-def test_a_run_in_use_is_refused(make: Make) -> None:
-    config = finetune(make)
-    with pytest.raises(Interrupted):
-        Trainer(build_job(config), [Stops(2)]).fit()
-    folder = RunFolder(config.output_dir / "job")
+def test_a_run_in_use_is_refused(whole: RunResult, tmp_path: Path) -> None:
+    folder = RunFolder(shutil.copytree(whole.folder.path, tmp_path / "job"))
+    config = load_config(folder.config)
     held = folder.lock()
     with pytest.raises(TrainingError, match="in use"):
-        Trainer.from_config(config).fit(resume=folder.path)
+        resumed(config, folder)
     assert held is not None
     held.release()
-    Trainer.from_config(config).fit(resume=folder.path)
+    resumed(config, folder)
 
 
 class Spoils(paddle.callbacks.Callback):
-    """Makes a weight NaN, so often."""
+    """Makes a weight NaN in the second epoch, a number of times."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -276,7 +283,7 @@ class Spoils(paddle.callbacks.Callback):
             parameter.set_value(paddle.full_like(parameter, float("nan")))
 
 
-def test_backoff_goes_back_with_half_the_rate(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backoff_goes_back_and_halves_the_rate(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     config = finetune(make, train={"on_nan": "backoff", "schedule": "constant", "lr": 1e-3})
     result = Trainer(build_job(config), [Spoils(2)]).fit()
     rates = [line["train"]["lr"] for line in lines_of(result.folder)]
@@ -286,7 +293,7 @@ def test_backoff_goes_back_with_half_the_rate(make: Make, capsys: pytest.Capture
 
 
 class Doubts(paddle.callbacks.Callback):
-    """Takes the second epoch's evaluation for a diverged one, once."""
+    """Reports the second evaluation as diverged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -302,16 +309,15 @@ def test_interrupted_after_going_back_from_an_evaluation(make: Make) -> None:
     sections = {"callbacks": {"weight_averaging": {"kind": "ema"}}, "train": {"on_nan": "backoff"}}
     whole = Trainer(build_job(finetune(make, "whole", **sections)), [Doubts()]).fit()
     config = finetune(make, **sections)
-    with pytest.raises(Interrupted):  # in the second epoch's second go: each has three steps
-        Trainer(build_job(config), [Doubts(), Stops(8)]).fit()
-    assert_same(whole, Trainer.from_config(config).fit(resume=config.output_dir / "job"))
+    folder = interrupted(config, Doubts(), Stops(8))  # in the second attempt at the second epoch; each has three steps
+    assert_same(whole, resumed(config, folder))
 
 
 @pytest.mark.parametrize(("on_nan", "times"), [("stop", 1), ("backoff", 1000)])
 def test_a_loss_that_is_no_number_ends_the_run(
     make: Make, on_nan: str, times: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its last good state saved, and after going back eight times at most."""
+    """Its last good state is saved; ``backoff`` first goes back eight times."""
     trainer = Trainer(build_job(finetune(make, train={"on_nan": on_nan})), [Spoils(times)])
     with pytest.raises(DivergedError):
         trainer.fit()
@@ -321,8 +327,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     assert all(np.isfinite(array).all() for array in state.weights.values())
 
 
-def test_nothing_is_left_beside_the_checkpoints(make: Make) -> None:
-    folder = Trainer.from_config(finetune(make)).fit().folder
-    names = {path.name for path in (folder.path / "checkpoints").iterdir()}
+def test_nothing_is_left_beside_the_checkpoints(whole: RunResult) -> None:
+    names = {path.name for path in (whole.folder.path / "checkpoints").iterdir()}
     assert names == {"best.json", "best.pdparams", "last.safetensors", "previous.safetensors"}
-    assert Path(folder.last).stat().st_nlink == 1
+    assert whole.folder.last.stat().st_nlink == 1

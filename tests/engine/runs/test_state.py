@@ -1,4 +1,4 @@
-"""The state of a run is saved and restored whole."""
+"""The state of a run is saved and restored completely."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_damaged_state_is_a_clear_error(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("state", ["[" * 100_000, "[]", "{}", '{"phase": 1', "null"])
 def test_a_state_made_by_hand_is_a_clear_error(tmp_path: Path, state: str) -> None:
-    """Its digest is right, and its text is not what a run writes."""
+    """Its digest is right, but its text is not what a run writes."""
     path = tmp_path / "last.safetensors"
     arrays = {"nonsense/a": np.ones(2, "float32")}
     save_file(arrays, path, metadata={"state": state, "digest": _digest(state, arrays)})
@@ -75,7 +75,7 @@ def test_optimizer_state_fits_a_network_built_later(name: str) -> None:
     kept = optimizer_state(optimizer, first)
     step(first, optimizer, 9)
 
-    small_network()  # automatic parameter names move on
+    small_network()  # advances automatic parameter names
     second = small_network()
     for frozen in second[0].parameters():
         frozen.stop_gradient = True
