@@ -18,6 +18,11 @@ def _thin() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _engines(engines_in_process: None) -> None:
+    """Engines are tried in the test's process."""
+
+
 @pytest.fixture(scope="package")
 def backbone_weights(_thin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a ResNet-18 that has seen nothing, as a file."""

@@ -34,7 +34,6 @@ CUTS = [
 ]
 """Networks without BatchNorm, with depthwise convolutions and with residual blocks, frozen as a whole or in part."""
 REAL_CUTS = [*CUTS[:2], ("mobilenet_v2", "all"), ("mobilenet_v2", "features.16"), *CUTS[4:]]
-pytestmark = pytest.mark.usefixtures("engines_in_process")
 onnx = pytest.param("onnx", marks=pytest.mark.skipif(not onnx_is_installed(), reason="no ONNX"))
 
 Train = Callable[..., Run]

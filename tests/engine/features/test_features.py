@@ -34,7 +34,6 @@ from toolkit.inference import TracedProgram, onnx_is_installed
 Make = Callable[..., Config]
 TWO_PHASES = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": "layer3.1", "backbone_lr": 0.5}]
 BELOW = "layer3.1 float32"
-pytestmark = pytest.mark.usefixtures("engines_in_process")
 ENGINES = [
     "dygraph",
     "paddle",
