@@ -198,9 +198,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def make_full(make: Make, full_resnet18: Path) -> Make:
+    """``make`` for all digits and the full ResNet-18, the only one that other processes know."""
+    model = {"name": "resnet18", "pretrained": str(full_resnet18)}
+    return lambda **sections: make(**ALL_DIGITS, model=model, **sections)
+
+
 @pytest.mark.slow
-def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    config = make(**ALL_DIGITS, cache={"dir": small_disk / "cache"})
+def test_a_full_disk(make_full: Make, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    config = make_full(cache={"dir": small_disk / "cache"})
     with pytest.raises(ToolkitError, match=r"the disk has 1.0 MB free.*or use cache.enabled: false"):
         train(config)
     assert not shards(config)
@@ -214,7 +221,7 @@ def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPat
     found = train(config)
     assert kept[0] in [path.stat().st_mtime_ns for path in shards(config)]
     assert FeatureStore(small_disk / "cache").verify() == []
-    assert found == train(make(**ALL_DIGITS))  # in a new cache
+    assert found == train(make_full())  # in a new cache
 
 
 def start(config: Config) -> subprocess.Popen[str]:
@@ -228,8 +235,8 @@ def start(config: Config) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
-    config = make(**ALL_DIGITS)
+def test_a_run_that_is_killed_while_it_fills(make_full: Make) -> None:
+    config = make_full()
     process = start(config)
     deadline = time.monotonic() + 600
     while not finished(config) and process.poll() is None and time.monotonic() < deadline:
@@ -245,15 +252,15 @@ def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert FeatureStore(Path(config.cache.dir)).verify() == []
     run = max(config.output_dir.glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime_ns).parent
-    undisturbed = make(**ALL_DIGITS, name="undisturbed", cache={"dir": config.output_dir / "new"})
+    undisturbed = make_full(name="undisturbed", cache={"dir": config.output_dir / "new"})
     start(undisturbed).communicate()
     assert losses(run) == losses(undisturbed.output_dir / undisturbed.name)
 
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_two_runs_that_fill_one_cache_at_once(make: Make) -> None:
-    configs = [make(**ALL_DIGITS, name=name) for name in ("one", "two")]
+def test_two_runs_that_fill_one_cache_at_once(make_full: Make) -> None:
+    configs = [make_full(name=name) for name in ("one", "two")]
     processes = [start(config) for config in configs]
     said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
