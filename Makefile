@@ -13,6 +13,10 @@ INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
 INSTALLED_CLAS := $(VENV)/.toolkit-clas-$(CLONE)
 INSTALLED_ONNX := $(VENV)/.toolkit-onnx-$(CLONE)
 PIP := $(PY) -m pip --disable-pip-version-check
+# Paddle and OpenCV exist in several builds: those that are already there are kept.
+MISSING = $(shell $(PY) -c "from importlib.util import find_spec as f; print(*(e for m, e in (('paddle', 'cpu'), ('cv2', 'opencv')) if not f(m)), sep=',')")
+EXTRAS = fast$(if $(MISSING),$(comma)$(MISSING))
+comma := ,
 CODE := toolkit tools tests docs benchmarks setup.py
 
 .DEFAULT_GOAL := help
@@ -84,14 +88,14 @@ $(INSTALLED): setup.py pyproject.toml | $(PY)
 	@$(PY) -c "$$NEW_ENOUGH"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
 	@echo "installing the toolkit into $(VENV) (the first time downloads about 300 MB)"
-	$(PIP) install -e .
+	$(PIP) install -e ".[$(EXTRAS),onnx]"
 	@touch $@
 
 $(INSTALLED_DEV): setup.py pyproject.toml | $(PY)
 	@$(PY) -c "$$NEW_ENOUGH"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
 	@echo "installing the toolkit and its development tools into $(VENV) (the first time downloads about 300 MB)"
-	$(PIP) install -e ".[dev]"
+	$(PIP) install -e ".[dev,$(EXTRAS)]"
 	@touch $(INSTALLED) $@
 
 # PaddleClas's own pins cannot be met: see setup.py.

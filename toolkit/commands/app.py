@@ -1,4 +1,4 @@
-"""Code shared by the scripts in ``tools/``: arguments, exit codes and output.
+"""Code shared by all commands: arguments, exit codes and output.
 
 Results go to stdout (tables, or with ``--json`` one JSON value and nothing else), messages and progress to stderr.
 Neither importing this module nor ``--help`` loads Paddle.
@@ -10,28 +10,30 @@ import argparse
 import errno
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path as Path  # for the tools, which import nothing else
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from toolkit.commands.configs import find_config
 from toolkit.core import interrupts
-from toolkit.core.console import console
+from toolkit.core.console import command, console
 from toolkit.core.errors import ConfigError, ToolkitError
-from toolkit.core.runtime import import_paddle
+from toolkit.core.runtime import NOT_BROUGHT, import_paddle
 
 if TYPE_CHECKING:
     from toolkit.config import Config
 
 
 Arguments: TypeAlias = argparse.Namespace
-"""Parsed arguments. Tools take this and ``Path`` from here, because their own imports run before our signal handler."""
+"""Parsed arguments."""
 _PAGE = 110
 """Width of a table that is written to a file or a pipe, about that of a page."""
 _LONGEST_WORD = 24
@@ -53,17 +55,26 @@ class Outcome:
     exit_code: int = 0
 
 
-def make_parser(doc: str | None, *, config: bool = False, timeout: float | None = None) -> argparse.ArgumentParser:
-    """Make a parser with the arguments shared by all tools.
+def make_parser(
+    doc: str, *, prog: str | None = None, target: str | None = None, timeout: float | None = None
+) -> argparse.ArgumentParser:
+    """Make a parser with the arguments shared by all commands.
 
     Args:
-        doc: Docstring of the script, used as its description.
-        config: Add ``-c``, ``-o`` and ``--print-config``.
+        doc: Description, shown by ``--help``.
+        prog: Program, shown by ``--help``.
+        target: For commands that take a configuration (``-c``, ``-o``, ``KEY=VALUE``): ``config`` if the first
+            argument may be a run, a YAML file or a folder of images, ``run`` if it must be a run.
         timeout: Add ``--timeout`` with this default, in seconds.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if config:
-        parser.add_argument("-c", "--config", type=Path, metavar="YAML", help="the job's configuration")
+    parser = argparse.ArgumentParser(prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if target is not None:
+        metavar = "RUN" if target == "run" else "FOLDER|YAML|RUN"
+        words = {"run": "a run's folder", "config": "a folder of images, a configuration, or a run"}[target]
+        parser.add_argument("given", nargs="*", metavar=metavar, help=f"{words}; then KEY=VALUE as with -o")
+        parser.add_argument(
+            "-c", "--config", type=Path, metavar="YAML", help="a configuration, or the name of one that is included"
+        )
         parser.add_argument(
             "-o",
             "--override",
@@ -74,6 +85,7 @@ def make_parser(doc: str | None, *, config: bool = False, timeout: float | None 
             help="override one value, for example -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
+        parser.set_defaults(run=None, images_root=None, target=target)
     if timeout is not None:
         words = f"give up if no image can be read for S seconds (default {timeout:g})"
         parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)
@@ -81,12 +93,45 @@ def make_parser(doc: str | None, *, config: bool = False, timeout: float | None 
     return parser
 
 
+_OVERRIDE = re.compile(r"[a-z_][a-z0-9_]*(\.[^=/\\]+)*=")
+
+
+def sort_arguments(args: argparse.Namespace) -> None:
+    """Sort what was given without an option into ``run``, ``config``, ``images_root`` and ``overrides``.
+
+    Raises:
+        ConfigError: More than one run, configuration or folder was given.
+    """
+    targets = []
+    for word in args.given:
+        if _OVERRIDE.match(word) and not Path(word).exists():
+            args.overrides.append(word)
+        else:
+            targets.append(word)
+    if len(targets) > 1:
+        example = "" if args.target == "run" else "; to change a value, write KEY=VALUE, for example train.epochs=5"
+        raise ConfigError(f"two were given: {targets[0]} and {targets[1]}", hint=f"leave out one of them{example}")
+    if not targets:
+        return
+    path = Path(targets[0])
+    if args.target == "run" or (run_folder(path) / "config.yaml").is_file():
+        args.run = path
+    elif path.suffix.lower() in (".yaml", ".yml") or (not path.exists() and find_config(path) is not None):
+        if args.config is not None:
+            raise ConfigError(f"two configurations were given: {path} and {args.config}", hint="leave out one of them")
+        args.config = path
+    elif args.config is None and path.is_dir():
+        args.images_root = path
+    else:
+        args.run = path
+
+
 def read_config(args: argparse.Namespace, default: Path | None = None, resume: str | None = None) -> Config:
-    """Load the configuration given by ``-c`` and ``-o``.
+    """Load the configuration that the arguments name.
 
     Args:
-        args: Parsed arguments.
-        default: Used without ``-c``.
+        args: Parsed and sorted arguments.
+        default: Used if there is none.
         resume: Folder of a run whose config is the default, or ``auto``, which names no run.
 
     Raises:
@@ -94,18 +139,29 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
     """
     from toolkit.config import load_config
 
-    run = getattr(args, "run", None)
-    if run is not None and resume not in (None, "auto", run):
+    run = args.run
+    if run is not None and resume not in (None, "auto", str(run)):
         raise ConfigError(f"two runs were given: {run} and {resume}", hint="leave out one of them")
     if run is not None and args.config is not None and not hasattr(args, "resume"):
         raise ConfigError(f"both a run ({run}) and a config ({args.config}) were given", hint="leave out one of them")
     run = run or (resume if resume != "auto" else None)
     if run is not None:
         default = run_config(run)
-    path = args.config or default
+    path, overrides = args.config or default, args.overrides
+    if args.images_root is not None:
+        path, overrides = Path("folder"), [*_folder_values(args.images_root), *overrides]
     if path is None:
-        raise ConfigError("no configuration was given", hint="give one with -c, for example -c configs/quickstart.yaml")
-    return load_config(run_config(path) if path.is_dir() else path, args.overrides)
+        hint = f"give a folder of images, as in {command('train', 'FOLDER')}; {command('configs')} lists configurations"
+        raise ConfigError("no configuration was given", hint=hint)
+    if not (path.is_dir() and (path / "config.yaml").is_file()) and not path.is_file():
+        path = find_config(path) or path
+    return load_config(run_config(path) if path.is_dir() else path, overrides)
+
+
+def _folder_values(root: Path) -> list[str]:
+    """The values that make the template ``folder`` a job on a folder of images."""
+    name = root.resolve().name.lstrip(".") or "images"
+    return [f"data.root={json.dumps(str(root))}", f"name={json.dumps(name)}"]
 
 
 def run_folder(path: Path | str) -> Path:
@@ -131,7 +187,7 @@ def run_config(path: Path | str) -> Path:
 
 def resumed(args: argparse.Namespace) -> str | None:
     """Return the run to resume, named as an argument or with ``--resume``; ``auto`` for the newest."""
-    wanted = args.run or args.resume
+    wanted = str(args.run or args.resume or "") or None
     return wanted if wanted in (None, "auto") else str(run_folder(wanted))
 
 
@@ -156,7 +212,7 @@ def check(args: argparse.Namespace) -> None:
     """
     from toolkit.config.early import check_network_name
 
-    if getattr(args, "config", None) or getattr(args, "run", None):
+    if any(getattr(args, name, None) for name in ("config", "run", "images_root")):
         checked_config(args)
     named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
     for name in (text.partition("=")[0].strip() for text in named if text):
@@ -184,10 +240,10 @@ def run(
         paddle: Whether the job needs Paddle.
         others: Called first; may delegate the job to other processes and return their exit code, or None to do it here.
     """
-    args = parser.parse_args(arguments)
-    if not getattr(args, "config", True) and not getattr(args, "resume", True) and not getattr(args, "run", None):
-        parser.error("give a configuration with -c, for example -c configs/quickstart.yaml")
+    args = parser.parse_intermixed_args(arguments)
     try:
+        if hasattr(args, "given"):
+            sort_arguments(args)
         code = None if getattr(args, "print_config", False) else others(args)
         if code is not None:
             sys.exit(code)
@@ -206,6 +262,11 @@ def run(
         if error.hint:
             console.print(f"  {error.hint}", markup=False)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in NOT_BROUGHT:
+            raise
+        console.print(f"error: {NOT_BROUGHT[error.name]}", style="red", markup=False)
+        sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted", style="red")
         sys.exit(interrupts.CODE)

@@ -1,4 +1,4 @@
-"""The commands ``tools/train.py`` and ``tools/predict.py``."""
+"""The commands ``train`` and ``predict``."""
 
 from __future__ import annotations
 
