@@ -90,7 +90,14 @@ def server() -> Iterator[Server]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PADDLE_FINETUNE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(download_module, "_FIRST_PAUSE", 0.01)
-    for name in ("TOOLKIT_OFFLINE", "TOOLKIT_MIRROR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    for name in (
+        "PADDLE_FINETUNE_OFFLINE",
+        "PADDLE_FINETUNE_MIRROR",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "weights"
 
@@ -230,8 +237,8 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None
 
 
 def test_offline_says_which_file_to_put_where(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOOLKIT_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="TOOLKIT_OFFLINE") as caught:
+    monkeypatch.setenv("PADDLE_FINETUNE_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="PADDLE_FINETUNE_OFFLINE") as caught:
         resolve_weights(get_spec("resnet50"), True)
     assert "https://paddle-hapi.bj.bcebos.com/models/resnet50.pdparams" in str(caught.value.hint)
     assert str(folder / "resnet50.pdparams") in str(caught.value.hint)
@@ -259,7 +266,7 @@ def test_a_file_that_fails_its_checksum_is_named_and_replaced(
 
 
 def test_a_mirror_serves_paddles_weights(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOOLKIT_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/mirror/")
+    monkeypatch.setenv("PADDLE_FINETUNE_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/mirror/")
     assert mirrored("https://a/b/c.pdparams").endswith("/mirror/c.pdparams")
     row = get_spec("resnet18")
     assert row.weights is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from toolkit.commands import app
+from toolkit.commands.arguments import check, checked_config, read_config, resumed, run_folder
 from toolkit.commands.configs import included_configs
 from toolkit.core.console import PROGRAM, command, new_table
 from toolkit.core.names import did_you_mean
@@ -34,7 +35,7 @@ class Command:
             if it takes no configuration.
         timeout: Default of ``--timeout`` in seconds; None: it has no such option.
         paddle: Whether it needs Paddle.
-        before: See ``others`` of ``app.run``; also takes the command's arguments as words.
+        before: See ``others`` of ``app.run``; also takes the command line, for other processes.
     """
 
     words: str
@@ -44,7 +45,7 @@ class Command:
     target: str | None = None
     timeout: float | None = None
     paddle: bool = True
-    before: Callable[[app.Arguments, list[str]], int | None] = lambda args, words: app.check(args)
+    before: Callable[[app.Arguments, list[str]], int | None] = lambda args, words: check(args)
 
 
 def main(name: str | None = None, words: Sequence[str] | None = None) -> None:
@@ -61,7 +62,7 @@ def main(name: str | None = None, words: Sequence[str] | None = None) -> None:
     found = COMMANDS[name]
     parser = app.make_parser(_help(name, found), prog=command(name), target=found.target, timeout=found.timeout)
     found.arguments(parser)
-    again = [name, *given]
+    again = [sys.executable, "-m", "toolkit", name, *given]
     app.run(parser, found.work, given, paddle=found.paddle, others=lambda args: found.before(args, again))
 
 
@@ -95,16 +96,16 @@ def _help(name: str, found: Command) -> str:
 
 
 def _train(args: app.Arguments) -> app.Outcome:
-    config = app.read_config(args, resume=args.resume)
+    config = read_config(args, resume=args.resume)
     from toolkit.commands import train
 
-    return train.train(config, resume=app.resumed(args))
+    return train.train(config, resume=resumed(args))
 
 
 def _share(args: app.Arguments, words: list[str]) -> int | None:
     from toolkit.commands import launch
 
-    return launch.share(app.checked_config(args), words)
+    return launch.share(checked_config(args), words)
 
 
 def _train_arguments(parser: Parser) -> None:
@@ -115,7 +116,7 @@ def _train_arguments(parser: Parser) -> None:
 def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
-    config = app.read_config(args) if args.config or args.run else None
+    config = read_config(args) if args.config or args.run or args.images_root else None
     return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
 
 
@@ -129,7 +130,7 @@ def _advise_arguments(parser: Parser) -> None:
 
 
 def _compare(args: app.Arguments) -> app.Outcome:
-    config = app.read_config(args)
+    config = read_config(args)
     from toolkit.commands.compare import compare
 
     return compare(config, args.presets, args.seeds, args.networks, args.budget, args.to_the_end)
@@ -144,7 +145,7 @@ def _compare_arguments(parser: Parser) -> None:
 
 
 def _find_lr(args: app.Arguments) -> app.Outcome:
-    config = app.read_config(args)
+    config = read_config(args)
     from toolkit.commands.find_lr import find_lr
 
     return find_lr(config, args.out, args.steps)
@@ -204,7 +205,7 @@ def _predict_arguments(parser: Parser) -> None:
 def _dashboard(args: app.Arguments) -> app.Outcome:
     from toolkit.deploy import serve
 
-    serve(app.run_folder(args.folder), host=args.host, port=args.port)
+    serve(run_folder(args.folder), host=args.host, port=args.port)
     return app.Outcome({})
 
 

@@ -33,7 +33,7 @@ def share(config: Config, words: Sequence[str]) -> int | None:
 
     Args:
         config: The job's config.
-        words: The subcommand and its arguments, which every process runs.
+        words: The command line that every process runs.
 
     Returns:
         Their exit code; None if this process should train, alone or as one of them.
@@ -48,7 +48,7 @@ def share(config: Config, words: Sequence[str]) -> int | None:
             "train.processes is for the CPU",
             hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 tools/train.py -c ...",
         )
-    return launch(config.train.processes, [sys.executable, "-m", "toolkit", *words])
+    return launch(config.train.processes, words)
 
 
 def launch(count: int, command: Sequence[str]) -> int:

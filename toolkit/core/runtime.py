@@ -69,7 +69,7 @@ def _is_amd_with_avx2() -> bool:
 
 
 def environment_setting(name: str) -> str | None:
-    """The value of ``PADDLE_FINETUNE_<name>``, or of ``TOOLKIT_<name>``, its former name; None if it is empty or unset."""
+    """The value of ``PADDLE_FINETUNE_<name>``, or of its former name ``TOOLKIT_<name>``; None if empty or unset."""
     value, former = os.environ.get(f"PADDLE_FINETUNE_{name}"), os.environ.get(f"TOOLKIT_{name}")
     if not value and former and name not in _renamed:
         _renamed.add(name)
@@ -134,7 +134,7 @@ def cpu_settings() -> CpuSettings:
 
 
 NOT_BROUGHT = {
-    "paddle": 'Paddle is not installed: pip install "paddle-finetune[cpu]", or paddlepaddle-gpu as on paddlepaddle.org.cn',
+    "paddle": 'Paddle is not installed: pip install "paddle-finetune[cpu]"; for a GPU, see paddlepaddle.org.cn/install',
     "cv2": 'OpenCV is not installed: pip install "paddle-finetune[opencv]", or opencv-python on a desktop',
 }
 """Modules with several distributions, which the user chooses, and what to do if one is missing."""

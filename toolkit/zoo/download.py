@@ -10,6 +10,7 @@ Environment variables:
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
