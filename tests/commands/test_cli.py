@@ -112,9 +112,9 @@ def test_every_script_runs_its_command(repo: Path) -> None:
         assert f'main("{path.stem}")' in path.read_text(encoding="utf-8")
 
 
-def test_configs_are_listed(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_configs_are_listed(repo: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cli.main("configs", [])
-    shown = capsys.readouterr().out
+    shown = capfd.readouterr().out
     assert set(included_configs()) == {path.stem for path in (repo / "configs").glob("*.yaml")}
     assert all(name in shown for name in included_configs())
 
