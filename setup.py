@@ -62,6 +62,7 @@ setup(
         "joblib",
         "matplotlib",
         "jinja2",
+        "pandas",
         "visualdl",
         "pydantic>=2.7",
         "pyyaml",

@@ -35,6 +35,7 @@ LAYERS = {
     "toolkit.commands": 5,
     "toolkit.__main__": 6,
     "toolkit.trainer": 5,
+    "toolkit.fine_tuner": 6,
 }
 """Part -> layer. Imports point downward; parts of a layer in ``STRANGERS`` do not import each other."""
 STRANGERS = {2}
