@@ -19,6 +19,9 @@ import paddle  # isort: skip
 from paddle import nn  # isort: skip
 
 
+pytestmark = pytest.mark.usefixtures("engines_in_process")
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Config]:
     return digits_jobs(

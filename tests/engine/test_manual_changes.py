@@ -56,7 +56,7 @@ def record_of(result: RunResult) -> dict[str, Any]:
 
 def own_head(outputs: int = 3) -> nn.Layer:
     """A hidden layer with BatchNorm and dropout."""
-    return nn.Sequential(nn.Linear(512, 16), nn.BatchNorm1D(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, outputs))
+    return nn.Sequential(nn.Linear(128, 16), nn.BatchNorm1D(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, outputs))
 
 
 OWN_WEIGHTS = {f"fc.{layer}.{name}" for layer in (0, 1, 4) for name in ("weight", "bias")}
@@ -71,7 +71,7 @@ def test_a_head_of_ones_own_is_trained_saved_resumed_and_exported(
     result = trainer.fit()
     assert moved(job, before) == OWN_WEIGHTS | {"fc.1._mean", "fc.1._variance"}
     assert "by hand: head: fc is Sequential" in capsys.readouterr().err
-    count = 512 * 16 + 16 + 32 + 16 * 3 + 3
+    count = 128 * 16 + 16 + 32 + 16 * 3 + 3
     assert result.parameters["trainable"] == count
     assert result.parameters["total"] - result.parameters["frozen"] == count
     record = record_of(result)
@@ -112,7 +112,7 @@ def test_it_goes_on_after_an_interruption_where_the_same_head_is_put_in_again(ma
 
 
 def nested(network: Any) -> None:
-    network.fc = nn.Sequential(nn.Linear(512, 8), nn.Linear(8, 3))
+    network.fc = nn.Sequential(nn.Linear(128, 8), nn.Linear(8, 3))
     network.fc[1] = nn.Sequential(nn.ReLU(), nn.Linear(8, 3))
 
 
@@ -121,7 +121,7 @@ def wrapped_twice(network: Any) -> None:
 
 
 def other_weight(network: Any) -> None:
-    network.fc.weight = paddle.create_parameter([512, 3], "float32")
+    network.fc.weight = paddle.create_parameter([128, 3], "float32")
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_what_is_put_into_frozen_stages_learns_and_its_features_are_not_kept(
 ) -> None:
     job = build_job(make(train={"epochs": 1}))
     last = getattr(job.network.layer4, "1")
-    setattr(job.network.layer4, "1", nn.Sequential(last, nn.Conv2D(512, 512, 1)))
+    setattr(job.network.layer4, "1", nn.Sequential(last, nn.Conv2D(128, 128, 1)))
     before = arrays(job)
     result = Trainer(job).fit()
     new = {"layer4.1.1.weight", "layer4.1.1.bias"}
     assert new < moved(job, before) <= new | {"fc.weight", "fc.bias", "fc.feature_mean", "fc.feature_scale"}
-    assert result.parameters["trainable"] == 512 * 512 + 512 + 512 * 3 + 3
+    assert result.parameters["trainable"] == 128 * 128 + 128 + 128 * 3 + 3
     said = capsys.readouterr().err
     assert "stage layer4.1: layer4.1 is Sequential" in said
     assert "trained with transfer.freeze: 8" in said
@@ -174,11 +174,11 @@ def test_a_layer_that_computes_something_else_reads_no_features_of_the_old_one(
     ("change", "words"),
     [
         (lambda n: setattr(n, "fc", own_head(4)), r"outputs \[2, 4\] for 2 images, but the data need \[2, 3\]"),
-        (lambda n: setattr(n, "fc", nn.Linear(100, 3)), r"the head gets features \[N, 512\]"),
-        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(512, 3), nn.Softmax())), "outputs probabilities"),
+        (lambda n: setattr(n, "fc", nn.Linear(100, 3)), r"the head gets features \[N, 128\]"),
+        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(128, 3), nn.Softmax())), "outputs probabilities"),
         (lambda n: setattr(n, "fc", None), "network.fc is gone"),
-        (lambda n: setattr(n, "head", nn.Linear(512, 3)), "network.head was added by hand, but nothing runs it"),
-        (lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(256, 512, 1))), "held 2 parts: layer4.0, layer4.1"),
+        (lambda n: setattr(n, "head", nn.Linear(128, 3)), "network.head was added by hand, but nothing runs it"),
+        (lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(64, 128, 1))), "held 2 parts: layer4.0, layer4.1"),
         (lambda n: setattr(n, "forward", lambda x: x), "forward was changed by hand"),
         (lambda n: [setattr(p, "stop_gradient", True) for p in n.parameters()], "nothing is left to train"),
     ],
@@ -276,8 +276,8 @@ def test_single_weights_and_batch_norms_are_held_in_all_phases(
     said = capsys.readouterr().err
     assert "by hand: 3 weights stay frozen: fc.bias, layer4.1.bn1.bias, layer4.1.bn1.weight" in said
     assert "by hand: layer4.1.bn2 stays in evaluation mode" in said
-    whole = sum(p.size for i in (7, 8) for p in job.network.stage_parameters(i).values()) + 512 * 3 + 3
-    assert result.parameters["trainable"] == whole - 512 * 2 - 3
+    whole = sum(p.size for i in (7, 8) for p in job.network.stage_parameters(i).values()) + 128 * 3 + 3
+    assert result.parameters["trainable"] == whole - 128 * 2 - 3
     first, second = record_of(result)["frozen_check"]
     assert (first["moved"], second["moved"]) == ([], [])
     assert second["arrays_checked"] == sum(len(job.network.stage_state(i)) for i in range(7)) + len(still)
@@ -300,7 +300,7 @@ class Does(paddle.callbacks.Callback):
     [
         ("on_train_begin", lambda n: n.freeze(2), r"a callback called freeze\(2\) in a phase that freezes 9"),
         ("on_epoch_end", lambda n: setattr(n.layer4, "stop", None) or unfreeze(n), "a callback unfroze layer4.1"),
-        ("on_train_batch_end", lambda n: setattr(n, "fc", nn.Linear(512, 3)), "other layers or weights"),
+        ("on_train_batch_end", lambda n: setattr(n, "fc", nn.Linear(128, 3)), "other layers or weights"),
     ],
 )
 def test_callbacks_that_change_what_learns_are_refused(
@@ -339,7 +339,7 @@ def test_weights_that_did_not_move_are_named(make: Callable[..., Config], capsys
     class Lazy(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.used, self.unused = nn.Linear(512, 3), nn.Linear(512, 3)
+            self.used, self.unused = nn.Linear(128, 3), nn.Linear(128, 3)
 
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:
             return self.used(x)

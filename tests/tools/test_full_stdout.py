@@ -21,7 +21,7 @@ model: {name: squeezenet1_1, pretrained: squeezenet1_1.pdparams}
 data: {format: digits, classes: [0, 1], samples_per_class: 10, image_size: 32, batch_size: 8, augment: none}
 transfer: linear_probe
 train: {epochs: 1, device: cpu}
-cache: {dir: cache}
+cache: {dir: cache, engine: dygraph}
 log: {visualdl: false}
 export: {enabled: true, report: false, examples: 0}
 """

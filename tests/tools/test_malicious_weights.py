@@ -32,7 +32,7 @@ Call = Callable[..., tuple[int, str]]
 
 
 class Runs:
-    """When it is unpickled, a command runs."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, call_here: Call) -> Path:
 
 @pytest.fixture
 def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to spoil, with an image."""
+    """A copy of it to damage, with an image."""
     folder = tmp_path / "work"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
@@ -66,13 +66,13 @@ def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """What the command makes."""
+    """The file that the command creates."""
     return tmp_path / "it-ran"
 
 
 @pytest.fixture
 def evil(marker: Path) -> bytes:
-    """A weights file of the right network, with one thing more in it."""
+    """A weights file of the right network, with one more entry."""
     state: dict[str, Any] = {
         key: value.numpy() for key, value in create_network("squeezenet1_1", 2).state_dict().items()
     }
@@ -121,9 +121,9 @@ def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, ma
     whole = previous.read_bytes()
     for path in (last, previous):
         path.write_bytes(evil)
-    more = ("train", "--resume", "runs/job", "-o", "train.epochs=9")
+    more = ("train", "--resume", "runs/job", "-o", "train.epochs=2")
     assert_refused(call_here(*more), marker, "is not a checkpoint")
-    previous.write_bytes(whole)  # the one before it is there to go on from
+    previous.write_bytes(whole)  # the previous checkpoint serves
     call_here(*more)
     assert not marker.exists()
 

@@ -31,7 +31,7 @@ model: {name: squeezenet1_1, pretrained: weights/squeezenet1_1.pdparams}
 data: {root: data, image_size: 64, workers: 1}
 transfer: {preset: linear_probe}
 train: {epochs: 25, lr: 0.03, device: cpu}
-cache: {dir: cache}
+cache: {dir: cache, engine: dygraph}
 log: {visualdl: false}
 export: {enabled: false, report: false}
 """

@@ -329,7 +329,7 @@ def test_weights_without_a_checksum_are_read_before_they_are_kept(server: Server
     assert (folder / "net.pdparams").read_bytes() == server.content
 
 
-def test_a_resumed_download_that_cannot_be_read_starts_anew(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_download_that_cannot_be_read_starts_over(server: Server, folder: Path, tmp_path: Path) -> None:
     spec = replace(get_spec("lenet"), weights=PretrainedWeights(server.url))
     server.content = weights_file(tmp_path)
     folder.mkdir()
@@ -343,8 +343,13 @@ def test_a_resumed_download_that_cannot_be_read_starts_anew(server: Server, fold
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16_bn", "mobilenet_v2_x0_5", "lenet"])
 def test_networks_without_weights_say_so(name: str) -> None:
     with pytest.raises(WeightsError, match=f"Paddle has no weights for {name}") as caught:
-        create_network(name, 2, pretrained=True)
+        resolve_weights(get_spec(name), True)
     assert "model.pretrained" in str(caught.value.hint)
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    with pytest.raises(WeightsError, match="Paddle has no weights for lenet"):
+        create_network("lenet", 2, pretrained=True)
 
 
 def test_local_files(tmp_path: Path) -> None:

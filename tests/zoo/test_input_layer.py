@@ -37,7 +37,9 @@ def test_filters_go_round_and_keep_their_sum_on_equal_channels(channels: int) ->
         np.testing.assert_allclose(adapted.sum(1), filters.sum(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+@pytest.mark.parametrize(
+    "channels", [1, 4, pytest.param(2, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", ROWS)
 def test_networks_read_images_of_any_channels(name: str, channels: int) -> None:
     size = get_spec(name).min_size

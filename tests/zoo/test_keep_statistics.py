@@ -144,10 +144,14 @@ def test_layers_over_several_gpus_keep_theirs_too() -> None:
 
 
 def test_the_export_is_the_network(tmp_path: Path) -> None:
-    network = trained_statistics("resnet18")
+    network = trained_statistics("mobilenet_v1_x0_25")
     network.keep_statistics(True)
     step(network)
-    settings = {"preprocessing": Preprocessing(SIDE, 1.0).to_dict(), "network_name": "resnet18", "image_size": SIDE}
+    settings = {
+        "preprocessing": Preprocessing(SIDE, 1.0).to_dict(),
+        "network_name": "mobilenet_v1_x0_25",
+        "image_size": SIDE,
+    }
     folder = export_model(network, tmp_path / "export", classes=("a", "b", "c"), **settings)
     assert network.training
     assert not any(layer.training for layer in batch_norms(network))

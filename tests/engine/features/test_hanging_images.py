@@ -109,11 +109,11 @@ def test_in_dygraph_the_threads_of_the_loader_read(
 ) -> None:
     readers: set[str] = set()
     threads = max(1, workers)
-    global_batch_size = threading.Barrier(threads)
+    together = threading.Barrier(threads)
     fill = BatchLoader._fill
 
     def spy(self: BatchLoader, *arguments: Any) -> None:
-        global_batch_size.wait()
+        together.wait()
         readers.add(threading.current_thread().name)
         fill(self, *arguments)
 

@@ -1,4 +1,4 @@
-"""Run by several processes: what they tell each other, and a training they share; the answer goes to a file each."""
+"""Run by several processes that exchange values or share a training; each writes its answers to a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from paddle.callbacks import Callback
 
 import toolkit  # noqa: F401 - before Paddle
+from tests.jobs import resnet18_is
 from toolkit.config import load_config
 from toolkit.core.errors import ToolkitError
 from toolkit.core.runtime import rank, world_size
@@ -22,7 +23,7 @@ from toolkit.engine.learning.distributed import all_rows, begin, from_main, sums
 
 
 class Notes(Callback):
-    """Remembers the losses; the last process may die after so many steps."""
+    """Records the losses; the last process can be made to die after a number of steps."""
 
     def __init__(self, dies_after: int = 0) -> None:
         super().__init__()
@@ -30,14 +31,14 @@ class Notes(Callback):
         self._dies_after = dies_after
 
     def on_train_batch_end(self, step: int, logs: Any = None) -> None:
-        """Note the loss."""
+        """Record the loss."""
         self.losses.append(float(logs["loss"]))
         if len(self.losses) == self._dies_after and rank() == world_size() - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def talk() -> dict[str, Any]:
-    """One value of each kind."""
+    """Exchange one value of each kind."""
     begin()
     mine = np.arange(rank() * 10, rank() * 10 + 3 * rank(), dtype=np.float32).reshape(-1, 1)
     main = from_main({"path": "ä"} if rank() == 0 else None)
@@ -45,14 +46,14 @@ def talk() -> dict[str, Any]:
 
 
 def train(config: str, dies_after: str = "0", resume: str = "") -> dict[str, Any]:
-    """Losses of all steps, and what came out."""
+    """Return the losses of all steps, and the result."""
     notes = Notes(int(dies_after))
     result = Trainer(build_job(load_config(config)), [notes]).fit(resume=resume or None)
     return {"losses": notes.losses, "best": result.best, "last": result.last, "run": str(result.folder.path)}
 
 
 def exact(config: str) -> dict[str, Any]:
-    """Metrics of the first 13, 17 and 33 images: shared by all, and by this process alone."""
+    """Evaluate the first 13, 17 and 33 images, shared by all processes and by this process alone."""
     begin()
     job = build_job(load_config(config))
     found = {}
@@ -63,10 +64,21 @@ def exact(config: str) -> dict[str, Any]:
     return found
 
 
-if __name__ == "__main__":
-    out, what, *words = sys.argv[1:]
+def refused(config: str) -> str:
+    """Return the error that ends a training."""
     try:
-        answer = {"talk": talk, "train": train, "exact": exact}[what](*words)
+        train(config)
+    except ToolkitError as error:
+        return error.message
+    return ""
+
+
+if __name__ == "__main__":
+    out, *calls = sys.argv[1:]
+    functions = {"talk": talk, "train": train, "exact": exact, "refused": refused}
+    try:
+        with resnet18_is(thin=True):
+            answers = [functions[name](*words) for name, *words in map(json.loads, calls)]
     except ToolkitError as error:
         sys.exit(str(error))
-    Path(f"{out}.{rank()}").write_text(json.dumps(answer), encoding="utf-8")
+    Path(f"{out}.{rank()}").write_text(json.dumps(answers), encoding="utf-8")

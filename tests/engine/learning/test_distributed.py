@@ -1,4 +1,4 @@
-"""Several processes on one machine: they agree on everything, and do what one process does."""
+"""Several processes on one machine agree on everything, and train like a single process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import paddle
 import pytest
 
 from tests.engine.runs.test_resume import Stops
+from tests.jobs import digits_jobs
+from toolkit.callbacks import LambdaCallback
 from toolkit.config import Config, dump_config
 from toolkit.core.errors import Interrupted
 from toolkit.core.runtime import seed_everything
@@ -24,6 +26,7 @@ from toolkit.engine.learning import step
 from toolkit.engine.runs.state import TrainingState
 
 Make = Callable[..., Config]
+Answers = tuple[dict[str, Any], Config]
 PROGRAM = Path(__file__).with_name("distributed_program.py")
 LAUNCH = "import sys; from toolkit.commands.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"
 NO_BATCH_NORM = {
@@ -32,16 +35,23 @@ NO_BATCH_NORM = {
     "transfer": {"preset": "scratch"},
     "train": {"epochs": 5, "optimizer": "momentum", "lr": 0.0001},
 }
-"""BatchNorm's statistics are those of a process's part of the batch; a network without it does not depend on parts."""
+"""BatchNorm's statistics depend on how a batch is shared; a network without BatchNorm does not."""
 
 
-def run(folder: Path, processes: int, *words: object, expect: int = 0) -> tuple[list[dict[str, Any]], str]:
-    """The answers of all processes, and what was said."""
+def run(folder: Path, processes: int, *calls: list[Any], expect: int = 0) -> tuple[list[Any], str]:
+    """Run calls of ``distributed_program.py``; return the list of answers of each process, and stderr."""
     out = folder / f"answer-{processes}"
-    command = [sys.executable, "-c", LAUNCH, processes, sys.executable, PROGRAM, out, *words]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    texts = [json.dumps([str(word) for word in call]) for call in calls]
+    command = [sys.executable, "-c", LAUNCH, str(processes), sys.executable, str(PROGRAM), str(out), *texts]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == expect, done.stderr[-3000:]
     return [json.loads(path.read_text()) for path in sorted(folder.glob(f"{out.name}.*"))], done.stderr
+
+
+def train(folder: Path, processes: int, *words: object, expect: int = 0) -> tuple[list[dict[str, Any]], str]:
+    """Train in processes; return the answer of each, and stderr."""
+    answers, said = run(folder, processes, ["train", *words], expect=expect)
+    return [answer for (answer,) in answers], said
 
 
 def written(config: Config, path: Path) -> Path:
@@ -49,35 +59,61 @@ def written(config: Config, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_what_they_tell_each_other(tmp_path: Path, processes: int) -> None:
-    answers, _ = run(tmp_path, processes, "talk")
+def losses_alone(config: Config) -> tuple[list[float], dict[str, float]]:
+    """Train in this process; return the losses of all steps, and the last metrics."""
+    losses: list[float] = []
+    note = LambdaCallback(on_train_batch_end=lambda step, logs: losses.append(float(logs["loss"])))
+    return losses, Trainer(build_job(config), [note]).fit().last
+
+
+def expected_talk(processes: int) -> dict[str, Any]:
     ranks = range(processes)
     rows = [float(10 * rank + i) for rank in ranks for i in range(3 * rank)]
-    assert answers == [{"sums": [processes, sum(ranks)], "rows": rows, "main": {"path": "ä"}}] * processes
+    return {"sums": [processes, sum(ranks)], "rows": rows, "main": {"path": "ä"}}
 
 
-def test_two_processes_train_as_one(make: Make, tmp_path: Path) -> None:
-    odd = {**NO_BATCH_NORM, "data": {**NO_BATCH_NORM["data"], "batch_size": 13}}  # 7 and 6 images; 5 and 4 in the end
-    one = written(make(**odd), tmp_path / "one.yaml")
-    shared = {**odd, "train": {**NO_BATCH_NORM["train"], "processes": 2}}
-    two = written(make(name="two", **shared), tmp_path / "two.yaml")
-    (alone,), _ = run(tmp_path, 1, "train", one)
-    global_batch_size, _ = run(tmp_path, 2, "train", two)
-    assert global_batch_size[0] == global_batch_size[1]
-    assert len(alone["losses"]) == 20
-    assert global_batch_size[0]["losses"] == pytest.approx(alone["losses"], rel=5e-5)
-    assert global_batch_size[0]["last"] == pytest.approx(alone["last"], rel=1e-4)
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """What two processes answer to each kind of call, and the config that they trained."""
+    folder = tmp_path_factory.mktemp("two")
+    make = digits_jobs(folder, **NO_BATCH_NORM)
+    odd = {"batch_size": 13}  # 7 and 6 images; 5 and 4 at the end of an epoch
+    two = written(make(name="two", data=odd, train={"processes": 2}), folder / "two.yaml")
+    tiny = written(make(name="tiny", data={"batch_size": 1}, train={"processes": 2}), folder / "tiny.yaml")
+    found, _ = run(folder, 2, ["talk"], ["exact", two], ["train", two], ["refused", tiny])
+    assert found[0] == found[1]
+    return dict(zip(("talk", "exact", "train", "refused"), found[0], strict=True)), make(name="one", data=odd)
 
 
-def test_a_batch_too_small_to_share_is_refused(make: Make, tmp_path: Path) -> None:
-    config = make(data={"batch_size": 1}, train={"processes": 2})
-    _, said = run(tmp_path, 2, "train", written(config, tmp_path / "job.yaml"), expect=1)
-    assert "2 processes cannot share batches of 1 image(s)" in said
+def test_two_processes_exchange_values(answers: Answers) -> None:
+    assert answers[0]["talk"] == expected_talk(2)
 
 
-def test_each_process_has_dropout_masks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The main process's are those of a job of one; Python's and numpy's numbers are the same on all."""
+@pytest.mark.slow
+def test_four_processes_exchange_values(tmp_path: Path) -> None:
+    assert run(tmp_path, 4, ["talk"])[0] == [[expected_talk(4)]] * 4
+
+
+def test_two_processes_train_as_one(answers: Answers) -> None:
+    together, config = answers[0]["train"], answers[1]
+    losses, last = losses_alone(config)
+    assert len(losses) == 20
+    assert together["losses"] == pytest.approx(losses, rel=5e-5)
+    assert together["last"] == pytest.approx(last, rel=1e-4)
+
+
+def test_evaluation_is_exact_for_sizes_that_do_not_divide(answers: Answers) -> None:
+    for count, (shared, alone) in answers[0]["exact"].items():
+        assert shared == pytest.approx(alone, rel=1e-6), count
+        assert all(shared[name] == alone[name] for name in ("top1", "top5", "macro_f1")), count
+
+
+def test_a_batch_too_small_to_share_is_refused(answers: Answers) -> None:
+    assert "2 processes cannot share batches of 1 image(s)" in answers[0]["refused"]
+
+
+def test_each_process_draws_its_own_dropout_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The main process draws the masks of a single process; Python and numpy draw the same numbers on all."""
     drawn = []
     for number in (0, 1, 2, 1):
         monkeypatch.setattr(step, "rank", lambda number=number: number)
@@ -93,57 +129,51 @@ def test_each_process_has_dropout_masks_of_its_own(monkeypatch: pytest.MonkeyPat
     assert len({(python, numpy) for _, python, numpy in drawn}) == 1
 
 
-def test_evaluation_is_exact_for_sizes_that_do_not_divide(make: Make, tmp_path: Path) -> None:
-    answers, _ = run(tmp_path, 2, "exact", written(make(**NO_BATCH_NORM), tmp_path / "job.yaml"))
-    assert answers[0] == answers[1]
-    for count, (shared, alone) in answers[0].items():
-        assert shared == pytest.approx(alone, rel=1e-6), count
-        assert all(shared[name] == alone[name] for name in ("top1", "top5", "macro_f1")), count
-
-
-def test_features_are_computed_by_one_and_read_by_both(make: Make, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_one_process_computes_features_and_both_read_them(make: Make, tmp_path: Path) -> None:
     probe = {"transfer": {"preset": "linear_probe"}, "data": {"batch_size": 7}}
-    (alone,), _ = run(tmp_path, 1, "train", written(make(**probe), tmp_path / "one.yaml"))
+    losses, _ = losses_alone(make(**probe))
     both = make(name="two", **probe, train={"processes": 2})
-    global_batch_size, said = run(tmp_path, 2, "train", written(both, tmp_path / "two.yaml"))
-    assert global_batch_size[0]["losses"] == pytest.approx(alone["losses"], rel=1e-5)
+    together, said = train(tmp_path, 2, written(both, tmp_path / "two.yaml"))
+    assert together[0]["losses"] == pytest.approx(losses, rel=1e-5)
     assert said.count("feature cache: on") == 1
 
 
-def test_a_process_that_dies_ends_the_job_and_another_number_goes_on(make: Make, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_dead_process_ends_the_job_and_another_number_of_processes_resumes_it(make: Make, tmp_path: Path) -> None:
     config = make(**{**NO_BATCH_NORM, "train": {**NO_BATCH_NORM["train"], "epochs": 4, "processes": 2}})
     job = written(config, tmp_path / "job.yaml")
-    _, said = run(tmp_path, 2, "train", job, 6, expect=1)
+    _, said = train(tmp_path, 2, job, 6, expect=1)
     folder = RunFolder(config.output_dir / "job")
     assert TrainingState.load(folder.last).epoch == 1
     assert "--resume" in said
     assert "has lost the others" in said
     assert "Traceback" not in said
-    (resumed,), _ = run(tmp_path, 1, "train", job, 0, folder.path)
+    (resumed,), _ = train(tmp_path, 1, job, 0, folder.path)
     assert resumed["last"]["epoch"] == 4
 
 
-def test_another_number_goes_on_in_the_middle_of_an_epoch(make: Make, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_another_number_of_processes_resumes_in_the_middle_of_an_epoch(make: Make, tmp_path: Path) -> None:
     values = {**NO_BATCH_NORM, "train": {**NO_BATCH_NORM["train"], "epochs": 2}}
-    (alone,), _ = run(tmp_path, 1, "train", written(make(name="whole", **values), tmp_path / "whole.yaml"))
+    whole, _ = losses_alone(make(name="whole", **values))
     config = make(**values)
     with pytest.raises(Interrupted):
         Trainer(build_job(config), [Stops(2)]).fit()
     begun = config.output_dir / "job"
-    assert (TrainingState.load(RunFolder(begun).last).step, len(alone["losses"])) == (3, 8)
-    for folder, processes, said_of_it, losses in (
-        ("shared", 2, "resuming", alone["losses"][3:]),  # the same batches, shared
+    assert (TrainingState.load(RunFolder(begun).last).step, len(whole)) == (3, 8)
+    for folder, processes, message, losses in (
+        ("shared", 2, "resuming", whole[3:]),  # the same batches, shared
         ("own", 1, "36 images of this epoch were seen in 3 steps; in batches of 24 that is step 1", None),
     ):
         shutil.copytree(begun, config.output_dir / folder)
-        going_on = make(**{**values, "train": {**values["train"], "processes": processes}})
-        job = written(going_on, tmp_path / f"{folder}.yaml")
-        found, said = run(tmp_path, 2, "train", job, 0, config.output_dir / folder)
-        assert said_of_it in said
+        config = make(**{**values, "train": {**values["train"], "processes": processes}})
+        job = written(config, tmp_path / f"{folder}.yaml")
+        found, said = train(tmp_path, 2, job, 0, config.output_dir / folder)
+        assert message in said
         assert found[0]["losses"] == found[1]["losses"]
-        if losses is None:
-            assert len(found[0]["losses"]) == 3
-        else:
+        if losses:
             assert found[0]["losses"] == pytest.approx(losses, rel=1e-5)
             assert "images of this epoch" not in said
+        assert len(found[0]["losses"]) == len(losses or range(3))
         assert found[0]["last"]["epoch"] == 2
