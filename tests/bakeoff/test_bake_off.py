@@ -1,4 +1,4 @@
-"""The bake-off: order, interruptions, budgets and failures with simulated training, and a whole one with real training."""
+"""The bake-off: order, interruptions, budgets and failures with simulated training, then real training."""
 
 from __future__ import annotations
 
