@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,13 @@ from toolkit.config import Config
 from toolkit.tasks import TASKS
 
 MAIN = TASKS["classification"].main
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_collection() -> None:
+    """Exempt what earlier tests left from the garbage collection after each run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
