@@ -91,7 +91,7 @@ def test_train_lr_and_epochs_are_those_of_the_fine_tuning() -> None:
     assert head.lr == plan(preset="finetune", head_first=2).phases[0].lr
 
 
-def test_head_first_before_phases_of_ones_own() -> None:
+def test_head_first_before_custom_phases() -> None:
     phases = [{"epochs": 3, "freeze": 10}, {"epochs": 2, "freeze": 0}]
     assert shape(plan(preset="custom", phases=phases, head_first=1)) == [
         ("head", 1, 19),
