@@ -1,4 +1,4 @@
-"""What README and docs promise has a test, and lists in the docs are those of the code."""
+"""Every promise of README and docs has a test, and lists in the docs match the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_promises_are_on_their_pages_and_have_their_tests() -> None:
     assert [problem for promise in promises() for problem in promise.problems()] == []
 
 
-def test_a_promise_that_nobody_holds_is_found() -> None:
+def test_a_promise_without_a_test_is_found() -> None:
     wrong = Promise("README.md", "never said", ("tests/none.py", "tests/test_promises.py::test_none")).problems()
     assert len(wrong) == 3
     assert Promise("README.md", "# ", ()).problems() == ["no test holds: # "]

@@ -116,7 +116,7 @@ def test_the_smallest_size(name: str) -> None:
 
 
 def published_urls() -> dict[str, str]:
-    """Network -> URL, as PaddleClas's modules have them."""
+    """Map networks to the URLs in PaddleClas's modules."""
     paddleclas = import_module("paddleclas")
     modules = [import_module(getattr(paddleclas, name.removeprefix("clas/")).__module__) for name in NAMES]
     return {name: url for module in modules for name, url in module.MODEL_URLS.items()}
@@ -129,17 +129,17 @@ def test_weights_are_those_of_paddleclas() -> None:
     different = {name: (url, known[name]) for name, url in own.items() if url != known[name]}
     large = {name for name in own if name.startswith("SwinTransformer_large")}
     assert set(different) == {"PPHGNet_base", *large}
-    assert different["PPHGNet_base"][1] == ""  # the URL stands in PaddleClas's documents only
+    assert different["PPHGNet_base"][1] == ""  # the URL is only in PaddleClas's documents
     for name in large:  # the plain file does not exist, and the factory asks for this one
         assert different[name][0] == known[name].replace("_pretrained", "_22kto1k_pretrained")
 
 
 class Asked(Exception):
-    """PaddleClas wants to download."""
+    """Raised when PaddleClas tries to download."""
 
 
 @pytest.mark.parametrize("name", ["clas/PPLCNet_x0_25", "clas/PPHGNetV2_B0", "clas/ResNet18_vd"])
-def test_paddleclas_asks_for_the_same_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paddleclas_requests_the_same_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = get_spec(name)
     build_original(spec)  # imports it quietly
 
@@ -284,7 +284,7 @@ def test_weights_of_the_original_load(name: str, tmp_path: object) -> None:
     np.testing.assert_array_equal(network.state_dict()[first].numpy(), original.state_dict()[first].numpy())
 
 
-def test_masks_that_older_files_hold_are_passed_over(tmp_path: object) -> None:
+def test_masks_in_older_files_are_ignored(tmp_path: object) -> None:
     """Files of Swin were saved when PaddleClas kept the masks of shifted windows, which it now computes."""
     name = "clas/SwinTransformer_tiny_patch4_window7_224"
     state = dict(create_network(name).state_dict())
@@ -307,7 +307,7 @@ def run_quietly(code: str) -> Iterator[str]:
     yield from (result.stdout, result.stderr)
 
 
-def test_building_says_nothing() -> None:
+def test_building_prints_nothing() -> None:
     code = (
         "import toolkit; from toolkit.core.runtime import import_paddle; import_paddle(); import logging, sys;"
         "logging.basicConfig(level=logging.INFO, force=True); from toolkit.zoo import create_network;"

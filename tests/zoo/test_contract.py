@@ -1,4 +1,4 @@
-"""What holds for every row of ``paddle.vision.models``."""
+"""The contract of every row of ``paddle.vision.models``."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def sort_arguments(args: argparse.Namespace) -> None:
         if args.config is not None:
             raise ConfigError(f"two configurations were given: {path} and {args.config}", hint="leave out one of them")
         args.config = path
-    elif args.config is None and path.is_dir():
+    elif args.config is None and path.is_dir() and not any(path.glob("*/config.yaml")):  # a folder of runs
         args.images_root = path
     else:
         args.run = path
