@@ -199,7 +199,6 @@ def test_a_run_brings_its_config(trained: dict[str, Any], result_of: Result, wor
         (("train", "runs/none"), 2, "runs/none: no run here"),
         (("eval", "-c", "runs"), 2, "runs: no run here"),
         (("eval", "job.yaml"), 2, "-c job.yaml"),
-        (("eval", "job.yaml"), 2, "-c job.yaml"),
         (("compare", "runs"), 2, "runs: no run here"),
         (("find_lr", "runs/数字", "-c", "job.yaml"), 2, "both a run (runs/数字) and a config (job.yaml)"),
         (("train", "runs/数字", "--resume", "runs/none"), 2, "two runs were given: runs/数字 and runs/none"),
