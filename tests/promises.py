@@ -19,7 +19,14 @@ import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".yaml")
-PAGES = ("README.md", "docs/training.md", "docs/advisor.md", "docs/networks.md")
+PAGES = (
+    "README.md",
+    "docs/data.md",
+    "docs/training.md",
+    "docs/deployment.md",
+    "docs/advisor.md",
+    "docs/networks.md",
+)
 MARKERS = re.compile(
     r"\b(never|always|refused|exit code|to the bit|(one|a) line|(is|are|in) an error|at most|nothing is|keeps?|kept"
     r"|stays?|whatever|in any case|left out|is named|without a word)\b",
