@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.engine.runs.test_resume import Stops
-from tests.jobs import digits_jobs
+from tests.jobs import THIN, digits_jobs
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, NetworkError, ToolkitError, TrainingError
 from toolkit.deploy import Predictor, export_job
@@ -24,7 +24,7 @@ from paddle import nn  # isort: skip
 Make = Callable[..., Config]
 STAGES = 9
 """ResNet-18 has a stem, and two blocks in each of four layers."""
-WIDTH = 512
+WIDTH = 512 // THIN
 
 
 @pytest.fixture
@@ -171,7 +171,10 @@ def test_a_changed_layer_does_not_read_features_of_the_original(make: Make, caps
         (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(WIDTH, 3), nn.Softmax())), "outputs probabilities"),
         (lambda n: setattr(n, "fc", None), "network.fc is gone"),
         (lambda n: setattr(n, "head", nn.Linear(WIDTH, 3)), "network.head was added by hand, but nothing runs it"),
-        (lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(256, WIDTH, 1))), "held 2 parts: layer4.0, layer4.1"),
+        (
+            lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(WIDTH // 2, WIDTH, 1))),
+            "held 2 parts: layer4.0, layer4.1",
+        ),
         (lambda n: setattr(n, "forward", lambda x: x), "forward was changed by hand"),
         (lambda n: [setattr(p, "stop_gradient", True) for p in n.parameters()], "nothing is left to train"),
     ],

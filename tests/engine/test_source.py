@@ -37,7 +37,7 @@ def test_the_source_is_trained_once_and_its_backbone_is_taken(make: Make, tmp_pa
     trained = read_weights(best)
     state = job.network.state_dict()
     assert all(np.array_equal(trained[key], state[key].numpy()) for key in trained if not key.startswith("fc."))
-    assert tuple(state["fc.weight"].shape) == (512, 3)
+    assert tuple(state["fc.weight"].shape) == (128, 3)
     before = best.stat().st_mtime_ns
     prepare_job(config)
     assert best.stat().st_mtime_ns == before

@@ -128,7 +128,7 @@ def test_a_head_that_has_learned_keeps_what_it_has(make: Make) -> None:
 
 def test_constant_features_are_centred_only(make: Make) -> None:
     job, inputs = begun(make())
-    features = np.full((len(job.data.train), 512), 0.1, np.float32)
+    features = np.full((len(job.data.train), 128), 0.1, np.float32)
     mean, scale = feature_statistics(
         job.network, FeatureLoader([features], inputs.training._loader, inputs.start_stage)
     )
@@ -139,8 +139,8 @@ def test_constant_features_are_centred_only(make: Make) -> None:
 def test_features_that_are_no_numbers_are_an_error(make: Make) -> None:
     job, inputs = begun(make())
     loader, stages = inputs.training._loader, len(job.stages)
-    kept = FeatureLoader([np.full((len(job.data.train), 512), np.inf, np.float32)], loader, stages)
-    computed = EngineLoader(loader, lambda images: np.full((len(images), 512), np.nan, np.float32), stages)
+    kept = FeatureLoader([np.full((len(job.data.train), 128), np.inf, np.float32)], loader, stages)
+    computed = EngineLoader(loader, lambda images: np.full((len(images), 128), np.nan, np.float32), stages)
     for batches in (kept, computed):
         with pytest.raises(TrainingError, match="NaN or infinite"):
             feature_statistics(job.network, batches)
@@ -159,12 +159,12 @@ def test_all_processes_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("sections", "lr"),
     [
-        ({}, 5 / 512),
-        ({"transfer": {"cut": "layer2.1"}}, 5 / 128),
-        ({"train": {"optimizer": "sgd"}}, 50 / 512),
-        ({"train": {"optimizer": "adamw"}}, 0.1 / 512**0.5),
+        ({}, 5 / 128),
+        ({"transfer": {"cut": "layer2.1"}}, 5 / 32),
+        ({"train": {"optimizer": "sgd"}}, 50 / 128),
+        ({"train": {"optimizer": "adamw"}}, 0.1 / 128**0.5),
         ({"train": {"lr": 0.5}}, 0.5),
-        ({"model": {"pooling": "none"}}, 5 / 512),
+        ({"model": {"pooling": "none"}}, 5 / 128),
         ({"model": {"head": {"type": "cosine"}}}, 0.01),
         ({"model": {"head": {"type": "mlp", "hidden": [8]}}}, 0.01),
         ({"transfer": {"preset": "finetune"}}, 1e-3),
@@ -177,7 +177,7 @@ def test_the_rate_goes_by_the_number_of_features(make: Make, sections: dict[str,
 
 def test_later_phases_have_the_rates_of_features_as_they_are(make: Make) -> None:
     job = build_job(make(transfer={"preset": "finetune", "head_first": 2}))
-    assert [phase.lr for phase in job.plan.phases] == pytest.approx([dense_lr("adamw", "classification", 512, 3), 1e-3])
+    assert [phase.lr for phase in job.plan.phases] == pytest.approx([dense_lr("adamw", "classification", 128, 3), 1e-3])
     phases = [{"freeze": "none", "epochs": 1}, {"freeze": "all", "epochs": 1}]
     job = build_job(make(transfer={"preset": "custom", "phases": phases}))
     assert [phase.lr for phase in job.plan.phases] == pytest.approx([1e-3, 3e-3])

@@ -61,7 +61,7 @@ def test_a_run_leaves_everything_behind(make: Make) -> None:
     assert record["frozen_check"][0]["arrays_checked"] > 50
     assert set(result.best) == {"top1", "top5", "macro_f1", "loss", "epoch"}
     counts = result.parameters
-    assert counts["trainable"] == 512 * 3 + 3
+    assert counts["trainable"] == 128 * 3 + 3
     assert counts["total"] == counts["trainable"] + counts["frozen"]
     assert sum(stage["parameters"] for stage in record["network"]["stages"]) == counts["frozen"]
 
@@ -222,9 +222,12 @@ def test_a_head_that_is_solved_is_the_networks(make: Make) -> None:
 
 
 @pytest.mark.parametrize("preset", ["linear_probe", "small_similar", "small_different"])
-def test_a_head_alone_is_solved_by_default_as_well_as_by_scikit_learn(make: Make, preset: str) -> None:
+def test_a_head_alone_is_solved_by_default_as_well_as_by_scikit_learn(
+    make: Make, preset: str, full_resnet18: Path
+) -> None:
     data = {"classes": None, "samples_per_class": 20, "val_fraction": 0.3}
-    config = make(train={"epochs": None}, transfer={"preset": preset}, data=data)
+    model = {"pretrained": str(full_resnet18)}
+    config = make(train={"epochs": None}, transfer={"preset": preset}, data=data, model=model)
     job = build_job(config)
     trainer = Trainer(job)
     result = trainer.fit()

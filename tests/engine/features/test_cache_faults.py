@@ -164,7 +164,7 @@ def test_pictures_in_memory_are_not_looked_at(
 
 
 def test_a_damaged_cache_makes_room_for_itself(make: Make, capsys: Any) -> None:
-    config = make(cache={"max_size": 66 * 512 * 4 + 6000})  # for the features of one stage, and their lists
+    config = make(cache={"max_size": 66 * 128 * 4 + 6000})  # for the features of one stage, and their lists
     before = train(config)
     for index in Path(config.cache.dir).glob("*/entry.json"):
         index.write_text("{")
@@ -174,11 +174,11 @@ def test_a_damaged_cache_makes_room_for_itself(make: Make, capsys: Any) -> None:
 
 
 def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:
-    enough = {"max_size": 66 * 512 * 4 + 6000}  # for the features of one stage, and their lists
+    enough = {"max_size": 66 * 128 * 4 + 6000}  # for the features of one stage, and their lists
     highest = train(make(cache=enough))
     transfer = {"preset": "custom", "freeze": "layer2.1", "backbone_lr": 0.1}
     lower = make(transfer=transfer, data={"augment": "none"}, cache={**enough, "enabled": True})
-    with pytest.raises(ToolkitError, match=r"cache.max_size allows 141.2 kB.*raise cache.max_size"):
+    with pytest.raises(ToolkitError, match=r"cache.max_size allows 39.8 kB.*raise cache.max_size"):
         train(lower)
     assert len(shards(lower)) == 2
     seeded = make(cache=enough, data={"crop_ratio": 0.5})

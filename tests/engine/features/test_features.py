@@ -103,7 +103,7 @@ def test_a_network_that_cannot_be_traced_is_run_as_it_is(
     job = build_job(make())
     source = ImageRows(job.loader(job.data.val, training=False))
     blocks = computed(StageSlice(job.network, 0, 9), source, range(8), "paddle")
-    assert blocks[0].shape == (8, 512)
+    assert blocks[0].shape == (8, 128)
     assert "in dygraph, which is slower: no program" in capsys.readouterr().err
 
 
@@ -156,7 +156,7 @@ def test_a_lower_boundary_that_has_no_room_is_left_to_its_phase(make: Make) -> N
     """Pooled features fit the limit, the maps that the second phase would read do not: it does without them."""
     phases = [{"epochs": 2, "freeze": "all"}, {"epochs": 2, "freeze": "layer1.0", "backbone_lr": 0.5}]
     sections: dict[str, Any] = {"transfer": {"preset": "custom", "phases": phases}, "data": {"augment": "none"}}
-    limit = {"max_size": 66 * 512 * 4 + 6000}
+    limit = {"max_size": 66 * 128 * 4 + 6000}
     job = build_job(make(**sections, cache=limit))
     first, second = job.plan.phases
     assert decide(job, first, (second,)).boundaries == (9,)
