@@ -32,7 +32,7 @@ DEEP = "[" * 100_000
 def make(tmp_path: Path) -> Make:
     return digits_jobs(
         tmp_path,
-        model={"name": "mobilenet_v1", "pretrained": False},
+        model={"name": "resnet18", "pretrained": False},
         data={"samples_per_class": 8, "batch_size": 16},
         transfer={"preset": "scratch"},
         train={"epochs": 2, "lr": 0.01},
@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_a_run(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    weights = untrained_weights("mobilenet_v1", None, tmp_path)
+    weights = untrained_weights("resnet18", None, tmp_path)
     sections = {"model": {"pretrained": str(weights)}, "transfer": {"preset": "linear_probe"}}
     place = {"dir": tmp_path / "taken" / "cache"}
     result = Trainer(build_job(make(**sections, cache={**place, "enabled": "auto"}))).fit()
@@ -160,7 +160,7 @@ def test_a_measurement_that_cannot_be_kept_is_used(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    config = make(model={"pretrained": str(untrained_weights("mobilenet_v1", None, tmp_path))})
+    config = make(model={"pretrained": str(untrained_weights("resnet18", None, tmp_path))})
     request = request_of(config)
     found = measure(request, sample=16, cache=CacheConfig(dir=tmp_path / "taken" / "cache"))
     assert found.sample
