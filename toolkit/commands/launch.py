@@ -46,7 +46,7 @@ def share(config: Config, words: Sequence[str]) -> int | None:
     if config.train.device.startswith("gpu"):
         raise ConfigError(
             "train.processes is for the CPU",
-            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 tools/train.py -c ...",
+            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 paddle-finetune train ...",
         )
     return launch(config.train.processes, words)
 
