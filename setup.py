@@ -83,6 +83,7 @@ setup(
         # downgrade other packages on Python 3.11 and cannot be met on newer versions. Install it like this:
         #     pip install -e ".[clas]" && pip install --no-deps paddleclas==2.6.0
         "clas": ["faiss-cpu", "prettytable", "six", "tqdm"],
+        "docs": ["jieba", "mkdocs<2", "mkdocs-material", "mkdocstrings[python]", "ruff"],  # `make docs`
         "dev": [
             *FAST,
             *TIFF,

@@ -19,9 +19,7 @@ from toolkit.config import make_config
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = {str(path.relative_to(REPO)): path for path in (*REPO.glob("*.md"), *REPO.glob("docs/*.md"))}
-TRANSLATED = (
-    "README", "docs/data", "docs/training", "docs/deployment", "docs/advisor", "docs/networks", "docs/options",
-)  # fmt: skip
+TRANSLATED = tuple(name.removesuffix("_zh.md") for name in PAGES if name.endswith("_zh.md"))
 JOB = {"name": "docs", "model": {"name": "resnet18"}}
 GOES_WITH = {
     "effective_beta": {"train": {"class_weights": "effective"}},
