@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -91,6 +91,23 @@ def resnet18_is(thin: bool) -> Iterator[None]:
         yield
     finally:
         registry._TABLE = before
+
+
+_STARTED = ExitStack()
+
+
+def use_thin_resnet18() -> None:
+    """Let the zoo's ``resnet18`` be the thin one until this process ends; for processes that tests start."""
+    _STARTED.enter_context(resnet18_is(thin=True))
+
+
+THIN_TRAIN = """
+from tests.jobs import use_thin_resnet18
+from toolkit.commands.cli import main
+use_thin_resnet18()
+main("train")
+"""
+"""The command ``train`` with the thin ResNet-18, for ``python -c``."""
 
 
 def thin_resnet18(pretrained: bool = False, **options: Any) -> ThinResNet18:

@@ -1,4 +1,4 @@
-"""The threads that read images: order, errors, and file systems that do not answer."""
+"""The threads that read images: order, errors, and file systems that do not respond."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_an_error_of_a_task_reaches_the_caller() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_a_reader_that_hangs_ends_in_an_error_that_names_the_image(
+def test_a_hanging_reader_raises_an_error_that_names_the_image(
     make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, release: threading.Event, workers: int
 ) -> None:
     paths = sorted(make_folder({"a": 24}).rglob("*.jpg"))

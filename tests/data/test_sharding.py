@@ -39,7 +39,7 @@ SHARED = [(total, whole, world) for total, whole, world in CASES if whole >= wor
 
 
 def test_a_shared_batch_is_that_of_one_process() -> None:
-    """Of any size, even or odd: the same samples in each step, but for a last one too small to share."""
+    """For any batch size: the same samples in each step, except a last batch too small to share."""
     for total, whole, world in [*SHARED, (100, 25, 2), (101, 7, 3), (43, 21, 2), (10, 3, 3)]:
         most, order = -(-whole // world), list(range(total))
         bounds, loose = (

@@ -1,4 +1,4 @@
-"""Views of a picture: all different, the centre first, and mirrored only where that is allowed."""
+"""Views of an image: all different, the centre first, and mirrored only where that is allowed."""
 
 from __future__ import annotations
 

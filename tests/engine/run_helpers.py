@@ -1,4 +1,4 @@
-"""What a run has left behind."""
+"""Reads the results of runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from toolkit.engine.features.source import FeatureSource
 
 @dataclass(frozen=True)
 class Run:
-    """An array over the epochs a number, and outputs for the validation images."""
+    """One array over the epochs per metric, and the outputs for the validation images."""
 
     train: np.ndarray
     val: np.ndarray
@@ -31,7 +31,7 @@ class Run:
 
 
 def train_and_predict(values: dict[str, Any]) -> Run:
-    """Train as a config's values say; the run's folder is thrown away."""
+    """Train with a config's values, and delete the run's folder."""
     trainer = Trainer.from_config(make_config(values))
     folder = trainer.fit().folder
     lines = lines_of(folder)
@@ -50,12 +50,12 @@ def weights_of(folder: RunFolder) -> dict[str, np.ndarray]:
 
 
 def lines_of(folder: RunFolder) -> list[dict[str, Any]]:
-    """Of ``metrics.jsonl``."""
+    """Parse ``metrics.jsonl``."""
     return [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
 
 
 def features_of(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What the head of a job reads of its training images, their labels, and the same of its validation images."""
+    """The head's inputs and labels, of the training images and of the validation images."""
     inputs = FeatureSource(job).for_phase(job.plan.phases[0])
     found: list[np.ndarray] = []
     for part in (inputs.training, inputs.validation):
@@ -65,7 +65,7 @@ def features_of(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
 
 
 def logistic_regression(x: np.ndarray, y: np.ndarray) -> Pipeline:
-    """Scikit-learn's, on standardised features, with the C that five-fold cross-validation finds best."""
+    """Fit scikit-learn's on standardised features, with the best C in five-fold cross-validation."""
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     grid = {"logisticregression__C": np.logspace(-5, 1, 7)}
     return GridSearchCV(model, grid, cv=5, scoring="neg_log_loss").fit(x, y).best_estimator_

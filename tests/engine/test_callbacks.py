@@ -1,4 +1,4 @@
-"""The callbacks of a run: built from the config, called together, and told apart when one of them fails."""
+"""The callbacks of a run are built from the config, called in order, and named when they fail."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "hook",
     ["on_train_begin", "on_train_batch_begin", "on_train_batch_end", "on_epoch_end", "on_eval_end", "on_train_end"],
 )
-def test_a_callback_that_fails_is_named_and_the_run_can_go_on(
+def test_a_callback_that_fails_is_named_and_the_run_can_be_resumed(
     make: Make, hook: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     custom = [{"path": "run_callbacks.Fails", "args": {"hook": hook, "epoch": 1}}]
@@ -106,7 +106,7 @@ def test_a_callback_that_fails_is_named_and_the_run_can_go_on(
     assert TrainingState.load(trainer.folder.last).epoch == epoch
 
 
-def test_what_is_no_mistake_of_the_callback_passes(make: Make) -> None:
+def test_errors_that_are_not_the_callbacks_fault_are_passed_on(make: Make) -> None:
     trainer = Trainer.from_config(make())
 
     def fan(error: BaseException) -> CallbackList:
@@ -144,7 +144,7 @@ def test_a_callback_written_for_paddle_finds_what_it_reads(make: Make) -> None:
     assert seen[-1] == ("network", "StagedNetwork")
 
 
-def test_a_loss_is_a_number_and_a_list_of_one() -> None:
+def test_a_loss_is_both_a_number_and_a_list_of_one() -> None:
     loss = as_paddle_logs({"loss": 0.5, "top1": 1.0})["loss"]
     assert loss == 0.5
     assert loss[0] == loss[-1] == 0.5  # type: ignore[index]
@@ -188,7 +188,7 @@ def test_paddles_own_callbacks_run_unchanged_beside_ours(make: Make, tmp_path: P
     assert [path.name for path in (result.folder.path / "models").iterdir()] == ["007.pdparams"]
 
 
-def test_paddles_own_callbacks_go_on_where_they_were(make: Make) -> None:
+def test_paddles_own_callbacks_are_resumed(make: Make) -> None:
     trainer = Trainer.from_config(make())
     trainer.model._optimizer = paddle.optimizer.SGD(0.1, parameters=trainer.job.network.parameters())
 
@@ -211,14 +211,14 @@ def test_paddles_own_callbacks_go_on_where_they_were(make: Make) -> None:
     assert second.state() == first.state() == state
     assert [theirs[0].wait_epoch, theirs[0].best_value] == [2, 0.5]
     assert [theirs[1].wait, theirs[1].best] == [2, 0.5]
-    second.call("on_train_begin")  # used again, they start anew
+    second.call("on_train_begin")  # reused, they start afresh
     assert [theirs[0].wait_epoch, theirs[0].best_value] == [0, math.inf]
     for kind, names in _PADDLES_STATE.items():
         assert issubclass(kind, Callback)
         assert names
 
 
-def test_states_belong_to_a_class_and_not_to_a_place(make: Make) -> None:
+def test_states_belong_to_a_class_not_a_position(make: Make) -> None:
     trainer = Trainer.from_config(make())
     stops = [EarlyStopping(patience=9), EarlyStopping(patience=5, restore_best=True)]
     first = CallbackList(stops, trainer.model, trainer.job)
@@ -234,7 +234,7 @@ def test_states_belong_to_a_class_and_not_to_a_place(make: Make) -> None:
     assert second.arrays().keys() == first.arrays().keys()
 
 
-def test_the_batches_of_an_evaluation_are_told(make: Make) -> None:
+def test_callbacks_see_the_batches_of_an_evaluation(make: Make) -> None:
     trainer = Trainer.from_config(make())
     seen: list[Any] = []
     told = LambdaCallback(
@@ -288,7 +288,7 @@ def test_the_best_weights_are_those_of_the_stop_that_restores_them(make: Make) -
     assert not all(np.array_equal(last[key], seen[2][key]) for key in last)
 
 
-def test_everything_goes_on_after_an_interruption(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_callbacks_are_resumed_after_an_interruption(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     sections = {
         "callbacks": {
             "early_stopping": {"monitor": "loss", "min_delta": 0.05, "patience": 2, "restore_best": True},

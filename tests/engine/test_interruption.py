@@ -1,4 +1,4 @@
-"""Runs that end before their time: by Ctrl-C, by an error, by a full disk. Each goes on to the same result."""
+"""Runs ended by Ctrl-C, an error or a full disk resume to the same result."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def ctrl_c() -> None:
 
 
 def fail() -> None:
-    raise RuntimeError("a mistake of the user's")
+    raise RuntimeError("a user's mistake")
 
 
 class Acts(paddle.callbacks.Callback):
-    """Does something once, in one hook of one epoch (from 0)."""
+    """Acts once, in one hook of one epoch (from 0)."""
 
     def __init__(self, hook: str, action: Callable[[], None], epoch: int = 0) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Acts(paddle.callbacks.Callback):
 
 @pytest.fixture
 def fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunResult]:
-    """``fit(config, callback, resume)`` trains with a callback of the user's."""
+    """``fit(config, callback, resume)`` trains with a user's callback."""
 
     def run(config: Config, callback: Acts | None = None, resume: Path | None = None) -> RunResult:
         idle = Acts("on_train_end", lambda: None)
@@ -78,7 +78,7 @@ def test_ctrl_c_in_an_evaluation_ends_the_run_there(make: Make, fit: Callable[..
     assert epochs_of(only_run(config)) == [1]
 
 
-def test_ctrl_c_while_features_are_computed_keeps_what_is_whole(
+def test_ctrl_c_while_features_are_computed_keeps_complete_files(
     make: Make, fit: Callable[..., RunResult], tmp_path: Path
 ) -> None:
     config = make()
@@ -97,7 +97,7 @@ def test_ctrl_c_after_the_last_batch_is_not_lost(make: Make, fit: Callable[..., 
     assert result.folder.read_record()["finished"]
 
 
-def test_a_finished_run_may_be_resumed_and_stays_what_it_is(make: Make, fit: Callable[..., RunResult]) -> None:
+def test_resuming_a_finished_run_changes_nothing(make: Make, fit: Callable[..., RunResult]) -> None:
     config = make()
     first = fit(config)
     again = fit(config, resume=first.folder.path)
@@ -112,12 +112,12 @@ def full_disk(folder: RunFolder, line: dict[str, Any]) -> None:
 def test_an_error_costs_one_epoch_at_most(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_WRITING_SHARE", 1e9)  # nothing is written along the way
+    monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_WRITING_SHARE", 1e9)  # no checkpoint within an epoch
     config = make(transfer={"preset": "finetune"}, train={"epochs": 3})
     whole = fit(config.model_copy(update={"name": "whole", "output_dir": config.output_dir / "other"}))
     with monkeypatch.context() as patch:
         if trouble == "callback":
-            with pytest.raises(TrainingError, match=r"Acts failed in on_train_batch_end, epoch 3.*a mistake"):
+            with pytest.raises(TrainingError, match=r"Acts failed in on_train_batch_end, epoch 3.*a user's mistake"):
                 fit(config, Acts("on_train_batch_end", fail, epoch=2))
         else:
             spoil = Acts("on_eval_begin", lambda: patch.setattr(RunFolder, "append_metrics", full_disk), epoch=2)
@@ -129,7 +129,7 @@ def test_an_error_costs_one_epoch_at_most(
     assert (resumed.last, resumed.best, epochs_of(folder)) == (whole.last, whole.best, [1, 2, 3])
 
 
-def test_patience_goes_on_where_it_was(make: Make, fit: Callable[..., RunResult]) -> None:
+def test_patience_is_resumed(make: Make, fit: Callable[..., RunResult]) -> None:
     stopping = {"early_stopping": {"monitor": "val/top1", "min_delta": 1.0, "patience": 3}}
     config = make(callbacks=stopping, train={"epochs": 20})
     with pytest.raises(Interrupted):
@@ -137,7 +137,7 @@ def test_patience_goes_on_where_it_was(make: Make, fit: Callable[..., RunResult]
     assert fit(config, resume=only_run(config).path).last["epoch"] == 4
 
 
-def test_an_interrupted_comparison_goes_on(
+def test_an_interrupted_comparison_is_resumed(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make(transfer={"preset": "linear_probe", "compare": ["finetune"], "compare_seeds": 2}, train={"epochs": 1})

@@ -1,4 +1,4 @@
-"""What is damaged, devices, weights that are no number, functions of the user's that fail: a line, and nothing lost."""
+"""Damaged files, NaN weights and failing user functions cost one line of output, and no data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEEP = "[" * 100_000
 def make(tmp_path: Path) -> Make:
     return digits_jobs(
         tmp_path,
-        model={"name": "mobilenet_v1", "pretrained": False},
+        model={"name": "resnet18", "pretrained": False},
         data={"samples_per_class": 8, "batch_size": 16},
         transfer={"preset": "scratch"},
         train={"epochs": 2, "lr": 0.01},
@@ -55,7 +55,7 @@ def test_a_damaged_record_is_one_line_and_stops_no_other_run(
     assert "job-2 is skipped" in capsys.readouterr().err.replace("\n", "")
 
 
-def test_damaged_lines_of_metrics_are_left_out_and_said(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_lines_of_metrics_are_skipped_with_a_warning(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder.create(make())
     lines = [b'{"epoch": 1}', b"\0\0\0\0", b'{"epoch": 2', b"\xff\xfe", b"[1]", DEEP.encode(), b'{"epoch": 2}', b'{"ep']
     folder.metrics.write_bytes(b"\n".join(lines))
@@ -72,7 +72,7 @@ def test_an_index_of_the_cache_that_is_too_deep_is_damaged(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_nothing_but_a_regular_file_is_moved_or_replaced(tmp_path: Path) -> None:
+def test_only_regular_files_are_moved_or_replaced(tmp_path: Path) -> None:
     pipe, folder = tmp_path / "pipe.csv", tmp_path / "folder.csv"
     os.mkfifo(pipe)
     folder.mkdir()
@@ -91,7 +91,7 @@ def test_a_name_that_is_too_long_is_one_line(make: Make) -> None:
 
 
 @pytest.mark.parametrize("on_nan", ["stop", "backoff"])
-def test_a_weight_that_is_no_number_behind_a_relu_is_noticed(on_nan: str, make: Make) -> None:
+def test_a_nan_weight_hidden_by_a_relu_is_noticed(on_nan: str, make: Make) -> None:
     job = build_job(make(train={"on_nan": on_nan}))
     name, weight = next((key, each) for key, each in job.network.named_parameters() if len(each.shape) == 4)
     damaged: list[int] = []
@@ -142,7 +142,7 @@ def test_a_cache_that_cannot_be_written_does_not_end_a_run(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    weights = untrained_weights("mobilenet_v1", None, tmp_path)
+    weights = untrained_weights("resnet18", None, tmp_path)
     sections = {"model": {"pretrained": str(weights)}, "transfer": {"preset": "linear_probe"}}
     place = {"dir": tmp_path / "taken" / "cache"}
     result = Trainer(build_job(make(**sections, cache={**place, "enabled": "auto"}))).fit()
@@ -160,7 +160,7 @@ def test_a_measurement_that_cannot_be_kept_is_used(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    config = make(model={"pretrained": str(untrained_weights("mobilenet_v1", None, tmp_path))})
+    config = make(model={"pretrained": str(untrained_weights("resnet18", None, tmp_path))})
     request = request_of(config)
     found = measure(request, sample=16, cache=CacheConfig(dir=tmp_path / "taken" / "cache"))
     assert found.sample

@@ -1,4 +1,4 @@
-"""What a user changes by hand between ``build_job`` and ``Trainer.fit`` is trained as it is, or refused in one line."""
+"""Changes made by hand between ``build_job`` and ``Trainer.fit`` are trained as they are, or refused in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.engine.runs.test_resume import Stops
-from tests.jobs import digits_jobs, untrained_weights
+from tests.jobs import THIN, digits_jobs
 from toolkit.config import Config, load_config
 from toolkit.core.errors import ConfigError, Interrupted, NetworkError, ToolkitError, TrainingError
 from toolkit.deploy import Predictor, export_job
@@ -21,20 +21,17 @@ from toolkit.engine import Job, RunResult, Trainer, build_job
 import paddle  # isort: skip
 from paddle import nn  # isort: skip
 
+Make = Callable[..., Config]
 STAGES = 9
-"""Of ResNet-18: its stem, and two blocks in each of four layers."""
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return untrained_weights("resnet18", 5, tmp_path_factory.mktemp("weights"))
+"""ResNet-18 has a stem, and two blocks in each of four layers."""
+WIDTH = 512 // THIN
 
 
 @pytest.fixture
-def make(tmp_path: Path, start: Path) -> Callable[..., Config]:
+def make(tmp_path: Path, backbone_weights: Path) -> Make:
     return digits_jobs(
         tmp_path,
-        model={"name": "resnet18", "pretrained": str(start)},
+        model={"name": "resnet18", "pretrained": str(backbone_weights)},
         data={"classes": ["0", "1", "2"], "samples_per_class": 8, "batch_size": 6, "augment": "none"},
         transfer={"preset": "linear_probe"},
         train={"epochs": 2, "fast_convolutions": False},
@@ -54,24 +51,24 @@ def record_of(result: RunResult) -> dict[str, Any]:
     return json.loads(result.folder.record.read_text(encoding="utf-8"))
 
 
-def own_head(outputs: int = 3) -> nn.Layer:
+def custom_head(outputs: int = 3) -> nn.Layer:
     """A hidden layer with BatchNorm and dropout."""
-    return nn.Sequential(nn.Linear(128, 16), nn.BatchNorm1D(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, outputs))
+    return nn.Sequential(nn.Linear(WIDTH, 16), nn.BatchNorm1D(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, outputs))
 
 
-OWN_WEIGHTS = {f"fc.{layer}.{name}" for layer in (0, 1, 4) for name in ("weight", "bias")}
+CUSTOM_WEIGHTS = {f"fc.{layer}.{name}" for layer in (0, 1, 4) for name in ("weight", "bias")}
 
 
-def test_a_head_of_ones_own_is_trained_saved_resumed_and_exported(
-    make: Callable[..., Config], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_a_custom_head_is_trained_recorded_and_exported(
+    make: Make, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     trainer = Trainer(job := build_job(make()))
-    job.network.fc = own_head()  # after the trainer was made
+    job.network.fc = custom_head()  # changed after the trainer was created
     before = arrays(job)
     result = trainer.fit()
-    assert moved(job, before) == OWN_WEIGHTS | {"fc.1._mean", "fc.1._variance"}
+    assert moved(job, before) == CUSTOM_WEIGHTS | {"fc.1._mean", "fc.1._variance"}
     assert "by hand: head: fc is Sequential" in capsys.readouterr().err
-    count = 128 * 16 + 16 + 32 + 16 * 3 + 3
+    count = WIDTH * 16 + 16 + 32 + 16 * 3 + 3
     assert result.parameters["trainable"] == count
     assert result.parameters["total"] - result.parameters["frozen"] == count
     record = record_of(result)
@@ -90,29 +87,29 @@ def test_a_head_of_ones_own_is_trained_saved_resumed_and_exported(
         assert confidence == pytest.approx(expected[job.data.classes.index(label)], abs=1e-4)
 
 
-def test_it_goes_on_after_an_interruption_where_the_same_head_is_put_in_again(make: Callable[..., Config]) -> None:
-    def trainer(name: str, *callbacks: paddle.callbacks.Callback) -> Trainer:
+def test_a_run_with_a_custom_head_resumes_once_the_head_is_set_again(make: Make) -> None:
+    def trainer_of(name: str, *callbacks: paddle.callbacks.Callback) -> Trainer:
         job = build_job(make(name=name))
         paddle.seed(3)
-        job.network.fc = own_head()
+        job.network.fc = custom_head()
         job.network.fc[1].bias.stop_gradient = True
         return Trainer(job, callbacks)
 
-    whole = trainer("whole")
+    whole = trainer_of("whole")
     whole.fit()
     with pytest.raises(Interrupted):
-        trainer("job", Stops(2)).fit()
+        trainer_of("job", Stops(2)).fit()
     folder = make().output_dir / "job"
     with pytest.raises(TrainingError, match=r"another network: \d+ arrays differ.*manual changes"):
         Trainer.from_config(load_config(folder / "config.yaml")).fit(resume=folder)
-    again = trainer("job")
+    again = trainer_of("job")
     again.fit(resume=folder)
     for key, value in arrays(whole.job).items():
         assert np.array_equal(value, arrays(again.job)[key]), key
 
 
 def nested(network: Any) -> None:
-    network.fc = nn.Sequential(nn.Linear(128, 8), nn.Linear(8, 3))
+    network.fc = nn.Sequential(nn.Linear(WIDTH, 8), nn.Linear(8, 3))
     network.fc[1] = nn.Sequential(nn.ReLU(), nn.Linear(8, 3))
 
 
@@ -121,21 +118,19 @@ def wrapped_twice(network: Any) -> None:
 
 
 def other_weight(network: Any) -> None:
-    network.fc.weight = paddle.create_parameter([128, 3], "float32")
+    network.fc.weight = paddle.create_parameter([WIDTH, 3], "float32")
 
 
 @pytest.mark.parametrize(
-    ("change", "learn"),
+    ("change", "cache", "learn"),
     [
-        (nested, {"fc.0.weight", "fc.0.bias", "fc.1.1.weight", "fc.1.1.bias"}),
-        (wrapped_twice, {"fc.0.0.weight", "fc.0.0.bias"}),
-        (other_weight, {"fc.weight", "fc.bias"}),
+        (nested, True, {"fc.0.weight", "fc.0.bias", "fc.1.1.weight", "fc.1.1.bias"}),
+        (wrapped_twice, False, {"fc.0.0.weight", "fc.0.0.bias"}),
+        (wrapped_twice, True, {"fc.0.0.weight", "fc.0.0.bias"}),
+        (other_weight, True, {"fc.weight", "fc.bias"}),
     ],
 )
-@pytest.mark.parametrize("cache", [True, False])
-def test_other_ways_to_change_a_head(
-    make: Callable[..., Config], change: Callable[[Any], None], learn: set[str], cache: bool
-) -> None:
+def test_other_changes_of_a_head(make: Make, change: Callable[[Any], None], cache: bool, learn: set[str]) -> None:
     job = build_job(make(train={"epochs": 1}, cache={"enabled": cache}))
     change(job.network)
     before = arrays(job)
@@ -143,26 +138,24 @@ def test_other_ways_to_change_a_head(
     assert {key for key in moved(job, before) if not key.rpartition(".")[2].startswith("feature_")} == learn
 
 
-def test_what_is_put_into_frozen_stages_learns_and_its_features_are_not_kept(
-    make: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+def test_layers_added_to_frozen_stages_learn_and_their_features_are_not_cached(
+    make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = build_job(make(train={"epochs": 1}))
     last = getattr(job.network.layer4, "1")
-    setattr(job.network.layer4, "1", nn.Sequential(last, nn.Conv2D(128, 128, 1)))
+    setattr(job.network.layer4, "1", nn.Sequential(last, nn.Conv2D(WIDTH, WIDTH, 1)))
     before = arrays(job)
     result = Trainer(job).fit()
     new = {"layer4.1.1.weight", "layer4.1.1.bias"}
     assert new < moved(job, before) <= new | {"fc.weight", "fc.bias", "fc.feature_mean", "fc.feature_scale"}
-    assert result.parameters["trainable"] == 128 * 128 + 128 + 128 * 3 + 3
+    assert result.parameters["trainable"] == WIDTH * WIDTH + WIDTH + WIDTH * 3 + 3
     said = capsys.readouterr().err
     assert "stage layer4.1: layer4.1 is Sequential" in said
     assert "trained with transfer.freeze: 8" in said
     assert load_config(result.folder.config).transfer.freeze == 8
 
 
-def test_a_layer_that_computes_something_else_reads_no_features_of_the_old_one(
-    make: Callable[..., Config], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_layer_does_not_read_features_of_the_original(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     Trainer.from_config(make()).fit()
     job = build_job(make())
     getattr(job.network.layer1, "0").bn1._epsilon = 0.5
@@ -173,18 +166,21 @@ def test_a_layer_that_computes_something_else_reads_no_features_of_the_old_one(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda n: setattr(n, "fc", own_head(4)), r"outputs \[2, 4\] for 2 images, but the data need \[2, 3\]"),
-        (lambda n: setattr(n, "fc", nn.Linear(100, 3)), r"the head gets features \[N, 128\]"),
-        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(128, 3), nn.Softmax())), "outputs probabilities"),
+        (lambda n: setattr(n, "fc", custom_head(4)), r"outputs \[2, 4\] for 2 images, but the data need \[2, 3\]"),
+        (lambda n: setattr(n, "fc", nn.Linear(100, 3)), rf"the head gets features \[N, {WIDTH}\]"),
+        (lambda n: setattr(n, "fc", nn.Sequential(nn.Linear(WIDTH, 3), nn.Softmax())), "outputs probabilities"),
         (lambda n: setattr(n, "fc", None), "network.fc is gone"),
-        (lambda n: setattr(n, "head", nn.Linear(128, 3)), "network.head was added by hand, but nothing runs it"),
-        (lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(64, 128, 1))), "held 2 parts: layer4.0, layer4.1"),
+        (lambda n: setattr(n, "head", nn.Linear(WIDTH, 3)), "network.head was added by hand, but nothing runs it"),
+        (
+            lambda n: setattr(n, "layer4", nn.Sequential(nn.Conv2D(WIDTH // 2, WIDTH, 1))),
+            "held 2 parts: layer4.0, layer4.1",
+        ),
         (lambda n: setattr(n, "forward", lambda x: x), "forward was changed by hand"),
         (lambda n: [setattr(p, "stop_gradient", True) for p in n.parameters()], "nothing is left to train"),
     ],
 )
-def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
-    make: Callable[..., Config], change: Callable[[Any], Any], words: str
+def test_what_cannot_be_trained_is_refused_before_a_folder_is_created(
+    make: Make, change: Callable[[Any], Any], words: str
 ) -> None:
     job = build_job(make())
     change(job.network)
@@ -193,26 +189,17 @@ def test_what_cannot_be_trained_is_refused_before_a_folder_is_made(
     assert not (make().output_dir / "job").exists()
 
 
-def test_a_network_in_another_layer_is_refused(make: Callable[..., Config]) -> None:
+def test_a_wrapped_network_is_refused(make: Make) -> None:
     job = build_job(make())
     with pytest.raises(NetworkError, match="a Sequential; a trainer needs the network that build_job made"):
         Trainer(replace(job, network=nn.Sequential(job.network))).fit()
 
 
-def unfreeze_from(stage: int) -> Callable[[Job], None]:
+def set_stages(attribute: str, value: bool, stages: range) -> Callable[[Job], None]:
     def change(job: Job) -> None:
-        for index in range(stage, STAGES):
+        for index in stages:
             for weight in job.network.stage_parameters(index).values():
-                weight.trainable = True
-
-    return change
-
-
-def freeze_below(stage: int) -> Callable[[Job], None]:
-    def change(job: Job) -> None:
-        for index in range(stage):
-            for weight in job.network.stage_parameters(index).values():
-                weight.stop_gradient = True
+                setattr(weight, attribute, value)
 
     return change
 
@@ -222,13 +209,13 @@ def freeze_below(stage: int) -> Callable[[Job], None]:
     [
         ("linear_probe", lambda job: job.network.freeze(7), 7),
         ("linear_probe", lambda job: job.network.freeze("none"), 0),
-        ("linear_probe", unfreeze_from(8), 8),
+        ("linear_probe", set_stages("trainable", True, range(8, STAGES)), 8),
         ("custom", lambda job: job.network.freeze("layer4.0"), 8),
-        ("custom", freeze_below(5), 5),
+        ("custom", set_stages("stop_gradient", True, range(5)), 5),
     ],
 )
-def test_a_freeze_by_hand_is_the_plans(
-    make: Callable[..., Config], preset: str, change: Callable[[Job], Any], frozen: int,
+def test_freezing_by_hand_changes_the_plan(
+    make: Make, preset: str, change: Callable[[Job], Any], frozen: int,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     transfer = {"preset": preset, **({"freeze": 3} if preset == "custom" else {})}
@@ -247,10 +234,10 @@ def test_a_freeze_by_hand_is_the_plans(
     assert record["trained_proof"][0]["arrays_checked"] == len(weights - still) + 2
     assert result.parameters["trainable"] == sum(p.size for p in job.network.parameters() if not p.stop_gradient)
     assert load_config(result.folder.config).transfer.freeze == frozen
-    assert Trainer(job).fit().parameters == result.parameters  # what is left of it is no change of the user's
+    assert Trainer(job).fit().parameters == result.parameters  # freezing left over from a run is not a change by hand
 
 
-def test_a_freeze_that_contradicts_phases_is_refused(make: Callable[..., Config]) -> None:
+def test_freezing_by_hand_that_contradicts_phases_is_refused(make: Make) -> None:
     phases = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "freeze": 8}]
     job = build_job(make(transfer={"preset": "custom", "phases": phases}))
     job.network.freeze(3)
@@ -258,8 +245,8 @@ def test_a_freeze_that_contradicts_phases_is_refused(make: Callable[..., Config]
         Trainer(job).fit()
 
 
-def test_single_weights_and_batch_norms_are_held_in_all_phases(
-    make: Callable[..., Config], capsys: pytest.CaptureFixture[str]
+def test_single_weights_and_batch_norms_stay_frozen_in_all_phases(
+    make: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     phases = [{"epochs": 1, "freeze": 8}, {"epochs": 1, "freeze": 7}]
     job = build_job(make(transfer={"preset": "custom", "phases": phases, "batch_norm": "train"}))
@@ -276,45 +263,41 @@ def test_single_weights_and_batch_norms_are_held_in_all_phases(
     said = capsys.readouterr().err
     assert "by hand: 3 weights stay frozen: fc.bias, layer4.1.bn1.bias, layer4.1.bn1.weight" in said
     assert "by hand: layer4.1.bn2 stays in evaluation mode" in said
-    whole = sum(p.size for i in (7, 8) for p in job.network.stage_parameters(i).values()) + 128 * 3 + 3
-    assert result.parameters["trainable"] == whole - 128 * 2 - 3
+    whole = sum(p.size for i in (7, 8) for p in job.network.stage_parameters(i).values()) + WIDTH * 3 + 3
+    assert result.parameters["trainable"] == whole - WIDTH * 2 - 3
     first, second = record_of(result)["frozen_check"]
     assert (first["moved"], second["moved"]) == ([], [])
     assert second["arrays_checked"] == sum(len(job.network.stage_state(i)) for i in range(7)) + len(still)
 
 
 class Does(paddle.callbacks.Callback):
-    """Something to the network, at some call."""
+    """Changes the network in one hook."""
 
-    def __init__(self, call: str, what: Callable[[Any], Any]) -> None:
+    def __init__(self, hook: str, change: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._what = what
-        setattr(self, call, self._once)
-
-    def _once(self, *args: Any) -> None:
-        self._what(self.model.network)
-
-
-@pytest.mark.parametrize(
-    ("call", "what", "words"),
-    [
-        ("on_train_begin", lambda n: n.freeze(2), r"a callback called freeze\(2\) in a phase that freezes 9"),
-        ("on_epoch_end", lambda n: setattr(n.layer4, "stop", None) or unfreeze(n), "a callback unfroze layer4.1"),
-        ("on_train_batch_end", lambda n: setattr(n, "fc", nn.Linear(128, 3)), "other layers or weights"),
-    ],
-)
-def test_callbacks_that_change_what_learns_are_refused(
-    make: Callable[..., Config], call: str, what: Callable[[Any], Any], words: str
-) -> None:
-    with pytest.raises(TrainingError, match=words):
-        Trainer(build_job(make()), [Does(call, what)]).fit()
+        setattr(self, hook, lambda *args: change(self.model.network))
 
 
 def unfreeze(network: Any) -> None:
     getattr(network.layer4, "1").conv1.weight.stop_gradient = False
 
 
-def test_what_a_callback_freezes_stays_so(make: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("hook", "change", "words"),
+    [
+        ("on_train_begin", lambda n: n.freeze(2), r"a callback called freeze\(2\) in a phase that freezes 9"),
+        ("on_epoch_end", unfreeze, "a callback unfroze layer4.1"),
+        ("on_train_batch_end", lambda n: setattr(n, "fc", nn.Linear(WIDTH, 3)), "other layers or weights"),
+    ],
+)
+def test_callbacks_that_change_what_is_trained_are_refused(
+    make: Make, hook: str, change: Callable[[Any], Any], words: str
+) -> None:
+    with pytest.raises(TrainingError, match=words):
+        Trainer(build_job(make()), [Does(hook, change)]).fit()
+
+
+def test_what_a_callback_freezes_stays_frozen(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     job = build_job(make())
     bias = job.network.fc.bias
     freezes = Does("on_epoch_begin", lambda network: setattr(bias, "stop_gradient", True))
@@ -323,23 +306,19 @@ def test_what_a_callback_freezes_stays_so(make: Callable[..., Config], capsys: p
     assert "a callback keeps fc.bias as it is from here on" in capsys.readouterr().err
 
 
-def without_gradient(network: Any) -> None:
-    for weight in (network.fc.weight, network.fc.bias):
-        weight.register_hook(lambda gradient: gradient * 0)
-
-
-def test_a_run_in_which_nothing_moves_is_an_error(make: Callable[..., Config]) -> None:
+def test_a_run_in_which_nothing_moves_is_an_error(make: Make) -> None:
     job = build_job(make(train={"weight_decay": 0.0}))
-    without_gradient(job.network)
+    for weight in job.network.fc.parameters():
+        weight.register_hook(lambda gradient: gradient * 0)
     with pytest.raises(TrainingError, match="nothing was trained in phase head: all 2 arrays"):
         Trainer(job).fit()
 
 
-def test_weights_that_did_not_move_are_named(make: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_that_did_not_move_are_named(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     class Lazy(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.used, self.unused = nn.Linear(128, 3), nn.Linear(128, 3)
+            self.used, self.unused = nn.Linear(WIDTH, 3), nn.Linear(WIDTH, 3)
 
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:
             return self.used(x)
@@ -352,9 +331,9 @@ def test_weights_that_did_not_move_are_named(make: Callable[..., Config], capsys
     assert record_of(result)["trained_proof"][0]["unmoved"] == ["fc.unused.bias", "fc.unused.weight"]
 
 
-def test_the_exact_solver_refuses_a_head_that_it_cannot_solve(make: Callable[..., Config]) -> None:
+def test_the_exact_solver_refuses_heads_it_cannot_solve(make: Make) -> None:
     job = build_job(make(train={"solver": "exact", "epochs": None}))
-    job.network.fc = own_head()
+    job.network.fc = custom_head()
     with pytest.raises(NetworkError, match="the exact solver fits linear heads"):
         Trainer(job).fit()
     job = build_job(make(train={"solver": "exact", "epochs": None}))
@@ -363,9 +342,9 @@ def test_the_exact_solver_refuses_a_head_that_it_cannot_solve(make: Callable[...
         Trainer(job).fit()
 
 
-def test_a_search_of_rates_works_with_a_head_of_ones_own(make: Callable[..., Config]) -> None:
+def test_a_learning_rate_search_works_with_a_custom_head(make: Make) -> None:
     job = build_job(make(train={"lr": "auto", "epochs": 1}, data={"samples_per_class": 30}))
-    job.network.fc = own_head()
+    job.network.fc = custom_head()
     before = arrays(job)
     Trainer(job).fit()
-    assert moved(job, before) >= OWN_WEIGHTS
+    assert moved(job, before) >= CUSTOM_WEIGHTS

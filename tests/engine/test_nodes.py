@@ -1,4 +1,4 @@
-"""Three launch groups on loopback ports, as on three machines: they train together, and end together with a word."""
+"""Three launch groups on loopback ports, as on three machines, train together and end together with a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOB = {
 
 
 def launched(repo: Path, config: Path, folder: Path) -> list[subprocess.Popen[bytes]]:
-    """One launcher a machine."""
+    """Start one launcher per machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         master = f"127.0.0.1:{free.getsockname()[1]}"

@@ -120,7 +120,7 @@ def test_regression_is_ridge_in_the_targets_units(train: int) -> None:
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_the_best_value_is_chosen_and_all_are_told(task: TaskName) -> None:
+def test_the_best_value_is_chosen_and_all_are_reported(task: TaskName) -> None:
     sets = make_sets(task)
     solution = fit(task, sets)
     strengths = [trial.regularisation for trial in solution.trials]
@@ -137,7 +137,7 @@ def test_the_best_value_is_chosen_and_all_are_told(task: TaskName) -> None:
 
 
 @pytest.mark.parametrize("task", list(TASKS))
-def test_it_is_the_same_every_time(task: TaskName) -> None:
+def test_solutions_are_deterministic(task: TaskName) -> None:
     first, second = (fit(task, make_sets(task)) for _ in range(2))
     assert np.array_equal(first.weight, second.weight)
     assert np.array_equal(first.bias, second.bias)
@@ -388,7 +388,7 @@ def test_network_and_export_compute_what_the_solver_found(task: TaskName, tmp_pa
     ],
     ids=["mlp", "cosine", "gem", "none", "not frozen"],
 )
-def test_other_networks_are_refused_with_the_cure(options: dict[str, Any], frozen: bool, words: str) -> None:
+def test_other_networks_are_refused_with_a_remedy(options: dict[str, Any], frozen: bool, words: str) -> None:
     network = frozen_network("classification", **options)
     if not frozen:
         check_exact_solver(network)

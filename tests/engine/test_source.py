@@ -1,4 +1,4 @@
-"""Transfer from a source task of one's own, and presets side by side."""
+"""Transfer from the user's own source task, and presets compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_source(make: Make, path: Path, **sections: object) -> Path:
     return path
 
 
-def test_the_source_is_trained_once_and_its_backbone_is_taken(make: Make, tmp_path: Path) -> None:
+def test_the_source_is_trained_once_and_its_backbone_is_reused(make: Make, tmp_path: Path) -> None:
     config = make(model={"pretrained": {"config": str(write_source(make, tmp_path / "source.yaml"))}})
     job = prepare_job(config)
     best = tmp_path / "runs" / "source" / "checkpoints" / "best.pdparams"
@@ -60,7 +60,7 @@ def test_a_source_of_another_network_is_refused(make: Make, tmp_path: Path) -> N
         prepare_job(config)
 
 
-def test_presets_side_by_side(make: Make, tmp_path: Path) -> None:
+def test_presets_are_compared(make: Make, tmp_path: Path) -> None:
     path = write_source(make, tmp_path / "source.yaml")
     config = make(
         model={"pretrained": {"config": str(path)}},
@@ -90,7 +90,7 @@ def test_the_record_names_the_whole_ancestry(make: Make, tmp_path: Path) -> None
     assert ancestry[1]["run_dir"] == str(middle.folder.path)
 
 
-def test_weights_that_no_run_left_have_no_ancestry(make: Make) -> None:
+def test_weights_that_come_from_no_run_have_no_ancestry(make: Make) -> None:
     assert prepare_job(make()).ancestry == ()
 
 

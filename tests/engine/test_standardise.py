@@ -29,7 +29,7 @@ def begun(config: Config) -> tuple[Job, PhaseInputs]:
 
 
 def rows_of(job: Job, inputs: PhaseInputs) -> np.ndarray:
-    """What the head reads of the first epoch, in float64."""
+    """The head's inputs in the first epoch, in float64."""
     network, rows = job.network, []
     network.eval()
     inputs.training.set_epoch(0)
@@ -84,7 +84,7 @@ def test_only_a_sample_of_images_is_looked_at(make: Make, monkeypatch: pytest.Mo
 
 
 def test_several_processes_look_at_as_many_images_as_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each counts those of all: with six wanted and five of ten a step their own, one step is enough."""
+    """Each counts the images of all: if six are wanted and a step has ten, five of them its own, one step is enough."""
     job, inputs = begun(make(cache={"enabled": False}))
     monkeypatch.setattr(module, "_SAMPLE", 6)
     monkeypatch.setattr(module, "sums", lambda values: [2 * value for value in values])
@@ -111,7 +111,7 @@ def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch
     ],
     ids=["moving", "exact", "cosine"],
 )
-def test_who_needs_none_gets_none(make: Make, sections: dict[str, Any]) -> None:
+def test_phases_that_need_no_statistics_get_none(make: Make, sections: dict[str, Any]) -> None:
     job, inputs = begun(make(**sections))
     before = {key: value.numpy().copy() for key, value in job.network.state_dict().items()}
     standardise(job, job.plan.phases[0], inputs.training)
@@ -119,7 +119,7 @@ def test_who_needs_none_gets_none(make: Make, sections: dict[str, Any]) -> None:
         np.testing.assert_array_equal(value.numpy(), before[key])
 
 
-def test_a_head_that_has_learned_keeps_what_it_has(make: Make) -> None:
+def test_a_trained_head_keeps_its_statistics(make: Make) -> None:
     job, inputs = begun(make())
     job.network.standardising_head.bias.set_value(np.full(3, 0.1, np.float32))
     standardise(job, job.plan.phases[0], inputs.training)
@@ -136,7 +136,7 @@ def test_constant_features_are_centred_only(make: Make) -> None:
     np.testing.assert_allclose(mean, 0.1, rtol=1e-6)
 
 
-def test_features_that_are_no_numbers_are_an_error(make: Make) -> None:
+def test_nan_features_are_an_error(make: Make) -> None:
     job, inputs = begun(make())
     loader, stages = inputs.training._loader, len(job.stages)
     kept = FeatureLoader([np.full((len(job.data.train), 128), np.inf, np.float32)], loader, stages)
@@ -183,7 +183,7 @@ def test_later_phases_have_the_rates_of_features_as_they_are(make: Make) -> None
     assert [phase.lr for phase in job.plan.phases] == pytest.approx([1e-3, 3e-3])
 
 
-def test_a_loss_that_is_a_mean_over_outputs_is_made_up_for() -> None:
+def test_the_rate_compensates_for_a_loss_averaged_over_outputs() -> None:
     assert dense_lr("momentum", "multilabel", 100, 7) == pytest.approx(
         7 * dense_lr("momentum", "classification", 100, 7)
     )

@@ -1,4 +1,4 @@
-"""Training for several labels an image, and for numbers."""
+"""Multilabel training, and regression."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Make = Callable[..., Config]
 
 
 def write_digits(folder: Path, columns: Sequence[str], values: Callable[[int], list[Any]], count: int = 120) -> Path:
-    """A table over real handwritten digits."""
+    """Write images of real digits and a table of their labels."""
     digits = load_digits()
     rows = []
     for index in range(count):

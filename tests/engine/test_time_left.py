@@ -1,4 +1,4 @@
-"""The time that a run still takes, by a clock that the test turns."""
+"""The remaining time of a run, measured with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def plan(*phases: tuple[int, int]) -> list[PhasePlan]:
-    """Phases of so many epochs and frozen stages."""
+    """Phases with the given numbers of epochs and frozen stages."""
     return [PhasePlan(f"phase {number}", epochs, frozen, 0.1, ()) for number, (epochs, frozen) in enumerate(phases)]
 
 
@@ -115,7 +115,7 @@ def test_no_more_digits_than_are_known(seconds: float, words: str) -> None:
     assert rough_time(seconds) == words
 
 
-def test_it_stands_in_the_line_of_an_epoch(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_line_of_an_epoch_shows_it(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     text = io.StringIO()
     monkeypatch.setattr(console, "console", Console(file=text, width=200))
     reporter = Reporter(2, 100, TASKS["classification"], TimeLeft(plan((2, 0)), 8))
@@ -136,7 +136,7 @@ def test_it_stands_in_the_line_of_an_epoch(clock: Clock, monkeypatch: pytest.Mon
     assert last.endswith("45.0s")
 
 
-def test_a_run_says_it(make: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_shows_it(make: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     phases: list[dict[str, Any]] = [{"epochs": 2, "freeze": "all"}, {"epochs": 2, "freeze": 0}]
     Trainer.from_config(make(transfer={"preset": "custom", "phases": phases}, data={"augment": "none"})).fit()
     lines = [

@@ -26,7 +26,7 @@ ONE_PHASE = {"preset": "custom", "phases": [{"epochs": 1, "freeze": "all"}]}
 
 
 class StopsItself(paddle.callbacks.Callback):
-    """Sends Ctrl-C in the middle of an epoch."""
+    """Sends Ctrl-C during an epoch."""
 
     def __init__(self, epoch: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class StopsItself(paddle.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_run_leaves_everything_behind(make: Make) -> None:
+def test_a_run_writes_all_its_files(make: Make) -> None:
     result = Trainer.from_config(make(log={"visualdl": True, "sample_images": 4})).fit()
     folder = result.folder
     for path in (folder.config, folder.record, folder.metrics, folder.best, folder.last):
@@ -100,7 +100,7 @@ def test_cached_and_uncached_training_are_the_same(make: Make, transfer: dict) -
         assert cached["val"]["top1"] == uncached["val"]["top1"]
 
 
-def test_cached_features_are_used_again_and_belong_to_their_weights(make: Make, tmp_path: Path) -> None:
+def test_cached_features_are_reused_only_for_the_same_preprocessing(make: Make, tmp_path: Path) -> None:
     config = make()
     Trainer.from_config(config).fit()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/shard-*.npy")}
@@ -138,7 +138,7 @@ def test_a_network_without_weights_learns_its_statistics_and_has_no_head_first(m
 
 
 @pytest.mark.parametrize("preset", ["linear_probe", "finetune"])
-def test_an_interrupted_run_goes_on_to_the_same_weights(
+def test_an_interrupted_run_resumes_to_the_same_weights(
     make: Make, preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sections = {"transfer": {"preset": preset}, "train": {"epochs": 4, "optimizer": "adamw"}}
@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     ]
 
 
-def test_a_loss_that_is_no_number_stops_with_a_clear_error(make: Make) -> None:
+def test_a_loss_that_is_nan_stops_with_a_clear_error(make: Make) -> None:
     trainer = Trainer.from_config(make(transfer={"preset": "finetune"}, train={"lr": 1e30, "epochs": 3}))
     with pytest.raises(TrainingError, match=r"(?i)nan|finite|inf") as caught:
         trainer.fit()
@@ -207,7 +207,7 @@ def test_frozen_random_weights_are_refused(make: Make) -> None:
         build_job(make(model={"pretrained": False}))
 
 
-def test_a_head_that_is_solved_is_the_networks(make: Make) -> None:
+def test_a_solved_head_becomes_the_networks_head(make: Make) -> None:
     config = make(train={"solver": "exact", "epochs": None})
     result = Trainer.from_config(config).fit()
     assert [line["epoch"] for line in lines_of(result.folder)] == [1]
@@ -286,7 +286,7 @@ def test_fine_tuning_and_an_explicit_solver_are_left_alone(make: Make, capsys: p
         ({"model": {"head": "mlp"}}, "linear"),
     ],
 )
-def test_what_cannot_be_solved_is_told_before_anything_is_written(make: Make, sections: dict, words: str) -> None:
+def test_what_cannot_be_solved_is_refused_before_anything_is_written(make: Make, sections: dict, words: str) -> None:
     config = make(**{"train": {"solver": "exact"}, **sections})
     with pytest.raises(ToolkitError, match=words):
         Trainer.from_config(config).fit()

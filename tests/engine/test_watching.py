@@ -1,4 +1,4 @@
-"""Runs that are watched: what VisualDL shows of them, what a server is told, and averages of the weights."""
+"""Monitored runs: VisualDL, reports to a server, and averaged weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def curve(folder: Path, tag: str) -> list[tuple[int, float]]:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Address of a server, and what it was told."""
+    """Address of a server, and the reports it received."""
     for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -94,7 +94,7 @@ def test_a_run_shows_everything_that_was_asked_for(make: Callable[..., Config]) 
     assert {node["attrs"].get("in this run") for node in graph["nodes"]} == {None, "frozen", "trained"}
 
 
-def test_by_default_nothing_is_looked_at_again(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_no_images_are_evaluated_again(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("toolkit.engine.visuals._look", lambda *args: pytest.fail("looked"))
     folder = Trainer.from_config(watched(make, sample_images=0, graph=False)).fit().folder.path
     assert tags(folder, "image") + tags(folder, "histogram") + tags(folder, "embeddings") == []
@@ -102,7 +102,7 @@ def test_by_default_nothing_is_looked_at_again(make: Callable[..., Config], monk
 
 
 @pytest.mark.parametrize("count", [1, 5, 9])
-def test_looked_at_images_are_spread_over_the_set(count: int) -> None:
+def test_shown_images_are_spread_over_the_set(count: int) -> None:
     found = _spread(9, count)
     assert (found[0], len(set(found))) == (0, count)
     assert count == 1 or found[-1] == 8
@@ -141,7 +141,7 @@ def test_the_dashboard_shows_one_unbroken_curve_of_a_resumed_run(make: Callable[
     assert [point[1] for point in shown] == list(range(1, len(curve(whole, "train/loss")) + 1))
 
 
-def test_a_server_is_told_of_a_run_and_the_token_stands_nowhere(
+def test_a_server_receives_a_run_and_the_token_is_written_nowhere(
     make: Callable[..., Config],
     told: tuple[str, list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +162,7 @@ def test_a_server_is_told_of_a_run_and_the_token_stands_nowhere(
     assert SECRET not in "".join(capsys.readouterr())
 
 
-def test_a_server_is_told_of_a_failure(make: Callable[..., Config], told: tuple[str, list[dict[str, Any]]]) -> None:
+def test_a_server_receives_a_failure(make: Callable[..., Config], told: tuple[str, list[dict[str, Any]]]) -> None:
     url, got = told
     config = make(callbacks={"remote_monitor": url, "custom": [f"{__name__}.Failing"]})
     with pytest.raises(Exception, match="no space"):

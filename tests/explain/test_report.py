@@ -15,6 +15,7 @@ from tests.explain.page import Page, page_of
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import Comparison
 from toolkit.commands import train
+from toolkit.core.console import command
 from toolkit.core.errors import DataError
 from toolkit.engine import RunResult, Trainer
 from toolkit.explain import write_report
@@ -51,7 +52,7 @@ def test_all_sections_are_there(finished: Callable[..., Any]) -> None:
         "Paddle 3.3.1",
         "git abcdef012345",
         "f00d" * 16,
-        "python tools/train.py -c",
+        command("train", "-c"),
         "Wilson: Probable Inference",
     ):
         assert words in page.text, words

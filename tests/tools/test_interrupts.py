@@ -98,7 +98,7 @@ def test_one_signal_ends_a_prediction_that_waits_for_an_image(number: int, pipe:
     assert (process.returncode, said) == (130, "interrupted\n")
 
 
-def test_an_image_that_never_answers_ends_a_prediction_in_an_error(pipe: Path) -> None:
+def test_an_image_that_never_arrives_ends_a_prediction_with_an_error(pipe: Path) -> None:
     process = start("-c", _PREDICT, pipe.parent, "--timeout", 0.5)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""Files that would run a command when they are loaded, handed to every tool that reads weights or a run's folder."""
+"""Files that would run a command when loaded, given to every tool that reads weights or a run."""
 
 from __future__ import annotations
 
@@ -102,17 +102,17 @@ def test_predict_with_a_network_and_a_file(call_here: Call, work: Path, evil: by
 
 def test_train_from_a_file(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "weights.pdparams").write_bytes(evil)
-    wishes = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=finetune", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "weights.pdparams was refused", ".system")
+    options = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=finetune", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "weights.pdparams was refused", ".system")
     assert not (work / "runs/other").exists()
 
 
 def test_train_from_another_run(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "runs/job/checkpoints/best.pdparams").write_bytes(evil)
-    wishes = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams is damaged")
+    options = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams is damaged")
     (work / "runs/job/checkpoints/best.json").unlink()  # without a digest the reader itself refuses
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams was refused", ".system")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams was refused", ".system")
 
 
 def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
@@ -182,10 +182,10 @@ def test_predict_with_weights_in_place_of_a_model(call_here: Call, work: Path, e
     assert_refused(call_here("predict", "--model", "weights.pdparams", "image.png"), marker, "weights.pdparams")
 
 
-def test_train_on_an_archive_of_pictures(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
+def test_train_on_an_archive_of_images(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     with tarfile.open(work / "cifar-10-python.tar.gz", "w:gz") as archive:
         batch = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
         batch.size = len(evil)
         archive.addfile(batch, io.BytesIO(evil))
-    wishes = ("-o", "data={format: cifar10, root: .}", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "tar.gz was refused", ".system")
+    options = ("-o", "data={format: cifar10, root: .}", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "tar.gz was refused", ".system")

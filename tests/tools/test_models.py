@@ -83,7 +83,7 @@ def test_a_network_of_paddleclas_without_paddleclas(run_here: Run) -> None:
     assert "PaddleClas, which is not installed" in err
 
 
-def test_options_that_do_not_go_together() -> None:
+def test_incompatible_options() -> None:
     with pytest.raises(ConfigError, match="--cut and --in-channels are for one network, whose name is missing"):
         models(cut="layer1", in_channels=1)
     with pytest.raises(ConfigError, match="--pretrained is for the list"):

@@ -1,4 +1,4 @@
-"""What holds for every row of ``paddle.vision.models``."""
+"""The contract of every row of ``paddle.vision.models``."""
 
 from __future__ import annotations
 
@@ -66,11 +66,16 @@ def pair(name: str) -> tuple[NetworkSpec, paddle.nn.Layer, StagedNetwork]:
     return spec, original, network
 
 
+def network_for_three_classes(name: str) -> StagedNetwork:
+    """Create a network for the smallest images of its row."""
+    paddle.seed(0)
+    return create_network(name, num_classes=3, image_size=get_spec(name).min_size)
+
+
 @pytest.fixture(scope="module", params=ROWS)
 def new_network(request: pytest.FixtureRequest) -> StagedNetwork:
-    """A network for three classes and its smallest images; tests leave its weights as they are."""
-    paddle.seed(0)
-    return create_network(request.param, num_classes=3, image_size=get_spec(request.param).min_size)
+    """A network for three classes; tests leave its weights as they are."""
+    return network_for_three_classes(request.param)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -36,7 +36,7 @@ def moved_by_training(layer: paddle.nn.Layer, x: paddle.Tensor, network: StagedN
     return {k for k, v in network.state_dict().items() if (v.numpy() != before[k]).any()}
 
 
-def test_names_are_those_a_user_would_say() -> None:
+def test_names_of_stages() -> None:
     resnet50 = create_network("resnet50")
     assert resnet50.stage_names[:5] == ("stem", "layer1.0", "layer1.1", "layer1.2", "layer2.0")
     assert len(resnet50.stage_names) == 17
@@ -122,7 +122,7 @@ def test_a_cut_network_has_only_what_is_below(images: paddle.Tensor) -> None:
     ("name", "expected"),
     [("resnet18", True), ("squeezenet1_1", False), pytest.param("vgg11", False, marks=pytest.mark.slow)],
 )
-def test_stages_say_whether_they_have_batch_norm(name: str, expected: bool) -> None:
+def test_stages_know_whether_they_have_batch_norm(name: str, expected: bool) -> None:
     assert {stage.batch_norm for stage in create_network(name, 2).describe(64)} == {expected}
 
 

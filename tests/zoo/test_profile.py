@@ -135,7 +135,7 @@ def test_what_cannot_be_measured(arguments: dict[str, object], words: str) -> No
         profile_network(**arguments)  # type: ignore[arg-type]
 
 
-# Multiply-accumulates of what no row of paddle.vision.models has
+# Multiply-accumulates of layers that no row of paddle.vision.models has
 
 
 def traced(layer: nn.Layer, channels: int, size: int) -> Graph:

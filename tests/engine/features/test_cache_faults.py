@@ -23,6 +23,7 @@ import pytest
 
 import toolkit.engine.features.cache
 from tests.disks import mount, mounted_disk, pretend_free
+from tests.jobs import THIN_TRAIN
 from toolkit.cache import FeatureStore
 from toolkit.config import Config, dump_config
 from toolkit.core.errors import ToolkitError
@@ -31,7 +32,6 @@ from toolkit.engine.features.extract import extract
 from toolkit.zoo import create_network, write_weights
 
 Make = Callable[..., Config]
-TOOL = Path(__file__).resolve().parents[3] / "tools" / "train.py"
 ALL_DIGITS: dict[str, Any] = {"data": {"classes": None, "samples_per_class": None, "batch_size": 64}}
 ONE_STAGE = {"max_size": 66 * 128 * 4 + 6000}
 """Room for the features of one stage, with their lists."""
@@ -193,22 +193,15 @@ def test_the_oldest_features_are_removed(make: Make, capsys: Any) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    with mounted_disk(tmp_path / "disk", "1m") as folder:
+    """A file system with room for the features of 256 images, but not of 512."""
+    with mounted_disk(tmp_path / "disk", "256k") as folder:
         yield folder
 
 
-@pytest.fixture
-def make_full(make: Make, full_resnet18: Path) -> Make:
-    """``make`` for all digits and the full ResNet-18, the only one that other processes know."""
-    model = {"name": "resnet18", "pretrained": str(full_resnet18)}
-    return lambda **sections: make(**ALL_DIGITS, model=model, **sections)
-
-
 @pytest.mark.slow
-def test_a_full_disk(make_full: Make, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    config = make_full(cache={"dir": small_disk / "cache"})
-    with pytest.raises(ToolkitError, match=r"the disk has 1.0 MB free.*or use cache.enabled: false"):
+def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    config = make(**ALL_DIGITS, cache={"dir": small_disk / "cache"})
+    with pytest.raises(ToolkitError, match=r"the disk has 262.1 kB free.*or use cache.enabled: false"):
         train(config)
     assert not shards(config)
     with monkeypatch.context() as patch, pytest.raises(ToolkitError, match=r"\(256 of \d+ rows are kept\).*disk is"):
@@ -221,7 +214,7 @@ def test_a_full_disk(make_full: Make, small_disk: Path, monkeypatch: pytest.Monk
     found = train(config)
     assert kept[0] in [path.stat().st_mtime_ns for path in shards(config)]
     assert FeatureStore(small_disk / "cache").verify() == []
-    assert found == train(make_full())  # in a new cache
+    assert found == train(make(**ALL_DIGITS))  # in a new cache
 
 
 def start(config: Config) -> subprocess.Popen[str]:
@@ -229,14 +222,14 @@ def start(config: Config) -> subprocess.Popen[str]:
     path = config.output_dir / f"{config.name}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(dump_config(config), encoding="utf-8")
-    command, alone = [sys.executable, str(TOOL), "-c", str(path)], {**os.environ, "OMP_NUM_THREADS": "1"}
+    command, alone = [sys.executable, "-c", THIN_TRAIN, "-c", str(path)], {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=alone, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_a_run_that_is_killed_while_it_fills(make_full: Make) -> None:
-    config = make_full()
+def test_a_run_that_is_killed_while_it_fills(make: Make) -> None:
+    config = make(**ALL_DIGITS)
     process = start(config)
     deadline = time.monotonic() + 600
     while not finished(config) and process.poll() is None and time.monotonic() < deadline:
@@ -252,15 +245,15 @@ def test_a_run_that_is_killed_while_it_fills(make_full: Make) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert FeatureStore(Path(config.cache.dir)).verify() == []
     run = max(config.output_dir.glob("*/metrics.jsonl"), key=lambda path: path.stat().st_mtime_ns).parent
-    undisturbed = make_full(name="undisturbed", cache={"dir": config.output_dir / "new"})
+    undisturbed = make(**ALL_DIGITS, name="undisturbed", cache={"dir": config.output_dir / "new"})
     start(undisturbed).communicate()
     assert losses(run) == losses(undisturbed.output_dir / undisturbed.name)
 
 
 @pytest.mark.slow
 @pytest.mark.multiprocess
-def test_two_runs_that_fill_one_cache_at_once(make_full: Make) -> None:
-    configs = [make_full(name=name) for name in ("one", "two")]
+def test_two_runs_that_fill_one_cache_at_once(make: Make) -> None:
+    configs = [make(**ALL_DIGITS, name=name) for name in ("one", "two")]
     processes = [start(config) for config in configs]
     said = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said

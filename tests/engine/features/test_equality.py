@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tests.engine.run_helpers import Run, train_and_predict
-from tests.jobs import resnet18_is
+from tests.jobs import use_thin_resnet18
 from toolkit.engine.features.loaders import FeatureLoader
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network, write_weights
@@ -60,12 +60,10 @@ def train(tmp_path_factory: pytest.TempPathFactory, photos: dict[str, Any], asse
     folder, done = tmp_path_factory.mktemp("equality"), dict[str, Run]()
 
     def run(network: str, cut: str, cache: dict[str, Any], process: Executor | None = None, **job: Any) -> Run:
-        with resnet18_is(thin=process is None):  # the other process knows the full one only
-            weights = starting_weights(network, assets_folder, folder / ("full" if process else "thin"))
         values = {
             "name": "job",
             "output_dir": folder / "runs",
-            "model": {"name": network, "pretrained": str(weights)},
+            "model": {"name": network, "pretrained": str(starting_weights(network, assets_folder, folder))},
             "data": {"image_size": 64, "workers": 1, "augment": "none", **job.get("data", photos)},
             "transfer": {"preset": "custom", "freeze": cut, "backbone_lr": 0.1},
             # Paddle's own convolutions on both sides: our kernels are used only by networks with enough layers.
@@ -101,7 +99,6 @@ def starting_weights(network: str, assets: Path, folder: Path) -> Path:
         with paddle.no_grad():
             for _ in range(20):  # statistics of smooth images give features a realistic scale
                 made(functional.interpolate(2 * paddle.randn([8, 3, 6, 6]), [64, 64], mode="bilinear"))
-        folder.mkdir(exist_ok=True)
         write_weights(made.state_dict(), path)
     return path
 
@@ -165,7 +162,7 @@ def flowers(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[Executor]:
     """A process with one thread: with several, equal runs round differently, which 20 epochs amplify."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, get_context("spawn"), use_thin_resnet18) as process:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OMP_NUM_THREADS", "1")
             process.submit(int).result()  # started with this variable

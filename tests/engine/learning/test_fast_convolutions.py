@@ -1,4 +1,4 @@
-"""``train.fast_convolutions``: the same training, and a clear word where it cannot be."""
+"""``train.fast_convolutions``: the same training, or a clear message where it is impossible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def mobile() -> StagedNetwork:
 
 @pytest.fixture(scope="module", params=["mobilenet_v2", "resnet18"])
 def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights with fitting statistics; BatchNorm that learns its own makes rounding grow from step to step."""
+    """Random weights with matching statistics: if BatchNorm learns its own, rounding errors grow with each step."""
     paddle.seed(7)
     network = create_network(request.param, 5, image_size=64)
     network.train()
@@ -92,7 +92,7 @@ def test_auto_leaves_networks_with_few_layers_alone(mobile: StagedNetwork) -> No
     assert fast_layers(mobile, TrainConfig(fast_convolutions=False)) == []
 
 
-def test_a_gpu_has_no_need(mobile: StagedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_does_not_use_them(mobile: StagedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paddle, "get_device", lambda: "gpu:0")
     assert fast_layers(mobile, TrainConfig()) == []
     check_convolutions(TrainConfig())
@@ -116,7 +116,7 @@ def test_true_without_numba_is_refused_before_anything_is_written(make: Make) ->
     assert not config.output_dir.exists()
 
 
-def test_a_numba_that_does_not_work_is_told_once(
+def test_a_broken_numba_is_reported_once(
     mobile: StagedNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(name: str) -> None:
@@ -136,7 +136,7 @@ def test_a_numba_that_does_not_work_is_told_once(
         kernels_problem.cache_clear()
 
 
-def test_a_run_may_go_on_with_another_choice(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_may_be_resumed_with_another_choice(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder.create(make())
     RunFolder.open(folder.path, make(train={"fast_convolutions": False})).adopt(
         make(train={"fast_convolutions": False})

@@ -1,4 +1,4 @@
-"""The pull towards pretrained weights, and what optimizers leave to it."""
+"""The pull towards pretrained weights, and optimizers that leave decay to it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def distance(trainer: Trainer) -> float:
     return float(sum(((trainer.state.weights[key] - start[key]) ** 2).sum() for key in start))
 
 
-def test_a_pulled_run_stays_nearer_to_where_it_began(make: Make) -> None:
+def test_a_pulled_run_stays_nearer_to_its_start(make: Make) -> None:
     found: dict[Any, float] = {}
     for strength in (0.0, 300.0):
         train = {"l2_sp": strength, "epochs": 2, "optimizer": "sgd", "lr": 0.01, "weight_decay": 0.0}

@@ -75,7 +75,7 @@ def test_cutmix_pastes_one_box_and_counts_its_area() -> None:
             assert mixed.labels[row, others] == pytest.approx([area] * len(others), abs=1e-6)
 
 
-def test_both_take_turns_by_lot() -> None:
+def test_both_alternate_at_random() -> None:
     batch, mixing = batch_of(16), Mixing(1.0, 1.0, 4)
     cut = 0
     for number in range(200):
@@ -136,7 +136,7 @@ def test_weighted_images_mix_their_losses(task: Any) -> None:
     assert float(found.item()) == pytest.approx(expected, rel=1e-4)
 
 
-def test_mixing_keeps_features_from_being_kept(make: Make) -> None:
+def test_mixed_images_are_not_cached(make: Make) -> None:
     job = build_job(make(train={"mixup": 0.2, "cutmix": 1.0}))
     job.network.freeze(job.plan.phases[0].frozen)
     decision = decide(job, job.plan.phases[0])

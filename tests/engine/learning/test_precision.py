@@ -1,6 +1,6 @@
-"""Mixed precision: refused where it would do nothing, and its loss scaling goes on where it was.
+"""Mixed precision is refused where it has no effect, and its loss scaling is resumed.
 
-Paddle has no mixed precision on a CPU. Loss scaling works there once Paddle is told that it sees a GPU.
+Paddle has no mixed precision on a CPU. Loss scaling works there once Paddle believes that it has a GPU.
 """
 
 from __future__ import annotations

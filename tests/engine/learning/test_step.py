@@ -1,4 +1,4 @@
-"""One step: parts of a batch add up, and a device that is too small is met with more parts."""
+"""A step: parts of a batch add up, and a device with too little memory gets smaller parts."""
 
 from __future__ import annotations
 

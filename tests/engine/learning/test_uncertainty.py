@@ -1,4 +1,4 @@
-"""How sure the best epoch is."""
+"""The certainty of the best epoch."""
 
 from __future__ import annotations
 
