@@ -192,15 +192,15 @@ def test_the_oldest_features_make_room(make: Make, capsys: Any) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    with mounted_disk(tmp_path / "disk", "1m") as folder:
+    """A file system of 256 KiB."""
+    with mounted_disk(tmp_path / "disk", "256k") as folder:
         yield folder
 
 
 @pytest.mark.slow
 def test_a_full_disk(make: Make, small_disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     config = make(**ALL_DIGITS, cache={"dir": small_disk / "cache"})
-    with pytest.raises(ToolkitError, match=r"the disk has 1.0 MB free.*or use cache.enabled: false"):
+    with pytest.raises(ToolkitError, match=r"the disk has 262.1 kB free.*or use cache.enabled: false"):
         train(config)
     assert not shards(config)
     with monkeypatch.context() as patch, pytest.raises(ToolkitError, match=r"\(256 of \d+ rows are kept\).*disk is"):
