@@ -117,7 +117,7 @@ def test_an_error_costs_one_epoch_at_most(
     whole = fit(config.model_copy(update={"name": "whole", "output_dir": config.output_dir / "other"}))
     with monkeypatch.context() as patch:
         if trouble == "callback":
-            with pytest.raises(TrainingError, match=r"Acts failed in on_train_batch_end, epoch 3.*a mistake"):
+            with pytest.raises(TrainingError, match=r"Acts failed in on_train_batch_end, epoch 3.*a user's mistake"):
                 fit(config, Acts("on_train_batch_end", fail, epoch=2))
         else:
             spoil = Acts("on_eval_begin", lambda: patch.setattr(RunFolder, "append_metrics", full_disk), epoch=2)
