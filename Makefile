@@ -11,12 +11,17 @@ CLONE := $(shell pwd | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/.toolkit-$(CLONE)
 INSTALLED_DEV := $(VENV)/.toolkit-dev-$(CLONE)
 INSTALLED_CLAS := $(VENV)/.toolkit-clas-$(CLONE)
+INSTALLED_DOCS := $(VENV)/.toolkit-docs-$(CLONE)
 INSTALLED_ONNX := $(VENV)/.toolkit-onnx-$(CLONE)
 PIP := $(PY) -m pip --disable-pip-version-check
+# Paddle and OpenCV exist in several builds: those that are already there are kept.
+MISSING = $(shell $(PY) -c "from importlib.util import find_spec as f; print(*(e for m, e in (('paddle', 'cpu'), ('cv2', 'opencv')) if not f(m)), sep=',')")
+EXTRAS = fast$(if $(MISSING),$(comma)$(MISSING))
+comma := ,
 CODE := toolkit tools tests docs benchmarks setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart install dev test real slow zoo clas check lint style types format bench clean
+.PHONY: help quickstart install dev test real slow zoo clas check lint style types format docs bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +63,11 @@ format: $(INSTALLED_DEV) ## format the code and fix what can be fixed automatica
 	$(PY) -m ruff check --fix-only $(CODE)
 	$(PY) -m ruff format $(CODE)
 
+# mkdocs-material's notice on the future of MkDocs is for those who choose it, not for those who read the pages.
+docs: $(INSTALLED_DOCS) ## build the site of the documentation in build/docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
+	@echo "open build/docs/index.html"
+
 # What each case compares, and how long it takes: benchmarks/README.md. ARGS="--only linear_probe --without keras"
 bench: $(INSTALLED_ONNX) ## time the toolkit beside PyTorch, Keras and plain Paddle, each in an environment of its own
 	$(PY) benchmarks/run.py $(ARGS)
@@ -84,20 +94,25 @@ $(INSTALLED): setup.py pyproject.toml | $(PY)
 	@$(PY) -c "$$NEW_ENOUGH"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
 	@echo "installing the toolkit into $(VENV) (the first time downloads about 300 MB)"
-	$(PIP) install -e .
+	$(PIP) install -e ".[$(EXTRAS),onnx]"
 	@touch $@
 
 $(INSTALLED_DEV): setup.py pyproject.toml | $(PY)
 	@$(PY) -c "$$NEW_ENOUGH"
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip
 	@echo "installing the toolkit and its development tools into $(VENV) (the first time downloads about 300 MB)"
-	$(PIP) install -e ".[dev]"
+	$(PIP) install -e ".[dev,$(EXTRAS)]"
 	@touch $(INSTALLED) $@
 
 # PaddleClas's own pins cannot be met: see setup.py.
 $(INSTALLED_CLAS): $(INSTALLED_DEV)
 	$(PIP) install -e ".[clas]"
 	$(PIP) install --no-deps paddleclas==2.6.0
+	@touch $@
+
+$(INSTALLED_DOCS): setup.py pyproject.toml | $(PY)
+	@$(PY) -c "$$NEW_ENOUGH"
+	$(PIP) install -e ".[docs]"
 	@touch $@
 
 $(INSTALLED_ONNX): $(INSTALLED)

@@ -35,6 +35,6 @@ def mounted_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def pretend_free(patch: pytest.MonkeyPatch, free: int) -> None:
-    """Let every disk say that so many bytes are free."""
+    """Make every disk report this much free space."""
     usage = namedtuple("usage", "total used free")
     patch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - free, free))

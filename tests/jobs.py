@@ -1,9 +1,9 @@
-"""Quick real jobs: a few handwritten digits, and networks that have seen nothing."""
+"""Quick real jobs: a few handwritten digits, and untrained networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from toolkit.zoo import create_network, get_spec, registry, write_weights
 
 
 def untrained_weights(network: str, classes: int | None, folder: Path) -> Path:
-    """Weights that have seen nothing, always the same, as a file; ``None``: with the network's own classes."""
+    """Write random weights, always the same; ``None``: with the network's own classes."""
     path = folder / f"{network}.pdparams"
     paddle.seed(7)
     write_weights(create_network(network, classes).state_dict(), path)
@@ -26,11 +26,11 @@ def untrained_weights(network: str, classes: int | None, folder: Path) -> Path:
 
 
 def digits_jobs(folder: Path, **usual: Any) -> Callable[..., Config]:
-    """``make(train={...}, ...)``, which gives configs of quick jobs on digits.
+    """Return ``make(train={...}, ...)``, which makes the config of a quick job on digits.
 
     Args:
-        folder: Where runs and caches go.
-        usual: What the jobs of these tests have in common; what ``make`` is given is merged into it.
+        folder: Folder of runs and caches.
+        usual: Sections shared by all jobs; those given to ``make`` are merged into them.
     """
     common: dict[str, Any] = {
         "name": "job",
@@ -49,7 +49,7 @@ def digits_jobs(folder: Path, **usual: Any) -> Callable[..., Config]:
 
 
 def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Both, section by section; what is said in ``changes`` holds."""
+    """Merge section by section; ``changes`` win."""
     merged = dict(values)
     for key, value in changes.items():
         both = isinstance(merged.get(key), dict) and isinstance(value, dict)
@@ -91,6 +91,23 @@ def resnet18_is(thin: bool) -> Iterator[None]:
         yield
     finally:
         registry._TABLE = before
+
+
+_STARTED = ExitStack()
+
+
+def use_thin_resnet18() -> None:
+    """Let the zoo's ``resnet18`` be the thin one until this process ends; for processes that tests start."""
+    _STARTED.enter_context(resnet18_is(thin=True))
+
+
+THIN_TRAIN = """
+from tests.jobs import use_thin_resnet18
+from toolkit.commands.cli import main
+use_thin_resnet18()
+main("train")
+"""
+"""The command ``train`` with the thin ResNet-18, for ``python -c``."""
 
 
 def thin_resnet18(pretrained: bool = False, **options: Any) -> ThinResNet18:

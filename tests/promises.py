@@ -1,8 +1,8 @@
-"""List the promises of README and docs with the tests that hold them, and what is wrong with the list.
+"""List the promises of README and docs with the tests that verify them, and report gaps.
 
-python tests/promises.py    (exit code 1 where a promise is not held, or a sentence that looks like one is not listed)
+python tests/promises.py    (exit code 1 if a promise has no test, or a sentence that looks like one is not listed)
 
-A sentence looks like a promise where it has one of ``MARKERS``. It is listed where an entry has some of its words.
+A sentence looks like a promise if it contains one of ``MARKERS``; it is listed if an entry contains part of it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,21 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 REPO = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_suffix(".yaml")
-PAGES = ("README.md", "docs/training.md", "docs/advisor.md", "docs/networks.md")
+PAGES = (
+    "README.md",
+    "docs/data.md",
+    "docs/training.md",
+    "docs/deployment.md",
+    "docs/advisor.md",
+    "docs/networks.md",
+)
 MARKERS = re.compile(
     r"\b(never|always|refused|exit code|to the bit|(one|a) line|(is|are|in) an error|at most|nothing is|keeps?|kept"
     r"|stays?|whatever|in any case|left out|is named|without a word)\b",
@@ -28,13 +36,13 @@ MARKERS = re.compile(
 
 @dataclass(frozen=True)
 class Promise:
-    """A piece of a page, and the tests that hold it.
+    """A piece of a page, and the tests that verify it.
 
     Attributes:
         page: Path of the page in the repository.
-        text: As the page has it, but for line breaks.
+        text: As on the page, except for line breaks.
         tests: A test's file, or ``file::function``.
-        no_promise: Why a text that sounds like a promise is none; it then has no tests.
+        no_promise: Why a text that sounds like a promise is not one; it then has no tests.
     """
 
     page: str
@@ -43,27 +51,25 @@ class Promise:
     no_promise: str = ""
 
     def problems(self) -> list[str]:
-        """Why it is not held: the page no longer says it, there is no test, or one of them is gone."""
+        """What is wrong: the page no longer says it, or a test is missing."""
         found = [] if _plain(self.text) in _plain(read(self.page)) else [f"{self.page} no longer says: {self.text}"]
         found += [] if bool(self.tests) != bool(self.no_promise) else [f"no test holds: {self.text}"]
         return [*found, *(f"there is no test {test}" for test in self.tests if not _exists(test))]
 
 
 def promises() -> list[Promise]:
-    """All of the list."""
     rows = yaml.safe_load(LIST.read_text(encoding="utf-8"))
     return [Promise(row["page"], row["text"], tuple(row.get("tests") or ()), row.get("no_promise", "")) for row in rows]
 
 
 def unlisted(page: str, known: Sequence[Promise]) -> list[str]:
-    """Sentences of a page that look like promises, and of which no entry has any words."""
+    """Sentences of a page that look like promises but are in no entry."""
     listed = [piece for each in known if each.page == page for piece in _sentences(each.text)]
     found = [sentence for sentence in _sentences(read(page)) if MARKERS.search(sentence)]
     return [sentence for sentence in found if not any(piece in sentence for piece in listed)]
 
 
 def read(page: str) -> str:
-    """A page's text."""
     return (REPO / page).read_text(encoding="utf-8")
 
 
@@ -72,7 +78,7 @@ def _plain(text: str) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    """Of paragraphs, items of lists and rows of tables; not of code."""
+    """Split paragraphs, list items and table rows into sentences, without code."""
     text = re.sub(r"^```.*?^```|^!\[.*?$", "", text, flags=re.DOTALL | re.MULTILINE)
     blocks = re.split(r"\n\s*\n|\n(?=\s*- )|\n(?=\|)", text)
     return [sentence for block in blocks for sentence in re.split(r"(?<=[.;?!])\s+", _plain(block)) if sentence]
@@ -83,12 +89,17 @@ def _exists(test: str) -> bool:
     path = REPO / name
     if not path.is_file():
         return False
-    names = {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}
+    names = _functions(path)
     return function in names if function else any(each.startswith("test_") for each in names)
 
 
+@cache
+def _functions(path: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}
+
+
 def main() -> int:
-    """Print the list, and how many are held."""
+    """Print the list, and the number of promises with tests."""
     known = promises()
     problems = [each.problems() for each in known]
     for promise, wrong in zip(known, problems, strict=True):

@@ -197,7 +197,7 @@ def test_a_row_that_ran_once_has_the_ratio_of_its_round() -> None:
     assert "| slow | ours | 30.00 | 30.00 | 1.00 |" in page
 
 
-def test_what_is_missing_stands_in_the_table() -> None:
+def test_missing_results_are_shown_in_the_table() -> None:
     page = markdown(results([row("ours", [1], subject=True), row("torch", [], missing="no such package")]))
     assert "| torch | missing: no such package |" in page
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from toolkit.commands.cli import COMMANDS
 from toolkit.config import load_config
 from toolkit.core.stages import StageInfo
 
@@ -60,14 +61,16 @@ def test_its_header_says_what_one_wants_to_know(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_commands_in_its_header_work(name: str) -> None:
-    """The script exists, and the config takes the overrides of the command and of every ``-o`` in the text."""
+    """They name the config (``folder``: a folder), which takes every override in the text."""
     text = CONFIGS[name].read_text(encoding="utf-8")
-    script, *arguments = shlex.split(header_of(text)["Command"].splitlines()[0].removeprefix("python "))
-    assert (REPO / script).is_file()
-    assert arguments[:2] == ["-c", f"configs/{name}.yaml"]
+    program, command, *arguments = shlex.split(header_of(text)["Command"].splitlines()[0])
+    assert (program, command) == ("paddle-finetune", "train")
+    assert arguments[:2] == ["-c", name] or (name, arguments) == ("folder", ["data/my_images"])
     comments = "\n".join(line for line in text.splitlines() if line.startswith("#"))
-    for override in re.findall(r"-o ([\w.]+=[\w./]+)", comments):
+    for override in re.findall(r"(?<=[ (])(?:\w+\.)*\w+=[\w./]+\b", comments):
         load_config(CONFIGS[name], [override])
+    for named in re.findall(r"paddle-finetune (\w+)", comments):
+        assert named in COMMANDS
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -1,4 +1,4 @@
-"""What ``conftest.py`` promises to every test."""
+"""What ``conftest.py`` provides for all tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import pytest
 
 @pytest.fixture
 def weights():
-    "Made here."
+    "A fixture of its own."
 
 def test_plain(tmp_path, weights): ...
 def test_images(assets): ...

@@ -1,4 +1,4 @@
-"""The documentation: every YAML in it is a part of a config, every link leads somewhere, every script is there."""
+"""The documentation: every YAML in it is a part of a config, every link leads somewhere, every command is there."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import pytest
 import yaml
 
 from tests.test_layers import LAYERS
+from toolkit.commands.app import make_parser
+from toolkit.commands.cli import COMMANDS
+from toolkit.commands.configs import included_configs
 from toolkit.config import make_config
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = {str(path.relative_to(REPO)): path for path in (*REPO.glob("*.md"), *REPO.glob("docs/*.md"))}
-TRANSLATED = ("README", "docs/training", "docs/advisor", "docs/networks")
+TRANSLATED = tuple(name.removesuffix("_zh.md") for name in PAGES if name.endswith("_zh.md"))
 JOB = {"name": "docs", "model": {"name": "resnet18"}}
 GOES_WITH = {
     "effective_beta": {"train": {"class_weights": "effective"}},
@@ -71,8 +74,28 @@ def test_its_links_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_its_scripts_and_configs_are_there(page: str) -> None:
     text = PAGES[page].read_text(encoding="utf-8")
-    for name in re.findall(r"\b((?:tools|benchmarks)/\w+\.py|configs/\w+\.yaml)", text):
+    for name in re.findall(r"\b((?:tools|benchmarks)/[a-z]\w*\.py|configs/\w+\.yaml)", text):
         assert (REPO / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_its_commands_are_there(page: str) -> None:
+    """Each exists, takes its options, and finds the included config it names; one name of the command on all pages."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    lines = re.findall(r"paddle-finetune ([a-z_]+)([^\n`#|]*)", "\n".join(_commands_in(text)))
+    for name, words in lines:
+        assert name in COMMANDS, name
+        parser = make_parser("", target=COMMANDS[name].target, timeout=COMMANDS[name].timeout)
+        COMMANDS[name].arguments(parser)
+        assert set(re.findall(r"(?<= )--?[a-z][\w-]*", words)) <= set(parser._option_string_actions), words
+        for config in re.findall(r" -c ([a-z_0-9]+)(?= |$)", words):
+            assert config in included_configs(), config
+    assert not re.search(r"python tools/(?!NAME)", text) or page in ("README.md", "README_zh.md")
+
+
+def _commands_in(text: str) -> list[str]:
+    """Blocks of commands, and code in the text."""
+    return [*re.findall(r"```bash\n(.*?)```", text, re.DOTALL), *re.findall(r"`(paddle-finetune [^`]+)`", text)]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -153,7 +176,7 @@ def test_the_usual_recipe_is_ahead_where_the_page_says_so() -> None:
             scores[run["set"], run["network"], run["train_images"]][preset] = run["score"]
     sets = {"ants": "ants_bees", "CUB": "CUB_200_2011_mini", "flow": "flower_photos", "ches": "chest_xray"}
     table = PAGES["README.md"].read_text(encoding="utf-8").partition("### Against the usual recipe")[2]
-    rows = [row for row in rows_of(table.partition("## Tools")[0])[2:] if len(row) == 7]
+    rows = [row for row in rows_of(table.partition("## Commands")[0])[2:] if len(row) == 7]
     assert len(rows) == 5
     ahead = []
     for title, *cells in rows:

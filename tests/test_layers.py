@@ -1,4 +1,4 @@
-"""The architecture, held: who may import whom, and the house rules that a parser can see."""
+"""The architecture: who may import whom, and the house rules that a parser can check."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,23 +34,25 @@ LAYERS = {
     "toolkit.deploy": 4,
     "toolkit.explain": 4,
     "toolkit.commands": 5,
+    "toolkit.__main__": 6,
     "toolkit.trainer": 5,
+    "toolkit.fine_tuner": 6,
 }
-"""Part -> layer. Imports point downward; parts of a layer in ``STRANGERS`` do not import each other."""
-STRANGERS = {2}
+"""Part -> layer. Imports point downward; parts of a layer in ``SEPARATE`` do not import each other."""
+SEPARATE = {2}
 LIGHT_LAYERS = {0, 1}
-LIGHT_PARTS = {"toolkit", "toolkit.commands.app", "toolkit.commands.launch"}
+LIGHT_PARTS = {"toolkit", *(f"toolkit.commands.{name}" for name in ("app", "arguments", "cli", "configs", "launch"))}
 HEAVY = {"cv2", "paddle", "matplotlib", "onnxruntime", "scipy", "sklearn", "visualdl"}
-"""Not imported at the top of light modules, so that ``--help`` and bad configs are answered at once."""
+"""Not imported at the top of light modules, so that ``--help`` and errors in configs appear at once."""
 NEVER_AT_THE_TOP = {"paddleclas", "paddle2onnx"}
 ONE_HOME = {
     "get_close_matches": "toolkit.core.names",
     "sched_getaffinity": "toolkit.core.runtime",
     "SeedSequence": "toolkit.core.random",
 }
-"""What only one module may use -> that module: the others ask it."""
+"""Name -> the only module that may use it."""
 MOST_LINES = 350
-MOST_TOOL_LINES = 30
+MOST_TOOL_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class Import:
 
     Attributes:
         target: Dotted name of a module.
-        names: What is taken from it; empty for ``import target``.
-        line: Where.
+        names: Imported names; empty for ``import target``.
+        line: Line number.
         deferred: Inside a function.
         typing_only: Under ``if TYPE_CHECKING``.
     """
@@ -81,7 +84,7 @@ TOOLS = sorted((REPO / "tools").glob("*.py"))
 
 
 def imports_of(module: str, tree: ast.AST, is_package: bool = False) -> Iterator[Import]:
-    """Every import statement of a module, with submodules resolved and relative ones made absolute."""
+    """Yield the imports of a module, with submodules resolved and relative imports made absolute."""
 
     def visit(node: ast.AST, deferred: bool, typing_only: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
@@ -116,7 +119,7 @@ def part_of(module: str) -> str:
 
 
 def complaint(module: str, item: Import) -> str | None:
-    """What is wrong with one import, in words; None when it is fine."""
+    """Describe what is wrong with an import; None if it is allowed."""
     if item.target.split(".")[0] != "toolkit" or module == "toolkit":
         return None
     where = f"{module}, line {item.line}: imports {item.target}"
@@ -128,13 +131,13 @@ def complaint(module: str, item: Import) -> str | None:
         return None
     if LAYERS[there] > LAYERS[here]:
         return f"{where}: upward, from layer {LAYERS[here]} to {LAYERS[there]}"
-    if LAYERS[there] == LAYERS[here] and LAYERS[here] in STRANGERS:
+    if LAYERS[there] == LAYERS[here] and LAYERS[here] in SEPARATE:
         return f"{where}: parts of layer {LAYERS[here]} do not import each other"
     return None
 
 
 def find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
-    """One cycle of a directed graph, its first node repeated at the end; None when there is none."""
+    """Return a cycle of a directed graph, with the first node repeated at the end, or None."""
     done: set[str] = set()
 
     def walk(node: str, path: list[str]) -> list[str] | None:
@@ -152,17 +155,19 @@ def find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
     return next((cycle for cycle in (walk(node, []) for node in sorted(graph)) if cycle), None)
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
+@cache
 def imports_of_module(module: str) -> list[Import]:
     path = MODULES[module]
     return list(imports_of(module, parsed(path), path.name == "__init__.py"))
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Every import of the toolkit's own modules, those inside functions and for type checkers included."""
+    """All imports between the toolkit's modules, including those in functions and for type checkers."""
     return {
         module: {item.target for item in imports_of_module(module) if item.target in MODULES} - {"toolkit"}
         for module in MODULES
@@ -187,7 +192,7 @@ def test_no_import_cycles_of_any_kind() -> None:
 
 
 @pytest.mark.parametrize("name", ONE_HOME)
-def test_a_thing_is_done_in_one_place(name: str) -> None:
+def test_only_one_module_uses_it(name: str) -> None:
     users = {
         module
         for module, path in MODULES.items()
@@ -214,7 +219,7 @@ def test_house_rules() -> None:
     assert not found
 
 
-def test_nobody_decides_by_the_name_of_a_task() -> None:
+def test_no_module_decides_by_task_name() -> None:
     others = {module: path for module, path in MODULES.items() if part_of(module) != "toolkit.tasks"}
     found = [f"{path}, {words}" for path in others.values() for words in task_decisions(parsed(path))]
     assert not found, "say it as a fact or a method of toolkit.tasks.Task"
@@ -304,7 +309,7 @@ def test_cycles_are_found() -> None:
     assert find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
 
 
-def test_imports_know_where_they_stand() -> None:
+def test_deferred_and_typing_imports_are_told_apart() -> None:
     source = "import a\nif TYPE_CHECKING:\n    import b\nelse:\n    import c\ndef f():\n    import d"
     facts = {item.target: (item.deferred, item.typing_only) for item in imports_of("toolkit.x", ast.parse(source))}
     assert facts == {"a": (False, False), "b": (False, True), "c": (False, False), "d": (True, False)}
@@ -332,7 +337,7 @@ def test_decisions_by_task_are_found(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["task in readers", "task is None", "task.labels_are_rows", "pixels.ndim == 2"])
-def test_facts_and_look_ups_are_no_decisions_by_task(source: str) -> None:
+def test_facts_and_lookups_are_not_decisions(source: str) -> None:
     assert not task_decisions(ast.parse(source))
 
 
@@ -343,5 +348,5 @@ def test_offences_are_found(source: str) -> None:
     assert len(offences(ast.parse(source))) == 1
 
 
-def test_a_networks_eval_mode_is_no_offence() -> None:
+def test_eval_mode_of_a_network_is_allowed() -> None:
     assert not offences(ast.parse("network.eval()"))

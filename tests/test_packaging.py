@@ -7,10 +7,12 @@ import re
 import runpy
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+FOLDERS = {"toolkit.configs": "configs"}
+"""Package -> its folder, where the names differ."""
 
 
 def packed(repo: Path) -> dict[str, list[str]]:
@@ -33,7 +35,7 @@ def test_every_pattern_finds_something(repo: Path) -> None:
         f"{name}: {each}"
         for name, some in packed(repo).items()
         for each in some
-        if not any(repo.glob(f"{name.replace('.', '/')}/{each}"))
+        if not any(repo.glob(f"{FOLDERS.get(name, name.replace('.', '/'))}/{each}"))
     ]
     assert not empty
 
@@ -43,15 +45,18 @@ def test_every_folder_with_modules_is_a_package(repo: Path) -> None:
     assert not [path for path in folders if not (path / "__init__.py").is_file()]
 
 
-@pytest.mark.parametrize(("there", "wanted"), [("paddlepaddle_gpu", "paddlepaddle-gpu"), ("x", "paddlepaddle>=2.6.2")])
-def test_a_gpu_build_that_is_installed_is_kept(
-    there: str, wanted: str, repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: dict[str, Any] = {}
-    monkeypatch.setattr("importlib.metadata.distributions", lambda path: [SimpleNamespace(metadata={"Name": there})])
-    monkeypatch.setattr("setuptools.setup", said.update)
+def metadata(repo: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What ``setup.py`` hands to setuptools."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("setuptools.setup", given.update)
     runpy.run_path(str(repo / "setup.py"))
-    assert [name for name in said["install_requires"] if name.startswith("paddlepaddle")] == [wanted]
+    return given
+
+
+def test_a_wheel_never_replaces_a_build_of_paddle_or_opencv(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = metadata(repo, monkeypatch)
+    assert not [name for name in given["install_requires"] if re.match("paddle|opencv", name)]
+    assert {"paddlepaddle>=2.6.2", "opencv-python-headless"} <= set(given["extras_require"]["all"])
 
 
 MODULES_OF = {
@@ -63,10 +68,7 @@ BROUGHT_ALONG = {"paddleclas": "the clas extra says how it is installed"}
 
 
 def test_what_is_imported_is_declared(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: dict[str, Any] = {}
-    monkeypatch.setattr("importlib.metadata.distributions", lambda path: [])
-    monkeypatch.setattr("setuptools.setup", said.update)
-    runpy.run_path(str(repo / "setup.py"))
+    said = metadata(repo, monkeypatch)
     wanted = [*said["install_requires"], *(name for extra in said["extras_require"].values() for name in extra)]
     names = [re.split(r"[<>=\[]", name)[0] for name in wanted]
     declared = {MODULES_OF.get(name, name) for name in names} | set(sys.stdlib_module_names) | {"toolkit"}

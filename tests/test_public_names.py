@@ -10,7 +10,10 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 
-PUBLIC_NAMES = ["Config", "Predictor", "RunResult", "ToolkitError", "Trainer", "create_network", "load_config"]
+PUBLIC_NAMES = [
+    "Config", "Data", "FineTuned", "FineTuner", "Predictor", "RunResult", "ToolkitError", "Trainer", "create_network",
+    "load_config",
+]  # fmt: skip
 FACES = {
     ".".join(path.relative_to(REPO).parent.parts): path
     for path in (REPO / "toolkit").rglob("__init__.py")

@@ -12,11 +12,15 @@ import toolkit
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.commands import train
 from toolkit.config import Config
+from toolkit.core.console import command
 from toolkit.core.errors import DeployError, Interrupted
 from toolkit.engine import build_job
 
 import paddle  # isort: skip
 from paddle import nn  # isort: skip
+
+
+pytestmark = pytest.mark.usefixtures("engines_in_process")
 
 
 @pytest.fixture
@@ -36,7 +40,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and "vdl" not in path.parts}
 
 
-def test_python_leaves_what_the_command_leaves(make: Callable[..., Config]) -> None:
+def test_python_creates_the_same_files_as_the_command(make: Callable[..., Config]) -> None:
     compared = {"preset": "linear_probe", "compare": ["scratch"]}
     outcome = train.train(make(name="command", transfer=compared)).json
     result = toolkit.Trainer.from_config(make(name="python", transfer=compared)).fit()
@@ -52,7 +56,7 @@ def test_python_leaves_what_the_command_leaves(make: Callable[..., Config]) -> N
         assert toolkit.Predictor(folder).predict(digit)[0].to_dict() == expected
 
 
-def test_what_was_interrupted_after_the_training_is_done_by_resume(
+def test_resume_completes_what_was_interrupted_after_training(
     make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*args: object) -> None:
@@ -63,21 +67,21 @@ def test_what_was_interrupted_after_the_training_is_done_by_resume(
         patch.setattr("toolkit.trainer.export_job", interrupted)
         toolkit.Trainer.from_config(config).fit()
     folder = config.output_dir / "job"
-    with pytest.raises(DeployError, match=r"no exported model yet .* tools/export\.py .*job$"):
+    with pytest.raises(DeployError, match=rf"no exported model yet .* {command('export')} .*job$"):
         toolkit.Predictor(folder)
     result = toolkit.Trainer.from_config(config).fit(resume=folder)
     assert result.report is not None
     assert toolkit.Predictor(result).classes == ("0", "1")
 
 
-def test_the_advisor_is_asked_from_python_too(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_asks_the_advisor_too(make: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
     settled = make(transfer={"preset": "scratch"}), {"preset": "scratch"}
     monkeypatch.setattr("toolkit.trainer.settle_preset", lambda config, resume: settled)
     trainer = toolkit.Trainer.from_config(make(transfer={"preset": "auto"}))
     assert (trainer.job.plan.preset, trainer.job.advice) == ("scratch", {"preset": "scratch"})
 
 
-def test_a_head_of_ones_own_is_exported_and_in_the_report(make: Callable[..., Config]) -> None:
+def test_a_custom_head_is_exported_and_in_the_report(make: Callable[..., Config]) -> None:
     job = build_job(make())
     job.network._conv9 = nn.Sequential(nn.Linear(512, 4), nn.Tanh(), nn.Linear(4, 2))
     result = toolkit.Trainer(job).fit()
@@ -89,7 +93,7 @@ def test_a_head_of_ones_own_is_exported_and_in_the_report(make: Callable[..., Co
     assert found.confidence == pytest.approx(sorted(scores, reverse=True), abs=1e-4)
 
 
-def test_a_run_without_weights_is_to_be_finished(make: Callable[..., Config]) -> None:
+def test_a_run_without_weights_must_be_finished_first(make: Callable[..., Config]) -> None:
     folder = toolkit.engine.RunFolder.create(make())
-    with pytest.raises(DeployError, match=r"finish its training: python tools/train\.py --resume"):
+    with pytest.raises(DeployError, match=f"finish its training: {command('train', '--resume')}"):
         toolkit.Predictor(folder)

@@ -17,22 +17,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
 
-from toolkit.core.runtime import configure_cpu
+from toolkit.core import errors
+from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle
 
 if TYPE_CHECKING:
     from toolkit.config import Config, load_config
     from toolkit.core.errors import ToolkitError
+    from toolkit.data.given import Data
     from toolkit.deploy import Predictor
     from toolkit.engine import RunResult
+    from toolkit.fine_tuner import FineTuned, FineTuner
     from toolkit.trainer import Trainer
     from toolkit.zoo import create_network
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Predictor", "RunResult", "ToolkitError", "Trainer", "create_network", "load_config"]
+__all__ = [
+    "Config",
+    "Data",
+    "FineTuned",
+    "FineTuner",
+    "Predictor",
+    "RunResult",
+    "ToolkitError",
+    "Trainer",
+    "create_network",
+    "load_config",
+]
 
 _HOME = {
     "Config": "toolkit.config",
+    "Data": "toolkit.data.given",
+    "FineTuned": "toolkit.fine_tuner",
+    "FineTuner": "toolkit.fine_tuner",
     "Predictor": "toolkit.deploy",
     "RunResult": "toolkit.engine",
     "ToolkitError": "toolkit.core.errors",
@@ -41,13 +58,23 @@ _HOME = {
     "load_config": "toolkit.config",
 }
 
+_LIGHT = ("toolkit.config", "toolkit.core.errors", "toolkit.data.given")
+"""Modules that do not import Paddle."""
+
 configure_cpu()
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'toolkit' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    try:
+        if _HOME[name] not in _LIGHT:
+            import_paddle()
+        return getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in NOT_BROUGHT:
+            raise
+        raise errors.ToolkitError(NOT_BROUGHT[error.name]) from error
 
 
 def __dir__() -> list[str]:

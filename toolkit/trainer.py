@@ -1,4 +1,4 @@
-"""Training from Python with everything that ``tools/train.py`` does, into the same run folder."""
+"""Training from Python with everything that ``paddle-finetune train`` does, into the same run folder."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Trainer(engine.Trainer):
         info(f"device {device}; {cpu_settings()}")
         check_device(config.train)
         if config.train.processes > 1 and world_size() == 1:
-            warn(f"train.processes: {config.train.processes} is for tools/train.py; from Python, one process trains")
+            warn(f"train.processes: {config.train.processes} is for the command; from Python, one process trains")
         asked = config.transfer.preset == "auto"
         config, advice = settle_preset(config, resume)
         return cls(replace(prepare_job(config, read_before=asked), advice=advice))

@@ -1,18 +1,20 @@
-"""``tools/train.py`` with a clock that starts after the imports; the time is added to the result."""
+"""``paddle-finetune train`` with a clock that starts after the imports; the time is added to the result."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from toolkit.commands import app, launch
+from toolkit.commands.arguments import read_config
 from toolkit.core.runtime import world_size
 
 
 def main(args: argparse.Namespace) -> app.Outcome:
     """Train, and report the time."""
-    config = app.read_config(args)
+    config = read_config(args)
     from toolkit.commands import train
 
     wall, cpu = time.perf_counter(), _cpu()
@@ -29,4 +31,8 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    app.run(app.make_parser(__doc__, config=True), main, others=lambda args: launch.share(app.read_config(args)))
+    app.run(
+        app.make_parser(__doc__ or "", target="config"),
+        main,
+        others=lambda args: launch.share(read_config(args), [sys.executable, *sys.argv]),
+    )

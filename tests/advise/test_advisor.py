@@ -1,4 +1,4 @@
-"""The whole way on small real images: measure, judge, recommend, train; and what is given in error."""
+"""The advisor on small real images: measure, judge, recommend, train; and mistakes in the request."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from tests.advise.made import measurement
+from tests.jobs import untrained_weights
 from toolkit.advise import advice_text, advise, advise_images, load_thresholds
 from toolkit.advise.activations import Activations, activations
 from toolkit.advise.advisor import _config, _plan, judge
@@ -35,14 +36,18 @@ from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
 from toolkit.transfer.presets import HEAD_FIRST
-from toolkit.zoo import create_network, write_weights
+from toolkit.zoo import StagedNetwork, create_network
+
+import paddle  # isort: skip
 
 Make = Callable[..., Config]
+EVIDENCE = ("batchnorm", "confidence", "depth", "knn", "probe", "logme")
+NETWORK = "mobilenet_v1_x0_25"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "advisor.md"
 
 
 def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
-    """Folders of noise, one a class."""
+    """Write noise, a folder for each class."""
     rng = np.random.default_rng(0)
     for name, count in counts.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -52,21 +57,32 @@ def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
     return folder
 
 
-def test_advice_on_digits(make: Make) -> None:
-    config = make()
+def data_in(root: Path, format: str = "folder") -> dict[str, Any]:
+    """The ``data`` section of a set of its own."""
+    return {"format": format, "root": root, "classes": None, "samples_per_class": None}
+
+
+def labels_of(number: int) -> str:
+    """Two labels, both of which vary."""
+    return f"{number % 2},{number % 3 and 1}"
+
+
+def listed(folder: Path, lines: list[str], part: str = "train") -> Path:
+    """Write noise and a list with these labels."""
+    root = images_in(folder, {"images": len(lines)})
+    rows = [f"images/{number}.png {line}" for number, line in enumerate(lines)]
+    (root / f"{part}_list.txt").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+def test_advice_on_digits(measured_once: Make) -> None:
+    config = measured_once()
     advice = advise(config)
     found = json.loads(json.dumps(advice.to_json()))
     assert found["size"] == "small"
     assert found["similarity"] in ("similar", "different")
     assert 0.25 <= found["confidence"] <= 1
-    assert {piece["name"] for piece in found["evidence"]} == {
-        "batchnorm",
-        "confidence",
-        "depth",
-        "knn",
-        "probe",
-        "logme",
-    }
+    assert {piece["name"] for piece in found["evidence"]} == {*EVIDENCE}
     assert all(piece["source"] and len(piece["reference"]["similar"]) == 2 for piece in found["evidence"])
     assert found["data"]["images"] == found["sample"] == 36
     detail = {piece["name"]: piece["detail"] for piece in found["evidence"]}
@@ -94,8 +110,8 @@ def test_advice_on_digits(make: Make) -> None:
     assert job.plan.epochs == found["epochs"]
 
 
-def test_options_that_paid_are_named_where_they_fit(make: Make) -> None:
-    config = make()
+def test_options_that_paid_are_named_where_they_fit(measured_once: Make) -> None:
+    config = measured_once()
     measured = advise(config).measured
     known = tuple(
         Regulariser(
@@ -120,15 +136,15 @@ def test_options_that_paid_are_named_where_they_fit(make: Make) -> None:
 
     assert said(config, "small_similar") == ["train.tta=4"]
     assert said(config, "finetune") == ["train.mixup=0.2"]
-    assert said(make(train={"tta": 2}), "small_similar") == []
+    assert said(measured_once(train={"tta": 2}), "small_similar") == []
 
 
-def test_numbers_of_trained_weights_are_those_of_the_jobs(make: Make) -> None:
-    advice = advise(make())
+def test_numbers_of_trained_weights_are_those_of_the_jobs(measured_once: Make) -> None:
+    advice = advise(measured_once())
     for title in ("small_similar", "small_different/shallow_features", "finetune"):
         preset, _, variant = title.partition("/")
         cut = advice.cut if advice.plan.title == title else None
-        job = build_job(make(transfer={"preset": preset, "variant": variant or None, "cut": cut}))
+        job = build_job(measured_once(transfer={"preset": preset, "variant": variant or None, "cut": cut}))
         moving = sum(stage.parameters for stage in job.stages[job.plan.frozen :])
         if advice.plan.title == title or variant == "":
             assert advice.trained[title] == moving + job.head_parameters
@@ -140,15 +156,19 @@ def test_a_second_advice_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) ->
     assert advise(make()).to_json() == first.to_json()
     assert advise(make(transfer={"preset": "finetune"})).to_json() == first.to_json()
     for damage in (make(seed=1), make(data={"samples_per_class": 11})):
-        with pytest.raises(TypeError):  # another sample, other images: measured anew
+        with pytest.raises(TypeError):  # another sample, other images: measured again
             advise(damage)
 
 
+def network_and_images(config: Config) -> tuple[StagedNetwork, BatchLoader]:
+    request = request_of(config)
+    network = create_network(NETWORK, None, pretrained=request.pretrained)
+    return network, BatchLoader(request.images, request.preprocessing, batch_size=16, workers=0)
+
+
 def test_statistics_of_the_source_images_are_no_distance(make: Make) -> None:
-    """A network in training mode has seen these images: their statistics are then those that it keeps."""
-    request = request_of(make())
-    network = create_network("resnet18", None, pretrained=request.pretrained)
-    loader = BatchLoader(request.images, request.preprocessing, batch_size=16, workers=0)
+    """Images whose statistics the network keeps have the distance 0."""
+    network, loader = network_and_images(make())
     options = {"title": "x", "statistics": 36, "engine": "dygraph", "device": "cpu"}
     before = activations(network, loader, **options)
     first = next(layer for layer in network.sublayers() if type(layer).__name__ == "BatchNorm2D")
@@ -166,12 +186,8 @@ def test_statistics_of_the_source_images_are_no_distance(make: Make) -> None:
 
 
 def test_stages_and_outputs_are_the_networks(make: Make) -> None:
-    request = request_of(make())
-    network = create_network("resnet18", None, pretrained=request.pretrained)
-    loader = BatchLoader(request.images, request.preprocessing, batch_size=16, workers=0)
+    network, loader = network_and_images(make())
     found = activations(network, loader, title="x", statistics=8, engine="dygraph", device="cpu")
-    import paddle
-
     x = paddle.to_tensor(loader.read(np.arange(3), 0))
     assert found.outputs[:3] == pytest.approx(network(x).numpy(), abs=1e-4)
     middle = network.pool(network.features(x, 4)).numpy()
@@ -193,8 +209,8 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
 
 
 @pytest.mark.parametrize("own", [None, 3])
-def test_an_advised_config_is_compared_as_one_by_hand(make: Make, own: int | None, tmp_path: Path) -> None:
-    config = make(train={"epochs": own})
+def test_an_advised_config_is_compared_as_one_by_hand(measured_once: Make, own: int | None, tmp_path: Path) -> None:
+    config = measured_once(train={"epochs": own})
     measured, choice = advise(config).measured, Choice("small_different/finetune_most")
     plan = _plan(choice, measured, TransferConfig(), config.train)
     (tmp_path / "recommended.yaml").write_text(dump_config(_config(config, choice, measured, plan)), encoding="utf-8")
@@ -208,7 +224,7 @@ def test_an_advised_config_is_compared_as_one_by_hand(make: Make, own: int | Non
         candidates, _ = check_candidates(config, make_candidates(config, None))
         return {each.title: [phase.epochs for phase in each.plan.phases] for each in candidates if each.plan}
 
-    by_hand = make(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
+    by_hand = measured_once(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
     assert epochs(found) == epochs(by_hand)
 
 
@@ -226,17 +242,19 @@ def test_training_images_alone_are_looked_at_and_2000_at_most(make: Make) -> Non
         assert f"; {images} images" in rows[title]
 
 
-def test_the_users_wishes_stay(make: Make) -> None:
-    advice = advise(make(train={"epochs": 3, "lr": 0.02}, transfer={"preset": "auto", "compare": ("scratch",)}))
+def test_the_users_wishes_stay(measured_once: Make) -> None:
+    advice = advise(
+        measured_once(train={"epochs": 3, "lr": 0.02}, transfer={"preset": "auto", "compare": ("scratch",)})
+    )
     assert advice.config is not None
     assert (advice.config.train.epochs, advice.config.train.lr) == (3, 0.02)
     assert advice.config.transfer.compare == ("scratch",)
 
 
 @pytest.mark.parametrize(("preset", "head_first"), [("finetune", None), ("finetune", 5), ("small_similar", None)])
-def test_a_preset_that_moves_stages_is_not_solved(make: Make, preset: str, head_first: int | None) -> None:
-    config = make(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
-    measured = measure(request_of(config), cache=None)
+def test_a_preset_that_moves_stages_is_not_solved(measured_once: Make, preset: str, head_first: int | None) -> None:
+    config = measured_once(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
+    measured = advise(config).measured
     found = BranchRule(preset=preset, losses={"small_similar": 0.1, "finetune": 0.1}, situations=3)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
     advice = judge(request_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
@@ -251,7 +269,7 @@ def test_a_preset_that_moves_stages_is_not_solved(make: Make, preset: str, head_
 def test_one_class(make: Make, tmp_path: Path) -> None:
     console = Console(width=200)
     root = images_in(tmp_path / "one", {"only": 10})
-    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    advice = advise(make(data=data_in(root)))
     assert advice.plan is None
     assert advice.config is None
     assert advice.to_json()["preset"] is None
@@ -264,12 +282,12 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     assert f"none yet; with images suitable for training it would be {advice.choices[0].title}" in printed.get()
     assert "confidence in its own classes: entropy" in printed.get()
     with pytest.raises(ConfigError, match="cannot be used for training"):
-        train(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+        train(make(data=data_in(root)))
 
 
 def test_two_images(make: Make, tmp_path: Path) -> None:
     root = images_in(tmp_path / "two", {"a": 1, "b": 1})
-    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    advice = advise(make(data=data_in(root)))
     assert advice.plan is None
     assert advice.position.size == "small"
     assert "too few" in advice.measured.missing["depth"]
@@ -278,7 +296,7 @@ def test_two_images(make: Make, tmp_path: Path) -> None:
 
 def test_classes_with_one_image(make: Make, tmp_path: Path) -> None:
     root = images_in(tmp_path / "some", {"a": 8, "b": 8, "c": 2, "d": 2})  # one of c and of d is for validation
-    advice = advise(make(data={"format": "folder", "root": root, "classes": None, "samples_per_class": None}))
+    advice = advise(make(data=data_in(root)))
     assert advice.plan is not None
     assert advice.measured.size.least == 1
     assert any("2 classes have one image" in note for note in advice.notes)
@@ -286,8 +304,7 @@ def test_classes_with_one_image(make: Make, tmp_path: Path) -> None:
 
 
 def test_a_network_without_batchnorm(make: Make, tmp_path: Path) -> None:
-    path = tmp_path / "squeezenet.pdparams"
-    write_weights(create_network("squeezenet1_1", None).state_dict(), path)
+    path = untrained_weights("squeezenet1_1", None, tmp_path)
     advice = advise(make(model={"name": "squeezenet1_1", "pretrained": str(path)}, data={"image_size": 64}))
     assert "no BatchNorm" in advice.measured.missing["batchnorm"]
     assert any("no BatchNorm" in note for note in advice.notes)
@@ -295,7 +312,7 @@ def test_a_network_without_batchnorm(make: Make, tmp_path: Path) -> None:
 
 
 def test_gray_images_and_numbers(make: Make) -> None:
-    gray = advise(make(model={"name": "resnet18", "pretrained": make().model.pretrained, "in_channels": 1}))
+    gray = advise(make(model={"name": NETWORK, "pretrained": make().model.pretrained, "in_channels": 1}))
     assert len(gray.evidence) == 6
     numbers = advise(make(task="regression", data={"classes": None, "samples_per_class": None, "val_fraction": 0.9}))
     assert numbers.measured.size.classes == 1
@@ -304,42 +321,28 @@ def test_gray_images_and_numbers(make: Make) -> None:
 
 
 def test_labels(make: Make, tmp_path: Path) -> None:
-    root = images_in(tmp_path / "several", {"images": 24})
-    lines = [f"images/{number}.png {number % 2},{number % 3 and 1}" for number in range(24)]
-    (root / "train_list.txt").write_text("\n".join(lines), encoding="utf-8")
-    data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
-    advice = advise(make(task="multilabel", data=data))
-    assert advice.measured.codes is not None
-    assert advice.plan is not None
+    alone, found = [labels_of(number) for number in range(24)], []
+    for title, lines in (("two", alone), ("a third that all images have", [f"{line},1" for line in alone])):
+        advice = advise(make(task="multilabel", data=data_in(listed(tmp_path / title, lines), "list")))
+        assert advice.plan is not None
+        found.append(advice.measured.codes)
+    assert found[1].logme.pretrained == pytest.approx(found[0].logme.pretrained)
 
 
 @pytest.mark.parametrize(
-    ("task", "count", "line", "why"),
+    ("task", "lines", "why"),
     [
-        ("multilabel", 24, "1,0", "all 24 images have the same labels"),
-        ("regression", 24, "0.5", "all 24 images have the same targets"),
-        ("multilabel", 6, "", "6 images are too few (expected 8 or more)"),
+        ("multilabel", ["1,0"] * 24, "all 24 images have the same labels"),
+        ("regression", ["0.5"] * 24, "all 24 images have the same targets"),
+        ("multilabel", [labels_of(number) for number in range(6)], "6 images are too few (expected 8 or more)"),
     ],
+    ids=["labels", "targets", "few"],
 )
-def test_labels_that_say_nothing(make: Make, tmp_path: Path, task: str, count: int, line: str, why: str) -> None:
-    root = images_in(tmp_path / "alike", {"images": count + 2})
-    lines = [f"images/{number}.png {line or f'{number % 2},{number % 3 and 1}'}" for number in range(count + 2)]
-    for part, some in (("train", lines[:count]), ("val", lines[count:])):
-        (root / f"{part}_list.txt").write_text("\n".join(some), encoding="utf-8")
-    data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
-    measured = measure(request_of(make(task=task, data=data)), cache=None)
+def test_labels_that_say_nothing(make: Make, tmp_path: Path, task: str, lines: list[str], why: str) -> None:
+    root = listed(tmp_path / "alike", lines)
+    listed(root, lines[:2], "val")
+    measured = measure(request_of(make(task=task, data=data_in(root, "list"))), cache=None)
     assert {measured.missing[name] for name in ("knn", "probe", "logme", "depth")} == {why}
-
-
-def test_a_label_that_all_images_have_changes_nothing(make: Make, tmp_path: Path) -> None:
-    found = []
-    for more in ("", ",1"):
-        root = images_in(tmp_path / f"labels{more}", {"images": 24})
-        lines = [f"images/{number}.png {number % 2},{number % 3 and 1}{more}" for number in range(24)]
-        (root / "train_list.txt").write_text("\n".join(lines), encoding="utf-8")
-        data = {"format": "list", "root": root, "classes": None, "samples_per_class": None}
-        found.append(measure(request_of(make(task="multilabel", data=data)), cache=None).codes)
-    assert found[1].logme.pretrained == pytest.approx(found[0].logme.pretrained)
 
 
 def test_numbers_that_are_not_finite_are_missing_and_kept_so(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,22 +353,21 @@ def test_numbers_that_are_not_finite_are_missing_and_kept_so(make: Make, monkeyp
 
     monkeypatch.setattr("toolkit.advise.measure.activations", broken)
     measured = advise(make()).measured
-    assert set(measured.missing) == {"batchnorm", "confidence", "knn", "probe", "logme", "depth"}
+    assert set(measured.missing) == {*EVIDENCE}
     assert set(measured.missing.values()) == {"the network's outputs are not finite"}
     assert Measurement.model_validate_json(measured.model_dump_json()) == measured
 
 
 def test_weights_with_other_classes(make: Make, tmp_path: Path) -> None:
-    path = tmp_path / "own.pdparams"
-    write_weights(create_network("resnet18", 7).state_dict(), path)
-    advice = advise(make(model={"name": "resnet18", "pretrained": str(path)}))
+    path = untrained_weights(NETWORK, 7, tmp_path)
+    advice = advise(make(model={"name": NETWORK, "pretrained": str(path)}))
     assert "the original classifier" in advice.measured.missing["confidence"]
 
 
 def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
     root = images_in(tmp_path / "photos", {"x": 5})
     (root / "broken.jpg").write_bytes(b"no image")
-    outcome = give_advice(None, [str(root)], "resnet18", str(backbone), page=tmp_path / "page.html")
+    outcome = give_advice(None, [str(root)], NETWORK, str(backbone), page=tmp_path / "page.html")
     assert outcome.json["similarity"] in ("similar", "different")
     assert outcome.json["preset"] is not None
     assert outcome.json["data"]["images"] == 5
@@ -374,8 +376,8 @@ def test_images_without_labels(backbone: Path, tmp_path: Path) -> None:
     assert "data:image/svg" in (tmp_path / "page.html").read_text(encoding="utf-8")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
-        give_advice(None, [str(tmp_path / "empty")], "resnet18", str(backbone))
-    assert advise_images([root / "x" / "0.png"], "resnet18", backbone, cache=CacheConfig(dir=tmp_path / "c")).notes
+        give_advice(None, [str(tmp_path / "empty")], NETWORK, str(backbone))
+    assert advise_images([root / "x" / "0.png"], NETWORK, backbone, cache=CacheConfig(dir=tmp_path / "c")).notes
 
 
 def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +392,7 @@ def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monk
     data = {"image_size": 48, "crop_ratio": 0.5, "mean": (0.1,), "std": (0.2,)}
     config = make(model=model, data=data)
     give_advice(config, [str(root)])
-    assert (seen[0].network, seen[0].pretrained) == ("resnet18", config.model.pretrained)
+    assert (seen[0].network, seen[0].pretrained) == (NETWORK, config.model.pretrained)
     assert seen[0].preprocessing == request_of(config).preprocessing == Preprocessing(48, 0.5, (0.1,), (0.2,))
     assert seen[0].in_channels == seen[0].images.channels == 1
     give_advice(config, [str(root)], "vgg11", "own.pdparams")
@@ -404,10 +406,9 @@ def test_images_are_prepared_as_the_config_says(make: Make, tmp_path: Path, monk
 
 
 def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
-    network, root = tmp_path / "squeezenet.pdparams", images_in(tmp_path / "photos", {"x": 2})
-    write_weights(create_network("squeezenet1_1", None).state_dict(), network)
+    weights, root = untrained_weights("squeezenet1_1", None, tmp_path), images_in(tmp_path / "photos", {"x": 2})
     cache = CacheConfig(dir=tmp_path / "cache")
-    advice = advise_images([root / "x" / "0.png"], "squeezenet1_1", network, image_size=64, cache=cache)
+    advice = advise_images([root / "x" / "0.png"], "squeezenet1_1", weights, image_size=64, cache=cache)
     assert [piece.name for piece in advice.evidence] == ["confidence"]
     assert (
         "confidence in its own classes is the only evidence of similarity, which is not enough to decide"
@@ -420,7 +421,7 @@ def test_one_piece_of_evidence_is_not_much(tmp_path: Path) -> None:
     [
         ({"config": None}, "nothing to advise on"),
         ({"config": None, "images": ["x"]}, "needs a network"),
-        ({"network": "resnet18"}, "requires --images"),
+        ({"network": NETWORK}, "requires --images"),
         ({"images": ["x"], "output": Path("y")}, "have none"),
         ({"sample": 0}, "expected 1 or more"),
     ],
@@ -430,9 +431,9 @@ def test_wrong_arguments(make: Make, arguments: dict[str, Any], words: str) -> N
         give_advice(**{"config": make(), **arguments})
 
 
-def test_no_pretrained_weights_no_advice(make: Make) -> None:
+def test_no_advice_without_pretrained_weights(make: Make) -> None:
     with pytest.raises(ConfigError, match="pretrained"):
-        advise(make(model={"name": "resnet18", "pretrained": False}))
+        advise(make(model={"name": NETWORK, "pretrained": False}))
 
 
 def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.advise.test_advisor import images_in
+from tests.advise.test_advisor import data_in, images_in
 from toolkit.config import Config
 from toolkit.trainer import Trainer
 
@@ -17,8 +17,7 @@ def test_what_there_is_to_say_of_the_data_is_said_once(
 ) -> None:
     for part in ("training_set", "dev"):
         images_in(tmp_path / "set" / part, {"red": 8, "blue": 8})  # the same images: a warning
-    data = {"format": "folder", "root": tmp_path / "set", "classes": None, "samples_per_class": None}
-    Trainer.from_config(make(data=data, train={"epochs": 1})).fit()
+    Trainer.from_config(make(data=data_in(tmp_path / "set"), train={"epochs": 1})).fit()
     said = capsys.readouterr().err
     assert "auto selects" in said
     for words in ("data: 2 classes", "splits of", "images: 32", "identical image"):

@@ -19,7 +19,7 @@ def clusters(count: int = 60, classes: int = 3, apart: float = 6.0) -> tuple[np.
 
 
 @pytest.mark.parametrize("score", [linear_score, knn_score])
-def test_what_is_apart_is_told_apart(score: type) -> None:
+def test_separate_classes_score_high(score: type) -> None:
     features, labels = clusters()
     assert score(features, labels).score == 1
     noise = RNG(2).normal(size=features.shape)

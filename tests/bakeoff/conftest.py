@@ -1,7 +1,8 @@
-"""A small real task for bake-offs, and results that no training is needed for."""
+"""A small real task for bake-offs, and results made without training."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,28 @@ from toolkit.tasks import TASKS
 MAIN = TASKS["classification"].main
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_collection() -> None:
+    """Exempt what earlier tests left from the garbage collection after each run."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def squeeze_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a SqueezeNet that has seen nothing, as a file."""
+    """Weights of an untrained SqueezeNet."""
     return untrained_weights("squeezenet1_1", 5, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
 def resnet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a ResNet-18, which has BatchNorm layers, that has seen nothing."""
+    """Weights of an untrained ResNet-18, which has BatchNorm layers."""
     return untrained_weights("resnet18", 5, tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
 def make(tmp_path: Path, squeeze_weights: Path) -> Callable[..., Config]:
-    """``make(train={...}, ...)`` is a config for a quick job on digits; sections are merged into its own."""
+    """``make(train={...}, ...)`` is the config of a quick job on digits with these sections changed."""
     return digits_jobs(
         tmp_path,
         model={"name": "squeezenet1_1", "pretrained": str(squeeze_weights)},
@@ -42,7 +50,7 @@ def make(tmp_path: Path, squeeze_weights: Path) -> Callable[..., Config]:
 
 
 def trial(candidate: str, seed: int, score: float, **facts: Any) -> Trial:
-    """A finished run that climbs evenly to its score, a second an epoch."""
+    """A finished run whose score rises linearly, one second per epoch."""
     planned = facts.pop("planned", 4)
     epochs = facts.pop("epochs", planned)
     pace = facts.pop("pace", 1.0)
@@ -56,7 +64,7 @@ def trial(candidate: str, seed: int, score: float, **facts: Any) -> Trial:
 
 
 def row(candidate: str, scores: Sequence[float], **facts: Any) -> Comparison:
-    """A row with a run for each score; ``candidate`` is its title, as ``alexnet: scratch``."""
+    """A row with a run for each score; ``candidate`` is its title, such as ``alexnet: scratch``."""
     network, _, name = candidate.rpartition(": ")
     trials = tuple(trial(candidate, seed, score, **facts) for seed, score in enumerate(scores))
     seconds = tuple(each.seconds for each in trials)
@@ -66,7 +74,7 @@ def row(candidate: str, scores: Sequence[float], **facts: Any) -> Comparison:
 
 @pytest.fixture
 def found(tmp_path: Path, make: Callable[..., Config]) -> Callable[..., BakeOff]:
-    """``found(rows, left_out)`` is the bake-off of these rows, the best first."""
+    """``found(rows, left_out)`` is the bake-off of these rows, best first."""
 
     def build(rows: Sequence[Comparison], left_out: Sequence[LeftOut] = (), seeds: int = 3) -> BakeOff:
         folder = tmp_path / "job-compare"

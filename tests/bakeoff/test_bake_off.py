@@ -1,4 +1,4 @@
-"""The bake-off: order, interruptions, budgets and failures on pretended trainings, and the whole of it on real ones."""
+"""The bake-off: order, interruptions, budgets and failures with simulated training, then real training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOUR = ["linear_probe", "large_similar", "usual_recipe", "scratch"]
 
 
 def pretend(request: TrialRequest, score: float = 0.9, epochs: int = 4) -> TrialResult:
-    """Leave behind what a finished training leaves."""
+    """Write the files of a finished training."""
     folder = RunFolder.create(request.config)
     lines = [{"epoch": i + 1, "val": {"top1": score * (i + 1) / epochs}, "seconds": 1.0} for i in range(epochs)]
     write_text(folder.metrics, "".join(json.dumps(line) + "\n" for line in lines))
@@ -36,7 +36,7 @@ def pretend(request: TrialRequest, score: float = 0.9, epochs: int = 4) -> Trial
 
 
 class Stage:
-    """Stands in for training: notes orders, and answers as ``act`` says."""
+    """Replaces training: records requests, and answers with ``act``."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.requests: list[TrialRequest] = []
@@ -90,7 +90,7 @@ def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None
     assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"finetune-seed{i}" for i in range(3)])
 
 
-def test_records_stand_side_by_side(make: Make, stage: Stage) -> None:
+def test_visualdl_logs_are_side_by_side(make: Make, stage: Stage) -> None:
     def recorded(request: TrialRequest) -> TrialResult:
         outcome = pretend(request)
         write_text(request.config.output_dir / request.config.name / "vdl" / "vdlrecords.run.log", request.config.name)
@@ -106,7 +106,7 @@ def test_records_stand_side_by_side(make: Make, stage: Stage) -> None:
     run(make(), seeds=1)
 
 
-def test_names_of_candidates_and_networks_stand_apart(make: Make, stage: Stage, resnet_weights: Path) -> None:
+def test_titles_contain_the_network(make: Make, stage: Stage, resnet_weights: Path) -> None:
     found = run(make(), [], seeds=1, networks=[f"resnet18={resnet_weights}"])
     assert {(row.title, row.preset, row.network) for row in found.rows} == {
         (f"resnet18: {name}", name, "resnet18") for name in FOUR
@@ -115,7 +115,7 @@ def test_names_of_candidates_and_networks_stand_apart(make: Make, stage: Stage, 
     assert best["title"] == f"resnet18: {best['preset']}"
 
 
-def test_what_was_asked_for_is_kept(make: Make, stage: Stage) -> None:
+def test_the_request_is_recorded(make: Make, stage: Stage) -> None:
     found = run(make(), ["scratch"], seeds=1, networks=["squeezenet1_1"], budget=99.0, halving=False)
     written = json.loads((found.folder / "comparison.json").read_text(encoding="utf-8"))
     asked = {key: written[key] for key in ("presets", "networks", "budget", "to_the_end", "seeds")}
@@ -147,7 +147,7 @@ def test_an_interruption_keeps_what_is_finished(make: Make, stage: Stage) -> Non
     assert stage.names[:2] == ["usual_recipe-seed0", "scratch-seed0"]
 
 
-def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
+def test_a_failure_affects_that_candidate_only(make: Make, stage: Stage) -> None:
     stage.act = lambda request: (
         TrialResult("failed", "NaN") if request.config.name.startswith("usual") else pretend(request)
     )
@@ -159,7 +159,7 @@ def test_a_failure_costs_that_candidate_only(make: Make, stage: Stage) -> None:
     assert stage.names.count("usual_recipe-seed1") == 0
 
 
-def test_nothing_but_failures_is_an_error(make: Make, stage: Stage) -> None:
+def test_only_failures_is_an_error(make: Make, stage: Stage) -> None:
     stage.act = lambda request: TrialResult("failed", "no memory")
     with pytest.raises(TrainingError, match="linear_probe: no memory"):
         run(make())
@@ -182,13 +182,13 @@ def test_what_does_not_fit_the_budget_is_left_out(make: Make, stage: Stage, monk
     ]
     assert "1 s were left" in found.left_out[0].words
     stage.requests.clear()
-    clock[0] = 100.0  # another sitting: the time of the first one counts
+    clock[0] = 100.0  # another session: the time of the first one counts
     assert len(run(make(), budget=21.0).left_out) == 3
     assert stage.requests == []
     assert not run(make(), budget=100.0).left_out
 
 
-def test_a_budget_cuts_those_last_who_always_take_part(
+def test_a_budget_drops_mandatory_candidates_last(
     make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = [0.0]
@@ -216,7 +216,7 @@ def test_a_budget_cuts_those_last_who_always_take_part(
     assert "usual_recipe (not trained)" in table.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_budget_includes_more_than_epochs(make: Make, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, noted = [0.0], []
     monkeypatch.setattr(toolkit.bakeoff.session.time, "monotonic", lambda: clock[0])
 
@@ -239,19 +239,19 @@ def test_the_budget_counts_more_than_epochs(make: Make, stage: Stage, monkeypatc
     assert found.seconds == 50.0
 
 
-def test_a_budget_for_nothing_is_an_error(make: Make, stage: Stage) -> None:
+def test_a_budget_too_small_for_one_run_is_an_error(make: Make, stage: Stage) -> None:
     stage.act = lambda request: TrialResult("paused")
     with pytest.raises(TrainingError, match=r"budget of 3 s is too small for one run: linear_probe.*same command"):
         run(make(), budget=3.0)
 
 
 @pytest.mark.parametrize("seeds", [0, -1])
-def test_a_seed_at_least(make: Make, seeds: int) -> None:
+def test_at_least_one_seed(make: Make, seeds: int) -> None:
     with pytest.raises(ConfigError, match="expected 1 or more"):
         run(make(), seeds=seeds)
 
 
-def test_rungs_come_from_the_others_of_the_same_seed(make: Make, stage: Stage) -> None:
+def test_rungs_come_from_other_runs_with_the_same_seed(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 12}))
     assert stage.requests[0].rungs == stage.requests[2].rungs == ()
     assert stage.names[2] == "usual_recipe-seed0"
@@ -264,7 +264,7 @@ def test_rungs_come_from_the_others_of_the_same_seed(make: Make, stage: Stage) -
     assert not any(request.rungs for request in stage.requests)
 
 
-def test_orders_survive_the_way_to_another_process(make: Make, stage: Stage) -> None:
+def test_requests_survive_serialisation(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 12}), seeds=1)
     for request in stage.requests:
         again = TrialRequest.from_json(json.loads(json.dumps(request.to_json())))
@@ -272,7 +272,7 @@ def test_orders_survive_the_way_to_another_process(make: Make, stage: Stage) -> 
         assert again.rungs == request.rungs
 
 
-def test_real_runs_are_paused_by_the_budget_and_go_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_runs_are_paused_by_the_budget_and_continue(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make(train={"epochs": 4}, transfer={"preset": "finetune"})
     seen: list[TrialResult] = []
 

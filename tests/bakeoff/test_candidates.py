@@ -70,7 +70,7 @@ def test_the_usual_recipe_moves_everything_at_one_rate(
     [
         ("large_similar", [], 25),
         ("large_similar", ["small_different/finetune_most"], 35),
-        ("linear_probe", [], 25),  # nobody else fine-tunes: as long as ``finetune`` would
+        ("linear_probe", [], 25),  # no other candidate fine-tunes: as long as ``finetune`` would
         ("scratch", ["small_similar"], 25),
     ],
 )

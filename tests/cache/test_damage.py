@@ -16,7 +16,7 @@ from toolkit.cache import Entry, FeatureStore
 from toolkit.cache.key import canonical
 
 
-def anew(store: FeatureStore, entry: Entry) -> Entry:
+def reopened(store: FeatureStore, entry: Entry) -> Entry:
     """The entry as another process sees it."""
     return FeatureStore(store.folder, shard_bytes=SHARD_BYTES).entry(entry.facts)
 
@@ -34,15 +34,15 @@ def flip(path: Path, place: int, bit: int) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def mend(store: FeatureStore, entry: Entry, fill: Fill, missing: list[range]) -> None:
+def check_repair(store: FeatureStore, entry: Entry, fill: Fill, missing: list[range]) -> None:
     """The entry asks for just these rows, and is right afterwards."""
-    again = anew(store, entry)
+    again = reopened(store, entry)
     assert not again.complete
     assert again.missing(95) == missing
     with again.writing(95, (3, 5), "float16") as writer:
         assert list(writer.missing) == missing
     fill(FeatureStore(store.folder, shard_bytes=SHARD_BYTES))
-    np.testing.assert_array_equal(anew(store, entry).open()[np.arange(95)], rows_of(range(95)))
+    np.testing.assert_array_equal(reopened(store, entry).open()[np.arange(95)], rows_of(range(95)))
 
 
 def test_a_flipped_bit_in_any_shard_is_found(store: FeatureStore, fill: Fill, capsys) -> None:
@@ -54,14 +54,14 @@ def test_a_flipped_bit_in_any_shard_is_found(store: FeatureStore, fill: Fill, ca
             bit = int(random.integers(8))
             flip(path, place, bit)
             rows = range(number * 10, min(number * 10 + 10, 95))
-            assert anew(store, entry).missing(95) == [rows]
+            assert reopened(store, entry).missing(95) == [rows]
             said = capsys.readouterr().err
             assert f"{path.name} is damaged (wrong checksum)" in said
             assert said.count("\n") == 1
             flip(path, place, bit)
-            assert anew(store, entry).complete
+            assert reopened(store, entry).complete
     flip(shards(entry)[4], 130, 3)
-    mend(store, entry, fill, [range(40, 50)])
+    check_repair(store, entry, fill, [range(40, 50)])
 
 
 def test_shards_that_are_cut_short_longer_or_gone_are_found(store: FeatureStore, fill: Fill, capsys) -> None:
@@ -71,16 +71,16 @@ def test_shards_that_are_cut_short_longer_or_gone_are_found(store: FeatureStore,
     files[1].write_bytes(files[1].read_bytes() + b"x")
     files[2].write_bytes(b"")
     files[9].unlink()
-    mend(store, entry, fill, [range(30), range(90, 95)])
+    check_repair(store, entry, fill, [range(30), range(90, 95)])
     said = capsys.readouterr().err
     for words in (f"bytes, not {128 + 300}", "has 0 bytes", "shard-00009.npy is missing"):
         assert words in said
 
 
-def test_damage_is_told_once_a_process(store: FeatureStore, fill: Fill, capsys) -> None:
+def test_damage_is_reported_once_per_process(store: FeatureStore, fill: Fill, capsys) -> None:
     entry = fill(store)
     flip(shards(entry)[3], 200, 0)
-    other = anew(store, entry)
+    other = reopened(store, entry)
     assert not other.complete
     assert not other.complete
     other.missing(95)
@@ -119,16 +119,16 @@ def test_an_index_that_cannot_be_believed_is_not_used(
 ) -> None:
     entry = fill(store)
     changed_index(entry, seal, **values)
-    assert words in str(anew(store, entry).complete) + capsys.readouterr().err
+    assert words in str(reopened(store, entry).complete) + capsys.readouterr().err
     assert [info.problem for info in store.list()] == [words]
-    mend(store, entry, fill, [range(95)])
+    check_repair(store, entry, fill, [range(95)])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00" * 50, "null", '{"format": 2}'])
 def test_a_spoilt_index_is_rebuilt(store: FeatureStore, fill: Fill, text: str) -> None:
     entry = fill(store)
     (entry.folder / "entry.json").write_text(text)
-    mend(store, entry, fill, [range(95)])
+    check_repair(store, entry, fill, [range(95)])
 
 
 def test_every_flipped_bit_of_the_index_is_found_or_harmless(store: FeatureStore, fill: Fill) -> None:
@@ -137,14 +137,14 @@ def test_every_flipped_bit_of_the_index_is_found_or_harmless(store: FeatureStore
     before = path.read_bytes()
     for place in range(len(before)):
         flip(path, place, place % 8)
-        if anew(store, entry).complete:
-            np.testing.assert_array_equal(anew(store, entry).open()[np.arange(15)], rows_of(range(15)))
+        if reopened(store, entry).complete:
+            np.testing.assert_array_equal(reopened(store, entry).open()[np.arange(15)], rows_of(range(15)))
         path.write_bytes(before)
 
 
 def test_the_same_facts_with_another_shape_are_computed_anew(store: FeatureStore, fill: Fill, capsys) -> None:
     entry = fill(store)
-    with anew(store, entry).writing(90, (3, 5), "float16") as writer:
+    with reopened(store, entry).writing(90, (3, 5), "float16") as writer:
         assert list(writer.missing) == [range(90)]
     assert "holds 95 rows (3, 5) of float16; recomputing" in capsys.readouterr().err
 
@@ -205,7 +205,7 @@ def test_verify_finds_everything_and_mends_it(store: FeatureStore, fill: Fill) -
     assert store.verify() == []
     assert good.complete
     assert not lost.folder.exists()
-    assert anew(store, bad).missing(95) == [range(20, 30), range(70, 80)]
+    assert reopened(store, bad).missing(95) == [range(20, 30), range(70, 80)]
 
 
 def test_verify_does_not_mend_what_is_in_use(store: FeatureStore, fill: Fill) -> None:

@@ -119,7 +119,7 @@ def test_the_least_recently_used_go_first(store: FeatureStore, fill: Fill) -> No
     assert list((store.folder / ".locks").iterdir()) == []
 
 
-def test_a_limit_evicts_what_nobody_uses(store: FeatureStore, fill: Fill) -> None:
+def test_a_limit_evicts_unused_entries(store: FeatureStore, fill: Fill) -> None:
     limited = FeatureStore(store.folder, 3 * FULL + 5000, shard_bytes=300)
     a, b, c = (fill(limited, name) for name in "abc")
     for entry, age in ((a, 300), (b, 200), (c, 100)):

@@ -16,7 +16,7 @@ JOB = {"name": "job", "model": {"name": "lenet"}, "data": {"format": "digits"}}
 
 
 class Watch(MonitorCallback):
-    """Keeps what it is told."""
+    """Records its calls."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.seen: list[tuple[float, bool]] = []

@@ -97,7 +97,7 @@ def silent() -> Iterator[str]:
 
 @pytest.fixture
 def dead() -> str:
-    """Address where nobody listens."""
+    """An address without a server."""
     with socket.socket() as test:
         test.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{test.getsockname()[1]}/"
@@ -110,7 +110,7 @@ def until(true: Callable[[], bool], seconds: float = 60.0) -> bool:
     return true()
 
 
-def test_a_whole_training_is_told(server: Server, run: Any) -> None:
+def test_a_whole_training_is_reported(server: Server, run: Any) -> None:
     losses = [{"loss": 0.5, "top1": 0.7, "acc": 0.7}, {"loss": math.nan, "top1": 0.1, "acc": 0.1}]
     run([RemoteMonitor(server.url, "birds", flush_seconds=60)], losses)
     assert [(line["event"], line["epoch"]) for line in server.got] == [
@@ -135,7 +135,7 @@ def test_a_resumed_training_says_where_it_goes_on(server: Server, run: Any) -> N
     assert [(line["event"], line["epoch"]) for line in server.got[4:]] == [("begin", 2), ("epoch", 3), ("end", 3)]
 
 
-def test_epochs_without_an_evaluation_are_told_too(server: Server, make_model: Any) -> None:
+def test_epochs_without_evaluation_are_reported_too(server: Server, make_model: Any) -> None:
     import numpy as np
     import paddle
 
@@ -150,7 +150,7 @@ def test_epochs_without_an_evaluation_are_told_too(server: Server, make_model: A
     assert set(server.got[1]["metrics"]) == {"train/loss", "train/acc"}
 
 
-def test_a_failure_is_told_with_its_reason_and_without_folders(server: Server, run: Any) -> None:
+def test_a_failure_is_reported_with_its_reason_but_without_folders(server: Server, run: Any) -> None:
     class Fails(RemoteMonitor):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             raise TrainingError("cannot read /home/me/images/a.png: it is empty\nmore", hint="none")
@@ -174,7 +174,7 @@ def test_closing_after_the_end_tells_nothing(server: Server, run: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["silent", "dead"])
-def test_nobody_waits_for_a_server_that_does_not_answer(
+def test_training_does_not_wait_for_a_silent_server(
     where: str, run: Any, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = request.getfixturevalue(where)

@@ -231,7 +231,7 @@ def test_histograms_of_what_moves_every_so_many_epochs(tmp_path: Path, run: Any,
     assert not logger.wants_gradients(2)
 
 
-def test_without_histograms_nobody_wants_gradients(tmp_path: Path, run: Any) -> None:
+def test_gradients_are_only_kept_for_histograms(tmp_path: Path, run: Any) -> None:
     logger = VisualDLLogger(tmp_path)
     wanted = []
     run([logger], [0.5], watch=lambda position, model: wanted.append(logger.wants_gradients(position - 1)))

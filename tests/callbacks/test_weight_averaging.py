@@ -157,7 +157,7 @@ def test_a_frozen_stage_of_the_zoo_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ema", "last"])
-def test_statistics_of_batch_norm_are_averaged_and_what_stands_still_stays_to_the_bit(kind: Any) -> None:
+def test_batch_norm_statistics_are_averaged_and_constants_stay_exact(kind: Any) -> None:
     network = Net()
     network.conv.weight.set_value(np.array([0.1, 1 / 3], "float32").reshape(2, 1, 1, 1))
     averaging = WeightAveraging(kind, last=3)

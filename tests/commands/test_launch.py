@@ -1,4 +1,4 @@
-"""Processes of one training, when one of them is killed."""
+"""One of the processes of a training is killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.commands.launch import launch
 
-# the first process is killed; the other one ends in consequence, with words of its own
+# the first process is killed, so the other one fails with another message
 _KILLED = """
 import os, signal, sys, time
 if os.environ["PADDLE_TRAINER_ID"] == "0":
@@ -19,9 +19,7 @@ sys.exit("gloo: connection closed by peer")
 """
 
 
-def test_a_process_that_is_killed_is_named_with_the_command_that_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_killed_process_is_named_with_the_resume_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = tmp_path / "train it.py"
     script.write_text(_KILLED)
     assert launch(2, [sys.executable, str(script), "-c", "job.yaml"]) == 1

@@ -14,7 +14,7 @@ def make(**sections: Any) -> Config:
     return make_config({"name": "job", "model": "resnet18", **sections})
 
 
-def test_size_stands_in_the_place_of_a_preset_and_survives_being_read_again() -> None:
+def test_size_replaces_a_preset_and_survives_a_round_trip() -> None:
     config = make(transfer={"size": "small"})
     assert (config.transfer.size, config.transfer.preset) == ("small", "custom")
     assert with_overrides(config, seed=1).transfer == config.transfer

@@ -39,7 +39,7 @@ def test_a_lock_that_is_forgotten_is_released(tmp_path: Path) -> None:
     assert try_lock(tmp_path / "a.lock") is not None
 
 
-def test_waiting_is_told_once(
+def test_waiting_is_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.lock"

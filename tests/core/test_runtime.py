@@ -74,7 +74,7 @@ def test_freed_memory_is_kept_unless_the_user_says_otherwise() -> None:
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "print(json.dumps([{'kept': r.cpu_settings().memory_kept, 'faults': after - before}, {}]))"
     )
-    kept, system = (settings_of(faults, **more)[0] for more in ({}, {"TOOLKIT_MALLOC": "system"}))
+    kept, system = (settings_of(faults, **more)[0] for more in ({}, {"PADDLE_FINETUNE_MALLOC": "system"}))
     if not kept["kept"]:
         pytest.skip("this C library is not glibc")
     assert system["kept"] is False

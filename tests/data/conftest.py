@@ -1,4 +1,4 @@
-"""Small pictures and data sets, made on the spot."""
+"""Small generated images and data sets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def save() -> Callable[[Path, Picture], Path]:
 
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    """``make_folder({"cat": 3, "train/dog": 2}, name)``: folders with so many different JPEG pictures."""
+    """``make_folder({"cat": 3, "train/dog": 2}, name)``: folders with that many different JPEG images."""
 
     def make(counts: Mapping[str, int], name: str = "set") -> Path:
         root = tmp_path / name
@@ -66,7 +66,7 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 def defect(path: Path, channels: int = 3, decoding: Decoding | None = None) -> str | None:
-    """What decoding says is wrong with an image file; None if it is sound."""
+    """Return the error of decoding an image file, or None."""
     try:
         decode_image(path.read_bytes(), channels, decoding=decoding)
     except FileNotFoundError:

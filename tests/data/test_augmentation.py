@@ -60,7 +60,7 @@ def test_flips_come_as_often_as_they_should(flip: Any, mirrored: float, upside_d
 
 @pytest.mark.parametrize("level", ["standard", "strong"])
 def test_a_glyph_keeps_its_strokes(level: str) -> None:
-    """Both ends of a stroke through the middle 70 % stay in the picture: a digit stays a digit."""
+    """Both ends of a stroke through the middle 70 % stay in the image, so a digit stays legible."""
     stroke = np.zeros((64, 64, 3), np.uint8)
     stroke[11:53, 28:36] = 255
     for result in run(Augmentation(level, 64, "none", "glyph"), stroke, 100):
@@ -107,7 +107,7 @@ def test_contrast_turns_around_the_mean(picture: Callable[..., Any]) -> None:
 
 
 def test_colours_of_a_seed_stay_what_they_are(picture: Callable[..., Any]) -> None:
-    """Runs that are resumed, or repeated with a newer version, see the same pictures."""
+    """Resumed runs, and repeated ones with a newer version, see the same images."""
     image, luma, recipe = picture(1), np.array([0.299, 0.587, 0.114]), Recipe(1, 1, light=0.3, colour=0.4)
     for seed in range(20):
         rng = np.random.default_rng(seed)

@@ -17,7 +17,7 @@ PREPROCESSING = Preprocessing(16, 1.0)
 
 
 class Watched(ImageSet):
-    """Counts its reads, may be slow, and may have a bad picture."""
+    """Counts its reads, and may be slow or have a bad image."""
 
     def __init__(self, count: int, bad: int | None = None, delay: float = 0.0) -> None:
         super().__init__(np.arange(count) % 3)
@@ -62,7 +62,7 @@ def equal(first: list[Batch], second: list[Batch]) -> bool:
     )
 
 
-def test_evaluation_gives_every_picture_once_in_order(images: ArrayImages) -> None:
+def test_evaluation_yields_every_image_once_in_order(images: ArrayImages) -> None:
     loader = BatchLoader(images, PREPROCESSING, batch_size=8, workers=2)
     batches = list(loader)
     assert len(batches) == len(loader) == 5
@@ -145,13 +145,13 @@ def test_parts_that_are_read_ahead_are_those_that_are_read(images: ArrayImages, 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("bad", [0, 20, 39])
-def test_a_bad_picture_raises_in_the_consumer(workers: int, bad: int) -> None:
+def test_a_bad_image_raises_in_the_consumer(workers: int, bad: int) -> None:
     loader = BatchLoader(Watched(40, bad=bad), PREPROCESSING, batch_size=8, workers=workers)
     seen = 0
     with pytest.raises(DataError, match=f"watched/{bad}:"):
         for batch in loader:
             seen += len(batch)
-    assert seen == bad // 8 * 8  # all batches before the bad one came
+    assert seen == bad // 8 * 8  # all batches before the bad one
     assert not pool_threads()
 
 
@@ -173,7 +173,7 @@ def test_breaking_out_of_the_loop_ends_the_threads() -> None:
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_ranks_share_every_picture_once(images: ArrayImages, shuffle: bool) -> None:
+def test_ranks_share_every_image_once(images: ArrayImages, shuffle: bool) -> None:
     per_rank = []
     for rank in range(3):
         loader = BatchLoader(images, PREPROCESSING, batch_size=4, shuffle=shuffle, rank=rank, world_size=3, workers=1)

@@ -99,7 +99,7 @@ def test_what_is_fixed_goes_first() -> None:
     assert np.array_equal(decode_image(bytes_, 1, decoding=window)[:, :, 0], GRAY)  # 8 bits are what they are
 
 
-def test_what_is_no_number() -> None:
+def test_values_that_are_not_numbers() -> None:
     values = np.array([[np.nan, np.inf, -np.inf, 0.5]], np.float32)
     assert scale_of(values, Decoding()).apply(values).tolist() == [[0, 255, 0, 128]]
     with pytest.raises(ValueError, match="finite"):
@@ -119,7 +119,7 @@ def test_what_is_no_number() -> None:
     ],
 )  # fmt: skip
 def test_files_of_every_depth(image: Any, dtype: str, times: float, plus: float) -> None:
-    """The picture is the same in whatever numbers it is stored, and neither swapped, wrapped nor black."""
+    """The image is the same in any number format: not swapped, wrapped or black."""
     values = (image.astype(float) * times + plus).astype(dtype)
     expected = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     for kind in ("npy", "tiff", "png") if dtype == "uint16" else ("npy", "tiff"):
@@ -155,7 +155,7 @@ def test_other_colours_of_16_bits_are_left_to_pil() -> None:
 
 
 def test_twelve_bits_a_sample() -> None:
-    """Two samples in three bytes, TIFF 6.0: the depth is what the file says, whatever its values."""
+    """Two samples in three bytes, TIFF 6.0: the file declares the depth, regardless of its values."""
     from PIL import TiffImagePlugin
 
     values = GRAY[:, :64].astype(np.uint16)
@@ -189,7 +189,7 @@ def test_what_a_file_declares() -> None:
 
 
 def alpha_files() -> dict[str, bytes]:
-    """A black ring on transparency, in every way to store it."""
+    """A black ring on transparency, stored in every way."""
     ring = np.zeros((64, 64, 4), np.uint8)
     cv2.circle(ring, (32, 32), 20, (0, 0, 0, 255), 4)
     files = {}
@@ -232,7 +232,7 @@ def test_transparency_is_laid_on_white() -> None:
                 dark = decode_image(data, channels, decoding=Decoding(alpha=alpha))  # type: ignore[arg-type]
                 assert dark.max() <= (2 if alpha == "black" or "tRNS" not in name else 1), name
         if "gray" not in name:
-            assert decode_image(data, 4)[0, 0, 3] == 0, name  # as it is, where it is a channel
+            assert decode_image(data, 4)[0, 0, 3] == 0, name  # unchanged if it is a channel
             assert decode_image(data, 4)[32, 12, 3] >= 253, name
         else:
             assert decode_image(data, 2)[0, 0].tolist() == [0, 0], name
@@ -264,7 +264,7 @@ def test_the_options() -> None:
             make_config({**job, "data": bad})
 
 
-def test_tifffile_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_tifffile(monkeypatch: pytest.MonkeyPatch) -> None:
     data = stored("tiff", (COLOUR / 255).astype(np.float16))
     importlib.import_module("tifffile")
     monkeypatch.setitem(__import__("sys").modules, "tifffile", None)

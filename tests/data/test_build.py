@@ -51,7 +51,7 @@ def test_the_same_config_gives_the_same_data(make_folder: MakeFolder) -> None:
     assert reordered.counts()["train"] == {"b": 5, "a": 5}
 
 
-def test_augmentation_knows_the_pictures() -> None:
+def test_augmentation_suits_the_data_set() -> None:
     data = build_data(DataConfig(format="digits"))
     augmentation = data.augmentation("standard", Preprocessing(32, 1.0))
     assert (augmentation.content, augmentation.flip, augmentation.image_size) == ("glyph", "none", 32)

@@ -1,4 +1,4 @@
-"""A bundle that was made by hand: images of weight 0 are in no statistic, as in data that were read."""
+"""A bundle made by hand: images of weight 0 are in no statistic, as in data read from disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def images(labels: npt.ArrayLike, weights: npt.ArrayLike = WEIGHTS) -> ArrayImag
 
 
 def bundle(labels: npt.ArrayLike, task: TaskName, names: tuple[str, ...]) -> tuple[DataBundle, DataBundle]:
-    """With images of weight 0, and without them."""
+    """The same bundle with and without images of weight 0."""
     given = images(labels)
     return tuple(DataBundle(train, given, None, names, task=task) for train in (given, given.take(COUNTING)))  # type: ignore[return-value]
 

@@ -1,4 +1,4 @@
-"""Pictures of any number of channels: from the pixels to the batch."""
+"""Images of any number of channels, from pixels to batches."""
 
 from __future__ import annotations
 

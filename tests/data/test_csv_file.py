@@ -181,14 +181,14 @@ def test_a_repeated_line_counts_once(root: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "NaN", "inf", "-inf", "1e39", "old", "1,5", "--1"])
-def test_what_is_no_number_is_named(root: Path, cell: str) -> None:
+def test_cells_that_are_not_numbers_are_named(root: Path, cell: str) -> None:
     write(root, f"path;age;size\na/000.jpg;1;2\na/001.jpg;2;{cell}\n")
     with pytest.raises(DataError, match=rf"labels\.csv:3: column 'size': '{cell}' is not a (finite )?number"):
         build(root, "regression")
 
 
 @pytest.mark.parametrize("cell", ["", "2", "-1", "0.5", "cat", "yes"])
-def test_what_is_no_flag_is_named(root: Path, cell: str) -> None:
+def test_cells_that_are_not_flags_are_named(root: Path, cell: str) -> None:
     write(root, f"path,cat,dog\na/000.jpg,1,0\n\na/001.jpg,{cell},1\n")
     with pytest.raises(DataError, match=rf"labels\.csv:4: column 'cat': '{cell}' is not 0 or 1"):
         build(root, "multilabel")
@@ -224,7 +224,7 @@ def test_what_is_no_flag_is_named(root: Path, cell: str) -> None:
         ("classification", "path,kind\na/000.jpg,a\na/001.jpg,b\n", {"label_file": "gone"}, r"cannot read .*gone"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said(root: Path, task: str, text: str, values: dict[str, object], message: str) -> None:
+def test_errors_are_explained(root: Path, task: str, text: str, values: dict[str, object], message: str) -> None:
     write(root, text)
     with pytest.raises(DataError, match=message) as caught:
         build(root, task, **values)
@@ -302,7 +302,7 @@ def test_weights_go_with_their_images_through_splits_and_limits(root: Path) -> N
 def test_images_of_weight_zero_are_as_if_their_rows_were_not_there(
     root: Path, task: str, cells: Callable[[int], str], limit: dict[str, int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not in splits, limits, counts and statistics, even where they cannot be read."""
+    """They are in no split, limit, count or statistic, even if they are unreadable."""
     header = f"path,w,{'k,l' if task == 'multilabel' else 'k'}\n"
     kept = [f"a/{i:03d}.jpg,{1 + i % 3},{cells(i)}\n" for i in range(10)]
     (root / "a" / "broken.jpg").write_bytes(b"no image")
@@ -322,7 +322,9 @@ def test_images_of_weight_zero_are_as_if_their_rows_were_not_there(
         assert data.target_statistics()[0].min() >= 0
 
 
-def test_validation_images_of_weight_zero_count_which_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validation_images_of_weight_zero_count_and_a_warning_says_so(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(root, WEIGHED.replace("2.5,val", "0,val"))
     assert len(build(root, "classification", weight_column="w").val) == 2
     assert "1 val or test image(s) of weight 0 count like all others there" in capsys.readouterr().err
@@ -392,7 +394,7 @@ KINDS = ["ant", "bee", "cat"] * 4
         ("path,label", "a\\{i:03d}.jpg,{kind}"),
     ],
 )
-def test_images_and_labels_are_told_apart_in_any_column(root: Path, header: str, line: str) -> None:
+def test_images_and_labels_are_recognised_in_any_column(root: Path, header: str, line: str) -> None:
     lines = [line.format(i=i, kind=kind) for i, kind in enumerate(KINDS)]
     write(root, "\n".join([header, *lines] if header else lines))
     data = build(root, "classification")
@@ -400,7 +402,7 @@ def test_images_and_labels_are_told_apart_in_any_column(root: Path, header: str,
     assert rows(data) == {f"{i:03d}": i % 3 for i in range(12)}  # the first line among them
 
 
-def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_recognised_in_a_table_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(root, "\n".join(f"{i},{kind},a/{i:03d}" for i, kind in enumerate(KINDS)))
     build(root, "classification")
     err = capsys.readouterr().err
@@ -408,7 +410,7 @@ def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.Captur
     assert "the images are those of column 'column 3' (data.image_column)" in err
     assert "column 'column 1' numbers the rows, and is left out" in err
     numbers = DataConfig(format="csv", root=root, label_columns=["column 1"])
-    assert read_csv(numbers, "classification").classes == tuple(str(i) for i in range(12))  # as it is wished
+    assert read_csv(numbers, "classification").classes == tuple(str(i) for i in range(12))  # as requested
     write(root, "one,two,kind\n" + "".join(f"a/{i:03d},a/{11 - i:03d},{kind}\n" for i, kind in enumerate(KINDS)))
     with pytest.raises(DataError, match=r"columns 'one', 'two' all name images — say which one: data.image_column"):
         build(root, "classification")
@@ -429,7 +431,7 @@ def test_what_is_recognised_in_a_table_is_said(root: Path, capsys: pytest.Captur
         ("valid", ["True", "False"], "val", False),
     ],
 )
-def test_flags_and_words_say_the_part(
+def test_flags_and_words_name_the_split(
     root: Path, name: str, cells: list[str], part: str, said: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [f"a/{i:03d}.jpg,{kind},{cells[0] if i < 3 else cells[1]}" for i, kind in enumerate(KINDS)]
@@ -449,7 +451,7 @@ def test_a_flag_in_a_column_of_another_name_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize("mark", [",", ";", " ", "/"])
-def test_another_separator_of_labels_is_asked_for(root: Path, mark: str) -> None:
+def test_another_separator_of_labels_must_be_configured(root: Path, mark: str) -> None:
     cells = [f'"{kind}{mark}animal"' for kind in KINDS[:11]] + ["animal"]
     write(root, "path\ttags\n" + "".join(f"a/{i:03d}.jpg\t{cell}\n" for i, cell in enumerate(cells)))
     with pytest.raises(DataError, match=f"never '\\|' — if {mark!r} separates labels, set data.label_separator"):
@@ -462,7 +464,7 @@ def test_another_separator_of_labels_is_asked_for(root: Path, mark: str) -> None
     assert "sea gull" in read_csv(DataConfig(format="csv", root=root, label_separator=" or "), "multilabel").classes
 
 
-def test_tables_share_a_header_and_say_what_they_cannot_know(root: Path) -> None:
+def test_tables_share_a_header_and_report_ambiguities(root: Path) -> None:
     lines = [f"a/{i:03d},{kind}\n" for i, kind in enumerate(KINDS)]
     write(root, "photo,label\n" + "".join(lines[:9]), "train.csv")
     write(root, "".join(lines[9:]), "val.csv")

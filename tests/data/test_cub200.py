@@ -15,7 +15,7 @@ FILES = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classe
 
 @pytest.fixture
 def cub(make_folder: Callable[..., Path]) -> Path:
-    """Three classes with the ids 2, 7 and 10, four pictures each, every fourth a test picture."""
+    """Three classes with the ids 2, 7 and 10, four images each, every fourth a test image."""
     classes = {"2": "002.Wren", "7": "007.Grey Jay", "10": "010.Owl"}
     root = make_folder({f"images/{name}": 4 for name in classes.values()}, "CUB_200_2011")
     rows = [(class_id, f"{name}/{i:03d}.jpg", int(i < 3)) for class_id, name in classes.items() for i in range(4)]

@@ -103,7 +103,7 @@ def test_cut_png_is_noticed(picture: Callable[..., Any], tmp_path: Path) -> None
         ("zeros.png", bytes(500), "not an image"),
     ],
 )
-def test_what_is_no_image_is_named(tmp_path: Path, name: str, data: bytes, text: str) -> None:
+def test_files_that_are_not_images_are_named(tmp_path: Path, name: str, data: bytes, text: str) -> None:
     file = tmp_path / name
     file.write_bytes(data)
     with pytest.raises(DataError, match=f"{name}.*({text})") as caught:

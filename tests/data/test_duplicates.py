@@ -24,7 +24,7 @@ NAMES = ("a", "b", "c")
 
 
 def sides(parts: Mapping[str, ImageSet], copies: Mapping[str, int]) -> dict[int, set[str]]:
-    """The parts in which each image that has copies is."""
+    """Return the splits of each image that has copies."""
     found: dict[int, set[str]] = defaultdict(set)
     for part, images in parts.items():
         for position in range(len(images)):

@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(make_folder: MakeFolder, monk
         images_below(root / "b", FileNotes(root))
 
 
-def test_the_reason_is_said_where_a_class_is_empty(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_class_is_explained(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder({"a": 2, "b": 1})
     (root / "b/000.jpg").rename(root / "b/000.heic")
     with pytest.raises(DataError, match=r"1 class folder\(s\) have no images: .*b"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.config import DataConfig
+from toolkit.core.console import command
 from toolkit.core.errors import DataError
 from toolkit.data import build_data
 from toolkit.data.formats import read_folder
@@ -50,7 +51,7 @@ def test_train_and_test_only_draws_validation_from_training(make_folder: MakeFol
     assert data.counts() == {"train": {"a": 8, "b": 4}, "val": {"a": 2, "b": 1}, "test": {"a": 1, "b": 1}}
 
 
-def test_test_pictures_without_classes_are_left_out_aloud(
+def test_test_images_without_classes_are_left_out_with_a_warning(
     make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = make_folder({"train/a": 3, "train/b": 3, "test": 2})
@@ -138,7 +139,9 @@ def test_parts_are_known_by_their_usual_names(
         ({**two_classes("photos/train", "photos/val"), "docs": 1}, "photos/ hold splits of their own", "pets/photos"),
     ],
 )
-def test_in_doubt_it_asks(make_folder: MakeFolder, counts: dict[str, int], message: str, cure: str) -> None:
+def test_ambiguous_folders_are_refused(
+    make_folder: MakeFolder, counts: dict[str, int], message: str, cure: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         build_data(DataConfig(root=make_folder(counts, "pets")))
     assert cure in (caught.value.hint or "")
@@ -167,7 +170,9 @@ def test_classes_stay_classes(make_folder: MakeFolder, counts: dict[str, int]) -
 @pytest.mark.parametrize(
     "counts", [{"train/steam": 2, "train/diesel": 3, "car": 3}, {"train": 2, "car": 2}, two_classes("train", "car")]
 )
-def test_named_classes_are_classes_whatever_they_look_like(make_folder: MakeFolder, counts: dict[str, int]) -> None:
+def test_named_classes_are_classes_even_if_they_look_like_splits(
+    make_folder: MakeFolder, counts: dict[str, int]
+) -> None:
     data = build_data(DataConfig(root=make_folder(counts), classes=("train", "car")))
     assert data.classes == ("train", "car")
     assert len(data.train) + len(data.val) == sum(counts.values())
@@ -177,7 +182,7 @@ def test_images_without_class_folders_can_have_advice(make_folder: MakeFolder) -
     root = make_folder({"photos": 2}) / "photos"
     with pytest.raises(DataError, match="has no class folders") as caught:
         read_folder(DataConfig(root=root))
-    assert f"tools/advise.py --images {root}" in (caught.value.hint or "")
+    assert command("advise", "--images", root) in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_images_without_class_folders_can_have_advice(make_folder: MakeFolder) -
         ({"only": 3}, "at least 2 classes, found 1: only"),
     ],
 )
-def test_what_is_wrong_is_said(make_folder: MakeFolder, counts: dict[str, int], message: str) -> None:
+def test_errors_are_explained(make_folder: MakeFolder, counts: dict[str, int], message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         build_data(DataConfig(root=make_folder(counts, "pets")))
     assert caught.value.hint
@@ -215,7 +220,7 @@ def test_missing_root_names_a_near_one(make_folder: MakeFolder, tmp_path: Path) 
         read_folder(DataConfig(root=tmp_path / "set.zip"))
 
 
-def test_forbidden_root_is_said(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_root_is_reported(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_folder({"a": 1, "b": 1})
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(DataError, match="may not be read"):

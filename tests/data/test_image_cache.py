@@ -38,7 +38,7 @@ def epochs(images: FileImages, level: str | None, cache: ImageCache | None, **op
 def test_the_batches_are_the_same_to_the_bit(
     images: FileImages, level: str | None, fast: bool, room: int, workers: int
 ) -> None:
-    """Pictures of 48 x 40: below twice 24, so that no crop is taken from a reduced one."""
+    """Images of 48 x 40: below twice 24, so that no crop is taken from a reduced one."""
     cache = ImageCache(room)
     expected = epochs(images, level, None, fast_decoding=fast)
     cached = epochs(images, level, cache, fast_decoding=fast, workers=workers)
@@ -57,7 +57,7 @@ def test_every_file_is_read_once(images: FileImages, monkeypatch: pytest.MonkeyP
     assert sorted(reads) == sorted(images.files)
 
 
-def test_large_pictures_are_kept_small_and_train_nearly_the_same(
+def test_large_images_are_cached_small_and_train_nearly_the_same(
     picture: Callable[..., Any], save: Callable[..., Path], tmp_path: Path
 ) -> None:
     files = [save(tmp_path / f"{i}.jpg", picture(i, 400, 480)) for i in range(6)]
@@ -90,7 +90,7 @@ def test_what_is_kept_cannot_be_written_to_and_holds_nothing_else() -> None:
     assert cache.used == 300
     with pytest.raises(ValueError, match="read-only"):
         kept[:] = 1
-    large[:] = 9  # what was given stays the giver's
+    large[:] = 9  # the input is not modified
 
 
 def test_a_full_cache_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,7 +102,7 @@ def test_a_full_cache_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.count("is full") == 1
 
 
-def test_half_of_what_is_free_is_taken_and_said(
+def test_half_of_the_free_memory_is_used_and_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(image_cache, "free_memory", lambda: 8 * 10**9)

@@ -54,7 +54,7 @@ def exif(orientation: int) -> bytes:
 
 @pytest.fixture
 def without() -> Callable[[Callable[[], Any]], Any]:
-    """Calls something as if simplejpeg were not installed."""
+    """Call a function as if simplejpeg were not installed."""
 
     def call(what: Callable[[], Any]) -> Any:
         with pytest.MonkeyPatch.context() as patch:
@@ -100,7 +100,7 @@ def test_every_sampling_of_colour(picture: Picture, without: Any, sampling: str,
 
 @needs_simplejpeg
 @pytest.mark.parametrize("orientation", range(10))
-def test_a_turned_picture_is_turned_at_every_size(picture: Picture, without: Any, orientation: int) -> None:
+def test_a_rotated_image_is_rotated_at_every_size(picture: Picture, without: Any, orientation: int) -> None:
     data, plain = jpeg(picture(3, 41, 63), exif=exif(orientation)), jpeg(picture(3, 41, 63))
     assert np.array_equal(decode_fast(data), without(lambda: decode_image(data)))
     header = read_header(data)
@@ -126,7 +126,7 @@ def test_rare_kinds_are_left_to_pil(picture: Picture, without: Any) -> None:
 def test_what_the_check_passes_decodes(
     picture: Picture, tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: str, progressive: bool
 ) -> None:
-    """Bits flipped anywhere, pieces lost: the check (at an eighth), training crops and whole images are of one mind."""
+    """Bits flipped anywhere, pieces lost: the check (at an eighth), training crops and whole images agree."""
     data = jpeg(picture(4, 96, 120), mode, exif=exif(6), progressive=progressive)
     file = tmp_path / "damaged.jpg"
     rng, bad = np.random.default_rng(0), 0
@@ -143,7 +143,7 @@ def test_what_the_check_passes_decodes(
         if not problem:
             assert decode_part(bytes(damaged), whole, 8).shape[2] == 3
         bad += bool(problem)
-    assert 50 < bad < 200  # a flipped bit in the pixels is often just another picture
+    assert 50 < bad < 200  # a flipped bit in the pixels often just changes the image
     assert capfd.readouterr().err == ""
 
 
@@ -160,7 +160,7 @@ def test_a_damaged_middle_is_noticed(picture: Picture) -> None:
 
 
 @needs_simplejpeg
-def test_what_every_viewer_shows_is_no_damage(picture: Picture) -> None:
+def test_what_every_viewer_shows_is_not_damage(picture: Picture) -> None:
     data = jpeg(picture(6))
     expected = decode_image(data)
     for sound in (data[:-2], data[:-2] + b"\0\x11" + data[-2:], data + bytes(400), data + b"made by a phone" * 20):

@@ -1,4 +1,4 @@
-"""Labelled images for a network that has its classes already."""
+"""Labelled images for a trained network."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_part_that_a_table_calls_test_is_read(images: Path, capsys: pytest.C
     assert "the 2 test images of 4 are read" in capsys.readouterr().err
 
 
-def test_a_list_may_stand_elsewhere_than_its_images(images: Path, tmp_path: Path) -> None:
+def test_a_list_may_be_outside_its_image_folder(images: Path, tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     listed = table(tmp_path / "lists", "0.png 2\n1.png 0\n", "new.txt")
     found = read_labelled(listed, DataConfig(root=images), KNOWN)
@@ -72,7 +72,7 @@ def test_a_list_may_stand_elsewhere_than_its_images(images: Path, tmp_path: Path
     assert Path(found.path(0)) == images / "0.png"
 
 
-def test_nothing_to_read_is_said(tmp_path: Path) -> None:
+def test_nothing_to_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_labelled(tmp_path / "gone", DataConfig(), KNOWN)
     (tmp_path / "empty" / "ant").mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_nothing_to_read_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["path,label\n0.png,cat\n1.png,ant\n", "0.png,cat\n1.png,ant\n"])
-def test_a_table_may_stand_elsewhere_than_its_images(images: Path, text: str) -> None:
+def test_a_table_may_be_outside_its_image_folder(images: Path, text: str) -> None:
     (images / "lists").mkdir()
     found = read_labelled(table(images / "lists", text), DataConfig(root=images), KNOWN)
     assert found.labels.tolist() == [2, 0]

@@ -190,7 +190,7 @@ def test_accents_that_the_disk_writes_another_way(
     assert "accents that the files write another way" in capsys.readouterr().err
 
 
-def test_missing_images_say_where_was_looked_and_why(root: Path) -> None:
+def test_missing_images_report_where_they_were_sought_and_why(root: Path) -> None:
     def lines(front: str) -> None:
         (root / "train_list.txt").write_text("".join(f"{front}/{i:03d}.jpg {i % 2}\n" for i in range(8)))
 

@@ -1,4 +1,4 @@
-"""Memory does not grow with the number of images, but for the list of their paths and labels."""
+"""Memory grows with the list of paths and labels only, not with the number of images read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platfor
 
 
 def peak(folder: Path, count: int, batches: int) -> float:
-    """Peak resident memory in MB of a process that reads so many batches of so many images."""
+    """Peak resident memory, in MB, of a process that reads batches of images."""
     command = [sys.executable, "-c", CODE, str(count), str(batches), str(folder)]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 

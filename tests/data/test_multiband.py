@@ -135,7 +135,7 @@ def test_cut_files_with_alpha_are_noticed(tmp_path: Path) -> None:
 
 
 def five_bands() -> bytes:
-    """An uncompressed TIFF of 5 bands, written by hand: what PIL takes for RGB with something behind it."""
+    """An uncompressed TIFF of 5 bands, written by hand: PIL takes it for RGB with trailing data."""
     from PIL import TiffImagePlugin
 
     pixels = bands(5, 8, 8)

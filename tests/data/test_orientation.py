@@ -1,4 +1,4 @@
-"""Images stand upright whatever OpenCV is installed: 4.10 does not turn WebP, 5.0 does not turn AVIF."""
+"""Images are upright with any OpenCV: 4.10 does not turn WebP, 5.0 does not turn AVIF."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_animations_show_their_first_frame_and_profiles_change_nothing() -> None
         assert np.array_equal(decode_image(plain.getvalue()), decode_image(with_profile.getvalue())), kind
 
 
-def test_opencv_is_not_asked_for_what_it_reads_by_version(tmp_path: Path) -> None:
+def test_formats_that_depend_on_opencvs_version_avoid_opencv(tmp_path: Path) -> None:
     """Another OpenCV (``TOOLKIT_OTHER_OPENCV``: a folder from ``pip install --target``) gives the same pixels."""
     other = os.environ.get("TOOLKIT_OTHER_OPENCV", "")
     for number, (kind, options) in enumerate(_FORMATS):

@@ -39,7 +39,7 @@ def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def cifar_pixels(classes: int, copies: int) -> tuple[Any, list[int]]:
-    """Class number in every red value, its picture's number in green, 9 in blue."""
+    """Red holds the class, green the number of the image, blue 9."""
     labels = [i % classes for i in range(classes * copies)]
     rows = np.zeros((len(labels), 3, 32, 32), np.uint8)
     rows[:, 0] = np.array(labels)[:, None, None]
@@ -100,7 +100,7 @@ def python_2_batch(rows: np.ndarray, labels: list[int], key: str) -> bytes:
 
 @pytest.mark.parametrize(("name", "key"), [("cifar10", "labels"), ("cifar100", "fine_labels")])
 def test_batches_of_python_2(tmp_path: Path, name: str, key: str) -> None:
-    """Also with folders, other files, and what other programs add; the batches in the order of their names."""
+    """Folders and foreign files are ignored; batches come in the order of their names."""
     batches = {"cifar10": ("data_batch_2", "data_batch_1", "test_batch"), "cifar100": ("train", "test")}[name]
     rows = np.arange(5 * 3072, dtype=np.uint32).reshape(5, 3072).astype(np.uint8)
     with tarfile.open(tmp_path / f"cifar-{name[5:]}-python.tar.gz", "w:gz", format=tarfile.GNU_FORMAT) as archive:
@@ -119,7 +119,7 @@ def test_batches_of_python_2(tmp_path: Path, name: str, key: str) -> None:
 
 
 def test_a_batch_as_large_as_that_of_cifar100_is_read() -> None:
-    """As many steps and as much data: 50,000 pictures with their file names and two labels each."""
+    """As large as the original: 50,000 images with their file names and two labels each."""
     count = 50_000
     rows, labels = np.zeros((count, 3072), np.uint8), [7] * count
     names = [f"name_s_{i:06d}.png" for i in range(count)]
@@ -136,7 +136,7 @@ def batch_of(**changes: Any) -> bytes:
 
 
 class Runs:
-    """When it is unpickled, a command runs."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -175,7 +175,7 @@ def member(name: str, data: bytes = b"", **facts: Any) -> tuple[tarfile.TarInfo,
 
 
 def claiming(size: int) -> bytes:
-    """An archive whose file is not as long as it says."""
+    """An archive whose file is shorter than declared."""
     info = tarfile.TarInfo("a/data_batch_1")
     info.size = size
     return info.tobuf() + b"abc"
@@ -224,7 +224,7 @@ def test_bad_cifar_archives_are_one_clear_line(tmp_path: Path, case: str) -> Non
 
 
 def bomb(head: bytes, size: int) -> bytes:
-    """Gzip of some bytes, and zeros behind them."""
+    """Gzip of some bytes followed by zeros."""
     packer = zlib.compressobj(9, wbits=31)
     return b"".join(
         [packer.compress(head), *(packer.compress(bytes(2**20)) for _ in range(size >> 20)), packer.flush()]
@@ -297,7 +297,7 @@ def matlab(*matrices: bytes, packed: bool = True) -> bytes:
 
 
 def make_flowers(root: Path, jpeg: bytes, *others: tuple[tarfile.TarInfo, bytes]) -> None:
-    """Three pictures of each class, one for each part, and other members before them."""
+    """Three images of each class, one for each split, after other members."""
     count = 3 * 102
     pictures = [member(f"jpg/image_{i:05d}.jpg", jpeg) for i in range(1, count + 1)]
     (root / "102flowers.tgz").write_bytes(
@@ -377,7 +377,7 @@ def test_bad_matlab_files_are_one_clear_line(tmp_path: Path, jpeg: bytes, conten
     tracemalloc.stop()
 
 
-def test_an_archive_puts_nothing_where_it_says(tmp_path: Path, jpeg: bytes) -> None:
+def test_an_archive_does_not_choose_where_files_go(tmp_path: Path, jpeg: bytes) -> None:
     others = [
         member("../outside.jpg", b"x"),
         member("/tmp/outside.jpg", b"x"),
@@ -432,7 +432,7 @@ def test_damaged_archives_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(PADDLE_SETS))
-def test_offline_says_which_file_to_put_where(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_names_the_file_and_its_place(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("Network is unreachable")
 
@@ -444,7 +444,7 @@ def test_offline_says_which_file_to_put_where(name: str, tmp_path: Path, monkeyp
         build(name)
 
 
-def test_failed_download_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_names_the_file_and_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(url: str, *_: object) -> None:
         raise RuntimeError(f"Cannot download {url} within retry limit 3")
 

@@ -23,7 +23,7 @@ def test_normalisation_is_the_formula(picture: Callable[..., Any]) -> None:
     assert np.abs(result - expected).max() < 1e-6
 
 
-def test_normalisation_writes_where_it_is_told(picture: Callable[..., Any]) -> None:
+def test_normalisation_writes_to_the_given_array(picture: Callable[..., Any]) -> None:
     image = picture(1, 24, 20)
     batch = np.full((3, 3, 24, 20), np.nan, np.float32)
     preprocessing = Preprocessing(20, mean=(0, 0, 0), std=(1, 1, 1))
@@ -60,7 +60,7 @@ def test_geometry_is_resize_of_the_short_side_and_centre_crop(picture: Callable[
     assert np.abs(result.astype(int) - off_centre).mean() > 4
 
 
-def test_a_picture_of_the_right_size_passes_untouched(picture: Callable[..., Any]) -> None:
+def test_an_image_of_the_right_size_is_unchanged(picture: Callable[..., Any]) -> None:
     image = picture(4, 64, 64)
     assert np.array_equal(Preprocessing(64, 1.0).geometry(image), image)
 
@@ -79,7 +79,9 @@ def test_dict_round_trip_through_json() -> None:
     plain = Preprocessing(299, 0.9).to_dict()
     assert set(plain) == {"image_size", "crop_ratio", "mean", "std", "bit_depth", "window", "alpha"}
     older = {key: plain[key] for key in ("image_size", "crop_ratio", "mean", "std")}
-    assert Preprocessing.from_dict(older).decoding == Decoding(bit_depth=16, alpha="drop")  # as those versions decoded
+    assert Preprocessing.from_dict(older).decoding == Decoding(
+        bit_depth=16, alpha="drop"
+    )  # as decoded by those versions
     for bad in ({"alpha": "pink"}, {"bit_depth": 4}, {"bit_depth": "12"}, {"window": [3, 3]}, {"window": [1]}):
         with pytest.raises(ValueError, match=next(iter(bad)) if bad != {"window": [1]} else "unpack"):
             Preprocessing.from_dict({**plain, **bad})

@@ -1,4 +1,4 @@
-"""The random numbers of pictures are those that numpy's own generators begin with."""
+"""The random numbers of an image are the first ones of numpy's own generators."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_they_begin_like_those_of_numpy(seed: int, epoch: int) -> None:
     assert stream_states(seed, epoch, INDICES[:4:2], REPEATS[:4:2]) == expected[:4:2]
 
 
-def test_each_goes_on_like_one_of_its_own() -> None:
+def test_each_continues_like_a_separate_generator() -> None:
     def draw(rng: np.random.Generator) -> list[Any]:
         return [rng.random(), rng.integers(0, 99), *rng.random(3), rng.integers(0, 9, dtype=np.uint8), rng.normal()]
 
@@ -38,13 +38,13 @@ def test_each_goes_on_like_one_of_its_own() -> None:
 
 
 def test_a_known_number() -> None:
-    """Should numpy ever begin otherwise, resumed runs would not."""
+    """A change in numpy must not change resumed runs."""
     [rng] = generators(stream_states(42, 7, np.array([123]), np.zeros(1, np.int64)))
     assert rng.integers(0, 2**32, 3).tolist() == [2041613279, 2101621144, 1366785065]
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_each_picture_is_changed_by_its_own(picture: Callable[..., Any], workers: int) -> None:
+def test_each_image_has_its_own_generator(picture: Callable[..., Any], workers: int) -> None:
     labels = np.array([0] * 7 + [1, 2])  # of the last two, each comes several times in an epoch
     images = ArrayImages(np.stack([picture(i, 20, 20) for i in range(9)]), labels, "pictures")
     preprocessing, augmentation = Preprocessing(16), Augmentation("strong", 16)

@@ -1,4 +1,4 @@
-"""The checks on real image sets, dirt included (see the assets' README)."""
+"""Checks on real image sets with their defects (see the assets' README)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_cub(assets: Path) -> None:
     assert data.classes[0] == "001.Black_footed_Albatross"
 
 
-def test_flowers_have_a_picture_in_two_classes(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flowers_have_an_image_in_two_classes(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = build(assets, "flower_photos")
     assert sizes(data) == {"train": 2934, "val": 736}
     message = capsys.readouterr().err
@@ -58,7 +58,7 @@ def test_flowers_have_a_picture_in_two_classes(assets: Path, capsys: pytest.Capt
     ("name", "groups", "values"),
     [("flower_photos", 2, {}), ("flower_photos/train", 2, {"test_fraction": 0.2}), ("chest_xray", 1, {})],
 )
-def test_real_copies_within_a_class_are_said_and_do_not_leak(
+def test_real_copies_within_a_class_are_reported_and_do_not_leak(
     assets: Path, capsys: pytest.CaptureFixture[str], name: str, groups: int, values: dict[str, float]
 ) -> None:
     for seed in range(3):

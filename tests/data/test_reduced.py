@@ -50,7 +50,7 @@ def test_a_part_keeps_the_rows_and_columns_that_are_needed(height: int, width: i
     assert reduction(Box(3, 5, height, width), least) == times
 
 
-def test_a_reduced_box_lies_inside_the_reduced_picture() -> None:
+def test_a_reduced_box_is_inside_the_reduced_image() -> None:
     for times in (2, 4, 8):
         for side in range(9, 40):
             for start in range(side - 8):
@@ -61,7 +61,7 @@ def test_a_reduced_box_lies_inside_the_reduced_picture() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_part_is_that_of_the_upright_picture(picture: Callable[..., Any], orientation: int) -> None:
+def test_the_part_is_that_of_the_upright_image(picture: Callable[..., Any], orientation: int) -> None:
     data = jpeg(picture(3, 200, 300), orientation)
     full = decode_image(data)
     asked: list[tuple[int, int]] = []
@@ -168,12 +168,12 @@ def test_training_crops_are_the_same_parts_and_nearly_the_same_pixels(photos: Fi
     assert np.array_equal(fast, inputs(photos, 24, level, workers=0))
 
 
-def test_small_pictures_train_the_same_to_the_bit(photos: FileImages) -> None:
+def test_small_images_train_the_same_to_the_bit(photos: FileImages) -> None:
     assert np.array_equal(inputs(photos, 120, "strong"), inputs(photos, 120, "strong", fast_decoding=False))
 
 
 def test_real_photos_are_near_the_full_decode(assets: Path) -> None:
-    """The same part of the picture, cut where both have a pixel's edge: about 0.6 gray levels apart."""
+    """The same part of the image, cut at pixel edges of both: about 0.6 gray levels apart."""
     files = sorted((assets / "datasets" / "imagenet_sample").glob("*.jpg"))[::20]
     differences = []
     for path in files:

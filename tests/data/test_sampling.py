@@ -55,7 +55,7 @@ def test_balanced_classes_come_equally_often_and_their_images_too() -> None:
     assert seen[-1] == 130
 
 
-def test_weights_say_how_often() -> None:
+def test_weights_determine_frequency() -> None:
     weights = np.array([0.0, 1, 2, 1, 0, 6, 0.5, 0])
     counts = np.zeros(8)
     sampler = WeightedSampler(weights)
@@ -117,7 +117,7 @@ def test_sampled_batches_are_the_same_for_any_number_of_workers(images: ArrayIma
             assert np.array_equal(one.labels, two.labels)
 
 
-def test_an_image_that_comes_again_is_changed_anew(images: ArrayImages) -> None:
+def test_a_repeated_image_is_augmented_differently(images: ArrayImages) -> None:
     found = batches(images, 0)
     only = [row for batch in found for row, index in zip(batch.inputs, batch.indices, strict=True) if index == 36]
     assert len(only) == 13

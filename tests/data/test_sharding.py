@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from toolkit.data.sharding import shard, steps_behind
+from toolkit.data.sharding import completed_steps, shard
 
 CASES = list(itertools.product([0, 1, 2, 5, 16, 31, 32, 33, 34, 64, 65, 97], [1, 2, 16, 32], [1, 2, 3, 4]))
 """Images, images a batch and process, processes."""
@@ -39,11 +39,14 @@ SHARED = [(total, whole, world) for total, whole, world in CASES if whole >= wor
 
 
 def test_a_shared_batch_is_that_of_one_process() -> None:
-    """Of any size, even or odd: the same samples in each step, but for a last one too small to share."""
+    """For any batch size: the same samples in each step, except a last batch too small to share."""
     for total, whole, world in [*SHARED, (100, 25, 2), (101, 7, 3), (43, 21, 2), (10, 3, 3)]:
         most, order = -(-whole // world), list(range(total))
         bounds, loose = (
-            [shard(total, most, rank=rank, world_size=world, equal=equal, together=whole) for rank in range(world)]
+            [
+                shard(total, most, rank=rank, world_size=world, equal=equal, global_batch_size=whole)
+                for rank in range(world)
+            ]
             for equal in (True, False)
         )
         assert all(1 <= size <= most for each in (*bounds, *loose) for size in sizes(each))
@@ -62,7 +65,7 @@ def test_a_shared_batch_is_that_of_one_process() -> None:
             assert len(steps) in (len(wanted), len(wanted) - 1)
         seen = 0
         for step, samples in enumerate(steps):
-            assert steps_behind(seen, total, most, world_size=world, together=whole) == step
+            assert completed_steps(seen, total, most, world_size=world, global_batch_size=whole) == step
             seen += len(samples)
 
 
@@ -70,14 +73,14 @@ def test_steps_behind_are_those_whose_samples_were_seen() -> None:
     for total, batch, world in [case for case in CASES if case[0] >= case[2]]:
         per_rank = [sizes(shard(total, batch, rank=rank, world_size=world, equal=True)) for rank in range(world)]
         seen = 0
-        for step, together in enumerate(zip(*per_rank, strict=True)):
-            assert steps_behind(seen, total, batch, world_size=world) == step
-            seen += sum(together)
-            assert steps_behind(seen - 1, total, batch, world_size=world) == step
-        assert steps_behind(seen, total, batch, world_size=world) == len(per_rank[0])
+        for step, global_batch_size in enumerate(zip(*per_rank, strict=True)):
+            assert completed_steps(seen, total, batch, world_size=world) == step
+            seen += sum(global_batch_size)
+            assert completed_steps(seen - 1, total, batch, world_size=world) == step
+        assert completed_steps(seen, total, batch, world_size=world) == len(per_rank[0])
 
 
 def test_steps_of_another_number_of_processes() -> None:
-    assert steps_behind(36, 100, 12, world_size=2) == 1
-    assert steps_behind(48, 100, 12, world_size=2) == 2
-    assert steps_behind(48, 100, 6, world_size=2) == 4
+    assert completed_steps(36, 100, 12, world_size=2) == 1
+    assert completed_steps(48, 100, 12, world_size=2) == 2
+    assert completed_steps(48, 100, 6, world_size=2) == 4

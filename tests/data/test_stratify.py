@@ -108,7 +108,7 @@ def test_too_few_to_split() -> None:
         split_by_labels({"train": images(np.eye(4))}, (), 0.2, 0, seed=0)
 
 
-def test_bins_hold_equally_many_and_never_tear_equal_values() -> None:
+def test_bins_are_of_equal_size_and_never_split_equal_values() -> None:
     bins = quantile_bins(np.arange(100.0), 4)
     assert bins.sum(axis=0).tolist() == [25, 25, 25, 25]
     assert (bins.sum(axis=1) == 1).all()
@@ -118,7 +118,7 @@ def test_bins_hold_equally_many_and_never_tear_equal_values() -> None:
     assert quantile_bins(np.zeros(5), 3).shape == (5, 1)
 
 
-def test_limit_keeps_so_many_of_each_label() -> None:
+def test_limit_applies_to_each_label() -> None:
     labels = np.zeros((60, 3))
     labels[:20, 0], labels[20:40, 1], labels[38:42, 2] = 1, 1, 1
     kept = limit_per_label(images(labels), (), 5, seed=0)

@@ -1,4 +1,4 @@
-"""The table of what is trained on."""
+"""The summary table of a data set."""
 
 from __future__ import annotations
 

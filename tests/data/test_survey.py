@@ -1,4 +1,4 @@
-"""The check of every file before training: what it passes decodes, what it refuses is named, and what it says."""
+"""The check of every file before training: everything it passes can be decoded, everything it refuses is named."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def encoded(kind: str, image: Any = NOISE, **options: Any) -> bytes:
 
 
 def damaged_files() -> dict[str, bytes]:
-    """Files that end too early, hold something else in their middle, or claim too much."""
+    """Files that are truncated, corrupted in the middle, or claim too much."""
     files = {}
     for name, kind, options in (
         ("jpg", "JPEG", {}), ("progressive.jpg", "JPEG", {"progressive": True}), ("png", "PNG", {}),
@@ -150,7 +150,7 @@ def test_images_that_show_nothing_get_a_warning(make_folder: MakeFolder, capsys:
     assert "2 of 14 images are nearly constant" in capsys.readouterr().err
 
 
-def test_holes_are_said(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gaps_are_reported(make_folder: MakeFolder, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder({"a": 2, "b": 2})
     values = bands(1)[:, :, 0] / 255
     values[0, 0] = np.nan
@@ -183,9 +183,9 @@ def test_a_second_run_reads_what_changed(
     assert run() == files[3:5]
     Path(files[5]).unlink()
     assert run() == files[5:6]
-    assert run([files[0], *files[6:]]) == []  # a part of them; what is known of the others stays
+    assert run([files[0], *files[6:]]) == []  # some of them; results for the others are kept
     assert run() == files[5:6]
-    assert run(decoding=Decoding(alpha="black")) == files  # another way to read is another question
+    assert run(decoding=Decoding(alpha="black")) == files  # another decoding needs another check
     assert run(channels=1) == files
     for file in cache.iterdir():
         file.write_bytes(b"damaged")

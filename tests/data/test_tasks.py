@@ -1,4 +1,4 @@
-"""What the kinds of task ask of data: formats, splits, checks, facts."""
+"""What each task requires of data: formats, splits, checks, facts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_task_has_a_format_and_classification_has_all() -> None:
 
 
 @pytest.mark.parametrize("format", ["folder", "cub200", "cifar10", "mnist", "flowers102"])
-def test_a_format_that_cannot_serve_a_task_says_which_can(format: str) -> None:
+def test_a_format_unsuited_to_a_task_names_those_that_suit(format: str) -> None:
     with pytest.raises(ConfigError, match=rf"{format} is for classification, not for multilabel.*list, csv"):
         build_data(DataConfig.model_validate({"format": format}), "multilabel")
     with pytest.raises(ConfigError, match="digits is for classification and regression, not for multilabel"):
@@ -134,7 +134,7 @@ def test_a_label_that_one_image_has_is_learned_and_missed_aloud(root: Path, caps
     assert "1 of 2 labels are on no val image: 1" in capsys.readouterr().err
 
 
-def test_labels_that_say_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_uninformative_labels(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(root, [f"{i % 2},1" for i in range(30)])
     build(root, "multilabel")
     assert "1 of 2 labels are on every train image: 1" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Views of a picture: all different, the centre first, and mirrored only where that is allowed."""
+"""Views of an image: all different, the centre first, and mirrored only where that is allowed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_smaller_number_is_the_beginning_of_a_larger_one() -> None:
 def test_ten_views_are_centre_corners_and_mirror_images() -> None:
     views = views_of(PLAIN, "horizontal", 10)
     assert sum(view.mirrored for view in views) == 5
-    assert {view.place for view in views} == {None, (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}
+    assert {view.position for view in views} == {None, (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)}
     np.testing.assert_array_equal(views[1].geometry(PICTURE), views[0].geometry(PICTURE)[:, ::-1])
 
 

@@ -1,4 +1,4 @@
-"""Every row of ``paddle.vision.models``, and every kind of top: Paddle Inference computes what dygraph does."""
+"""Paddle Inference agrees with dygraph for every network of ``paddle.vision.models`` and every kind of head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for 
 
 
 def settle(network: StagedNetwork, images: np.ndarray) -> None:
-    """Give the normalisations the statistics of these images: without, activations vanish on their way up."""
+    """Use these images' statistics for normalisation, so that activations do not vanish in deep networks."""
     norms = [layer for layer in network.sublayers() if hasattr(layer, "_momentum")]
     momenta = [layer._momentum for layer in norms]
     for layer in norms:
@@ -31,7 +31,7 @@ def settle(network: StagedNetwork, images: np.ndarray) -> None:
 
 
 def difference(network: StagedNetwork, size: int, folder: Path) -> float:
-    """Largest difference of an output, in units of the largest output. The network is left in training mode."""
+    """Largest difference between outputs, relative to the largest. The network is left in training mode."""
     network.train()
     images = np.random.default_rng(0).normal(size=(16, network.in_channels, size, size)).astype("float32")
     settle(network, images)
@@ -49,9 +49,9 @@ def difference(network: StagedNetwork, size: int, folder: Path) -> float:
 
 
 def resolution(network: StagedNetwork, size: int) -> float:
-    """How far dygraph's own outputs move, in units of the largest, when its input moves by a millionth.
+    """Relative change of dygraph's own outputs when its input changes by a millionth, as rounding would.
 
-    Rounding alone moves them as far. Deep networks with random weights amplify it: resnet152 by 7000.
+    Deep networks with random weights amplify it: resnet152 by 7000.
     """
     network.eval()
     images = np.random.default_rng(0).normal(size=(16, network.in_channels, size, size)).astype("float32")[:2]
@@ -62,30 +62,27 @@ def resolution(network: StagedNetwork, size: int) -> float:
 
 @pytest.mark.parametrize("name", ROWS)
 def test_inference_agrees_with_dygraph(name: str, tmp_path: Path) -> None:
-    """At the smallest size, on the way that predictions go: oneDNN, fused layers."""
+    """At the smallest size, as for predictions: with oneDNN and fused layers."""
     size = get_spec(name).min_size
     network = create_network(name, 3, image_size=size)
     found, smallest = difference(network, size, tmp_path), resolution(network, size)
     assert found < max(1e-3, 3 * smallest)
-    assert smallest < 0.02, "nothing could be told from such outputs"
+    assert smallest < 0.02, "such outputs prove nothing"
 
 
 @pytest.mark.parametrize(
     "wishes",
     [
-        {"pooling": "max"},
-        {"pooling": "gem"},
-        {"pooling": "none"},
+        {"pooling": "max", "in_channels": 1},
+        {"pooling": "none", "task": "regression"},
         {"head": HeadConfig(type="cosine", dropout=0.5)},
         {"head": HeadConfig(type="mlp", hidden=(8,), dropout=0.5), "pooling": "gem"},
         {"head": HeadConfig(type="mlp", hidden=(8,))},
-        {"task": "regression"},
-        {"in_channels": 1},
         {"in_channels": 5, "cut": "conv3_2"},
     ],
     ids=str,
 )
-def test_every_top_and_input_is_exported(wishes: dict[str, Any], tmp_path: Path) -> None:
+def test_every_head_and_input_is_exported(wishes: dict[str, Any], tmp_path: Path) -> None:
     network = create_network("mobilenet_v1_x0_25", 3, image_size=64, **wishes)
     if "task" in wishes:
         network.set_target_statistics([1.0, -1.0, 0.1], [20.0, 10.0, 0.5])

@@ -9,6 +9,7 @@ import paddle
 import pytest
 import yaml
 
+from toolkit.core.console import command
 from toolkit.core.errors import DeployError
 from toolkit.deploy import Manifest, Predictor
 
@@ -65,7 +66,7 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
     with pytest.raises(DeployError, match=r"inference\.yml") as caught:
         Predictor(folder)
     assert "\n" not in str(caught.value)
-    assert "tools/export.py" in str(caught.value.hint)
+    assert command("export", "RUN") in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_test_time_augmentation_averages_views(tmp_path, export, pictures) -> No
     assert first.confidence == pytest.approx(found.confidence, rel=1e-4)
 
 
-def test_without_being_told_no_view_is_mirrored_and_one_is_enough(predictor, pictures) -> None:
+def test_by_default_there_is_one_unmirrored_view(predictor, pictures) -> None:
     assert (predictor.flip, predictor.tta) == ("none", 1)
     with pytest.raises(DeployError, match="tta is 0; expected 1 to 64"):
         predictor.predict(pictures, tta=0)

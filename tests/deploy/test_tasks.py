@@ -1,4 +1,4 @@
-"""Multilabel and regression, from the export to what is said of a picture."""
+"""Multilabel and regression, from export to prediction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.deploy import Manifest, Prediction, Predictor, check_export, show_e
 
 
 class Scaled(nn.Layer):
-    """A network whose outputs are in units far from 1, with the head's statistics under their usual names."""
+    """A network with outputs of any scale, and the head's statistics under their usual names."""
 
     def __init__(self, network: nn.Layer, mean: float, std: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ def test_the_program_ends_with_the_tasks_activation(exported, new_network, image
 
 
 @pytest.mark.parametrize(("task", "activation"), [("multilabel", "sigmoid"), ("regression", "none")])
-def test_the_manifest_says_the_task(exported: dict[str, Path], task: str, activation: str) -> None:
+def test_the_manifest_names_the_task(exported: dict[str, Path], task: str, activation: str) -> None:
     values = yaml.safe_load((exported[task] / "inference.yml").read_text(encoding="utf-8"))
     assert (values["task"], values["output"]["is"]) == (task, activation)
     assert Manifest.read(exported[task]).task == task
@@ -57,12 +57,13 @@ def test_the_manifest_says_the_task(exported: dict[str, Path], task: str, activa
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
-def test_the_check_compares_as_the_task_asks(exported, new_network, images, task: str) -> None:
+def test_the_check_suits_the_task(exported, new_network, images, task: str) -> None:
     assert check_export(exported[task], new_network(), images) < 1e-5
     with pytest.raises(DeployError, match="is not the trained network"):
         check_export(exported[task], new_network(seed=1), images)
 
 
+@pytest.mark.usefixtures("engines_in_process")
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1e6), (2000.0, 5.0), (0.0, 1e-6)])
 def test_values_in_any_unit_pass_their_check(tmp_path, new_network, export, images, mean, std) -> None:
     network = Scaled(new_network(), mean, std)
@@ -73,6 +74,7 @@ def test_values_in_any_unit_pass_their_check(tmp_path, new_network, export, imag
         check_export(folder, network, images)
 
 
+@pytest.mark.usefixtures("engines_in_process")
 def test_outputs_that_are_all_zero_can_be_checked(tmp_path, new_network, export, images) -> None:
     network = new_network()
     network.fc.weight.set_value(paddle.zeros_like(network.fc.weight))
@@ -95,7 +97,7 @@ def test_labels_above_the_threshold_and_the_best_scores(exported, new_network, p
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
-def test_a_threshold_that_is_none(exported, pictures, threshold: float) -> None:
+def test_an_invalid_threshold(exported, pictures, threshold: float) -> None:
     with pytest.raises(DeployError, match="expected a probability"):
         Predictor(exported["multilabel"]).predict(pictures, threshold=threshold)
 
@@ -123,12 +125,13 @@ def test_nan_is_no_prediction(tmp_path, new_network, export, pictures, task: str
         Predictor(export(tmp_path / "model", network, task=task)).predict(pictures)
 
 
-def test_too_few_names_are_called_what_they_are(tmp_path, export) -> None:
+def test_too_few_names(tmp_path, export) -> None:
     for task, word in (("multilabel", "3 label names"), ("regression", "3 target names")):
         with pytest.raises(DeployError, match=word):
             export(tmp_path / task, task=task, classes=("a", "b", "c"))
 
 
+@pytest.mark.usefixtures("engines_in_process")
 @pytest.mark.parametrize(("channels", "color"), [(1, "gray"), (4, "as in the file")])
 def test_inputs_with_other_channels(tmp_path, new_network, export, write_image, channels: int, color: str) -> None:
     pipeline = Preprocessing(32, 1.0, (0.4, 0.5, 0.6, 0.1)[:channels], (0.2, 0.25, 0.3, 0.5)[:channels])
@@ -151,6 +154,7 @@ def test_inputs_with_other_channels(tmp_path, new_network, export, write_image, 
         predictor.outputs(np.zeros((1, 3, 32, 32), np.float32))
 
 
+@pytest.mark.usefixtures("engines_in_process")
 def test_colour_and_gray_become_what_the_model_reads(tmp_path, new_network, export, pictures) -> None:
     pipeline = Preprocessing(32, 1.0, (0.4,), (0.2,))
     gray = Predictor(export(tmp_path / "gray", new_network(channels=1), preprocessing=pipeline.to_dict()))
@@ -172,7 +176,7 @@ TRUTHS = {
 
 
 @pytest.mark.parametrize("task", sorted(TRUTHS))
-def test_examples_stand_beside_the_truth(exported, shared_export, task: str) -> None:
+def test_examples_are_shown_with_the_truth(exported, shared_export, task: str) -> None:
     predictor = Predictor(exported.get(task, shared_export))
     images = ArrayImages(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype="uint8"), [0, 1, 2], "noise")
     images.labels = TRUTHS[task]

@@ -11,16 +11,16 @@ from tests.jobs import digits_jobs, resnet18_is, untrained_weights
 from toolkit.config import Config
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _thin() -> Iterator[None]:
-    """``resnet18`` has a quarter of its channels: trainings take a third of the time."""
-    with resnet18_is(thin=True):
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """In these tests, ``resnet18`` has a quarter of its channels: trainings take a third of the time."""
+    with resnet18_is(thin=Path(__file__).parent in item.path.parents):
         yield
 
 
-@pytest.fixture(scope="package")
-def backbone_weights(_thin: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a ResNet-18 that has seen nothing, as a file."""
+@pytest.fixture(scope="session")
+def backbone_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the thin ResNet-18 that has seen nothing, as a file."""
     return untrained_weights("resnet18", 5, tmp_path_factory.mktemp("weights"))
 
 

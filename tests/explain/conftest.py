@@ -1,4 +1,4 @@
-"""A finished run without a training: real pictures, a plan, records, and logits that are known."""
+"""Finished runs without training: noise images, a plan, records and known outputs."""
 
 from __future__ import annotations
 
@@ -93,10 +93,22 @@ def _run(
 
 
 @pytest.fixture
-def finished(tmp_path: Path) -> Callable[..., FinishedRun]:
-    """``finished(classes, mistakes=2, test=False, **sections)``: evaluated on four images a class.
+def rendered() -> None:
+    """For tests that need images of the figures, see ``unrendered``."""
 
-    The first ``mistakes`` images are taken for the class after their own, with less and less confidence.
+
+@pytest.fixture
+def unrendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn but not rendered, which takes most of a report's time, unless a test uses ``rendered``."""
+    if "rendered" not in request.fixturenames:
+        monkeypatch.setattr("toolkit.pages.figures.Figure.savefig", lambda figure, buffer, **_: buffer.write(b"<svg/>"))
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Callable[..., FinishedRun]:
+    """``finished(classes, mistakes=2, test=False, **sections)``: evaluated on four images per class.
+
+    The first ``mistakes`` images are predicted as the next class, with decreasing confidence.
     """
 
     def make(classes: tuple[str, ...], mistakes: int = 2, test: bool = False, **sections: Any) -> FinishedRun:
@@ -112,9 +124,9 @@ def finished(tmp_path: Path) -> Callable[..., FinishedRun]:
 
 @pytest.fixture
 def multilabel(tmp_path: Path) -> Callable[..., FinishedRun]:
-    """``multilabel(names, count=40, noise=2.0, test=False, **sections)``: label k is on every (k + 2)th image.
+    """``multilabel(names, count=40, noise=2.0, test=False, **sections)``: every (k + 2)th image has label k.
 
-    Logits are 3 for what is there and -3 for what is not, and noise.
+    Logits are 3 for true labels and -3 for others, plus noise.
     """
 
     def make(

@@ -12,6 +12,7 @@ import pytest
 from tests.bakeoff.conftest import found, make, row, squeeze_weights, trial  # noqa: F401 (fixtures)
 from tests.explain.page import Page
 from toolkit.bakeoff import BakeOff, LeftOut
+from toolkit.core.console import command
 from toolkit.explain import comparison_statements, write_comparison
 from toolkit.explain.comparison_words import gap_words, lead_statements, score_words
 from toolkit.tasks import TASKS
@@ -135,7 +136,7 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
         "1 linear_probe 95.0 % ± 2.0 3 4 0.4 s 500.0 MB 100 9.0 MB",
         "4 scratch stopped early 35.0 % ± 5.0 3 2 of 8 10.0 s",
         "hollow dots",
-        "python tools/predict.py --model",
+        command("predict", "--model"),
         "seeds 0 to 2. A seed is one split",
         "--seeds 5",
         "successive halving",
@@ -158,8 +159,8 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
 )
 def test_the_command_that_goes_on_asks_for_the_same(usual: BakeOff, asked: dict[str, Any], words: list[str]) -> None:
     page = Page(write_comparison(replace(usual, **asked)).read_text(encoding="utf-8"))
-    (line,) = (part for part in page.parts if "tools/compare.py" in part)
-    assert shlex.split(line)[6:] == words
+    (line,) = (part for part in page.parts if command("compare") in part)
+    assert shlex.split(line)[len(shlex.split(command("compare"))) + 4 :] == words
 
 
 def test_what_was_not_measured_has_no_column(found: Found) -> None:  # noqa: F811

@@ -16,7 +16,7 @@ from toolkit.explain import measure_calibration
 from toolkit.explain.figures import learning_curve
 from toolkit.explain.result_figures import reliability_diagram
 from toolkit.pages import figures
-from toolkit.pages.figures import Picture
+from toolkit.pages.figures import EmbeddedImage
 
 CALIBRATION = measure_calibration(np.linspace(0.3, 1, 40), np.arange(40) % 3 > 0)
 
@@ -29,7 +29,7 @@ def lines(epochs: int, phases: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-def words(picture: Picture) -> str:
+def words(picture: EmbeddedImage) -> str:
     kind, _, data = picture.source.partition(";base64,")
     assert kind == "data:image/svg+xml"
     return " ".join("".join(ElementTree.fromstring(base64.b64decode(data)).itertext()).split())

@@ -14,21 +14,25 @@ from tests.bakeoff.conftest import row
 from tests.explain.page import Page, page_of
 from tests.jobs import digits_jobs, untrained_weights
 from toolkit.bakeoff import Comparison
-from toolkit.config import make_config
+from toolkit.commands import train
+from toolkit.core.console import command
 from toolkit.core.errors import DataError
 from toolkit.engine import RunResult, Trainer
 from toolkit.explain import write_report
 from toolkit.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 SECTIONS = ["made", "curves", "confusion", "classes", "mistakes", "calibration"]
 SECTIONS += ["plan", "proof", "data", "environment", "again"]
 MAIN = TASKS["classification"].main
+NETWORK = "mobilenet_v1_x0_25"
 
 
 def many(count: int) -> tuple[str, ...]:
     return tuple(f"class {number:03d}" for number in range(count))
 
 
+@pytest.mark.usefixtures("rendered")
 def test_all_sections_are_there(finished: Callable[..., Any]) -> None:
     page = page_of(finished(("cat", "dog", "cow")))
     assert page.sections == SECTIONS
@@ -48,7 +52,7 @@ def test_all_sections_are_there(finished: Callable[..., Any]) -> None:
         "Paddle 3.3.1",
         "git abcdef012345",
         "f00d" * 16,
-        "python tools/train.py -c",
+        command("train", "-c"),
         "Wilson: Probable Inference",
     ):
         assert words in page.text, words
@@ -61,6 +65,7 @@ def test_the_test_images_are_called_so(finished: Callable[..., Any]) -> None:
     assert "class training validation test cat 4 4 4 dog 4 4 4 all 8 8 8" in page.text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_nothing_comes_from_elsewhere(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog", "cow"))
     page = page_of(run)
@@ -89,7 +94,7 @@ def finished_tags(page: Page) -> list[str]:
     return [tag for tag, _ in page.tags]
 
 
-def test_any_script_of_the_world(finished: Callable[..., Any]) -> None:
+def test_names_in_any_script(finished: Callable[..., Any]) -> None:
     names = ("红翅黑鹂", "طائر", "🐦 птица", "caf\udce9")
     page = page_of(finished(names, mistakes=4, name="鸟 vögel"))
     for name in ("鸟 vögel", "红翅黑鹂", "طائر", "🐦 птица", "caf\\udce9"):
@@ -127,9 +132,7 @@ def test_mistakes_are_shown_most_confident_first_and_at_most_twelve(finished: Ca
     assert "is class 000 predicted class 001 , 9" in page.text
 
 
-def test_only_the_pictures_that_are_shown_are_read(
-    finished: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_pictures_shown_are_read(finished: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished(many(5), mistakes=3)
     images, read = run.job.data.val, []
     whole = images.read
@@ -138,7 +141,7 @@ def test_only_the_pictures_that_are_shown_are_read(
     assert read == [0, 1, 2]
 
 
-def test_a_picture_that_is_gone_is_said_to_be(finished: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_picture_is_reported(finished: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     run = finished(("cat", "dog"))
 
     def gone(index: int) -> None:
@@ -171,7 +174,7 @@ def test_comparison(finished: Callable[..., Any]) -> None:
     assert f"against scratch (55.0 points, 95 % interval {low:.1f} to {high:.1f})" in page.text
 
 
-def test_a_run_without_records_has_a_report_all_the_same(finished: Callable[..., Any]) -> None:
+def test_a_run_without_records_still_has_a_report(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     run.folder.record.unlink()
     run.folder.metrics.unlink()
@@ -180,7 +183,7 @@ def test_a_run_without_records_has_a_report_all_the_same(finished: Callable[...,
     assert "No epoch was recorded" in page.text
 
 
-def test_a_solved_head_is_told_of_beside_the_nearest_neighbours(finished: Callable[..., Any]) -> None:
+def test_a_solved_head_is_reported_with_the_nearest_neighbours(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     assert "exact solver" not in page_of(run).text
     neighbours = [{"k": k, "val": {"top1": top1}} for k, top1 in ((1, 0.5), (5, 0.625))]
@@ -214,20 +217,19 @@ def test_foreign_logits_are_refused(finished: Callable[..., Any]) -> None:
             write_report(run.job, run.folder, outputs, labels)
 
 
+@pytest.mark.usefixtures("rendered")
 def test_the_report_is_the_same_each_time(finished: Callable[..., Any]) -> None:
     run = finished(("cat", "dog"))
     first, second = (write_report(*run).read_bytes() for _ in range(2))
     assert first == second
 
 
-def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_read(
+def test_after_training_on_cached_features_only_the_pictures_shown_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from toolkit.commands import train
-
     config = digits_jobs(
         tmp_path,
-        model={"name": "resnet18", "pretrained": str(untrained_weights("resnet18", 5, tmp_path))},
+        model={"name": NETWORK, "pretrained": str(untrained_weights(NETWORK, 5, tmp_path))},
         data={"classes": ["5", "6", "7"], "samples_per_class": 4, "batch_size": 5, "val_fraction": 0.1},
         transfer={"preset": "linear_probe"},
         train={"epochs": 1},
@@ -250,20 +252,13 @@ def test_after_training_on_kept_features_only_the_pictures_that_are_shown_are_re
 
 @pytest.mark.parametrize("report", [True, False])
 def test_training_writes_it(tmp_path: Path, report: bool) -> None:
-    from toolkit.commands import train
-
-    config = make_config(
-        {
-            "name": "job",
-            "output_dir": tmp_path / "runs",
-            "model": {"name": "resnet18", "pretrained": False},
-            "data": {"format": "digits", "classes": ["0", "1"], "samples_per_class": 10, "image_size": 32},
-            "transfer": "scratch",
-            "train": {"epochs": 1, "device": "cpu"},
-            "log": {"visualdl": False},
-            "export": {"enabled": False, **({} if report else {"report": False})},
-        }
-    )
+    config = digits_jobs(
+        tmp_path,
+        model={"name": NETWORK, "pretrained": False},
+        data={"classes": ["0", "1"], "samples_per_class": 10},
+        transfer="scratch",
+        train={"epochs": 1},
+    )(export={} if report else {"report": False})
     outcome = train.train(config)
     path = tmp_path / "runs" / "job" / "report.html"
     assert outcome.json.get("report") == (str(path) if report else None)

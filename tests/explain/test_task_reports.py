@@ -1,4 +1,4 @@
-"""The pages of multilabel classification and regression, and the chain of runs behind any."""
+"""Reports of multilabel classification and regression, and a run's ancestry."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from toolkit.data import ArrayImages
 from toolkit.explain import write_report
 from toolkit.tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("unrendered")
 REST = ["plan", "proof", "data", "environment", "again"]
 MULTILABEL = ["made", "curves", "metrics", "labels", "precision-recall", "mistakes", "calibration", *REST]
 REGRESSION = ["made", "curves", "targets", "predictions", "mistakes", *REST]
@@ -50,6 +51,7 @@ def check_safe(page: Page, names: tuple[str, ...]) -> None:
         assert name in page.text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_multilabel(multilabel: Callable[..., Any]) -> None:
     run = multilabel(("person", "dog", "bird"), noise=3.0)
     page = page_of(run)
@@ -78,6 +80,7 @@ def test_multilabel(multilabel: Callable[..., Any]) -> None:
     assert len(page.having("img", **{"class": "tiny"})) > 0
 
 
+@pytest.mark.usefixtures("rendered")
 def test_a_perfect_multilabel_result(multilabel: Callable[..., Any]) -> None:
     page = page_of(multilabel(("person", "dog"), noise=0.0, test=True))
     assert "mAP 1.000 on 40 test images (95 % interval 1.000 to 1.000)" in page.text
@@ -113,6 +116,7 @@ def test_many_labels(multilabel: Callable[..., Any]) -> None:
     assert "and 17 more" in page_of(run).text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_a_label_that_no_image_has(multilabel: Callable[..., Any]) -> None:
     run = multilabel(("person", "dog"))
     labels = run.labels.copy()
@@ -128,6 +132,7 @@ def test_a_label_that_no_image_has(multilabel: Callable[..., Any]) -> None:
     assert "No validation image has a label" in page.text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_regression(regression: Callable[..., Any]) -> None:
     run = regression(("age",))
     page = page_of(run)
@@ -170,12 +175,14 @@ def test_many_targets_have_figures_of_the_worst(regression: Callable[..., Any]) 
     assert len([of for of in page.having("img") if "predicted over true" in (of["alt"] or "")]) == 6
 
 
+@pytest.mark.usefixtures("rendered")
 def test_values_that_are_met_exactly(regression: Callable[..., Any]) -> None:
     page = page_of(regression(("age",), noise=0.0))
     assert "R2 1.000 on 40 validation images (95 % interval 1.000 to 1.000)" in page.text
     assert "every value was predicted exactly" in page.text
 
 
+@pytest.mark.usefixtures("rendered")
 def test_a_single_image(regression: Callable[..., Any]) -> None:
     page = page_of(regression(("age",), count=1))
     assert "R2 0.000 on 1 validation image, epoch 2 of 3" in page.text
@@ -199,6 +206,7 @@ def test_comparison_is_by_the_main_metric(request: pytest.FixtureRequest, task: 
     assert [of["style"] for of in page.having("i") if "width" in (of["style"] or "")] == ["width: 85.0%", "width: 0.0%"]
 
 
+@pytest.mark.usefixtures("rendered")
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
 def test_the_report_is_the_same_each_time(request: pytest.FixtureRequest, task: str) -> None:
     run = request.getfixturevalue(task)(("a", "b"), count=400)

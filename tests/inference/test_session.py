@@ -1,4 +1,4 @@
-"""Paddle Inference is set up as intended, and its errors are one line."""
+"""Paddle Inference is configured as intended, and its errors take one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolkit.inference.session import paddle_says
 
 
 class Tiny(nn.Layer):
-    """A convolution, and the mean over its map."""
+    """A convolution and the mean of its map."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Engines are compared with dygraph before they are used: what differs or dies falls back, and is remembered."""
+"""Engines are compared with dygraph before use: one that differs or crashes falls back, and is remembered."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def forbidden(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Wrong, Deadly], ids=["differs", "dies"])
-def test_what_differs_or_dies_falls_back_and_is_remembered(
+def test_an_engine_that_differs_or_crashes_falls_back_and_is_remembered(
     kind: type[nn.Layer], compare: Any, verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     paddle.seed(0)
@@ -72,7 +72,7 @@ def test_what_differs_or_dies_falls_back_and_is_remembered(
     monkeypatch.setattr(trust_module, "_outputs", forbidden)
     again = compare(comparison.layer)
     assert trusted_engine("paddle", again, Verdicts(verdicts.path)) == engine
-    assert capsys.readouterr().err == ""  # said once
+    assert capsys.readouterr().err == ""  # reported once
 
 
 def test_other_weights_are_compared_in_this_process(
@@ -90,7 +90,7 @@ def test_other_weights_are_compared_in_this_process(
     broken.convolution.bias.set_value(np.full(4, np.nan, "float32"))
     assert trusted_engine("paddle", compare(broken, "broken"), Verdicts(verdicts.path)) == "dygraph"
     assert "Right: dygraph's own outputs are not finite, so engines cannot be compared" in capsys.readouterr().err
-    assert trusted_engine("paddle", compare(layer, "second"), verdicts) == "paddle"  # it was not the engine's fault
+    assert trusted_engine("paddle", compare(layer, "second"), verdicts) == "paddle"  # the engine was not at fault
 
 
 def test_what_is_wrong_with_some_weights_is_not_trusted_with_others(compare: Any, verdicts: Verdicts) -> None:
@@ -109,7 +109,7 @@ def test_a_network_that_cannot_be_traced_and_engines_that_cannot_be_tried(
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     assert trusted_engine("paddle", comparison, verdicts) == "dygraph"
     assert "could not be tried: no process could be started; computed by dygraph" in capsys.readouterr().err
-    assert not verdicts.path.exists()  # another process may find it possible
+    assert not verdicts.path.exists()  # another process may succeed
     monkeypatch.undo()
 
     def refuse(_: Engine) -> TracedProgram:
@@ -121,7 +121,7 @@ def test_a_network_that_cannot_be_traced_and_engines_that_cannot_be_tried(
     assert "and Paddle Inference without oneDNN refuses: cannot convert part.onnx" in capsys.readouterr().err
 
 
-def test_a_process_that_comes_to_no_end_is_given_up(compare: Any) -> None:
+def test_a_process_that_does_not_end_is_abandoned(compare: Any) -> None:
     comparison = compare(Right())
     with Trial() as trial, pytest.raises(TrialError, match="did not finish") as caught:
         trial.run(comparison.make("paddle"), comparison.inputs, limit=0.01)
@@ -144,7 +144,7 @@ def test_a_process_that_comes_to_no_end_is_given_up(compare: Any) -> None:
         b"[" * 100_000,
     ],
 )
-def test_a_damaged_memory_is_as_good_as_none(content: bytes, compare: Any, verdicts: Verdicts) -> None:
+def test_a_damaged_memory_is_ignored(content: bytes, compare: Any, verdicts: Verdicts) -> None:
     key = key_of("paddle", compare(Right()).structure)
     verdicts.path.parent.mkdir()
     verdicts.path.write_bytes(content.replace(b"KEY", key.encode()))
@@ -153,12 +153,12 @@ def test_a_damaged_memory_is_as_good_as_none(content: bytes, compare: Any, verdi
     assert Verdicts(verdicts.path).find(key) == Known("a network", differences={"first": 0.0})
 
 
-def test_a_memory_that_cannot_be_written_ends_nothing(tmp_path: Path) -> None:
+def test_a_memory_that_cannot_be_written_is_harmless(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     verdicts = Verdicts(tmp_path / "file" / "engines.json")
     with verdicts.alone():
         verdicts.add("key", Known("a network"))
-    assert verdicts.find("key") == Known("a network")  # this process need not try it again
+    assert verdicts.find("key") == Known("a network")  # this process does not try again
 
 
 def test_the_memory_stays_small(verdicts: Verdicts, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Convolutions by kernels: the same numbers as Paddle's, from any number of threads, and only for a while."""
+"""Convolutions by kernels: the same numbers as Paddle's, from any number of threads, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def images(batch: int, side: int, channels: int = 6) -> paddle.Tensor:
 
 
 def passed(conv: nn.Conv2D, x: paddle.Tensor, fast: bool) -> Result:
-    """Outputs, and gradients of the inputs and of the weights."""
+    """Return outputs, and gradients of inputs and weights."""
     conv.clear_gradients()
     x.clear_gradient()
     if fast:
@@ -183,14 +183,14 @@ def test_matrices_are_multiplied_by_one_thread_meanwhile() -> None:
 
 
 def blas_threads() -> list[int]:
-    """Of the library that the kernels use."""
+    """Return the threads of the library that the kernels use."""
     return [
         each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas" and "scipy" in each["filepath"]
     ]
 
 
 @needs_numba
-def test_a_damaged_file_of_machine_code_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_of_machine_code_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numba
 
     from toolkit.kernels.compile import compiled
@@ -352,7 +352,7 @@ def test_layers_of_networks() -> None:
     assert len(suitable_layers(running_layers(create_network("resnet18", 3, image_size=32)))) == 13
 
 
-def test_all_is_given_back() -> None:
+def test_layers_are_restored() -> None:
     network = create_network("mobilenet_v2", 3, image_size=32)
     layers = suitable_layers(running_layers(network))
     before = dict(network.state_dict())
@@ -364,8 +364,8 @@ def test_all_is_given_back() -> None:
 
 
 @needs_numba
-def test_a_network_is_exported_as_ever_meanwhile(tmp_path: Path) -> None:
-    network = create_network("mobilenet_v2", 3, image_size=32)
+def test_exporting_meanwhile_gives_the_same_model(tmp_path: Path) -> None:
+    network = create_network("mobilenet_v1_x0_25", 3, image_size=32)
     network.eval()
     x = paddle.to_tensor(np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32))
     expected = network(x).numpy()

@@ -55,7 +55,7 @@ def test_multilabel_agrees_with_scikit_learn() -> None:
     )
 
 
-def test_labels_that_nobody_has_do_not_count_in_the_map() -> None:
+def test_labels_without_images_do_not_count_in_the_map() -> None:
     labels = np.array([[1, 0], [0, 0], [1, 0]], "float32")
     logits = np.array([[2.0, 1.0], [-1.0, -1.0], [1.0, -3.0]], "float32")
     assert multilabel_metrics(logits, labels)["map"] == 1.0

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from toolkit.commands.cache import manage
 from toolkit.config import CacheConfig, dump_config, load_config, make_config
 from toolkit.core.errors import ConfigError
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "cache.py"
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -34,49 +32,13 @@ def folder(tmp_path: Path) -> Path:
     return store.folder
 
 
-def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: object) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr."""
-    monkeypatch.setattr(sys, "argv", ["cache.py", *map(str, words)])
-    monkeypatch.setattr("toolkit.commands.app._stdout_reserved", no_reserve)
-    code = 0
-    try:
-        runpy.run_path(str(TOOL), run_name="__main__")
-    except SystemExit as end:
-        code = int(end.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-class no_reserve:
-    """pytest holds stdout already."""
-
-    def __init__(self, encoding: str) -> None:
-        pass
-
-    def __enter__(self) -> Any:
-        return sys.stdout
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def test_list(folder: Path, capsys, monkeypatch) -> None:
+def test_list(folder: Path, run_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    code, out, _ = call(capsys, monkeypatch, "list", "--dir", folder)
+    code, out, _ = run_here("cache", "list", "--dir", folder)
     assert code == 0
-    for words in (
-        "[cache]",
-        "mobilenet_v2",
-        "block[13]",
-        "训练",
-        "float16",
-        "centre",
-        "yes",
-        "no",
-        time.strftime("%Y-"),
-    ):
-        assert words in out
-    _, out, _ = call(capsys, monkeypatch, "list", "--dir", folder, "--json")
+    words = ("[cache]", "mobilenet_v2", "block[13]", "训练", "float16", "centre", "yes", "no", time.strftime("%Y-"))
+    assert [word for word in words if word not in out] == []
+    _, out, _ = run_here("cache", "list", "--dir", folder, "--json")
     found = json.loads(out)
     assert [(entry["facts"]["view"], entry["complete"]) for entry in found["entries"]] == [
         (0, True), (1, True), (2, False),
@@ -84,31 +46,31 @@ def test_list(folder: Path, capsys, monkeypatch) -> None:
     assert found["bytes"] == sum(entry["bytes"] for entry in found["entries"])
 
 
-def test_prune(folder: Path, capsys, monkeypatch) -> None:
+def test_prune(folder: Path, run_here: Run) -> None:
     prune = ("prune", "--dir", folder, "--json")
-    assert json.loads(call(capsys, monkeypatch, *prune, "--older-than", "30d")[1])["entries"] == 2
-    assert json.loads(call(capsys, monkeypatch, *prune, "--max-size", "1GB")[1])["freed"] == 0
-    assert json.loads(call(capsys, monkeypatch, *prune, "--max-size", "3kB")[1])["entries"] == 1
-    said = json.loads(call(capsys, monkeypatch, *prune, "--all")[1])
+    assert json.loads(run_here("cache", *prune, "--older-than", "30d")[1])["entries"] == 2
+    assert json.loads(run_here("cache", *prune, "--max-size", "1GB")[1])["freed"] == 0
+    assert json.loads(run_here("cache", *prune, "--max-size", "3kB")[1])["entries"] == 1
+    said = json.loads(run_here("cache", *prune, "--all")[1])
     assert (said["entries"], said["bytes"]) == (0, 0)
     assert said["freed"] > 1000
-    assert "no features" in call(capsys, monkeypatch, "list", "--dir", folder)[1]
+    assert "no features" in run_here("cache", "list", "--dir", folder)[1]
 
 
-def test_verify(folder: Path, capsys, monkeypatch) -> None:
-    assert "3 entries, no problems" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
+def test_verify(folder: Path, run_here: Run) -> None:
+    assert "3 entries, no problems" in run_here("cache", "verify", "--dir", folder)[1]
     shard = next(folder.glob("*/shard-00000.npy"))
     shard.write_bytes(shard.read_bytes()[:-1] + b"\xff")
-    code, out, _ = call(capsys, monkeypatch, "verify", "--dir", folder)
+    code, out, _ = run_here("cache", "verify", "--dir", folder)
     assert (code, "wrong checksum" in out) == (1, True)
-    code, out, _ = call(capsys, monkeypatch, "verify", "--dir", folder, "--fix", "--json")
+    code, out, _ = run_here("cache", "verify", "--dir", folder, "--fix", "--json")
     assert code == 0
     assert [problem["fixed"] for problem in json.loads(out)["problems"]] == [True]
-    assert "no problems" in call(capsys, monkeypatch, "verify", "--dir", folder)[1]
+    assert "no problems" in run_here("cache", "verify", "--dir", folder)[1]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("prune",), "give --max-size 5GB, --older-than 30d, or --all"),
         (("prune", "--max-size", "5 potatoes"), "expected a size like 5GB (found '5 potatoes')"),
@@ -118,11 +80,11 @@ def test_verify(folder: Path, capsys, monkeypatch) -> None:
         (("burn",), "invalid choice"),
     ],
 )
-def test_bad_arguments(folder: Path, capsys, monkeypatch, words: tuple[str, ...], said: str) -> None:
-    code, out, err = call(capsys, monkeypatch, *words, "--dir", folder)
+def test_bad_arguments(folder: Path, run_here: Run, words: tuple[str, ...], message: str) -> None:
+    code, out, err = run_here("cache", *words, "--dir", folder)
     assert code == 2
     assert not out
-    assert said in err
+    assert message in err
     assert len(list(folder.glob("*/entry.json"))) == 3
 
 

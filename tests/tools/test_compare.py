@@ -1,4 +1,4 @@
-"""``tools/compare.py`` as a user calls it: killed, called again, and what it leaves behind."""
+"""``tools/compare.py`` as a user calls it: killed, repeated, and its results."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def workers(folder: Path) -> Iterator[int]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-def test_it_survives_kills_and_goes_on(place: Path) -> None:
+def test_it_survives_kills_and_continues(place: Path) -> None:
     arguments = ("--presets", "large_similar", "--seeds", 1, "--json", "--to-the-end")
     runs = (place / "runs" / "job-compare" / "runs").resolve()
     written = []
@@ -117,7 +117,7 @@ def test_it_survives_kills_and_goes_on(place: Path) -> None:
         assert (b"repeat the same command" in said) == (number == signal.SIGTERM)
         end = time.monotonic() + 600
         while list(workers(place.resolve())):
-            assert time.monotonic() < end, "a run goes on without its parent"
+            assert time.monotonic() < end, "a run outlived its parent"
             time.sleep(0.1)
         written.append((runs / "linear_probe-seed0" / "trial.json").stat().st_mtime_ns)
     done = subprocess.run(command(*arguments), capture_output=True, text=True, cwd=place, check=False)

@@ -1,4 +1,4 @@
-"""Results that cannot be written to stdout, as its disk is full: one line, exit code 1, and the work is kept."""
+"""Results that cannot be written because the disk of stdout is full: one line, exit code 1, and the work is kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ model: {name: squeezenet1_1, pretrained: squeezenet1_1.pdparams}
 data: {format: digits, classes: [0, 1], samples_per_class: 10, image_size: 32, batch_size: 8, augment: none}
 transfer: linear_probe
 train: {epochs: 1, device: cpu}
-cache: {dir: cache}
+cache: {dir: cache, engine: dygraph}
 log: {visualdl: false}
 export: {enabled: true, report: false, examples: 0}
 """
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 
 @contextmanager
 def full_stdout() -> Iterator[None]:
-    """The process's own stdout has no room meanwhile."""
+    """Make stdout of this process a full disk."""
     before = os.dup(1)
     try:
         with FULL.open("w") as full:
@@ -44,7 +44,7 @@ def full_stdout() -> Iterator[None]:
 
 @pytest.fixture
 def call(tmp_path: Path, call_here: Call, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Call a tool whose result finds no room."""
+    """Call a tool whose result cannot be written."""
 
     def run(*words: str) -> None:
         with full_stdout():

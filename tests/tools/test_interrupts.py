@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment, and images that never answer: one signal ends a tool, quietly, with code 130."""
+"""Ctrl-C and SIGTERM at any moment, and images that never arrive: one signal ends a tool, quietly, with code 130."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-# a module that Python finds before the real one, and that says when its import has begun
-_SLOW = "import os, time\nos.write(2, b'importing\\n')\ntime.sleep(30)\n"
+# found before the real module; its import lasts until the file exists
+_SLOW = """
+import os, time
+os.write(2, b'importing\\n')
+while not os.path.exists({!r}):
+    time.sleep(0.01)
+"""
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -33,7 +38,8 @@ _SLOW = "import os, time\nos.write(2, b'importing\\n')\ntime.sleep(30)\n"
 def test_a_signal_during_imports_is_one_quiet_line(
     module: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"{module}.py").write_text(_SLOW)
+    sent = tmp_path / "sent"
+    (tmp_path / f"{module}.py").write_text(_SLOW.format(str(sent)))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     config = tmp_path / "job.yaml"
     config.write_text("name: x\nmodel: {name: mobilenet_v1, pretrained: false}\ndata: {format: digits}\n")
@@ -43,13 +49,14 @@ def test_a_signal_during_imports_is_one_quiet_line(
         if line == "importing\n":
             break
     process.send_signal(number)
+    sent.touch()
     out, said = process.communicate(timeout=60)
     assert (process.returncode, out, said) == (130, "", "interrupted\n")
 
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    """A named pipe among pictures: opening it waits for a writer for ever."""
+    """A named pipe among images: opening it blocks until there is a writer."""
     for name in ("a", "b", "d"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((32, 32, 3), np.uint8))
     os.mkfifo(tmp_path / "c.png")
@@ -62,8 +69,9 @@ from pathlib import Path
 import toolkit
 import numpy as np
 from toolkit.commands import app
-from toolkit.data import Preprocessing
+from toolkit.data import Preprocessing, pool
 from toolkit.deploy.image_predictor import ImagePredictor
+pool._PATIENCE = 0.2
 class Mean(ImagePredictor):
     def outputs(self, images, batch_size=8):
         return np.full((len(images), 2), 0.5, np.float32)
@@ -90,7 +98,7 @@ def test_one_signal_ends_a_prediction_that_waits_for_an_image(number: int, pipe:
     assert (process.returncode, said) == (130, "interrupted\n")
 
 
-def test_an_image_that_never_answers_ends_a_prediction_in_an_error(pipe: Path) -> None:
+def test_an_image_that_never_arrives_ends_a_prediction_with_an_error(pipe: Path) -> None:
     process = start("-c", _PREDICT, pipe.parent, "--timeout", 0.5)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

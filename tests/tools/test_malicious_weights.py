@@ -1,4 +1,4 @@
-"""Files that would run a command when they are loaded, handed to every tool that reads weights or a run's folder."""
+"""Files that would run a command when loaded, given to every tool that reads weights or a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Call = Callable[..., tuple[int, str]]
 
 
 class Runs:
-    """When it is unpickled, a command runs."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -56,7 +56,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, call_here: Call) -> Path:
 
 @pytest.fixture
 def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it to spoil, with an image."""
+    """A copy of it to damage, with an image."""
     folder = tmp_path / "work"
     shutil.copytree(trained, folder)
     monkeypatch.chdir(folder)
@@ -66,13 +66,13 @@ def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """What the command makes."""
+    """The file that the command creates."""
     return tmp_path / "it-ran"
 
 
 @pytest.fixture
 def evil(marker: Path) -> bytes:
-    """A weights file of the right network, with one thing more in it."""
+    """A weights file of the right network, with one more entry."""
     state: dict[str, Any] = {
         key: value.numpy() for key, value in create_network("squeezenet1_1", 2).state_dict().items()
     }
@@ -102,17 +102,17 @@ def test_predict_with_a_network_and_a_file(call_here: Call, work: Path, evil: by
 
 def test_train_from_a_file(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "weights.pdparams").write_bytes(evil)
-    wishes = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=finetune", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "weights.pdparams was refused", ".system")
+    options = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=finetune", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "weights.pdparams was refused", ".system")
     assert not (work / "runs/other").exists()
 
 
 def test_train_from_another_run(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "runs/job/checkpoints/best.pdparams").write_bytes(evil)
-    wishes = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams is damaged")
+    options = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams is damaged")
     (work / "runs/job/checkpoints/best.json").unlink()  # without a digest the reader itself refuses
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "best.pdparams was refused", ".system")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams was refused", ".system")
 
 
 def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
@@ -121,9 +121,9 @@ def test_resume_from_the_last_epoch(call_here: Call, work: Path, evil: bytes, ma
     whole = previous.read_bytes()
     for path in (last, previous):
         path.write_bytes(evil)
-    more = ("train", "--resume", "runs/job", "-o", "train.epochs=9")
+    more = ("train", "--resume", "runs/job", "-o", "train.epochs=2")
     assert_refused(call_here(*more), marker, "is not a checkpoint")
-    previous.write_bytes(whole)  # the one before it is there to go on from
+    previous.write_bytes(whole)  # the previous checkpoint serves
     call_here(*more)
     assert not marker.exists()
 
@@ -182,10 +182,10 @@ def test_predict_with_weights_in_place_of_a_model(call_here: Call, work: Path, e
     assert_refused(call_here("predict", "--model", "weights.pdparams", "image.png"), marker, "weights.pdparams")
 
 
-def test_train_on_an_archive_of_pictures(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
+def test_train_on_an_archive_of_images(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     with tarfile.open(work / "cifar-10-python.tar.gz", "w:gz") as archive:
         batch = tarfile.TarInfo("cifar-10-batches-py/data_batch_1")
         batch.size = len(evil)
         archive.addfile(batch, io.BytesIO(evil))
-    wishes = ("-o", "data={format: cifar10, root: .}", "-o", "name=other")
-    assert_refused(call_here("train", "-c", "job.yaml", *wishes), marker, "tar.gz was refused", ".system")
+    options = ("-o", "data={format: cifar10, root: .}", "-o", "name=other")
+    assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "tar.gz was refused", ".system")

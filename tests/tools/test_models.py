@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,33 +15,20 @@ from toolkit.core.errors import ConfigError
 from toolkit.zoo import list_networks
 from toolkit.zoo import profile as profile_module
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "models.py"
-
-
-def call(*arguments: object, hidden: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the tool; ``hidden`` is a folder with modules that stand in for others."""
-    path = os.pathsep.join(filter(None, [str(hidden) if hidden else "", os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def without_clas(tmp_path: Path) -> Path:
-    """A place where PaddleClas is not installed."""
-    (tmp_path / "paddleclas.py").write_text("raise ModuleNotFoundError('no paddleclas', name='paddleclas')")
-    return tmp_path
+def without_clas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PaddleClas cannot be imported."""
+    monkeypatch.setitem(sys.modules, "paddleclas", None)
 
 
-def test_the_list_as_json_without_paddleclas(without_clas: Path) -> None:
-    done = call("--json", hidden=without_clas)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+@pytest.mark.usefixtures("without_clas")
+def test_the_list_as_json_without_paddleclas(run_here: Run) -> None:
+    code, out, err = run_here("models", "--json")
+    assert code == 0, err
+    found = json.loads(out)
     assert sorted(network["name"] for network in found) == list_networks()
     assert set(found[0]) == {
         "name", "parameters", "macs", "stages", "input_size", "min_size", "pretrained", "top1"
@@ -53,17 +37,17 @@ def test_the_list_as_json_without_paddleclas(without_clas: Path) -> None:
     assert clas["parameters"] == 2_952_520
 
 
-def test_a_pipe_gets_whole_lines() -> None:
-    done = call("--filter", "swin")
-    assert done.returncode == 0, done.stderr
-    assert "clas/SwinTransformer_large_patch4_window12_384 " in done.stdout
-    assert "multiply-accumulates" in done.stdout
+def test_a_pipe_gets_whole_lines(run_here: Run) -> None:
+    code, out, err = run_here("models", "--filter", "swin")
+    assert code == 0, err
+    assert "clas/SwinTransformer_large_patch4_window12_384 " in out
+    assert "multiply-accumulates" in out
 
 
-def test_one_network() -> None:
-    done = call("resnet18", "--image-size", 64, "--cut", "layer2", "--in-channels", 1, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+def test_one_network(run_here: Run) -> None:
+    code, out, err = run_here("models", "resnet18", "--image-size", 64, "--cut", "layer2", "--in-channels", 1, "--json")
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(out)
     assert (found["name"], found["image_size"], found["in_channels"]) == ("resnet18", 64, 1)
     assert [stage["name"] for stage in found["stages"]] == ["stem", "layer1.0", "layer1.1", "layer2.0", "layer2.1"]
     assert found["stages"][-1]["shape"] == [128, 8, 8]
@@ -92,15 +76,14 @@ def test_bad_input_is_one_clear_line(
     assert said.startswith("error: ")
 
 
-def test_a_network_of_paddleclas_without_paddleclas(without_clas: Path) -> None:
-    done = call("clas/PPLCNet_x1_0", hidden=without_clas)
-    assert done.returncode == 1, done.stderr
-    assert "PaddleClas, which is not installed" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not done.stdout
+@pytest.mark.usefixtures("without_clas")
+def test_a_network_of_paddleclas_without_paddleclas(run_here: Run) -> None:
+    code, out, err = run_here("models", "clas/PPLCNet_x1_0")
+    assert (code, out) == (1, "")
+    assert "PaddleClas, which is not installed" in err
 
 
-def test_options_that_do_not_go_together() -> None:
+def test_incompatible_options() -> None:
     with pytest.raises(ConfigError, match="--cut and --in-channels are for one network, whose name is missing"):
         models(cut="layer1", in_channels=1)
     with pytest.raises(ConfigError, match="--pretrained is for the list"):

@@ -1,4 +1,4 @@
-"""A run says what its network is: classes, preprocessing and data are read from it and compared with what is given."""
+"""A run defines its network: classes, preprocessing and data come from it and are compared with what is given."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from tests.jobs import untrained_weights
 from toolkit.commands.runs import evaluate, export, find_run, report
 from toolkit.config import load_config
+from toolkit.core.console import command
 from toolkit.core.errors import ConfigError, DataError, TrainingError, WeightsError
 from toolkit.deploy import Manifest, Predictor
 from toolkit.engine import RunFolder, Trainer, build_job
@@ -31,7 +32,7 @@ model: {name: squeezenet1_1, pretrained: weights/squeezenet1_1.pdparams}
 data: {root: data, image_size: 64, workers: 1}
 transfer: {preset: linear_probe}
 train: {epochs: 25, lr: 0.03, device: cpu}
-cache: {dir: cache}
+cache: {dir: cache, engine: dygraph}
 log: {visualdl: false}
 export: {enabled: false, report: false}
 """
@@ -73,7 +74,7 @@ def place(trained: Path, tmp_path: Path) -> Path:
 
 
 def rename(*parts: str) -> None:
-    """Blue sorts last from now on."""
+    """Rename blue, so that it sorts last."""
     for part in parts:
         Path("data", part, "blue").rename(Path("data", part, "z_blue"))
 
@@ -107,7 +108,7 @@ def test_an_export_takes_classes_and_pixels_from_the_run(place: Path, capsys: py
         "task=multilabel",
     ],
 )
-def test_another_network_than_the_runs_is_refused(place: Path, override: str) -> None:
+def test_a_network_other_than_the_runs_is_refused(place: Path, override: str) -> None:
     with pytest.raises(ConfigError, match="was trained with"):
         export(find_run(place, None, [override]))
     if "classes" not in override:
@@ -173,13 +174,13 @@ def test_views_of_the_config_are_the_default(place: Path) -> None:
     assert Manifest.read(Path(export(given).json["inference"])).tta == 3
 
 
-def test_moved_images_are_the_same_ones(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_moved_images_are_recognised(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("data").rename("moved")
     assert top1(place, "data.root=moved") == (1.0, 12)
     assert "warning" not in capsys.readouterr().err
 
 
-def test_an_evaluation_says_when_its_images_are_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_evaluation_on_other_images_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("data/val/red/0.png").unlink()
     assert top1(place) == (1.0, 11)
     assert "not the images that the run was evaluated on" in capsys.readouterr().err
@@ -190,7 +191,7 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def unfinished(run: Path) -> Any:
-    """The run's config with more epochs, so that there is something to go on with."""
+    """The run's config with one more epoch to train."""
     return load_config(run / "config.yaml", ["train.epochs=26"])
 
 
@@ -217,7 +218,7 @@ def swapped() -> None:
         (swapped, "other files, sizes or labels in train"),
     ],
 )
-def test_a_run_does_not_go_on_with_other_data(place: Path, change: Callable[[], Any], words: str) -> None:
+def test_a_run_does_not_resume_with_other_data(place: Path, change: Callable[[], Any], words: str) -> None:
     change()
     before = state_of(place)
     with pytest.raises(DataError, match=words):
@@ -225,9 +226,9 @@ def test_a_run_does_not_go_on_with_other_data(place: Path, change: Callable[[], 
     assert state_of(place) == before
 
 
-def test_a_run_goes_on_where_its_images_lie_now(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_resumes_with_moved_images(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = json.loads((place / "run.json").read_text())["started"]
-    shutil.copytree("data", "moved", copy_function=shutil.copy)  # with times of now
+    shutil.copytree("data", "moved", copy_function=shutil.copy)  # with new times
     config = load_config(place / "config.yaml", ["train.epochs=26", "data.root=moved"])
     assert Trainer.from_config(config).fit(resume=place).last["epoch"] == 26
     assert "names and labels are the same" in capsys.readouterr().err
@@ -248,7 +249,7 @@ def test_a_finished_run_is_not_touched(place: Path, capsys: pytest.CaptureFixtur
     assert load_trained(RunFolder(place)).evaluate(trainer.job.data.val)["top1"] == 1.0
 
 
-def test_damaged_weights_are_not_taken(place: Path) -> None:
+def test_damaged_weights_are_refused(place: Path) -> None:
     best = RunFolder(place).best
     content = bytearray(best.read_bytes())
     content[len(content) // 2] ^= 1
@@ -258,7 +259,7 @@ def test_damaged_weights_are_not_taken(place: Path) -> None:
             work(find_run(place, None))
 
 
-def test_damaged_weights_are_no_start_of_another_run(place: Path) -> None:
+def test_damaged_weights_cannot_start_another_run(place: Path) -> None:
     best = RunFolder(place).best
     config = load_config("job.yaml", ["name=next", f"model.pretrained={best}"])
     assert build_job(config).weights == str(best)
@@ -283,7 +284,7 @@ def test_facts_outlive_the_record(place: Path) -> None:
         stored_facts(folder)
 
 
-def test_runs_of_earlier_versions_say_their_classes(place: Path) -> None:
+def test_runs_of_earlier_versions_know_their_classes(place: Path) -> None:
     folder = RunFolder(place)
     facts = stored_facts(folder)
     record = folder.read_record()
@@ -314,7 +315,7 @@ def test_any_run_with_a_best_epoch_gets_a_report(
     Path("data").rename("elsewhere")
     with pytest.raises(DataError, match="the run's own images") as caught:
         report(find_run(run, None))
-    assert f"python tools/report.py '{run}' -o data.root=FOLDER" in str(caught.value.hint)
+    assert command("report", run, "-o", "data.root=FOLDER") in str(caught.value.hint)
     assert report(find_run(run, None, ["data.root=elsewhere"])).json["report"]
     next(Path("elsewhere/val/red").glob("*.png")).unlink()
     with pytest.raises(DataError, match="the data are not those that"):
@@ -335,11 +336,11 @@ def test_top5_is_not_shown_of_three_classes(place: Path) -> None:
     assert [metric.name for metric in TASKS["classification"].shown(6)] == ["top1", "top5", "macro_f1", "loss"]
 
 
-def test_what_is_recognised_in_a_table_is_said_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_recognised_in_a_table_is_reported_once(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("tables").mkdir()
     table = Path("tables/new.csv")
     table.write_text("".join(f"val/{name}/0.png,{name}\n" for name in sorted(COLOURS)))
-    assert top1(place, data=str(table)) == (1.0, 3)  # the images lie below the run's data.root
+    assert top1(place, data=str(table)) == (1.0, 3)  # the images are below the run's data.root
     assert capsys.readouterr().err.count("has no header") == 1
     table.write_text("val/red/nothing.png,red\nval/red/none.png,red\n")
     with pytest.raises(DataError, match="none of its"):

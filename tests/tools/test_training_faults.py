@@ -1,4 +1,4 @@
-"""What can be wrong with a training that is begun or resumed: one clear line each, and nothing lost or left behind."""
+"""Faults when a training is started or resumed: one clear line each, nothing lost, nothing left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def job(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def begun(job: Path, call_here: Call) -> Path:
-    """The folder of a run."""
+    """The folder of a trained run."""
     assert call_here("train", "-c", job)[0] == 0
     return Path("runs/job")
 
@@ -79,7 +79,7 @@ def test_resume_with_another_model_is_refused_with_all_differences(begun: Path, 
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_resume_with_more_epochs_and_another_rate_goes_on(begun: Path, call_here: Call) -> None:
+def test_resume_with_more_epochs_and_another_rate(begun: Path, call_here: Call) -> None:
     code, said = call_here("train", "--resume", begun, "-o", "train.epochs=2", "-o", "train.lr=0.01")
     assert code == 0, said
     assert "continues with another train.epochs: 1, not 2; another train.lr: 0.001, not 0.01" in said
@@ -87,7 +87,7 @@ def test_resume_with_more_epochs_and_another_rate_goes_on(begun: Path, call_here
 
 
 @pytest.mark.parametrize("path", ["runs/none", "."])
-def test_resume_of_what_is_no_run(job: Path, call_here: Call, path: str) -> None:
+def test_resume_of_something_that_is_not_a_run(job: Path, call_here: Call, path: str) -> None:
     code, said = call_here("train", "-c", job, "--resume", path)
     assert code in (1, 2)
     assert "no run here" in errors(said)[0]
@@ -104,7 +104,7 @@ def test_resume_of_what_is_no_run(job: Path, call_here: Call, path: str) -> None
         ("train.amp=O1", ["train.amp: O1 needs a GPU"]),
     ],
 )
-def test_a_wrong_wish_is_refused_before_anything_is_written(
+def test_a_wrong_setting_is_refused_before_anything_is_written(
     job: Path, call_here: Call, override: str, words: list[str]
 ) -> None:
     code, said = call_here("train", "-c", job, "-o", override)
@@ -114,7 +114,7 @@ def test_a_wrong_wish_is_refused_before_anything_is_written(
     assert not Path("runs").exists()
 
 
-def test_a_callback_that_raises_leaves_a_run_that_goes_on(
+def test_a_callback_that_raises_leaves_a_resumable_run(
     job: Path, call_here: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "their_callback.py").write_text(RAISES)
@@ -130,7 +130,7 @@ def test_a_callback_that_raises_leaves_a_run_that_goes_on(
     assert epochs_of(Path("runs/job")) == [1]
 
 
-def test_a_run_that_another_process_trains(begun: Path, call_here: Call) -> None:
+def test_a_run_in_use_by_another_process(begun: Path, call_here: Call) -> None:
     held = try_lock(begun / ".lock")
     assert held is not None
     try:
@@ -142,7 +142,7 @@ def test_a_run_that_another_process_trains(begun: Path, call_here: Call) -> None
     assert epochs_of(begun) == [1]
 
 
-def test_a_gpu_for_processes_of_the_cpu(job: Path, call_here: Call) -> None:
+def test_several_processes_are_for_the_cpu(job: Path, call_here: Call) -> None:
     code, said = call_here("train", "-c", job, "-o", "train.processes=2", "-o", "train.device=gpu")
     assert code == 2
     assert errors(said) == ["error: train.processes is for the CPU"]
@@ -161,7 +161,7 @@ def test_a_file_where_the_runs_belong(job: Path, call_here: Call, place: str) ->
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody can write, root neither."""
+    """A folder that not even root can write."""
     folder = tmp_path / "read only"
     folder.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", str(folder)]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from toolkit.config import TrainConfig, TransferConfig
+from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
 from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan, spec_of
@@ -91,7 +92,7 @@ def test_train_lr_and_epochs_are_those_of_the_fine_tuning() -> None:
     assert head.lr == plan(preset="finetune", head_first=2).phases[0].lr
 
 
-def test_head_first_before_phases_of_ones_own() -> None:
+def test_head_first_before_custom_phases() -> None:
     phases = [{"epochs": 3, "freeze": 10}, {"epochs": 2, "freeze": 0}]
     assert shape(plan(preset="custom", phases=phases, head_first=1)) == [
         ("head", 1, 19),
@@ -218,7 +219,7 @@ def test_sizes_are_no_presets() -> None:
 def test_auto_is_for_the_advisor() -> None:
     with pytest.raises(ConfigError, match=r"transfer\.preset: auto is not a plan yet") as caught:
         plan(preset="auto")
-    assert "advise.py" in (caught.value.hint or "")
+    assert command("advise", "-c", "YAML") in (caught.value.hint or "")
 
 
 # rates that are left to a search

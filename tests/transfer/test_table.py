@@ -62,11 +62,11 @@ def test_cut_network_with_kept_or_all_stages() -> None:
     assert _row(lines, "total")[2:4] == ["3,042", "3,000"]
 
 
-def test_notes_stand_below() -> None:
+def test_notes_are_below_the_table() -> None:
     assert "transfer.lr_decay has no effect" in _lines(preset="linear_probe", lr_decay=0.5)[-1]
 
 
-def test_rates_of_head_and_backbone_stand_below() -> None:
+def test_rates_of_head_and_backbone_are_below_the_table() -> None:
     decaying, flat = (" ".join(map(str.strip, _lines(preset="finetune", lr_decay=decay))) for decay in (0.5, None))
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 to 0.0125 at block0" in decaying
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 down to block0" in flat

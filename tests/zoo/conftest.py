@@ -1,4 +1,4 @@
-"""Weights as Paddle gives them out, of a small network."""
+"""Weights of a small network as Paddle publishes them."""
 
 from __future__ import annotations
 

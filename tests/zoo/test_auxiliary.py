@@ -1,4 +1,4 @@
-"""GoogLeNet's auxiliary classifiers: they help in training, and are nowhere else."""
+"""GoogLeNet's auxiliary classifiers, which exist in training only."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ def images() -> paddle.Tensor:
     return paddle.randn([2, 3, 189, 189])
 
 
-@pytest.fixture
-def network() -> StagedNetwork:
+@pytest.fixture(scope="module")
+def shared_network() -> StagedNetwork:
     return create_network("googlenet", 3, image_size=189)
+
+
+@pytest.fixture
+def network(shared_network: StagedNetwork) -> StagedNetwork:
+    """In training, with nothing frozen; tests leave its weights as they are."""
+    shared_network.freeze(0)
+    shared_network.train()
+    return shared_network
 
 
 @pytest.fixture(scope="module")

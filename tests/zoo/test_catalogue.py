@@ -64,7 +64,7 @@ def test_facts_are_the_rows() -> None:
     assert found.to_json()["macs"] == found.macs == measured_networks()["resnet50"].macs
 
 
-def test_what_is_not_known_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_values_are_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing_module, "measured_networks", lambda: {})
     (found,) = find_networks("lene[t]")
     assert (found.parameters, found.macs, found.stages, found.top1) == (None, None, None, None)

@@ -1,4 +1,4 @@
-"""Rows of PaddleClas without PaddleClas: what they say, and what happens where it is not installed."""
+"""Rows of PaddleClas networks, and what happens if PaddleClas is not installed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_row_is_whole() -> None:
 
 
 def test_no_two_rows_share_a_file() -> None:
-    """Files lie in one folder, under the names they have in the store."""
+    """Files share one folder, under their original names."""
     clas = {get_spec(name).weights.url for name in NAMES}
     assert len(clas) == len(NAMES)
     urls = clas | {get_spec(name).weights.url for name in list_networks() if get_spec(name).pretrained}

@@ -1,4 +1,4 @@
-"""What holds for every row of ``paddle.vision.models``."""
+"""The contract of every row of ``paddle.vision.models``."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ QUICK = (
     "googlenet",
     "inception_v3",
 )
-SHALLOW = ("lenet", "mobilenet_v1_x0_25", "resnet18", "squeezenet1_1")
-"""Quick ones of which every prefix is quickly frozen."""
+EVERY_PREFIX = ("lenet", "resnet18")
+EVERY_PREFIX_SLOWLY = ("mobilenet_v1_x0_25", "squeezenet1_1")
 
 
-def rows(quick: tuple[str, ...]) -> list[object]:
-    return [pytest.param(name, marks=() if name in quick else pytest.mark.zoo) for name in NAMES]
+def rows(quick: tuple[str, ...], slow: tuple[str, ...] = ()) -> list[object]:
+    marks = dict.fromkeys(NAMES, pytest.mark.zoo) | dict.fromkeys(slow, pytest.mark.slow)
+    return [pytest.param(name, marks=() if name in quick else marks[name]) for name in NAMES]
 
 
 ROWS = rows(QUICK)
 
 
 def smallest(spec: NetworkSpec) -> int:
-    """Side of the smallest images with which all of the network works, auxiliary classifiers included."""
+    """Side of the smallest images that the whole network takes, auxiliary classifiers included."""
     return max([spec.min_size, *(one.min_size for one in spec.auxiliary)])
 
 
@@ -65,8 +66,21 @@ def pair(name: str) -> tuple[NetworkSpec, paddle.nn.Layer, StagedNetwork]:
     return spec, original, network
 
 
+def network_for_three_classes(name: str) -> StagedNetwork:
+    """Create a network for the smallest images of its row."""
+    paddle.seed(0)
+    return create_network(name, num_classes=3, image_size=get_spec(name).min_size)
+
+
+@pytest.fixture(scope="module", params=ROWS)
+def new_network(request: pytest.FixtureRequest) -> StagedNetwork:
+    """A network for three classes; tests leave its weights as they are."""
+    return network_for_three_classes(request.param)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_network_is_the_original_to_the_bit(name: str) -> None:
+    """In training: all outputs, those of auxiliary classifiers too, with the same dropout, and new statistics."""
     spec, original, network = pair(name)
     original.eval()
     network.eval()
@@ -77,13 +91,6 @@ def test_network_is_the_original_to_the_bit(name: str) -> None:
         for k in (1, len(network.stage_names) // 2, len(network.stage_names)):
             z = network.features(x, k)
             np.testing.assert_array_equal(network.forward_from(z, k).numpy(), expected)
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_network_in_training_is_the_original_to_the_bit(name: str) -> None:
-    """All outputs, those of auxiliary classifiers too, with the same dropout; and the statistics that it leaves."""
-    spec, original, network = pair(name)
-    x = images_for(spec, size=smallest(spec))
     results = []
     for one in (original, network):
         one.train()
@@ -111,9 +118,8 @@ def test_stages_and_head_hold_every_array_once(name: str) -> None:
     assert {*weights, *auxiliary} == {k for k, p in network.named_parameters() if not p.stop_gradient}
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_new_head_fits_the_row(name: str) -> None:
-    network = create_network(name, num_classes=3, image_size=get_spec(name).min_size)
+def test_a_new_head_fits_the_row(new_network: StagedNetwork) -> None:
+    network = new_network
     network.eval()
     assert network(images_for(network.spec)).shape == [2, 3]
     weight = network.head_parameters()[f"{network.spec.head}.weight"]
@@ -130,9 +136,9 @@ def test_no_dropout_of_a_new_top_scales_at_inference(name: str) -> None:
     assert not [layer for layer in others if getattr(layer, "mode", "") == "downscale_in_infer"]
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_description_is_what_the_network_does(name: str) -> None:
-    network = create_network(name, num_classes=2)
+def test_description_is_what_the_network_does(new_network: StagedNetwork) -> None:
+    network = new_network
+    network.train()
     network.freeze(1)
     modes = {key: layer.training for key, layer in network.named_sublayers(include_self=True)}
     stages = network.describe(network.spec.min_size)
@@ -141,7 +147,8 @@ def test_description_is_what_the_network_does(name: str) -> None:
     x = images_for(network.spec)
     for index, described in enumerate(stages):
         assert described.parameters == sum(p.size for p in network.stage_parameters(index).values())
-        assert tuple(network.features(x, index + 1).shape[1:]) == described.shape
+        with paddle.no_grad():
+            assert tuple(network.features(x, index + 1).shape[1:]) == described.shape
     assert {key: layer.training for key, layer in network.named_sublayers(include_self=True)} == modes
 
 
@@ -154,7 +161,7 @@ class AllOutputs(paddle.nn.Layer):
 
 
 def moved_in_two_steps(network: StagedNetwork, size: int) -> set[str]:
-    """Train through paddle.Model; give the keys of what moved. Afterwards the network is as before."""
+    """Train with ``paddle.Model``, return the keys of what moved, and restore it."""
     shape = [None, network.in_channels, size, size]
     image, label = paddle.static.InputSpec(shape, name="image"), paddle.static.InputSpec([None], "int64", name="label")
     model = paddle.Model(network, [image], [label])
@@ -169,28 +176,26 @@ def moved_in_two_steps(network: StagedNetwork, size: int) -> set[str]:
     for key in moved:
         after[key].set_value(before[key])
     del model, optimizer
-    gc.collect()  # a Model and its parts refer to each other, and hold memory of which Python knows nothing
+    gc.collect()  # a Model and its parts form cycles, and hold memory that Python does not see
     return moved
 
 
 def check_freezing(network: StagedNetwork, size: int, k: int, idle: Collection[str] = ()) -> None:
-    """Freeze k stages and train: all moves but these, what is idle, and what a head knows of its features."""
+    """Freeze k stages and train: all but these, the idle ones and the statistics of a head's features moves."""
+    network.train()
     network.freeze(k)
+    assert network.frozen == k
     unmoved = {key for i in range(k) for key in network.stage_state(i)} | set(idle)
     unmoved |= {key for one in network._auxiliary if one.stage <= k for key in one.branch.state()}
     unmoved |= {key for key in network.state_dict() if key.endswith((".feature_mean", ".feature_scale"))}  # not learned
     assert moved_in_two_steps(network, size) == set(network.state_dict()) - unmoved
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_frozen_stages_do_not_move_and_the_others_do(name: str) -> None:
-    """At the smallest size that the network takes."""
-    spec = get_spec(name)
-    network = create_network(name, num_classes=3, image_size=spec.min_size)
-    check_freezing(network, spec.min_size, len(network.stage_names) // 2)
+def test_frozen_stages_do_not_move_and_the_others_do(new_network: StagedNetwork) -> None:
+    check_freezing(new_network, new_network.spec.min_size, len(new_network.stage_names) // 2)
 
 
-@pytest.mark.parametrize("name", rows(SHALLOW))
+@pytest.mark.parametrize("name", rows(EVERY_PREFIX, EVERY_PREFIX_SLOWLY))
 def test_freezing_every_prefix(name: str) -> None:
     spec = get_spec(name)
     network = create_network(name, num_classes=3, image_size=smallest(spec))
@@ -199,7 +204,7 @@ def test_freezing_every_prefix(name: str) -> None:
 
 
 def windows_beyond_their_maps(network: StagedNetwork) -> Iterator[str]:
-    """Run the network; give the convolutions and pools whose window is larger than the map with its padding."""
+    """Run the network and yield the convolutions and pools whose window is larger than the padded map."""
     found: list[str] = []
 
     def note(layer: paddle.nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> None:
@@ -221,15 +226,13 @@ def windows_beyond_their_maps(network: StagedNetwork) -> Iterator[str]:
     yield from found
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_the_smallest_size(name: str) -> None:
-    """Paddle computes with windows that are larger than their map, and what comes out depends on the backend."""
-    spec = get_spec(name)
-    assert spec.min_size <= 32 or name in ("alexnet", "googlenet", "inception_v3", "squeezenet1_0")
-    network = create_network(name, 2, image_size=spec.min_size)
-    assert list(windows_beyond_their_maps(network)) == []
+def test_the_smallest_size(new_network: StagedNetwork) -> None:
+    """Paddle accepts windows larger than the map; the result then depends on the backend."""
+    spec = new_network.spec
+    assert spec.min_size <= 32 or spec.name in ("alexnet", "googlenet", "inception_v3", "squeezenet1_0")
+    assert list(windows_beyond_their_maps(new_network)) == []
     with pytest.raises(NetworkError, match=f"at least {spec.min_size}"):
-        create_network(name, 2, image_size=spec.min_size - 1)
+        create_network(spec.name, 2, image_size=spec.min_size - 1)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -1,4 +1,4 @@
-"""Finding and downloading weights, against a server of our own."""
+"""Finding and downloading weights, with a local server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` in ways that a test chooses."""
+    """Serves ``content`` as a test requires."""
 
     daemon_threads = True
 
@@ -90,7 +90,14 @@ def server() -> Iterator[Server]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PADDLE_FINETUNE_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr(download_module, "_FIRST_PAUSE", 0.01)
-    for name in ("TOOLKIT_OFFLINE", "TOOLKIT_MIRROR", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    for name in (
+        "PADDLE_FINETUNE_OFFLINE",
+        "PADDLE_FINETUNE_MIRROR",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "weights"
 
@@ -114,7 +121,7 @@ def test_a_file_is_downloaded_once(server: Server, folder: Path, capsys: pytest.
     assert capsys.readouterr().err.count("downloading") == 1
 
 
-def test_cut_connections_go_on_where_they_were_cut(server: Server, folder: Path) -> None:
+def test_cut_connections_resume_where_they_were_cut(server: Server, folder: Path) -> None:
     server.cuts = [300_000, 100_000, 1, 500_000]
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
     starts = [0, *(int(re.findall(r"\d+", wanted or "")[0]) for _, wanted in server.requests[1:])]
@@ -123,7 +130,7 @@ def test_cut_connections_go_on_where_they_were_cut(server: Server, folder: Path)
     assert [block * http._BLOCK for block in blocks] == starts
 
 
-def test_a_later_run_goes_on(server: Server, folder: Path) -> None:
+def test_a_later_run_resumes(server: Server, folder: Path) -> None:
     server.cuts = [400_000]
     server.statuses = []
     with pytest.raises(WeightsError):
@@ -137,7 +144,7 @@ def test_a_later_run_goes_on(server: Server, folder: Path) -> None:
 
 
 def _fetch_once(server: Server, folder: Path) -> None:
-    class Closing(list):  # after the first request the server knows the file no more
+    class Closing(list):  # after the first request the file is gone
         def __bool__(self) -> bool:
             return len(server.requests) > 1
 
@@ -148,7 +155,7 @@ def _fetch_once(server: Server, folder: Path) -> None:
         server.statuses = []
 
 
-def test_a_file_that_changed_meanwhile_starts_anew(server: Server, folder: Path) -> None:
+def test_a_file_that_changed_meanwhile_starts_over(server: Server, folder: Path) -> None:
     server.cuts = [400_000]
     with pytest.raises(WeightsError):
         _fetch_once(server, folder)
@@ -157,20 +164,20 @@ def test_a_file_that_changed_meanwhile_starts_anew(server: Server, folder: Path)
 
 
 @pytest.mark.parametrize("feature", ["ranges", "etag"])
-def test_servers_that_cannot_resume_start_anew(server: Server, folder: Path, feature: str) -> None:
+def test_servers_that_cannot_resume_start_over(server: Server, folder: Path, feature: str) -> None:
     setattr(server, feature, None)
     server.cuts = [300_000]
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
 
 
-def test_a_part_that_is_too_long_starts_anew(server: Server, folder: Path) -> None:
+def test_a_part_that_is_too_long_starts_over(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "net.pdparams.part").write_bytes(CONTENT + b"more")
     (folder / "net.pdparams.part.tag").write_text('"v1"')
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
 
 
-def test_a_spoilt_part_is_thrown_away(server: Server, folder: Path) -> None:
+def test_a_damaged_part_is_discarded(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "net.pdparams.part").write_bytes(b"x" * 1000)
     (folder / "net.pdparams.part.tag").write_text('"v1"')
@@ -178,7 +185,7 @@ def test_a_spoilt_part_is_thrown_away(server: Server, folder: Path) -> None:
     assert [wanted for _, wanted in server.requests] == ["bytes=1000-", None]
 
 
-def test_a_spoilt_file_in_the_cache_is_replaced(server: Server, folder: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(server: Server, folder: Path) -> None:
     folder.mkdir()
     (folder / "net.pdparams").write_bytes(b"half")
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
@@ -202,7 +209,7 @@ def test_a_refusal_is_not_repeated(server: Server, folder: Path, status: int) ->
     assert str(folder / "net.pdparams") in str(caught.value.hint)
 
 
-def test_a_busy_server_is_asked_again(server: Server, folder: Path) -> None:
+def test_a_busy_server_is_retried(server: Server, folder: Path) -> None:
     server.statuses = [503, 500]
     assert fetch(server.url, folder / "net.pdparams").read_bytes() == CONTENT
     server.statuses = [503] * 20
@@ -216,7 +223,7 @@ def test_a_server_that_falls_silent(server: Server, folder: Path, monkeypatch: p
     assert fetch(server.url, folder / "net.pdparams", md5=MD5).read_bytes() == CONTENT
 
 
-def test_nobody_answers(folder: Path) -> None:
+def test_no_server_answers(folder: Path) -> None:
     with pytest.raises(WeightsError, match="no connection") as caught:
         fetch("http://127.0.0.1:9/net.pdparams", folder / "net.pdparams")
     assert "put it at" in str(caught.value.hint)
@@ -229,9 +236,9 @@ def test_a_folder_that_cannot_be_written(server: Server, tmp_path: Path) -> None
     assert "PADDLE_FINETUNE_WEIGHTS" in str(caught.value.hint)
 
 
-def test_offline_says_which_file_to_put_where(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOOLKIT_OFFLINE", "1")
-    with pytest.raises(WeightsError, match="TOOLKIT_OFFLINE") as caught:
+def test_offline_names_the_file_and_its_place(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PADDLE_FINETUNE_OFFLINE", "1")
+    with pytest.raises(WeightsError, match="PADDLE_FINETUNE_OFFLINE") as caught:
         resolve_weights(get_spec("resnet50"), True)
     assert "https://paddle-hapi.bj.bcebos.com/models/resnet50.pdparams" in str(caught.value.hint)
     assert str(folder / "resnet50.pdparams") in str(caught.value.hint)
@@ -250,7 +257,7 @@ def test_a_file_that_fails_its_checksum_is_named_and_replaced(
 ) -> None:
     folder.mkdir()
     path = folder / "net.pdparams"
-    path.write_bytes(b"spoilt")
+    path.write_bytes(b"damaged")
     with pytest.raises(WeightsError) as caught:
         fetch("http://127.0.0.1:9/net.pdparams", path, md5=MD5)
     assert f"{path} has a wrong checksum (expected md5 {MD5})" in capsys.readouterr().err
@@ -259,7 +266,7 @@ def test_a_file_that_fails_its_checksum_is_named_and_replaced(
 
 
 def test_a_mirror_serves_paddles_weights(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TOOLKIT_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/mirror/")
+    monkeypatch.setenv("PADDLE_FINETUNE_MIRROR", f"http://127.0.0.1:{server.server_address[1]}/mirror/")
     assert mirrored("https://a/b/c.pdparams").endswith("/mirror/c.pdparams")
     row = get_spec("resnet18")
     assert row.weights is not None
@@ -322,22 +329,27 @@ def test_weights_without_a_checksum_are_read_before_they_are_kept(server: Server
     assert (folder / "net.pdparams").read_bytes() == server.content
 
 
-def test_a_resumed_download_that_cannot_be_read_starts_anew(server: Server, folder: Path, tmp_path: Path) -> None:
+def test_a_resumed_download_that_cannot_be_read_starts_over(server: Server, folder: Path, tmp_path: Path) -> None:
     spec = replace(get_spec("lenet"), weights=PretrainedWeights(server.url))
     server.content = weights_file(tmp_path)
     folder.mkdir()
-    (folder / "net.pdparams.part").write_bytes(b"spoilt" * 100)
+    (folder / "net.pdparams.part").write_bytes(b"damaged" * 100)
     (folder / "net.pdparams.part.tag").write_text('"v1"')
     assert resolve_weights(spec, True) == folder / "net.pdparams"
     assert (folder / "net.pdparams").read_bytes() == server.content
-    assert [wanted for _, wanted in server.requests] == ["bytes=600-", None]
+    assert [wanted for _, wanted in server.requests] == ["bytes=700-", None]
 
 
 @pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16_bn", "mobilenet_v2_x0_5", "lenet"])
-def test_networks_without_weights_say_so(name: str) -> None:
+def test_networks_without_weights_are_refused_with_a_hint(name: str) -> None:
     with pytest.raises(WeightsError, match=f"Paddle has no weights for {name}") as caught:
-        create_network(name, 2, pretrained=True)
+        resolve_weights(get_spec(name), True)
     assert "model.pretrained" in str(caught.value.hint)
+
+
+def test_a_network_without_weights_is_refused() -> None:
+    with pytest.raises(WeightsError, match="Paddle has no weights for lenet"):
+        create_network("lenet", 2, pretrained=True)
 
 
 def test_local_files(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_only_regression_has_target_statistics(task: str) -> None:
         network.set_target_statistics([0.0, 0.0], [1.0, 1.0])
 
 
-def test_wishes_that_do_not_go_together() -> None:
+def test_incompatible_options() -> None:
     with pytest.raises(NetworkError, match="directions"):
         create_network("lenet", 2, head=HeadConfig(type="cosine"), task="regression")
     with pytest.raises(NetworkError, match="number of classes"):

@@ -1,4 +1,4 @@
-"""Images of other channels than red, green and blue."""
+"""Images with channels other than red, green and blue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def test_filters_go_round_and_keep_their_sum_on_equal_channels(channels: int) ->
         np.testing.assert_allclose(adapted.sum(1), filters.sum(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 7])
+@pytest.mark.parametrize(
+    "channels", [1, 4, pytest.param(2, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", ROWS)
 def test_networks_read_images_of_any_channels(name: str, channels: int) -> None:
     size = get_spec(name).min_size
@@ -78,9 +80,7 @@ def test_the_networks_own_channels_change_nothing() -> None:
         np.testing.assert_array_equal(asked.state_dict()[key].numpy(), value.numpy())
 
 
-def test_pretrained_colour_weights_are_adapted_and_the_line_says_so(
-    source: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_pretrained_colour_weights_are_adapted_and_reported(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network = create_network(NAME, 2, in_channels=4, pretrained=source)
     expected = adapt_filters(read_weights(source)[INPUT], 4)
     np.testing.assert_array_equal(network.state_dict()[INPUT].numpy(), expected)
@@ -109,7 +109,7 @@ def test_a_runs_own_weights_load_as_they_are(tmp_path: Path, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("channels", [None, 1, 2])
-def test_weights_of_yet_other_channels_are_refused(tmp_path: Path, channels: int | None) -> None:
+def test_weights_for_other_channels_are_refused(tmp_path: Path, channels: int | None) -> None:
     write_weights(create_network(NAME, 2, in_channels=4).state_dict(), tmp_path / "best.pdparams")
     with pytest.raises(WeightsError, match=r"conv1\.0\.weight is \(8, 4, 3, 3\) in the file") as caught:
         create_network(NAME, 2, in_channels=channels, pretrained=tmp_path / "best.pdparams")
@@ -133,7 +133,7 @@ def test_lenet_reads_gray_colour_and_more() -> None:
 
 
 class Odd(paddle.nn.Layer):
-    """A network whose first layer is what a test wants."""
+    """A network with a given first layer."""
 
     def __init__(self, first: paddle.nn.Layer, second: paddle.nn.Layer) -> None:
         super().__init__()

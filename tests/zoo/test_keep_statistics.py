@@ -14,12 +14,12 @@ from toolkit.deploy import Predictor, export_model
 from toolkit.zoo import StagedNetwork, create_network
 from toolkit.zoo.sync_batch_norm import BATCH_NORMS
 
-NETWORKS = ("resnet18", "mobilenet_v2", "densenet121")  # of the last one statistics are parameters
+NETWORKS = ("resnet18", "mobilenet_v2", "densenet121")  # in the last one statistics are parameters
 SIDE = 64
 
 
 def trained_statistics(name: str) -> StagedNetwork:
-    """A network whose statistics are not those that it was made with."""
+    """A network whose statistics differ from the initial ones."""
     network = create_network(name, 3, image_size=SIDE)
     rng = np.random.default_rng(1)
     for layer in batch_norms(network):
@@ -41,7 +41,7 @@ def state(network: StagedNetwork) -> dict[str, np.ndarray]:
 
 
 def step(network: StagedNetwork) -> set[str]:
-    """Two updates; the keys of what has moved."""
+    """Make two updates and return the keys of what has changed."""
     before = state(network)
     optimizer = paddle.optimizer.Adam(0.001, parameters=[p for p in network.parameters() if not p.stop_gradient])
     network.train()
@@ -58,12 +58,12 @@ def is_statistic(key: str) -> bool:
 
 
 def learning(network: StagedNetwork) -> set[str]:
-    """All but statistics, those of the head's features among them."""
+    """All keys except statistics, including those of the head's features."""
     return {key for key in network.state_dict() if not is_statistic(key) and "feature_" not in key}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_statistics_stand_still_while_weights_of_batch_norm_learn(name: str) -> None:
+def test_statistics_stay_fixed_while_weights_of_batch_norm_learn(name: str) -> None:
     network = trained_statistics(name)
     network.keep_statistics(True)
     moved = step(network)
@@ -87,7 +87,7 @@ def test_training_and_evaluation_are_the_same_network(name: str) -> None:
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
     network.train()
-    network.keep_statistics(True)  # holds at once, without another call of train
+    network.keep_statistics(True)  # takes effect without another call of train
     training = network(x).numpy()
     network.eval()
     np.testing.assert_allclose(network(x).numpy(), training, rtol=1e-5, atol=1e-5)
@@ -98,11 +98,11 @@ def test_training_and_evaluation_are_the_same_network(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [nn.BatchNorm, nn.BatchNorm2D])
 def test_gradients_are_those_of_fixed_statistics(kind: type[nn.Layer]) -> None:
-    """Constants in the backward pass too: not a normalisation by the batch that only looks like one by them."""
+    """Statistics are constants in the backward pass too."""
     layer = kind(2)
     layer._mean.set_value(np.array([0.5, -1.0], np.float32))
     layer._variance.set_value(np.array([4.0, 0.25], np.float32))
-    layer.eval()  # what ``keep_statistics`` makes of it
+    layer.eval()  # the effect of ``keep_statistics``
     x = paddle.to_tensor(np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32), stop_gradient=False)
     pull = np.random.default_rng(1).normal(size=(3, 2, 4, 4)).astype(np.float32)
     (layer(x) * paddle.to_tensor(pull)).sum().backward()
@@ -139,15 +139,19 @@ def test_layers_that_are_no_batch_norm_are_in_training() -> None:
 def test_layers_over_several_gpus_keep_theirs_too() -> None:
     network = trained_statistics("resnet18")
     network.keep_statistics(True)
-    network.synchronise_batch_norm()  # a CPU has no kernel for it: a call of it would fail
+    network.synchronise_batch_norm()  # would fail if called: a CPU has no kernel for it
     assert not any(is_statistic(key) for key in step(network))
 
 
 def test_the_export_is_the_network(tmp_path: Path) -> None:
-    network = trained_statistics("resnet18")
+    network = trained_statistics("mobilenet_v1_x0_25")
     network.keep_statistics(True)
     step(network)
-    settings = {"preprocessing": Preprocessing(SIDE, 1.0).to_dict(), "network_name": "resnet18", "image_size": SIDE}
+    settings = {
+        "preprocessing": Preprocessing(SIDE, 1.0).to_dict(),
+        "network_name": "mobilenet_v1_x0_25",
+        "image_size": SIDE,
+    }
     folder = export_model(network, tmp_path / "export", classes=("a", "b", "c"), **settings)
     assert network.training
     assert not any(layer.training for layer in batch_norms(network))

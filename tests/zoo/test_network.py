@@ -36,7 +36,7 @@ def moved_by_training(layer: paddle.nn.Layer, x: paddle.Tensor, network: StagedN
     return {k for k, v in network.state_dict().items() if (v.numpy() != before[k]).any()}
 
 
-def test_names_are_those_a_user_would_say() -> None:
+def test_names_of_stages() -> None:
     resnet50 = create_network("resnet50")
     assert resnet50.stage_names[:5] == ("stem", "layer1.0", "layer1.1", "layer1.2", "layer2.0")
     assert len(resnet50.stage_names) == 17
@@ -49,16 +49,6 @@ def test_vgg_is_split_at_its_pools() -> None:
 
     names = {tuple(stage.name for stage in row.stages) for row in VGGS}
     assert names == {("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")}
-
-
-@pytest.mark.parametrize("k", range(10))
-def test_freezing_any_prefix(k: int) -> None:
-    network = create_network("resnet18", num_classes=3)
-    network.freeze(k)
-    assert network.frozen == k
-    moved = moved_by_training(network, paddle.randn([4, 3, 32, 32]), network)
-    frozen = {key for i in range(k) for key in network.stage_state(i)}
-    assert moved == set(network.state_dict()) - frozen - FEATURES
 
 
 def test_batchnorm_with_statistics_among_its_parameters_is_frozen_and_unfrozen() -> None:
@@ -128,8 +118,11 @@ def test_a_cut_network_has_only_what_is_below(images: paddle.Tensor) -> None:
     assert network.describe(48)[-1].shape == (128, 6, 6)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("resnet18", True), ("squeezenet1_1", False), ("vgg11", False)])
-def test_stages_say_whether_they_have_batch_norm(name: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("resnet18", True), ("squeezenet1_1", False), pytest.param("vgg11", False, marks=pytest.mark.slow)],
+)
+def test_stages_know_whether_they_have_batch_norm(name: str, expected: bool) -> None:
     assert {stage.batch_norm for stage in create_network(name, 2).describe(64)} == {expected}
 
 
@@ -207,7 +200,7 @@ def test_the_list_is_sorted_and_every_name_has_its_row() -> None:
 
 
 def test_export_runs_the_staged_forward(tmp_path: object) -> None:
-    network = create_network("mobilenet_v2", num_classes=3)
+    network = create_network("mobilenet_v1_x0_25", num_classes=3)
     network.eval()
     x = paddle.randn([2, 3, 32, 32])
     paddle.jit.save(network, f"{tmp_path}/model", input_spec=[paddle.static.InputSpec([None, 3, 32, 32], name="x")])

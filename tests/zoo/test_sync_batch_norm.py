@@ -1,4 +1,4 @@
-"""BatchNorm over several GPUs: which layers it is, and that nothing else changes. A CPU has no kernel for it."""
+"""BatchNorm over several GPUs: which layers are synchronised, and nothing else changes. A CPU has no kernel for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toolkit.zoo import StagedNetwork, create_network
 from toolkit.zoo.sync_batch_norm import is_synchronised, synchronise
 
 KINDS = (nn.BatchNorm, nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
-NETWORKS = ("resnet18", "mobilenet_v2", "densenet121")  # of the last one BatchNorm has an activation of its own
+NETWORKS = ("resnet18", "mobilenet_v2", "densenet121")  # in the last one BatchNorm has an activation
 
 
 def batch_norms(network: nn.Layer) -> list[nn.Layer]:
@@ -22,7 +22,7 @@ def batch_norms(network: nn.Layer) -> list[nn.Layer]:
 
 
 def run_by(network: StagedNetwork, frozen: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], np.ndarray]:
-    """Which layers ask for the statistics of all processes, and the outputs; one process's take their place."""
+    """Return the layers that synchronise statistics, and the outputs with those of one process."""
     asking: list[int] = []
 
     def alone(layer: Any, x: paddle.Tensor) -> paddle.Tensor:
@@ -59,7 +59,7 @@ def test_every_layer_in_training_and_nothing_else(name: str, monkeypatch: pytest
     np.testing.assert_array_equal(outputs, plain[1])
 
 
-def test_frozen_stages_and_evaluation_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_stages_and_evaluation_do_not_synchronise(monkeypatch: pytest.MonkeyPatch) -> None:
     network = create_network("resnet18", 3, image_size=64)
     network.synchronise_batch_norm()
     everywhere = len(batch_norms(network))

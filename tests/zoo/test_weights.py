@@ -194,7 +194,7 @@ def test_other_functions_are_refused_by_name(tmp_path: Path, function: Any, args
         b"\x80\x02\x82\x01.",  # a code of the extension registry
         b"Pabc\n.",  # a persistent id
         b"c__builtin__\ntuple\n}U\x01aK\x01sb.",  # attributes of a built-in type
-        b"cnumpy\ndtype\n}U\x01aK\x01sb.",  # attributes of ours
+        b"cnumpy\ndtype\n}U\x01aK\x01sb.",  # attributes of our own
         b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01btR.",  # an array without data
         b"cnumpy\ndtype\n(U\x02O8K\x00K\x01tR.",  # an array of objects
     ],
@@ -284,7 +284,7 @@ def test_hostile_safetensors(tmp_path: Path, content: bytes, says: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.pdparams", "a.safetensors"])
-def test_damaged_weights_never_end_in_another_error(tmp_path: Path, name: str) -> None:
+def test_damaged_weights_raise_no_other_error(tmp_path: Path, name: str) -> None:
     path, chance = tmp_path / name, random.Random(0)
     write_weights(sample_state(), path)
     whole = path.read_bytes()
@@ -298,7 +298,7 @@ def test_damaged_weights_never_end_in_another_error(tmp_path: Path, name: str) -
 
 
 def test_slices_that_swell_when_joined(tmp_path: Path) -> None:
-    """One number of another type, or a text among lists, would make every number of the other slices as large."""
+    """One value of another type would enlarge every number of the other slices."""
     path, plan = tmp_path / "a.pdparams", {"w": {"OriginShape": (-1,), "slices": ["a", "b"]}}
     for first, second in ((np.zeros(1000, "int8"), np.zeros(1, "complex128")), (["x" * 1000], ["y"] * 1000)):
         path.write_bytes(pickle.dumps({"a": first, "b": second, "UnpackBigParamInfor@@": plan}))

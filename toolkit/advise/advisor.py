@@ -277,7 +277,7 @@ def _notes(
         notes.append(f"{evidence[0].title} is the only evidence of similarity, which is not enough to decide")
     if position.dissenting:
         names = ", ".join(MISSING[name] for name in position.dissenting)
-        notes.append(f"the evidence disagrees ({names}): also try the runner-up (tools/compare.py)")
+        notes.append(f"the evidence disagrees ({names}): also compare it with the runner-up")
     if thresholds.provisional:
         notes.append(
             "the preset is that of the matrix, and small or large is a rule of thumb: neither is backed by a bake-off"

@@ -8,13 +8,13 @@ from matplotlib.ticker import MaxNLocator
 from toolkit.advise.choose import best_stage
 from toolkit.advise.measurement import Depth, Distances
 from toolkit.advise.thresholds import EvidenceRule
-from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.pages.figures import GRAY, TRAIN, VAL, EmbeddedImage, drawn
 
 _DASHED = (0, (4, 3))
 _MANY = 40
 
 
-def depth_figure(depth: Depth, title: str) -> Picture:
+def depth_figure(depth: Depth, title: str) -> EmbeddedImage:
     """Plot the score of a linear probe over the number of stages, with standard errors and the best stage marked.
 
     Args:
@@ -41,7 +41,7 @@ def depth_figure(depth: Depth, title: str) -> Picture:
     return drawn(draw, f"{words} after the last; best after stage {best}", height=3.3)
 
 
-def distance_figure(distances: Distances, rule: EvidenceRule) -> Picture:
+def distance_figure(distances: Distances, rule: EvidenceRule) -> EmbeddedImage:
     """Plot the distance of each BatchNorm layer's statistics from the source by depth, and the calibration's ranges."""
 
     def draw(figure: Figure) -> None:

@@ -30,7 +30,7 @@ class BakeOff:
         folder: Folder of the bake-off, with the runs in ``runs/`` and their VisualDL logs side by side in ``vdl/``.
         config: The base config.
         metric: The task's main metric.
-        part: Split on which the scores are measured: ``test`` or ``val``.
+        split: Split on which the scores are measured: ``test`` or ``val``.
         images: Number of images in that split.
         seeds: Number of requested seeds.
         rows: The candidates, best first.
@@ -45,7 +45,7 @@ class BakeOff:
     folder: Path
     config: Config
     metric: Metric
-    part: str
+    split: str
     images: int
     seeds: int
     rows: tuple[Comparison, ...]
@@ -90,7 +90,7 @@ class BakeOff:
         return {
             "folder": str(self.folder),
             "metric": self.metric.name,
-            "part": self.part,
+            "part": self.split,
             "images": self.images,
             "seeds": self.seeds,
             "presets": None if self.presets is None else list(self.presets),
@@ -154,7 +154,7 @@ def bake_off(
         raise ConfigError(f"seeds: expected 1 or more (found {seeds})")
     found, job = check_candidates(config, make_candidates(config, candidates, networks))
     show(data_table(job.data))
-    part, images = job.data.evaluation[0], len(job.data.evaluation[1])
+    split, images = job.data.evaluation[0], len(job.data.evaluation[1])
     judged_on = len(job.data.val) if halving else 0
     del job
     folder = _folder(config)
@@ -168,7 +168,7 @@ def bake_off(
             folder,
             config,
             session.metric,
-            part,
+            split,
             images,
             seeds,
             rows=tuple(ranked(session.rows())),

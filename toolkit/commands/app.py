@@ -1,4 +1,4 @@
-"""Code shared by the scripts in ``tools/``: arguments, exit codes and output.
+"""Code shared by all commands: arguments, exit codes and output.
 
 Results go to stdout (tables, or with ``--json`` one JSON value and nothing else), messages and progress to stderr.
 Neither importing this module nor ``--help`` loads Paddle.
@@ -10,28 +10,24 @@ import argparse
 import errno
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path as Path  # for the tools, which import nothing else
-from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+from pathlib import Path
+from typing import Any, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 
+from toolkit.commands.arguments import read_config, sort_arguments
 from toolkit.core import interrupts
 from toolkit.core.console import console
-from toolkit.core.errors import ConfigError, ToolkitError
-from toolkit.core.runtime import import_paddle
-
-if TYPE_CHECKING:
-    from toolkit.config import Config
-
+from toolkit.core.errors import ToolkitError
+from toolkit.core.runtime import NOT_BROUGHT, import_paddle
 
 Arguments: TypeAlias = argparse.Namespace
-"""Parsed arguments. Tools take this and ``Path`` from here, because their own imports run before our signal handler."""
+"""Parsed arguments."""
 _PAGE = 110
 """Width of a table that is written to a file or a pipe, about that of a page."""
 _LONGEST_WORD = 24
@@ -40,7 +36,7 @@ _LONGEST_WORD = 24
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a tool.
+    """The outcome of a command.
 
     Attributes:
         json: Value to print with ``--json``.
@@ -53,17 +49,26 @@ class Outcome:
     exit_code: int = 0
 
 
-def make_parser(doc: str | None, *, config: bool = False, timeout: float | None = None) -> argparse.ArgumentParser:
-    """Make a parser with the arguments shared by all tools.
+def make_parser(
+    doc: str, *, prog: str | None = None, target: str | None = None, timeout: float | None = None
+) -> argparse.ArgumentParser:
+    """Make a parser with the arguments shared by all commands.
 
     Args:
-        doc: Docstring of the script, used as its description.
-        config: Add ``-c``, ``-o`` and ``--print-config``.
+        doc: Description, shown by ``--help``.
+        prog: Program, shown by ``--help``.
+        target: For commands that take a configuration (``-c``, ``-o``, ``KEY=VALUE``): ``config`` if the first
+            argument may be a run, a YAML file or a folder of images, ``run`` if it must be a run.
         timeout: Add ``--timeout`` with this default, in seconds.
     """
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    if config:
-        parser.add_argument("-c", "--config", type=Path, metavar="YAML", help="the job's configuration")
+    parser = argparse.ArgumentParser(prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if target is not None:
+        metavar = "RUN" if target == "run" else "FOLDER|YAML|RUN"
+        words = {"run": "a run's folder", "config": "a folder of images, a configuration, or a run"}[target]
+        parser.add_argument("given", nargs="*", metavar=metavar, help=f"{words}; then KEY=VALUE as with -o")
+        parser.add_argument(
+            "-c", "--config", type=Path, metavar="YAML", help="a configuration, or the name of one that is included"
+        )
         parser.add_argument(
             "-o",
             "--override",
@@ -74,94 +79,12 @@ def make_parser(doc: str | None, *, config: bool = False, timeout: float | None 
             help="override one value, for example -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
+        parser.set_defaults(run=None, images_root=None, target=target)
     if timeout is not None:
         words = f"give up if no image can be read for S seconds (default {timeout:g})"
         parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)
     parser.add_argument("--json", action="store_true", help="print one JSON value to stdout and nothing else")
     return parser
-
-
-def read_config(args: argparse.Namespace, default: Path | None = None, resume: str | None = None) -> Config:
-    """Load the configuration given by ``-c`` and ``-o``.
-
-    Args:
-        args: Parsed arguments.
-        default: Used without ``-c``.
-        resume: Folder of a run whose config is the default, or ``auto``, which names no run.
-
-    Raises:
-        ConfigError: There is no configuration, or it is invalid.
-    """
-    from toolkit.config import load_config
-
-    run = getattr(args, "run", None)
-    if run is not None and resume not in (None, "auto", run):
-        raise ConfigError(f"two runs were given: {run} and {resume}", hint="leave out one of them")
-    if run is not None and args.config is not None and not hasattr(args, "resume"):
-        raise ConfigError(f"both a run ({run}) and a config ({args.config}) were given", hint="leave out one of them")
-    run = run or (resume if resume != "auto" else None)
-    if run is not None:
-        default = run_config(run)
-    path = args.config or default
-    if path is None:
-        raise ConfigError("no configuration was given", hint="give one with -c, for example -c configs/quickstart.yaml")
-    return load_config(run_config(path) if path.is_dir() else path, args.overrides)
-
-
-def run_folder(path: Path | str) -> Path:
-    """Return the folder of a run, given the folder or the ``config.yaml`` in it."""
-    path = Path(path)
-    return path.parent if path.name == "config.yaml" and not path.is_dir() else path
-
-
-def run_config(path: Path | str) -> Path:
-    """Return the ``config.yaml`` of a run, given its folder or the file itself.
-
-    Raises:
-        ConfigError: The folder is not a run.
-    """
-    config = run_folder(path) / "config.yaml"
-    if config.is_file():
-        return config
-    path = Path(path)
-    is_yaml = path.suffix in (".yaml", ".yml") and path.is_file()
-    hint = f"to give a configuration, use -c {shlex.quote(str(path))}" if is_yaml else "give a folder under runs/"
-    raise ConfigError(f"{path}: no run here (config.yaml is missing)", hint=hint)
-
-
-def resumed(args: argparse.Namespace) -> str | None:
-    """Return the run to resume, named as an argument or with ``--resume``; ``auto`` for the newest."""
-    wanted = args.run or args.resume
-    return wanted if wanted in (None, "auto") else str(run_folder(wanted))
-
-
-def checked_config(args: argparse.Namespace) -> Config:
-    """Load the configuration and check it before Paddle is imported, which takes seconds.
-
-    Raises:
-        ConfigError: See ``read_config`` and ``check_early``.
-    """
-    from toolkit.config.early import check_early
-
-    config = read_config(args, resume=getattr(args, "resume", None))
-    check_early(config)
-    return config
-
-
-def check(args: argparse.Namespace) -> None:
-    """Check the config and the networks in the arguments, if any; for ``others`` of ``run``.
-
-    Raises:
-        ConfigError: See ``checked_config``; or a network does not exist.
-    """
-    from toolkit.config.early import check_network_name
-
-    if getattr(args, "config", None) or getattr(args, "run", None):
-        checked_config(args)
-    named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
-    for name in (text.partition("=")[0].strip() for text in named if text):
-        if name:
-            check_network_name(name)
 
 
 def run(
@@ -184,10 +107,10 @@ def run(
         paddle: Whether the job needs Paddle.
         others: Called first; may delegate the job to other processes and return their exit code, or None to do it here.
     """
-    args = parser.parse_args(arguments)
-    if not getattr(args, "config", True) and not getattr(args, "resume", True) and not getattr(args, "run", None):
-        parser.error("give a configuration with -c, for example -c configs/quickstart.yaml")
+    args = parser.parse_intermixed_args(arguments)
     try:
+        if hasattr(args, "given"):
+            sort_arguments(args)
         code = None if getattr(args, "print_config", False) else others(args)
         if code is not None:
             sys.exit(code)
@@ -206,6 +129,11 @@ def run(
         if error.hint:
             console.print(f"  {error.hint}", markup=False)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in NOT_BROUGHT:
+            raise
+        console.print(f"error: {NOT_BROUGHT[error.name]}", style="red", markup=False)
+        sys.exit(1)
     except KeyboardInterrupt:
         console.print("interrupted", style="red")
         sys.exit(interrupts.CODE)

@@ -1,4 +1,4 @@
-"""The command ``tools/cache.py``: list, prune and verify the feature cache."""
+"""The command ``cache``: list, prune and verify the feature cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``tools/compare.py``: run a bake-off, write its report, and export the best run."""
+"""The command ``compare``: run a bake-off, write its report, and export the best run."""
 
 from __future__ import annotations
 

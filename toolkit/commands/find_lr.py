@@ -1,4 +1,4 @@
-"""The command ``tools/find_lr.py``: a learning rate range test as a table, a plot, and settings to copy."""
+"""The command ``find_lr``: a learning rate range test as a table, a plot, and settings to copy."""
 
 from __future__ import annotations
 

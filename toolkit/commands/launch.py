@@ -28,8 +28,12 @@ _PATIENCE = 20.0  # seconds for processes to save their state and exit
 _SHOWN_LINES = 5
 
 
-def share(config: Config) -> int | None:
+def share(config: Config, words: Sequence[str]) -> int | None:
     """Start the processes that a config requests, and wait for them.
+
+    Args:
+        config: The job's config.
+        words: The command line that every process runs.
 
     Returns:
         Their exit code; None if this process should train, alone or as one of them.
@@ -42,12 +46,12 @@ def share(config: Config) -> int | None:
     if config.train.device.startswith("gpu"):
         raise ConfigError(
             "train.processes is for the CPU",
-            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 tools/train.py -c ...",
+            hint="several GPUs: python -m paddle.distributed.launch --gpus 0,1 paddle-finetune train ...",
         )
-    return launch(config.train.processes)
+    return launch(config.train.processes, words)
 
 
-def launch(count: int, command: Sequence[str] | None = None) -> int:
+def launch(count: int, command: Sequence[str]) -> int:
     """Run a command in several connected processes, and wait for all of them.
 
     Only the first process writes to the terminal; the last lines of the others are shown if they fail. If one fails,
@@ -55,12 +59,12 @@ def launch(count: int, command: Sequence[str] | None = None) -> int:
 
     Args:
         count: Number of processes.
-        command: Command to run; by default this program with its arguments.
+        command: Command to run.
 
     Returns:
         0, or the exit code of the first process that failed.
     """
-    words = list(command or [sys.executable, *sys.argv])
+    words = list(command)
     info(f"{count} processes share the training, {_threads(count)} thread(s) each")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="toolkit-ranks-")))

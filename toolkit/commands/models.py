@@ -1,10 +1,11 @@
-"""The command ``tools/models.py``: list the zoo, or show one network stage by stage."""
+"""The command ``models``: list the zoo, or show one network stage by stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from toolkit.commands.app import Outcome
+from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.zoo import (
     find_networks,
@@ -41,11 +42,11 @@ def models(
     """
     if network is None:
         options: dict[str, object] = {"--image-size": image_size, "--cut": cut, "--in-channels": in_channels}
-        _refuse(options, "for one network, whose name is missing", "python tools/models.py resnet50 --image-size 160")
+        _refuse(options, "for one network, whose name is missing", command("models", "resnet50", "--image-size", "160"))
         found = find_networks(text, pretrained=pretrained)
         return Outcome([spec.to_json() for spec in found], [networks_table(found), *networks_legend()])
     options = {"--filter": text or None, "--pretrained": pretrained or None}
-    _refuse(options, f"for the list, not for one network ({network})", "python tools/models.py --filter resnet")
+    _refuse(options, f"for the list, not for one network ({network})", command("models", "--filter", "resnet"))
     stage = int(cut) if cut is not None and cut.isdecimal() else cut
     profile = profile_network(network, image_size, cut=stage, in_channels=in_channels)
     return Outcome(profile.to_json(), [profile_table(profile), *profile_legend(profile)])

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from toolkit.commands.app import Outcome, run_config
+from toolkit.commands.app import Outcome
+from toolkit.commands.arguments import run_config
 from toolkit.config import Config, DataConfig, load_config
 from toolkit.core.console import command, info, new_table, warn
 from toolkit.core.errors import ConfigError, DataError, TrainingError

@@ -1,4 +1,4 @@
-"""The commands ``tools/train.py`` and ``tools/predict.py``."""
+"""The commands ``train`` and ``predict``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from toolkit.commands.app import Outcome, run_folder
+from toolkit.commands.app import Outcome
+from toolkit.commands.arguments import run_folder
 from toolkit.config import Config
 from toolkit.core.console import command, console, new_table
 from toolkit.core.errors import ConfigError

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from toolkit.config.schema import Config
+from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
 
@@ -49,7 +50,7 @@ def check_network_name(name: str) -> None:
     more = sum("/" in other for other in known)
     raise ConfigError(
         f"unknown network {name!r}{f'; {guess}' if guess else ''}",
-        hint=f"known: {own}, and {more} of PaddleClas (clas/...); python tools/models.py lists all",
+        hint=f"known: {own}, and {more} of PaddleClas (clas/...); {command('models')} lists all",
     )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from os import PathLike
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import (
@@ -18,19 +22,32 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from toolkit.core import interrupts
 from toolkit.core.runtime import is_main_process
+
+PROGRAM = "paddle-finetune"
+"""The installed command."""
 
 console = Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
 
 
-def command(tool: str, *words: str | PathLike[str]) -> str:
-    """The command line of a tool, quoted for copying into a shell.
+def command(name: str, *words: str | PathLike[str]) -> str:
+    """The command line of a subcommand that works where the user is, quoted for copying into a shell.
 
     Example:
-        >>> command("train", "--resume", "runs/my birds")
-        "python tools/train.py --resume 'runs/my birds'"
+        >>> command("train", "--resume", "runs/my birds")  # doctest: +SKIP
+        "paddle-finetune train --resume 'runs/my birds'"
     """
-    return shlex.join(["python", f"tools/{tool}.py", *map(str, words)])
+    script = interrupts.tool_script()
+    if script is not None:
+        return shlex.join(["python", str(Path(script).with_name(f"{name}.py")), *map(str, words)])
+    return shlex.join([*_program(), name, *map(str, words)])
+
+
+@cache
+def _program() -> tuple[str, ...]:
+    installed = shutil.which(PROGRAM) is not None or Path(sys.argv[0]).stem == PROGRAM
+    return (PROGRAM,) if installed else ("python", "-m", "toolkit")
 
 
 def info(message: str) -> None:

@@ -19,13 +19,23 @@ CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_as_tool() -> bool:
-    """Whether this process runs a script in ``tools/``; elsewhere the importing program handles signals."""
+def tool_script() -> str | None:
+    """The script in ``tools/`` that this process runs, as the user called it; None if it runs something else."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     if script is None:
-        return False
+        return None
     root = os.path.join(os.path.realpath(__file__), *[os.pardir] * 3)  # noqa: PTH118 (pathlib takes time to import)
-    return os.path.dirname(os.path.realpath(script)) == os.path.realpath(os.path.join(root, "tools"))  # noqa: PTH118, PTH120
+    tools = os.path.realpath(os.path.join(root, "tools"))  # noqa: PTH118
+    if os.path.dirname(os.path.realpath(script)) != tools:  # noqa: PTH120
+        return None
+    return sys.argv[0] if os.path.realpath(sys.argv[0]) == os.path.realpath(script) else script
+
+
+def run_as_tool() -> bool:
+    """Whether this process runs a command of the toolkit; elsewhere the importing program handles signals."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None) or ""
+    name = os.path.basename(script).partition(".")[0]  # noqa: PTH119
+    return name == "paddle-finetune" or sys.orig_argv[1:3] == ["-m", "toolkit"] or tool_script() is not None
 
 
 def leave_at_once() -> None:

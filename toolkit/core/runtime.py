@@ -68,17 +68,31 @@ def _is_amd_with_avx2() -> bool:
     return "AuthenticAMD" in text and "avx2" in text
 
 
+def environment_setting(name: str) -> str | None:
+    """The value of ``PADDLE_FINETUNE_<name>``, or of its former name ``TOOLKIT_<name>``; None if empty or unset."""
+    value, former = os.environ.get(f"PADDLE_FINETUNE_{name}"), os.environ.get(f"TOOLKIT_{name}")
+    if not value and former and name not in _renamed:
+        _renamed.add(name)
+        if is_main_process():
+            sys.stderr.write(f"TOOLKIT_{name} is now PADDLE_FINETUNE_{name}; the old name still works\n")
+    return value or former or None
+
+
+_renamed: set[str] = set()
+"""Settings whose former name was reported."""
+
+
 def _keep_freed_memory() -> bool:
     """Make glibc's allocator keep freed memory: training steps run up to 1.2x faster and use slightly more memory.
 
-    ``TOOLKIT_MALLOC=system`` leaves the allocator alone, as do the user's own settings (``GLIBC_TUNABLES``,
+    ``PADDLE_FINETUNE_MALLOC=system`` leaves the allocator alone, as do the user's own settings (``GLIBC_TUNABLES``,
     ``MALLOC_*``).
 
     Returns:
         Whether the allocator accepted the setting.
     """
     theirs = [name for name in os.environ if name == "GLIBC_TUNABLES" or name.startswith("MALLOC_")]
-    if not sys.platform.startswith("linux") or theirs or os.environ.get("TOOLKIT_MALLOC") == "system":
+    if not sys.platform.startswith("linux") or theirs or environment_setting("MALLOC") == "system":
         return False
     import ctypes
 
@@ -117,6 +131,13 @@ def configure_cpu() -> CpuSettings:
 def cpu_settings() -> CpuSettings:
     """The settings in effect in this process."""
     return configure_cpu()
+
+
+NOT_BROUGHT = {
+    "paddle": 'Paddle is not installed: pip install "paddle-finetune[cpu]"; for a GPU, see paddlepaddle.org.cn/install',
+    "cv2": 'OpenCV is not installed: pip install "paddle-finetune[opencv]", or opencv-python on a desktop',
+}
+"""Modules with several distributions, which the user chooses, and what to do if one is missing."""
 
 
 def import_paddle() -> None:

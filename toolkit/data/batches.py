@@ -84,7 +84,7 @@ class BatchLoader:
         drop_last: Drop the last images if they do not fill a batch.
         rank: Index of this process, in 0..world_size-1.
         world_size: Number of processes that share the set.
-        together: Images per batch over all ranks; each rank takes its share, at most ``batch_size``. None:
+        global_batch_size: Images per batch over all ranks; each rank takes its share, at most ``batch_size``. None:
             ``batch_size`` on every rank.
 
     Raises:
@@ -110,7 +110,7 @@ class BatchLoader:
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
-        together: int | None = None,
+        global_batch_size: int | None = None,
     ) -> None:
         if augmentation is not None and augmentation.image_size != preprocessing.image_size:
             raise ValueError(f"augmentation makes {augmentation.image_size} px, not {preprocessing.image_size}")
@@ -129,13 +129,13 @@ class BatchLoader:
         self.fast_decoding = fast_decoding
         self.cache = None if isinstance(images, ArrayImages) else cache
         total, equal = len(images) if self.sampler is None else len(self.sampler), drop_last or self.sampler is not None
-        self.together = batch_size * world_size if together is None else together
-        if self.together < world_size:
+        self.global_batch_size = batch_size * world_size if global_batch_size is None else global_batch_size
+        if self.global_batch_size < world_size:
             raise DataError(
-                f"{world_size} processes cannot share batches of {self.together} image(s)",
+                f"{world_size} processes cannot share batches of {self.global_batch_size} image(s)",
                 hint="use a larger data.batch_size, or fewer processes",
             )
-        share = {"rank": rank, "world_size": world_size, "together": self.together}
+        share = {"rank": rank, "world_size": world_size, "global_batch_size": self.global_batch_size}
         self._bounds = shard(total, batch_size, **share, drop_last=drop_last, equal=equal)
         self._rank, self._world_size = rank, world_size
         if self.sampler is not None and len(self._bounds) < 2:

@@ -14,13 +14,13 @@ def shard(
     world_size: int = 1,
     drop_last: bool = False,
     equal: bool = False,
-    together: int | None = None,
+    global_batch_size: int | None = None,
 ) -> list[int]:
     """Return the batch bounds of one process, whose share is every ``world_size``-th sample.
 
-    Batch i over all processes holds the next ``together`` samples of the common order, as on one process; each process
-    takes its share. If fewer samples than processes remain for the last batch, some processes would have none, and
-    data-parallel training would wait for them forever; so they keep a sample of the previous batch for it.
+    Batch i over all processes holds the next ``global_batch_size`` samples of the common order, as on one process;
+    each process takes its share. If fewer samples than processes remain for the last batch, some processes would have
+    none, and data-parallel training would wait for them forever; so they keep a sample of the previous batch for it.
 
     Args:
         total: Number of samples over all processes.
@@ -29,12 +29,12 @@ def shard(
         world_size: Number of processes.
         drop_last: Use full batches only.
         equal: Same number of batches on every process, even if one is dropped because samples are too few.
-        together: Samples per batch over all processes, >= ``world_size``; None: ``batch_size`` for each of them.
+        global_batch_size: Samples per batch over all processes, >= ``world_size``; None: ``batch_size`` for each.
 
     Returns:
         ``[0, ..., M]``: batch i holds the share's samples ``bounds[i]..bounds[i + 1] - 1``; ``[0]`` for no batches.
     """
-    whole = batch_size * world_size if together is None else together
+    whole = batch_size * world_size if global_batch_size is None else global_batch_size
     mine = len(range(rank, total, world_size))
     ends = [len(range(rank, step * whole, world_size)) for step in range(-(-total // whole) + 1)]
     if drop_last:
@@ -43,7 +43,9 @@ def shard(
     return [min(ends[step], mine - (count - step)) for step in range(count)] + [min(ends[count], mine)]
 
 
-def steps_behind(seen: int, total: int, batch_size: int, *, world_size: int = 1, together: int | None = None) -> int:
+def completed_steps(
+    seen: int, total: int, batch_size: int, *, world_size: int = 1, global_batch_size: int | None = None
+) -> int:
     """Return the number of completed steps of an epoch after ``seen`` samples, by any number of processes so far.
 
     A step takes the next samples of the common order, whichever process computes them.
@@ -53,11 +55,11 @@ def steps_behind(seen: int, total: int, batch_size: int, *, world_size: int = 1,
         total: Number of samples over all processes.
         batch_size: Samples per batch on each of the processes that continue.
         world_size: Number of processes that continue.
-        together: See ``shard``.
+        global_batch_size: See ``shard``.
 
     Returns:
         Number of steps; samples of a partial step will be seen again.
     """
-    share: dict[str, Any] = {"world_size": world_size, "equal": True, "together": together}
+    share: dict[str, Any] = {"world_size": world_size, "equal": True, "global_batch_size": global_batch_size}
     bounds = [shard(total, batch_size, rank=rank, **share) for rank in range(world_size)]
     return bisect_right([sum(ends) for ends in zip(*bounds, strict=True)], seen) - 1

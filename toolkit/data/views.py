@@ -38,20 +38,20 @@ class View(Preprocessing):
     """Preprocessing of one region of the image's central square, optionally mirrored.
 
     Attributes:
-        place: Position of the region, from (0, 0) top left to (1, 1) bottom right; None: the centre crop.
+        position: Position of the region, from (0, 0) top left to (1, 1) bottom right; None: the centre crop.
         scale: Side of the region as a fraction of the square's side, in (0, 1].
         mirrored: Swap left and right.
         upside_down: Swap top and bottom.
     """
 
-    place: tuple[float, float] | None = None
+    position: tuple[float, float] | None = None
     scale: float = 1.0
     mirrored: bool = False
     upside_down: bool = False
 
     def geometry(self, image: Pixels) -> Pixels:
         """Return the view; see ``Preprocessing.geometry``."""
-        seen = super().geometry(image) if self.place is None else self._region(image, *self.place)
+        seen = super().geometry(image) if self.position is None else self._region(image, *self.position)
         if self.mirrored:
             seen = seen[:, ::-1]
         return np.ascontiguousarray(seen[::-1] if self.upside_down else seen)
@@ -83,11 +83,11 @@ def views_of(preprocessing: Preprocessing, flip: Flip, count: int) -> tuple[View
     corner = preprocessing.crop_ratio if preprocessing.crop_ratio < 1 else _WHOLE_CORNER
     named: list[dict[str, Any]] = [{"mirrored": left, "upside_down": up} for left, up in mirrors]
     for left, up in mirrors:
-        named += [{"place": place, "scale": corner, "mirrored": left, "upside_down": up} for place in _CORNERS]
+        named += [{"position": position, "scale": corner, "mirrored": left, "upside_down": up} for position in _CORNERS]
     rng = generator(Stream.VIEWS)
     while len(named) < count:
         scale = math.sqrt(rng.uniform(*_AREAS))
         left, up = mirrors[int(rng.integers(len(mirrors)))]
-        place = (float(rng.random()), float(rng.random()))
-        named.append({"place": place, "scale": scale, "mirrored": left, "upside_down": up})
+        position = (float(rng.random()), float(rng.random()))
+        named.append({"position": position, "scale": scale, "mirrored": left, "upside_down": up})
     return tuple(View(**facts, **options) for options in named[:count])

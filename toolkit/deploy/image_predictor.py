@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,11 @@ from toolkit.data.pool import TIMEOUT
 from toolkit.data.views import MOST_VIEWS, View, views_of
 from toolkit.deploy.image_sources import ImageSource, as_pixels, list_images
 from toolkit.deploy.inputs import read_ahead
-from toolkit.deploy.prediction import THRESHOLD, Prediction, read_outputs
+from toolkit.deploy.prediction import THRESHOLD, Prediction, predictions_csv, read_outputs
 from toolkit.tasks import TASKS, TaskName
+
+if TYPE_CHECKING:
+    import pandas
 
 _MAX_READERS = 4
 _Named: TypeAlias = "tuple[str, ImageSource]"
@@ -133,6 +137,29 @@ class ImagePredictor(ABC):
                 predictions.extend(self._predict_batch(batch, topk, THRESHOLD if threshold is None else threshold))
                 bar.update(task, completed=len(predictions))
         return predictions
+
+    def __call__(self, images: Sequence[ImageSource] | ImageSource, **options: Any) -> Prediction | list[Prediction]:
+        """Predict from one image, or from several: a list of predictions for a list or a folder.
+
+        Args:
+            images: As for ``predict``.
+            options: Other arguments of ``predict``.
+        """
+        found = self.predict(images, **options)
+        several = isinstance(images, (list, tuple)) or (isinstance(images, (str, Path)) and Path(images).is_dir())
+        return found if several else found[0]
+
+    def frame(self, images: Sequence[ImageSource] | ImageSource, topk: int = 1, **options: Any) -> pandas.DataFrame:
+        """Predict, and return a pandas frame with the columns of ``predict --csv``.
+
+        Args:
+            images: As for ``predict``.
+            topk: As for ``predict``; each class or label has a row.
+            options: Other arguments of ``predict``.
+        """
+        import pandas
+
+        return pandas.read_csv(io.StringIO(predictions_csv(self.predict(images, topk, **options))))
 
     def _check_arguments(self, topk: int, batch_size: int, threshold: float | None, tta: int) -> None:
         if topk < 1 or batch_size < 1:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import yaml
 
+from toolkit.core.console import command
 from toolkit.core.digest import file_digest
 from toolkit.core.errors import DeployError
 from toolkit.core.names import did_you_mean
@@ -23,7 +24,7 @@ from toolkit.tasks import TASKS, TaskName
 MANIFEST_NAME = "inference.yml"
 _FORMAT = 1
 _COLORS = {1: "gray", 3: "RGB"}
-_AGAIN = "export the model again: python tools/export.py runs/<name>"
+_AGAIN = f"export the model again: {command('export', 'RUN')}"
 _T = TypeVar("_T")
 
 

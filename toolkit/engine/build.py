@@ -178,6 +178,6 @@ def _start_weights(config: Config) -> bool | str | Path:
     if source is None:
         raise ConfigError(
             f"model.pretrained: the source task of {wanted.config} is not trained yet",
-            hint="toolkit.engine.prepare_job(config) trains it first, as tools/train.py does",
+            hint="toolkit.engine.prepare_job(config) trains it first, as the command does",
         )
     return source.best

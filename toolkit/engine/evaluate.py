@@ -90,7 +90,7 @@ def evaluate_job(job: Job, tta: int = 1) -> dict[str, float | str | int]:
     split, images = job.data.evaluation
 
     def batches(view: Preprocessing) -> Iterable[Batch]:
-        return replace(job, preprocessing=view, pictures=None).loader(images, training=False)
+        return replace(job, preprocessing=view, image_cache=None).loader(images, training=False)
 
     views = evaluation_views(job.preprocessing, job.data.flip, tta)
     outputs = outputs_of_views(job.network, job.objective, [batches(view) for view in views], job.config.train)

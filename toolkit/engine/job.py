@@ -34,7 +34,7 @@ class Job:
         weights: Source of the backbone's weights.
         objective: Loss and metrics of the task.
         ancestry: The runs that led to these weights, oldest first (see ``ancestry_of``).
-        pictures: Decoded images kept in memory, if the config says so.
+        image_cache: Decoded images kept in memory, if the config says so.
         mixing: How training images are mixed, if at all.
         l2_sp: Penalty that pulls the backbone's weights to the pretrained ones, if any.
         lr_search: How the learning rate was found, if ``train.lr`` was ``auto`` (see ``settle_rates``).
@@ -54,7 +54,7 @@ class Job:
     weights: str
     objective: Objective
     ancestry: tuple[dict[str, Any], ...] = ()
-    pictures: ImageCache | None = None
+    image_cache: ImageCache | None = None
     mixing: Mixing | None = None
     l2_sp: L2SP | None = None
     lr_search: Mapping[str, Any] | None = None
@@ -99,11 +99,11 @@ class Job:
         """
         shared = shared and (training or len(images) >= world_size())
         size, processes = self.config.data.batch_size, world_size() if shared else 1
-        together = size * processes if self.config.train.processes == 1 else size
+        global_batch_size = size * processes if self.config.train.processes == 1 else size
         return BatchLoader(
             images,
             self.preprocessing,
-            batch_size=-(-together // processes),
+            batch_size=-(-global_batch_size // processes),
             augmentation=self.augmentation() if training else None,
             shuffle=training,
             sampler=make_sampler(self.config.data.sampling, images) if training and sampler is None else sampler,
@@ -111,10 +111,10 @@ class Job:
             workers=self.config.data.workers,
             timeout=self.config.data.timeout,
             fast_decoding=self.config.data.fast_decoding,
-            cache=self.pictures,
+            cache=self.image_cache,
             rank=rank() if shared else 0,
             world_size=processes,
-            together=together,
+            global_batch_size=global_batch_size,
         )
 
     def mixed(self, batches: BatchLoader) -> BatchLoader | MixingLoader:

@@ -255,7 +255,7 @@ def _few(names: Collection[str]) -> str:
     )
 
 
-def heed_callbacks(job: Job) -> None:
+def check_callback_changes(job: Job) -> None:
     """Check what callbacks did to the network: what they froze stays frozen for the rest of the run, with a message.
 
     Raises:

@@ -18,7 +18,7 @@ from toolkit.engine.job import Job
 from toolkit.engine.learning.optimizer import make_optimizer, optimizer_state, restore_optimizer
 from toolkit.engine.learning.schedule import LearningRate, scaled_rate
 from toolkit.engine.learning.step import TrainingStep, seed_step, step_seed
-from toolkit.engine.manual_changes import heed_callbacks
+from toolkit.engine.manual_changes import check_callback_changes
 from toolkit.engine.runs.checkpoints import CheckpointManager
 from toolkit.engine.runs.folder import RunFolder
 from toolkit.engine.runs.frozen_check import FrozenCheck, check_numbers
@@ -79,7 +79,7 @@ class PhaseRun:
     def __init__(self, run: Run, phase: PhasePlan) -> None:
         self._run, self._phase = run, phase
         job, state, network = run.job, run.state, run.job.network
-        heed_callbacks(job)
+        check_callback_changes(job)
         network.set_frozen(phase.frozen)
         set_multipliers([network.stage_parameters(i) for i in range(len(job.stages))], phase.multipliers)
         later = job.plan.phases[state.phase + 1 :]
@@ -135,7 +135,7 @@ class PhaseRun:
         run, state, rate, inputs, began = self._run, self._run.state, self._rate, self._inputs, time.monotonic()
         call = run.callbacks.call
         call("on_epoch_begin", state.epoch)
-        heed_callbacks(run.job)
+        check_callback_changes(run.job)
         train = self._solve() if self._phase.solver == "exact" else self._train_steps()
         check_numbers(run.job.network, state.epoch)
         self.settled = Settled(

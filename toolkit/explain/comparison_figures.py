@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from toolkit.bakeoff import Comparison
-from toolkit.pages.figures import Picture, drawn
+from toolkit.pages.figures import EmbeddedImage, drawn
 from toolkit.tasks import Metric
 
 COLORS = (
@@ -23,7 +23,7 @@ _WIDE = 8.0
 """The time axis is logarithmic if times differ by more than this factor."""
 
 
-def curves_over_epochs(rows: Sequence[Comparison]) -> Picture:
+def curves_over_epochs(rows: Sequence[Comparison]) -> EmbeddedImage:
     """Plot the validation metric over epochs: mean and range of the seeds."""
 
     def draw(figure: Figure) -> None:
@@ -38,7 +38,7 @@ def curves_over_epochs(rows: Sequence[Comparison]) -> Picture:
     return drawn(draw, f"{rows[0].metric.title} over epochs: {_in_words(rows)}", 3.4)
 
 
-def curves_over_seconds(rows: Sequence[Comparison]) -> Picture:
+def curves_over_seconds(rows: Sequence[Comparison]) -> EmbeddedImage:
     """Plot the validation metric over the seconds of training, including features and evaluations."""
     curves = [_curve(row) for row in rows]
 
@@ -57,7 +57,7 @@ def curves_over_seconds(rows: Sequence[Comparison]) -> Picture:
     return drawn(draw, f"{rows[0].metric.title} over seconds: {_in_words(rows)}", 3.4)
 
 
-def scores_of_seeds(rows: Sequence[Comparison]) -> Picture:
+def scores_of_seeds(rows: Sequence[Comparison]) -> EmbeddedImage:
     """Plot the score of each seed as a dot and the mean as a line; runs stopped early are hollow."""
     metric = rows[0].metric
 

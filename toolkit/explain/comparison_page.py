@@ -35,7 +35,7 @@ def write_comparison(found: BakeOff) -> Path:
     facts: dict[str, Any] = {
         "name": found.config.name,
         "metric": found.metric,
-        "part": PARTS[found.part],
+        "part": PARTS[found.split],
         "images": found.images,
         "seeds": found.seeds,
         "winner": found.winner,

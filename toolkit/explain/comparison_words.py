@@ -17,20 +17,20 @@ _FEW_SEEDS = 3
 
 def comparison_statements(found: BakeOff) -> list[str]:
     """Return the sentences below the table, the most important first."""
-    first, *differing = lead_statements(found.rows, found.part, found.images)
+    first, *differing = lead_statements(found.rows, found.split, found.images)
     said = [first, *_missing(found), *differing, *_usual_recipe(found), *_convergence(found)]
     return [*said, *_halted(found), *_left_out(found)]
 
 
-def lead_statements(rows: Sequence[Comparison], part: str, images: int) -> list[str]:
+def lead_statements(rows: Sequence[Comparison], split: str, images: int) -> list[str]:
     """Describe the best row and its lead over each of the others: means of paired differences, with intervals.
 
     Args:
         rows: One or more rows.
-        part: Split on which the scores are measured, ``test`` or ``val``.
+        split: Split on which the scores are measured, ``test`` or ``val``.
         images: Number of images in that split.
     """
-    return [_best(rows, part, images), *_differences(rows, images)]
+    return [_best(rows, split, images), *_differences(rows, images)]
 
 
 def score_words(row: Comparison) -> str:
@@ -60,10 +60,10 @@ def lead_words(rows: Sequence[Comparison]) -> tuple[str, str] | None:
     return None
 
 
-def _best(rows: Sequence[Comparison], part: str, images: int) -> str:
+def _best(rows: Sequence[Comparison], split: str, images: int) -> str:
     row, alone = winner(rows), lead_words(rows)
     seeds = len(row.scores)
-    where = f"{images:,} {PARTS[part]} image{'s' if images != 1 else ''}"
+    where = f"{images:,} {PARTS[split]} image{'s' if images != 1 else ''}"
     begins = f"Only {row.title} {alone[0]}" if alone else f"Best: {row.title}"
     ends = f": {alone[1]}" if alone else ""
     count = f"{seeds} seed{'s' if seeds != 1 else ''}"

@@ -9,14 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.pages.figures import GRAY, TRAIN, VAL, EmbeddedImage, drawn
 from toolkit.tasks import METRICS
 
 _MARKED_EPOCHS = 40
 """Longer curves are drawn without a dot for each epoch."""
 
 
-def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, best: int | None) -> Picture:
+def learning_curve(lines: Sequence[dict[str, Any]], metric: str, title: str, best: int | None) -> EmbeddedImage:
     """Plot a metric on training and validation images over the epochs, with phases numbered and the best epoch marked.
 
     Args:

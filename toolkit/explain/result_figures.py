@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
 from toolkit.explain.calibration import Calibration
-from toolkit.pages.figures import GRAY, TRAIN, VAL, Picture, drawn
+from toolkit.pages.figures import GRAY, TRAIN, VAL, EmbeddedImage, drawn
 
 OVERCONFIDENT, UNDERCONFIDENT = "#f6b08e", "#a9c8f5"
 CURVE_COLORS = ("#1d5fbf", "#c2410c", "#0e7c66", "#8b3fb0")
@@ -49,7 +49,7 @@ class ReliabilityWords:
 _CLASSES = ReliabilityWords()
 
 
-def reliability_diagram(calibration: Calibration, words: ReliabilityWords = _CLASSES) -> Picture:
+def reliability_diagram(calibration: Calibration, words: ReliabilityWords = _CLASSES) -> EmbeddedImage:
     """Plot accuracy over confidence in bins, and below it the number of predictions in each.
 
     The form of Guo et al. 2017, arXiv:1706.04599, figure 1.
@@ -85,7 +85,7 @@ def reliability_diagram(calibration: Calibration, words: ReliabilityWords = _CLA
     return drawn(draw, alt, height=3.9)
 
 
-def precision_recall(curves: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> Picture:
+def precision_recall(curves: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> EmbeddedImage:
     """Plot precision over recall for falling thresholds; curves are numbered from 1, in ``CURVE_COLORS``.
 
     Args:
@@ -110,7 +110,7 @@ def precision_recall(curves: Sequence[tuple[Floats, NDArray[np.bool_]]]) -> Pict
     return drawn(draw, f"precision over recall of {len(curves)} label{'s' if len(curves) > 1 else ''}", height=3.5)
 
 
-def predicted_against_true(predicted: Floats, true: Floats) -> Picture:
+def predicted_against_true(predicted: Floats, true: Floats) -> EmbeddedImage:
     """Plot predicted over true values, one dot per image, with the line of equality.
 
     Args:
@@ -132,7 +132,7 @@ def predicted_against_true(predicted: Floats, true: Floats) -> Picture:
     return drawn(draw, f"predicted over true values of {len(true)} images", height=3.6)
 
 
-def residuals(error: Floats) -> Picture:
+def residuals(error: Floats) -> EmbeddedImage:
     """Plot the distribution of errors.
 
     Args:

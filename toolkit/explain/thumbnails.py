@@ -12,7 +12,7 @@ from toolkit.core.errors import DataError
 from toolkit.data import ImageSet, as_rgb
 from toolkit.data.channels import Pixels
 from toolkit.data.pool import read_one
-from toolkit.pages.figures import Picture, data_uri
+from toolkit.pages.figures import EmbeddedImage, data_uri
 
 _SIDE = 224
 """Longest side in pixels."""
@@ -20,7 +20,7 @@ _TINY = 64
 """Images up to this size are stored losslessly and shown with visible pixels."""
 
 
-def thumbnail(images: ImageSet, index: int) -> Picture | None:
+def thumbnail(images: ImageSet, index: int) -> EmbeddedImage | None:
     """Return an uncropped image of a set, at most 224 pixels long; None if it can no longer be read.
 
     ``as_rgb`` converts images that are neither gray nor RGB.
@@ -39,7 +39,7 @@ def thumbnail(images: ImageSet, index: int) -> Picture | None:
     tiny = max(height, width) <= _TINY
     suffix, kind = (".png", "image/png") if tiny else (".jpg", "image/jpeg")
     done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return Picture(data_uri(kind, data.tobytes()), images.path(index), tiny) if done else None
+    return EmbeddedImage(data_uri(kind, data.tobytes()), images.path(index), tiny) if done else None
 
 
 def _pixels(images: ImageSet, index: int) -> Pixels | None:

@@ -37,7 +37,7 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """An image embedded in a page.
 
     Attributes:
@@ -56,7 +56,7 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Picture:
+def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> EmbeddedImage:
     """Render a drawing as an image, in the style of all pages.
 
     Args:
@@ -69,4 +69,4 @@ def drawn(draw: Callable[[Figure], None], alt: str, height: float = 3.1) -> Pict
         figure = Figure(figsize=(4.8, height), layout="constrained")
         draw(figure)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-    return Picture(data_uri("image/svg+xml", buffer.getvalue()), alt)
+    return EmbeddedImage(data_uri("image/svg+xml", buffer.getvalue()), alt)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from toolkit.config import TransferConfig
+from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
 from toolkit.tasks import TASKS, Loss, TaskName
@@ -230,7 +231,7 @@ def spec_of(transfer: TransferConfig) -> PresetSpec:
     if transfer.preset == "auto":
         raise ConfigError(
             "transfer.preset: auto is not a plan yet: the advisor chooses one from the data",
-            hint="python tools/advise.py -c YAML --out recommended.yaml writes a config with its choice",
+            hint=f"{command('advise', '-c', 'YAML', '--out', 'recommended.yaml')} writes a config with its choice",
         )
     return get_preset("size", transfer.size) if transfer.size else get_preset(transfer.preset, transfer.variant)
 

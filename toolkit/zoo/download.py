@@ -2,8 +2,8 @@
 
 Environment variables:
     PADDLE_FINETUNE_WEIGHTS  folder to keep weights in, instead of Paddle's ~/.cache/paddle/hapi/weights
-    TOOLKIT_OFFLINE=1        never download
-    TOOLKIT_MIRROR           base URL with Paddle's weights files under the same names
+    PADDLE_FINETUNE_OFFLINE  1: never download
+    PADDLE_FINETUNE_MIRROR   base URL with Paddle's weights files under the same names
     HTTP_PROXY, HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE  as usual
 """
 
@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from toolkit.core.console import info, warn
 from toolkit.core.errors import WeightsError
 from toolkit.core.locking import locked
+from toolkit.core.runtime import environment_setting
 from toolkit.zoo.http import BadAnswerError, CutError, transfer
 
 _ATTEMPTS = 4
@@ -27,12 +28,12 @@ _FIRST_PAUSE = 0.5  # seconds; doubled after each attempt without progress
 
 def weights_folder() -> Path:
     """The folder of downloaded weights: Paddle's own, unless PADDLE_FINETUNE_WEIGHTS names another."""
-    return Path(os.environ.get("PADDLE_FINETUNE_WEIGHTS") or "~/.cache/paddle/hapi/weights").expanduser()
+    return Path(environment_setting("WEIGHTS") or "~/.cache/paddle/hapi/weights").expanduser()
 
 
 def mirrored(url: str) -> str:
-    """The URL on the mirror TOOLKIT_MIRROR, if set."""
-    mirror = os.environ.get("TOOLKIT_MIRROR")
+    """The URL on the mirror PADDLE_FINETUNE_MIRROR, if set."""
+    mirror = environment_setting("MIRROR")
     return f"{mirror.rstrip('/')}/{urlsplit(url).path.rpartition('/')[2]}" if mirror else url
 
 
@@ -52,14 +53,14 @@ def fetch(url: str, path: Path, md5: str | None = None, check: Callable[[Path], 
         WeightsError: The file is missing and cannot be downloaded; the hint says which file to put where.
     """
     hint = f"download {url} in another way, then put it at {path} or pass it as "
-    hint += "-o model.pretrained=FILE (predict.py, advise.py: --weights FILE)"
+    hint += "-o model.pretrained=FILE (predict, advise: --weights FILE)"
     if md5 and path.is_file() and not _is_there(path, md5):
         warn(f"weights: {path} has a wrong checksum (expected md5 {md5}); downloading it again to replace it")
     if _is_there(path, md5):
         return path
-    if os.environ.get("TOOLKIT_OFFLINE", "") not in ("", "0"):
+    if environment_setting("OFFLINE") not in (None, "0"):
         state = f"has a wrong checksum (expected md5 {md5})" if path.is_file() else "does not exist"
-        raise WeightsError(f"{path} {state}, and TOOLKIT_OFFLINE forbids downloads", hint=hint)
+        raise WeightsError(f"{path} {state}, and PADDLE_FINETUNE_OFFLINE forbids downloads", hint=hint)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         waiting = f"weights: waiting for another process to download {path.name}"

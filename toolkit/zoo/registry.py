@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from toolkit.core.console import command
 from toolkit.core.errors import NetworkError
 from toolkit.core.names import did_you_mean
 from toolkit.zoo.rows_clas_large import CLAS_LARGES
@@ -37,7 +38,7 @@ def get_spec(name: str) -> NetworkSpec:
     """
     if name not in _TABLE:
         own = ", ".join(sorted(row.name for row in _OF_PADDLE))
-        known = f"known: {own}, and {len(_OF_CLAS)} of PaddleClas (clas/...); python tools/models.py lists all"
+        known = f"known: {own}, and {len(_OF_CLAS)} of PaddleClas (clas/...); {command('models')} lists all"
         guess = did_you_mean(name, _TABLE, 3)
         raise NetworkError(f"unknown network {name!r}{f'; {guess}' if guess else ''}", hint=known)
     return _TABLE[name]

@@ -23,6 +23,7 @@ import pytest
 
 import toolkit.engine.features.cache
 from tests.disks import mount, mounted_disk, pretend_free
+from tests.jobs import THIN_TRAIN
 from toolkit.cache import FeatureStore
 from toolkit.config import Config, dump_config
 from toolkit.core.errors import ToolkitError
@@ -31,7 +32,6 @@ from toolkit.engine.features.extract import extract
 from toolkit.zoo import create_network, write_weights
 
 Make = Callable[..., Config]
-TOOL = Path(__file__).resolve().parents[3] / "tools" / "train.py"
 ALL_DIGITS: dict[str, Any] = {"data": {"classes": None, "samples_per_class": None, "batch_size": 64}}
 
 
@@ -157,8 +157,8 @@ def test_pictures_in_memory_are_not_looked_at(
     data = {"format": "folder", "root": pictures, "classes": None, "samples_per_class": None, "augment": "none"}
     trainer = Trainer.from_config(make(data={**data, "cache_images": "memory"}))
     before = losses(trainer.fit().folder.path)
-    assert trainer.job.pictures is not None
-    assert len(trainer.job.pictures) == 0
+    assert trainer.job.image_cache is not None
+    assert len(trainer.job.image_cache) == 0
     assert len(sources) == 2
     assert before == train(make(data=data))
 
@@ -221,7 +221,7 @@ def start(config: Config) -> subprocess.Popen[str]:
     path = config.output_dir / f"{config.name}.yaml"
     path.parent.mkdir(exist_ok=True)
     path.write_text(dump_config(config), encoding="utf-8")
-    command, alone = [sys.executable, str(TOOL), "-c", str(path)], {**os.environ, "OMP_NUM_THREADS": "1"}
+    command, alone = [sys.executable, "-c", THIN_TRAIN, "-c", str(path)], {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=alone, stderr=subprocess.PIPE, text=True)
 
 

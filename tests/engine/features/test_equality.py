@@ -23,6 +23,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from tests.engine.run_helpers import Run, train_and_predict
+from tests.jobs import use_thin_resnet18
 from toolkit.engine.features.loaders import FeatureLoader
 from toolkit.inference import onnx_is_installed
 from toolkit.zoo import create_network, write_weights
@@ -161,7 +162,7 @@ def flowers(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[Executor]:
     """A process that computes with one thread: with several, equal runs round otherwise, and 20 epochs carry it on."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, get_context("spawn"), use_thin_resnet18) as process:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OMP_NUM_THREADS", "1")
             process.submit(int).result()  # it has begun, with this variable

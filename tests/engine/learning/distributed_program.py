@@ -13,6 +13,7 @@ import numpy as np
 from paddle.callbacks import Callback
 
 import toolkit  # noqa: F401 - before Paddle
+from tests.jobs import resnet18_is
 from toolkit.config import load_config
 from toolkit.core.errors import ToolkitError
 from toolkit.core.runtime import rank, world_size
@@ -76,7 +77,8 @@ if __name__ == "__main__":
     out, *calls = sys.argv[1:]
     functions = {"talk": talk, "train": train, "exact": exact, "refused": refused}
     try:
-        answers = [functions[name](*words) for name, *words in map(json.loads, calls)]
+        with resnet18_is(thin=True):
+            answers = [functions[name](*words) for name, *words in map(json.loads, calls)]
     except ToolkitError as error:
         sys.exit(str(error))
     Path(f"{out}.{rank()}").write_text(json.dumps(answers), encoding="utf-8")

@@ -61,7 +61,7 @@ def expected(root: Folder) -> str:
     if root.images:
         return (
             f"sort the images into {root.path}/<class>/, or ask for advice without labels: "
-            f"tools/advise.py --images {root.path}"
+            f"{console.command('advise', '--images', root.path)}"
         )
     return "expected <root>/<class>/*.jpg, or <root>/train/<class>/*.jpg and <root>/val/<class>/*.jpg"
 

@@ -65,11 +65,11 @@ def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decis
     if job.mixing or (augment != "none" and cache.views is None):
         return _as_they_come(job, phase, later, *_never_the_same(job))
     views = cache.views or 0 if augment != "none" else 0
-    if cache.enabled == "auto" and (reason := _too_dear(job, phase, max(1, views))):
+    if cache.enabled == "auto" and (reason := _too_expensive(job, phase, max(1, views))):
         return _as_they_come(job, phase, later, reason)
 
     def worth(boundary: PhasePlan) -> bool:
-        return cache.enabled is True or not _too_dear(job, boundary, max(1, views))
+        return cache.enabled is True or not _too_expensive(job, boundary, max(1, views))
 
     images = max(1, views) * len(job.data.train) + len(job.data.val)
     return Decision(True, _boundaries(job, phase, later, images, worth), views, reason=_why(job, phase, views))
@@ -122,7 +122,7 @@ def _why(job: Job, phase: PhasePlan, views: int) -> str:
     return f"feature cache: on, {phase.frozen} frozen stages process {subject} once {times}"
 
 
-def _too_dear(job: Job, phase: PhasePlan, views: int) -> str:
+def _too_expensive(job: Job, phase: PhasePlan, views: int) -> str:
     """Why caching would not pay off; empty if it does."""
     size = _row_bytes(job, phase)
     computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND

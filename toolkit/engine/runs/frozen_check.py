@@ -11,7 +11,7 @@ from toolkit.core.digest import fingerprint, moved
 from toolkit.core.errors import DivergedError, TrainingError
 from toolkit.core.runtime import world_size
 from toolkit.engine.job import Job
-from toolkit.engine.manual_changes import heed_callbacks
+from toolkit.engine.manual_changes import check_callback_changes
 from toolkit.engine.runs.state import TrainingState
 from toolkit.transfer import PhasePlan
 from toolkit.zoo import StagedNetwork
@@ -60,11 +60,11 @@ class FrozenCheck:
         """Compare the arrays, and store the results in the state.
 
         Raises:
-            TrainingError: See ``prove_unmoved`` and ``prove_moved``.
+            TrainingError: See ``check_frozen_weights`` and ``check_trained_weights``.
         """
-        heed_callbacks(self._job)
-        state.proof.append(prove_unmoved(self._job.network, self._phase, self._frozen))
-        state.trained.append(prove_moved(self._job.network, self._phase, state))
+        check_callback_changes(self._job)
+        state.proof.append(check_frozen_weights(self._job.network, self._phase, self._frozen))
+        state.trained.append(check_trained_weights(self._job.network, self._phase, state))
         state.begun = {}
 
 
@@ -74,7 +74,7 @@ def frozen_digests(network: StagedNetwork, frozen: int) -> dict[str, str]:
     return fingerprint(stages | network.held_state())
 
 
-def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, str]) -> dict[str, Any]:
+def check_frozen_weights(network: StagedNetwork, phase: PhasePlan, before: dict[str, str]) -> dict[str, Any]:
     """Check that the frozen stages did not change.
 
     Args:
@@ -98,7 +98,7 @@ def prove_unmoved(network: StagedNetwork, phase: PhasePlan, before: dict[str, st
     return {"phase": phase.name, "frozen_stages": phase.frozen, "arrays_checked": len(before), "moved": changed}
 
 
-def prove_moved(network: StagedNetwork, phase: PhasePlan, state: TrainingState) -> dict[str, Any]:
+def check_trained_weights(network: StagedNetwork, phase: PhasePlan, state: TrainingState) -> dict[str, Any]:
     """Check that trained weights changed; warns of those that did not change at all.
 
     Nothing is compared if no step had a rate above 0, for instance if the head was solved.

@@ -14,7 +14,7 @@ from toolkit.core.errors import DataError, TrainingError
 from toolkit.core.locking import FileLock
 from toolkit.core.names import listed
 from toolkit.core.runtime import world_size
-from toolkit.data.sharding import steps_behind
+from toolkit.data.sharding import completed_steps
 from toolkit.data.signature import split_signatures
 from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import on_main
@@ -204,10 +204,12 @@ def first_step(job: Job, state: TrainingState) -> int:
         return 0
     loader = job.loader(job.data.train, training=True, shared=True)
     total = len(job.data.train) if loader.sampler is None else len(loader.sampler)
-    done = steps_behind(state.seen, total, loader.batch_size, world_size=world_size(), together=loader.together)
+    done = completed_steps(
+        state.seen, total, loader.batch_size, world_size=world_size(), global_batch_size=loader.global_batch_size
+    )
     if done != state.step:
         info(
             f"{state.seen} images of this epoch were seen in {state.step} steps; "
-            f"in batches of {loader.together} that is step {done}"
+            f"in batches of {loader.global_batch_size} that is step {done}"
         )
     return done

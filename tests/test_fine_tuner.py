@@ -1,0 +1,121 @@
+"""``toolkit.FineTuner``: fine-tuning without YAML, and results that show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from sklearn.datasets import load_digits
+
+import toolkit as ft
+from tests.jobs import untrained_weights
+from toolkit.core.errors import ConfigError
+
+pytest.importorskip("pandas")
+NETWORK = "mobilenet_v1_x0_25"
+
+
+@pytest.fixture(scope="module")
+def tuner(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ft.FineTuner]:
+    """``tuner(...)`` fine-tunes an untrained network on 60 digits."""
+    folder = tmp_path_factory.mktemp("tuner")
+    weights = untrained_weights(NETWORK, 5, folder)
+    digits = load_digits()
+    few = np.flatnonzero(digits.target < 3)[:60]
+    data = ft.Data.from_arrays(digits.images[few] / 16, digits.target[few], classes=["zero", "one", "two"], name="few")
+
+    def make(plan: str = "linear_probe", **options: Any) -> ft.FineTuner:
+        options = {"weights": weights, "image_size": 32, "epochs": 2, "output_dir": folder / "runs", **options}
+        return ft.FineTuner(NETWORK, data, plan, device="cpu", visualdl=False, **options)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def result(tuner: Callable[..., ft.FineTuner]) -> ft.FineTuned:
+    return tuner().fit()
+
+
+def test_what_a_result_shows(result: ft.FineTuned) -> None:
+    assert list(result.history.index) == [1, 2]
+    assert {"train_loss", "val_loss", "val_top1"} <= set(result.history.columns)
+    matrix = result.confusion()
+    assert matrix.to_numpy().sum() == len(result.job.data.val)
+    assert np.trace(matrix.to_numpy()) / matrix.to_numpy().sum() == pytest.approx(result.metrics["top1"])
+    wrong = len(result.job.data.val) - np.trace(matrix.to_numpy())
+    assert len(result.mistakes(100).frame) == wrong
+    html = result._repr_html_()
+    assert html.count("<img") >= 2
+    assert "zero" in html
+    assert f"{result.metrics['top1']:.4g}" in repr(result)
+
+
+def test_predictions(result: ft.FineTuned) -> None:
+    predict, images = result.predictor(), result.job.data.val
+    files = [images.path(i) for i in range(len(images))]
+    assert predict(files[0]).label == predict.predict(files[0])[0].label
+    assert [found.label for found in predict(files[:2])] == [found.label for found in predict.predict(files[:2])]
+    frame = predict.frame(files)
+    right = np.mean([name == images_class for name, images_class in zip(frame["label"], _truth(result), strict=True)])
+    assert right == pytest.approx(result.metrics["top1"])
+    array = (images.read(0), images.read(1))
+    assert [found.label for found in predict(list(array))] == [found.label for found in predict(files[:2])]
+
+
+def _truth(result: ft.FineTuned) -> list[str]:
+    return [result.job.data.classes[label] for label in result.job.data.val.labels]
+
+
+def test_the_command_knows_the_run(result: ft.FineTuned) -> None:
+    again = ft.load_config(result.folder.config)
+    assert again.data.root == result.job.config.data.root
+    assert again.data.root is not None
+    assert again.data.root.is_dir()
+
+
+def test_changes_by_hand_and_callbacks(tuner: Callable[..., ft.FineTuner]) -> None:
+    seen: list[int] = []
+
+    class Counter(paddle.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seen.append(epoch)
+
+    job = tuner("finetune", epochs=1)
+    job.freeze(5)
+    assert isinstance(job.model, paddle.Model)
+    assert "no" in repr(job.plan)
+    job.fit(callbacks=[Counter()])
+    assert seen == [0]
+    assert all(parameter.stop_gradient for parameter in next(job.network.children()).parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epoch": 3}, "did you mean epochs"),
+        ({"enabled": True}, "option of several sections"),
+        ({"epochs": "many"}, "train.epochs"),
+        ({"train": {"epoch": 1}}, "train.epoch"),
+    ],
+)
+def test_options_that_do_not_exist(tuner: Callable[..., ft.FineTuner], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tuner(**options)
+    assert message in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_what_is_not_data_or_a_callback(tuner: Callable[..., ft.FineTuner]) -> None:
+    with pytest.raises(ConfigError, match="data is str"):
+        ft.FineTuner(NETWORK, "photos")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="object is not a Paddle callback"):
+        tuner().fit(callbacks=[object()])  # type: ignore[list-item]
+
+
+def test_a_changed_copy(tuner: Callable[..., ft.FineTuner]) -> None:
+    changed = tuner().with_options(epochs=7, train={"lr": 0.5})
+    assert (changed.config.train.epochs, changed.config.train.lr) == (7, 0.5)
+    with pytest.raises(Exception, match="frozen"):
+        changed.config.train.epochs = 3  # type: ignore[misc]

@@ -1,0 +1,69 @@
+"""What results show of themselves in a notebook: tables, figures and images as HTML, and as text elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from toolkit.pages.figures import EmbeddedImage
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """Something to look at: HTML in a notebook, text elsewhere.
+
+    Attributes:
+        text: For a terminal.
+        html: For a notebook.
+        frame: The same as a pandas frame, if it is a table of data.
+    """
+
+    text: str
+    html: str
+    frame: Any = None
+
+    @classmethod
+    def of(cls, table: Table) -> Shown:
+        """Show a terminal's table."""
+        console = Console(file=io.StringIO(), width=_WIDTH, record=True)
+        console.print(table)
+        form = "<pre style='line-height:1.2'>{code}</pre>"
+        html = console.export_html(inline_styles=True, code_format=form, clear=False)
+        return cls(console.export_text().rstrip(), html)
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def figure_html(image: EmbeddedImage) -> str:
+    """An embedded figure."""
+    return f'<img src="{image.source}" alt="{escape(image.alt)}" style="max-width:48%;margin-right:1%">'
+
+
+def gallery_html(images: Sequence[tuple[EmbeddedImage | None, str]]) -> str:
+    """Thumbnails with a line of text below each; images that cannot be read show the text alone."""
+    cells = []
+    for image, words in images:
+        picture = "" if image is None else f'<img src="{image.source}" alt="{escape(image.alt)}" style="height:110px">'
+        cells.append(
+            f'<figure style="display:inline-block;margin:4px;text-align:center">{picture}'
+            f'<figcaption style="font-size:85%">{escape(words)}</figcaption></figure>'
+        )
+    return "<div>" + "".join(cells) + "</div>" if cells else "<p>No mistakes.</p>"
+
+
+def table_html(frame: Any) -> str:
+    """A pandas frame."""
+    html: str = frame.to_html(border=0)
+    return html
