@@ -50,6 +50,7 @@ def test_what_a_result_shows(result: ft.FineTuned) -> None:
     html = result._repr_html_()
     assert html.count("<img") >= 2
     assert "zero" in html
+    assert result.job.data.classes == ("zero", "one", "two")
     assert f"{result.metrics['top1']:.4g}" in repr(result)
 
 

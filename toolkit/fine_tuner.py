@@ -115,9 +115,8 @@ class FineTuner:
         """The plan as a table: what is frozen, and the learning rates."""
         return Shown.of(plan_table(self.job.plan, self.job.stages, self.job.head_parameters))
 
-    @property
-    def advice(self) -> Advice:
-        """What the advisor measures and recommends for these images."""
+    def advise(self) -> Advice:
+        """Measure the images and return what the advisor recommends for them."""
         return advise(self.config)
 
     def freeze(self, stages: int | str) -> None:
@@ -142,8 +141,9 @@ class FineTuner:
             if not isinstance(callback, Callback):
                 kind = f"{type(callback).__module__}.{type(callback).__name__}"
                 raise ConfigError(f"{kind} is not a Paddle callback", hint="derive it from paddle.callbacks.Callback")
-        trainer = Trainer(self.job, callbacks=callbacks) if callbacks else self.trainer
-        return FineTuned(trainer.fit(resume), trainer.job)
+        if callbacks:
+            self.trainer = Trainer(self.job, callbacks)
+        return FineTuned(self.trainer.fit(resume), self.job)
 
     def compare(self, presets: Sequence[str] | None = None, seeds: int = 3, budget: float | None = None) -> BakeOff:
         """Train presets on the same splits and return the comparison; ``budget`` in seconds."""

@@ -39,6 +39,14 @@ def test_a_folder_of_images_is_a_job(photos: Path) -> None:
     assert (config.train.epochs, config.model.name, config.data.batch_size) == (5, "resnet18", 4)
 
 
+def test_what_is_taken_is_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config_of(str(photos))
+    config_of("-c", "quickstart")
+    said = capsys.readouterr().err
+    assert "my: photos is a folder of images" in said
+    assert "quickstart.yaml" in said
+
+
 def test_an_override_beats_what_the_folder_sets(photos: Path) -> None:
     assert config_of(str(photos), "name=other").name == "other"
 

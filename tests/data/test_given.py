@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,30 @@ class Pairs:
 
     def __getitem__(self, index: int) -> Any:
         return self.images[index].transpose(2, 0, 1), np.array([index % 2])
+
+
+def test_classes_keep_their_order() -> None:
+    found = built(Data.from_arrays(COLOURS, [0, 1, 2] * 4, classes=["zebra", "ant", "bee"]))
+    assert found.classes == ("zebra", "ant", "bee")
+    assert sorted(np.concatenate([found.train.labels, found.val.labels])) == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_two_processes_that_write_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def slower(source: Path, target: Path) -> None:
+        shutil.copytree(source, target)  # by another process
+        replace(source, target)
+
+    monkeypatch.setattr("toolkit.data.given.os.replace", slower)
+    assert len(built(Data.from_arrays(COLOURS[::-1], [0, 1] * 6)).train) > 0
+
+
+def test_what_is_changed_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    Data.from_dataset(Pairs(COLOURS))
+    assert "images are taken as [channels, H, W]" in capsys.readouterr().err
+    Data.from_arrays(COLOURS / 255, [0, 1] * 6)
+    assert "floats in [0, 1] are stored as 8-bit values" in capsys.readouterr().err
 
 
 def test_a_dataset() -> None:

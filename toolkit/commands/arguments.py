@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.commands.configs import find_config
-from toolkit.core.console import command
+from toolkit.core.console import command, info
 from toolkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ _OVERRIDE = re.compile(r"[a-z_][a-z0-9_]*(\.[^=/\\]+)*=")
 
 
 def sort_arguments(args: argparse.Namespace) -> None:
-    """Sort what was given without an option into ``run``, ``config``, ``images_root`` and ``overrides``.
+    """Sort what was given without an option into ``run``, ``config`` and ``overrides``.
+
+    A folder of images becomes the included configuration ``folder`` with overrides. An included configuration is
+    replaced by its file, with a message.
 
     Raises:
         ConfigError: More than one run, configuration or folder was given.
@@ -34,9 +37,15 @@ def sort_arguments(args: argparse.Namespace) -> None:
     if len(targets) > 1:
         example = "" if args.target == "run" else "; to change a value, write KEY=VALUE, for example train.epochs=5"
         raise ConfigError(f"two were given: {targets[0]} and {targets[1]}", hint=f"leave out one of them{example}")
-    if not targets:
-        return
-    path = Path(targets[0])
+    if targets:
+        _take_target(args, Path(targets[0]))
+    included = None if args.config is None or args.config.exists() else find_config(args.config)
+    if included is not None:
+        info(f"configuration: {included}")
+        args.config = included
+
+
+def _take_target(args: argparse.Namespace, path: Path) -> None:
     if args.target == "run" or (run_folder(path) / "config.yaml").is_file():
         args.run = path
     elif path.suffix.lower() in (".yaml", ".yml") or (not path.exists() and find_config(path) is not None):
@@ -44,7 +53,8 @@ def sort_arguments(args: argparse.Namespace) -> None:
             raise ConfigError(f"two configurations were given: {path} and {args.config}", hint="leave out one of them")
         args.config = path
     elif args.config is None and path.is_dir() and not any(path.glob("*/config.yaml")):  # a folder of runs
-        args.images_root = path
+        info(f"{path} is a folder of images: as the included configuration 'folder', changed by KEY=VALUE")
+        args.config, args.overrides = Path("folder"), [*_folder_values(path), *args.overrides]
     else:
         args.run = path
 
@@ -70,15 +80,11 @@ def read_config(args: argparse.Namespace, default: Path | None = None, resume: s
     run = run or (resume if resume != "auto" else None)
     if run is not None:
         default = run_config(run)
-    path, overrides = args.config or default, args.overrides
-    if args.images_root is not None:
-        path, overrides = Path("folder"), [*_folder_values(args.images_root), *overrides]
+    path = args.config or default
     if path is None:
         hint = f"give a folder of images, as in {command('train', 'FOLDER')}; {command('configs')} lists configurations"
         raise ConfigError("no configuration was given", hint=hint)
-    if not (path.is_dir() and (path / "config.yaml").is_file()) and not path.is_file():
-        path = find_config(path) or path
-    return load_config(run_config(path) if path.is_dir() else path, overrides)
+    return load_config(run_config(path) if path.is_dir() else path, args.overrides)
 
 
 def _folder_values(root: Path) -> list[str]:
@@ -135,7 +141,7 @@ def check(args: argparse.Namespace) -> None:
     """
     from toolkit.config.early import check_network_name
 
-    if any(getattr(args, name, None) for name in ("config", "run", "images_root")):
+    if any(getattr(args, name, None) for name in ("config", "run")):
         checked_config(args)
     named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
     for name in (text.partition("=")[0].strip() for text in named if text):

@@ -116,7 +116,7 @@ def _train_arguments(parser: Parser) -> None:
 def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
-    config = read_config(args) if args.config or args.run or args.images_root else None
+    config = read_config(args) if args.config or args.run else None
     return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
 
 

@@ -166,6 +166,10 @@ class Data:
             DataError: An image has another shape or range, or a label does not suit the task.
         """
         pixels = {f"{i:06d}.png": _pixels(image, f"image {i}") for i, image in enumerate(images)}
+        if any(np.asarray(image).dtype.kind == "f" for image in images):
+            info("floats in [0, 1] are stored as 8-bit values")
+        if classes is not None:
+            options = {"classes": tuple(classes), **options}
         table = make_table(list(pixels), named_labels(labels, classes), splits, task, None)
         digest = _digest(table, pixels.values())
         folder = _written(table, pixels, digest)
@@ -197,7 +201,7 @@ class Data:
         Raises:
             DataError: An item is not a pair, or see ``from_arrays``.
         """
-        images, labels, splits = [], [], []
+        images, labels, splits, moved = [], [], [], False
         for split, items in zip(SPLITS, (train, val, test), strict=True):
             for index in range(len(items) if items is not None else 0):
                 item = items[index]  # type: ignore[index]
@@ -205,8 +209,11 @@ class Data:
                     kind = type(item).__name__
                     raise DataError(f"item {index} of the {split} data set is {kind}, not an (image, label) pair")
                 images.append(_channels_last(item[0]))
+                moved = moved or images[-1].shape != np.shape(item[0])
                 labels.append(plain(item[1]))
                 splits.append(split)
+        if moved:
+            info("images are taken as [channels, H, W]")
         given = splits if val is not None or test is not None else None
         return cls.from_arrays(images, labels, given, classes=classes, task=task, name=name, **options)
 
@@ -268,8 +275,9 @@ def _written(table: list[list[str]], pixels: Mapping[str, npt.NDArray[np.uint8]]
                 (folder / name).write_bytes(cv2.imencode(".png", colour)[1].tobytes())
             (folder / "train.csv").write_text(_text(table), encoding="utf-8", errors="surrogateescape")
             os.replace(folder, target)
-        except FileExistsError:  # another process was faster
-            pass
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if pixels:

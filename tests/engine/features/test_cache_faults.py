@@ -193,7 +193,7 @@ def test_the_oldest_features_are_removed(make: Make, capsys: Any) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for the features of 256 images, but not of 512."""
+    """A file system of 256 KiB."""
     with mounted_disk(tmp_path / "disk", "256k") as folder:
         yield folder
 
