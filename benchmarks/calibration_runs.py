@@ -42,6 +42,10 @@ SETS: dict[str, tuple[int | None, ...]] = {
     "flower_photos": (5, 20, 60),
     "eurosat_rgb": (5, 15, 30),
     "CUB_200_2011_mini": (5, 10, 20),
+    "steel_defects": (5, 20, 60),
+    "sign_digits": (5, 20, 60),
+    "trash": (5, 20, 60),
+    "mnist_png": (5, 20, 60),
 }
 """Training images per class, by size; None: all."""
 SIZES = ("small", "middle", "large")
@@ -96,7 +100,7 @@ def split(assets: Path, work: Path, name: str) -> Path:
     folders = [root / "images"] if (root / "images").is_dir() else [root / "train", root / "val"]
     classes: dict[str, list[Path]] = {}
     for folder in folders if folders[0].is_dir() else [root]:
-        for file in sorted(folder.glob("*/*.jpg")):
+        for file in sorted(file for file in folder.glob("*/*") if file.suffix in (".jpg", ".png")):
             classes.setdefault(file.parent.name, []).append(file)
     draw = random.Random(0)
     for label, files in classes.items():
@@ -186,13 +190,14 @@ def main() -> None:
     parser.add_argument("--presets", nargs="+", choices=TITLES, default=TITLES)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=SIZES)
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     args = parser.parse_args()
     if args.assets is None:
         parser.error("give the folder of real images and weights with --assets")
     lines = args.out.read_text(encoding="utf-8").splitlines() if args.out.exists() else []
     done = {Cell.of_row(json.loads(line)) for line in lines}
     for cell in cells(args.networks, args.presets, args.seeds, args.sizes):
-        if cell in done:
+        if cell in done or cell.name not in args.sets:
             continue
         row = json.dumps(run(cell, args.assets.resolve(), args.work))
         with args.out.open("a", encoding="utf-8") as file:

@@ -134,3 +134,13 @@ def test_an_incomplete_entry_cannot_be_read(store: FeatureStore, fill: Fill) -> 
         store.entry({"network": "new"}).open()
     with pytest.raises(ToolkitError, match="65 of 95 rows are missing — run again"):
         fill(store, stop=35).open()
+
+
+def test_a_part_reads_its_own_rows(store: FeatureStore, fill: Fill) -> None:
+    rows = rows_of(range(95)).astype(np.float16)
+    part = fill(store).open().part(np.array([70, 2, 2]))
+    assert part.shape == (3, *SHAPE)
+    np.testing.assert_array_equal(part[[0, 2]], rows[[70, 2]])
+    np.testing.assert_array_equal(part.part(np.array([1]))[[0]], rows[[2]])
+    with pytest.raises(IndexError, match="not in 0"):
+        part[[3]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections.abc import Callable
@@ -35,6 +36,7 @@ class Features:
         self.dtype: np.dtype[Any] = np.dtype(index.dtype).newbyteorder("<")
         """The stored dtype."""
         self._release = release
+        self._part: NDArray[np.int64] | None = None
         self._shard_rows = index.shard_rows
         shards = [np.lib.format.open_memmap(folder / shard_name(n), mode="r") for n in range(index.shard_count)]
         for shard_index, shard in enumerate(shards):
@@ -75,10 +77,19 @@ class Features:
         if self._source is None:
             raise RuntimeError("these features are closed")
         wanted = self._checked(rows)
+        if self._part is not None:
+            wanted = self._part[wanted]
         gathered = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         shards, inner = np.divmod(wanted, self._shard_rows)
         self._source.gather(shards, inner, gathered)
         return gathered
+
+    def part(self, rows: NDArray[np.int64]) -> Features:
+        """Return some rows, ``[n]``, as features of their own, which keep the entry as these do."""
+        part = copy.copy(self)
+        part._part = self._checked(rows) if self._part is None else self._part[self._checked(rows)]
+        part.shape = (len(rows), *self.shape[1:])
+        return part
 
     def _checked(self, rows: ArrayLike) -> NDArray[np.int64]:
         wanted = np.asarray(rows)

@@ -53,6 +53,9 @@ class DataConfig(Section):
     """Fraction of each class (label, range of a target) for validation, if the data set has no validation split."""
     test_fraction: float = Field(default=0.0, ge=0, lt=1)
     """The same fraction for a final test, if the data set has no test split."""
+    fold: str | None = Field(default=None, pattern=r"^\d+/\d+$")
+    """Cross-validation: `2/5` holds out the second of five stratified parts of the training images for validation and
+    trains on the other four; the data's own validation and test images take no part. Drawn with `split_seed`."""
     split_seed: int = Field(default=0, ge=0)
     """Seed of the split and of `samples_per_class`, independent of the training seed."""
     on_bad_image: Literal["error", "skip"] = "error"
@@ -127,6 +130,14 @@ class DataConfig(Section):
             raise ValueError(f"weight_column is a column of a csv table, but format is {self.format}")
         if self.sampling == "weighted" and self.weight_column is None:
             raise ValueError("sampling: weighted draws by the weight of each image: set weight_column (format: csv)")
+        return self
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_several(self) -> DataConfig:
+        if self.fold is not None:
+            number, folds = map(int, self.fold.split("/"))
+            if folds < 2 or not 1 <= number <= folds:
+                raise ValueError(f"fold is {self.fold}; expected 1/5 to 5/5 for five folds, and at least two folds")
         return self
 
     @model_validator(mode="after")

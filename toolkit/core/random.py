@@ -36,6 +36,8 @@ class Stream(IntEnum):
     """Which images a search for a learning rate holds out."""
     VIEWS = 31
     """Which views test-time augmentation takes."""
+    FOLDS = 6
+    """Which images each fold of a cross-validation holds out."""
     ADVICE_SAMPLE = 3
     """Which images the advisor looks at."""
     ADVICE_CLASSES = 4

@@ -177,6 +177,14 @@ class BatchLoader:
         changed.cache = None
         return changed
 
+    def of_whole(self) -> BatchLoader:
+        """Return a loader of the set that this one's images are a part of (``ImageSet.whole``), in order."""
+        assert self.images.whole is not None
+        whole, _ = self.images.whole
+        return BatchLoader(
+            whole, self.preprocessing, batch_size=self.batch_size, workers=self.workers, timeout=self.timeout
+        )
+
     def view(self, index: int) -> Pixels:
         """Return one image as the network sees it at its first occurrence in this epoch, before normalisation.
 

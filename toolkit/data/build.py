@@ -26,15 +26,16 @@ from toolkit.data.checks import (
 )
 from toolkit.data.duplicates import Copies, find_copies, warn_of_copies
 from toolkit.data.formats.registry import FORMATS, FormatFacts, formats_for
-from toolkit.data.images import ImageSet
+from toolkit.data.images import ImageSet, Indices
 from toolkit.data.source import Source
-from toolkit.data.split import limit_per_class, split_by_class
-from toolkit.data.stratify import limit_per_label, split_by_labels, split_by_targets
+from toolkit.data.split import folds_by_class, limit_per_class, split_by_class
+from toolkit.data.stratify import folds_by_labels, folds_by_targets, limit_per_label, split_by_labels, split_by_targets
 from toolkit.tasks import TASKS, Output, TaskName
 
 Splits: TypeAlias = Mapping[str, ImageSet]
 Check: TypeAlias = Callable[[Sequence[str], Splits], None]
 Split: TypeAlias = Callable[[Splits, Sequence[str], float, float, int, Copies], dict[str, ImageSet]]
+Folds: TypeAlias = Callable[[ImageSet, Sequence[str], int, int, Copies], Indices]
 Limit: TypeAlias = Callable[[ImageSet, Sequence[str], int, int, Copies], ImageSet]
 
 
@@ -45,21 +46,23 @@ class _Rules:
     Attributes:
         split: Draws the splits that a data set lacks.
         limit: Keeps ``samples_per_class`` training images; None: does not apply to the task.
+        folds: Assigns training images to folds.
         check: Runs before the split and refuses data that cannot be split or learned.
         check_split: Runs after the split and refuses what only then shows.
     """
 
     split: Split
     limit: Limit | None
+    folds: Folds
     check: Check
     check_split: Check | None = None
 
 
 _RULES: Mapping[Output, _Rules] = MappingProxyType(
     {
-        "class": _Rules(split_by_class, limit_per_class, check_classes),
-        "label": _Rules(split_by_labels, limit_per_label, check_columns, check_labels),
-        "target": _Rules(split_by_targets, None, check_columns, check_targets),
+        "class": _Rules(split_by_class, limit_per_class, folds_by_class, check_classes),
+        "label": _Rules(split_by_labels, limit_per_label, folds_by_labels, check_columns, check_labels),
+        "target": _Rules(split_by_targets, None, folds_by_targets, check_columns, check_targets),
     }
 )
 
@@ -112,6 +115,8 @@ def build_data(
     warn_of_copies(source.classes, drawn, copies)
     if config.samples_per_class is not None and rules.limit is not None:
         drawn["train"] = rules.limit(drawn["train"], source.classes, config.samples_per_class, seed, copies)
+    if config.fold is not None:
+        drawn = _one_fold(config.fold, rules, drawn["train"], source.classes, seed, copies)
     return DataBundle(
         train=drawn["train"],
         val=drawn["val"],
@@ -122,6 +127,23 @@ def build_data(
         content=facts.content,
         task=task,
     )
+
+
+def _one_fold(
+    fold: str, rules: _Rules, images: ImageSet, classes: Sequence[str], seed: int, copies: Copies
+) -> dict[str, ImageSet]:
+    """Split the training images for one fold of a cross-validation; other images take no part."""
+    number, folds = map(int, fold.split("/"))
+    owner = rules.folds(images, classes, folds, seed, copies)
+    held_out = owner == number - 1
+    if not held_out.any():
+        raise DataError(
+            f"data.fold {fold}: {len(images)} training images are too few for {folds} folds",
+            hint="use fewer folds, or add images",
+        )
+    info(f"fold {fold} of the training images: {(~held_out).sum()} to train on, {held_out.sum()} held out")
+    parts = {"train": np.flatnonzero(~held_out), "val": np.flatnonzero(held_out)}
+    return {split: images.part(rows) for split, rows in parts.items()}
 
 
 def _without_weightless(config: DataConfig, source: Source) -> Source:

@@ -39,11 +39,14 @@ class ImageSet(ABC):
         channels: Channels of the images when read; 3 (RGB) unless changed by ``with_channels``.
         decoding: How files of more than 8 bits and transparency are read; ``with_decoding`` changes it.
         weights: Weight of each image in training, read-only; None if all weights are equal.
+        whole: The set that this one is a ``part`` of, and the positions in it, so that what is computed once for the
+            whole set serves all of its parts; None for any other set.
     """
 
     channels: int = RGB
     decoding: Decoding = DEFAULT
     weights: Weights | None = None
+    whole: tuple[ImageSet, Indices] | None = None
 
     def __init__(self, labels: npt.ArrayLike) -> None:
         given = np.asarray(labels)
@@ -97,10 +100,16 @@ class ImageSet(ABC):
             labels: M new labels; by default the old ones.
         """
 
+    def part(self, indices: npt.ArrayLike) -> Self:
+        """Return a subset as ``take`` does, which remembers where it comes from (``whole``)."""
+        taken = self.take(indices)
+        taken.whole = (self, np.asarray(indices, np.int64))
+        return taken
+
     def with_channels(self, channels: int) -> Self:
         """Return the same images, read with this number of channels."""
         changed = copy.copy(self)
-        changed.channels = channels
+        changed.channels, changed.whole = channels, None
         return changed
 
     def with_decoding(self, decoding: Decoding) -> Self:
@@ -108,7 +117,7 @@ class ImageSet(ABC):
         if decoding == self.decoding:
             return self
         changed = copy.copy(self)
-        changed.decoding = decoding
+        changed.decoding, changed.whole = decoding, None
         return changed
 
     def with_weights(self, weights: npt.ArrayLike) -> Self:

@@ -70,6 +70,36 @@ def split_by_class(
     return {**splits, **{split: whole.take(np.sort(np.concatenate(members))) for split, members in chosen.items()}}
 
 
+def folds_by_class(
+    images: ImageSet, classes: Sequence[str], folds: int, seed: int, copies: Copies | None = None
+) -> Indices:
+    """Assign images to folds, so that each fold holds out an equal share of every class.
+
+    Args:
+        images: The training set.
+        classes: Class names.
+        folds: Number of folds, >= 2.
+        seed: Seed of the draw.
+        copies: Files that occur more than once; all copies go to one fold.
+
+    Returns:
+        The fold of each image, int64 ``[N]`` in 0..folds-1; -1: in no fold, as its class has no other image to learn
+        from.
+    """
+    contents = content_ids(images, copies or {})
+    fold_of: dict[int, int] = {}
+    owner = np.full(len(images), -1, np.int64)
+    start = 0
+    for index, name in enumerate(classes):
+        groups = _together(_shuffled_members(images, index, name, seed, Stream.FOLDS), contents)
+        if len(groups) < 2:
+            continue
+        for position, group in enumerate(groups, start):
+            owner[group] = fold_of.setdefault(int(contents[group[0]]), position % folds)
+        start += len(groups)  # the next class goes on where this one ended, so that all folds have about the same size
+    return owner
+
+
 def missing_splits(splits: Mapping[str, ImageSet], val_fraction: float, test_fraction: float) -> dict[str, float]:
     """Return the splits that have to be drawn, with their fractions of the images."""
     fractions = {"val": val_fraction, "test": test_fraction}

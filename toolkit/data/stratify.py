@@ -126,6 +126,42 @@ def limit_per_label(
     return images.take(sorted(kept))
 
 
+def folds_by_labels(
+    images: ImageSet, classes: Sequence[str], folds: int, seed: int, copies: Copies | None = None
+) -> Indices:
+    """Assign images of a multilabel set to folds; see ``folds_by_class``. Every image is in a fold."""
+    return _folds(images, images.labels > 0, folds, seed, copies or {})
+
+
+def folds_by_targets(
+    images: ImageSet, classes: Sequence[str], folds: int, seed: int, copies: Copies | None = None
+) -> Indices:
+    """Assign images of a regression set to folds; see ``folds_by_class``. Every image is in a fold."""
+    bins = min(_MOST_BINS, max(1, len(images) // (folds * _LEAST_IN_BIN)))
+    rows = np.concatenate([quantile_bins(column, bins) for column in images.labels.T], axis=1)
+    return _folds(images, rows, folds, seed, copies or {})
+
+
+def _folds(images: ImageSet, rows: npt.NDArray[np.bool_], folds: int, seed: int, copies: Copies) -> Indices:
+    return _dealt(images, rows, np.full(folds, 1 / folds), generator(Stream.FOLDS, seed), copies)
+
+
+def _dealt(
+    images: ImageSet,
+    rows: npt.NDArray[np.bool_],
+    shares: npt.NDArray[np.float64],
+    rng: np.random.Generator,
+    copies: Copies,
+) -> Indices:
+    """Assign images to parts by their shares, copies together, int64 ``[N]``."""
+    _, first, group = np.unique(content_ids(images, copies), return_index=True, return_inverse=True)
+    first, index = np.unique(first, return_index=True)  # groups of copies, ordered by their first members
+    group = np.argsort(index)[group]
+    counts = np.zeros((len(first), rows.shape[1]), np.int64)
+    np.add.at(counts, group, rows)
+    return _deal(counts, np.bincount(group), shares, rng)[group]
+
+
 def _split(
     splits: Mapping[str, ImageSet],
     rows: npt.NDArray[np.bool_],
@@ -139,13 +175,8 @@ def _split(
     sizes = {split: max(1, round(share * len(whole))) for split, share in missing.items()}
     sizes = {"train": len(whole) - sum(sizes.values()), **sizes}
     shares = np.array(list(sizes.values())) / max(1, len(whole))
-    _, first, group = np.unique(content_ids(whole, copies), return_index=True, return_inverse=True)
-    first, index = np.unique(first, return_index=True)  # groups of copies, ordered by their first members
-    group = np.argsort(index)[group]
-    counts = np.zeros((len(first), rows.shape[1]), np.int64)
-    np.add.at(counts, group, rows)
     rng = generator(Stream.SPLIT, seed)
-    owner = _deal(counts, np.bincount(group), shares, rng)[group] if sizes["train"] > 0 else np.zeros(0)
+    owner = _dealt(whole, rows, shares, rng, copies) if sizes["train"] > 0 else np.zeros(0)
     members = {split: np.flatnonzero(owner == index) for index, split in enumerate(sizes)}
     if any(not len(indices) for indices in members.values()):
         raise DataError(

@@ -381,3 +381,20 @@ def test_a_killed_process_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatc
     stage_slice = StageSlice(build_job(make()).network, 0, 9)
     with pytest.raises(ToolkitError, match="a process that computes features died"):
         computed(stage_slice, DiesSoon(), range(320), "paddle")
+
+
+def test_folds_and_the_whole_share_their_features(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    for fold in ("1/3", "2/3", None):
+        job = build_job(make(data={"fold": fold}))
+        phase = job.plan.phases[0]
+        job.network.set_frozen(phase.frozen)
+        inputs = FeatureSource(job).for_phase(phase)
+        batch, images = next(iter(inputs.validation)), job.loader(job.data.val, training=False)
+        job.network.eval()
+        with paddle.no_grad():
+            expected = job.network.pool(job.network.features(paddle.to_tensor(next(iter(images)).inputs), phase.frozen))
+        np.testing.assert_allclose(batch.inputs, expected.numpy(), rtol=1e-3, atol=1e-4)
+        assert (batch.labels == job.data.val.labels[: len(batch.labels)]).all()
+    said = capsys.readouterr().err
+    assert said.count("training images: 12 computed once") == 1, said
+    assert said.count("computed once") == 2  # and the data's own validation images

@@ -88,10 +88,11 @@ class FeatureCache:
             ToolkitError: The disk is too small (raised before anything is written) or full, or an image cannot be read.
         """
         # Each image is read once, and cached images may be older than their files.
-        requests = [replace(request, loader=request.loader.uncached()) for request in requests]
+        wanted = [replace(_of_whole(request), loader=_of_whole(request).loader.uncached()) for request in requests]
         with self._afresh(boundaries):
-            self._make_room(requests, boundaries)
-            return [self._views(request, boundaries) for request in requests]
+            self._make_room(wanted, boundaries)
+            filled = [self._views(request, boundaries) for request in wanted]
+            return [_parts(request, views) for request, views in zip(requests, filled, strict=True)]
 
     def kept(self, request: Request, stages: int) -> Features | None:
         """Open features of the centre crop if they are cached for the current weights; computes nothing.
@@ -101,11 +102,11 @@ class FeatureCache:
             stages: Number of stages already applied to them.
         """
         with suppress(ToolkitError, OSError), self._afresh((stages,)):  # removed in the meantime, or an image was
-            key = self._key(request, 0, 0, stages)
+            key = self._key(_of_whole(request), 0, 0, stages)
             for candidate in (key, replace(key, dtype="float32")):  # beyond the range of float16
                 entry = self._store.entry(candidate.facts())
                 if entry.complete:
-                    return entry.open()
+                    return _parts(request, [entry.open()])[0]
         return None
 
     @contextmanager
@@ -123,20 +124,22 @@ class FeatureCache:
         return [features for features in below if features is not None]
 
     def _make_room(self, requests: Sequence[Request], boundaries: Sequence[int]) -> None:
-        missing, stale, keys = 0, 0, []
+        missing, stale, keys = 0, 0, set()
         for request in requests:
             for start, stages in zip((0, *boundaries), boundaries, strict=False):
                 shape = self._shape(request, stages)
                 for view in range(max(1, request.views)):
                     entry = self._store.entry(self._key(request, view, start, stages).facts())
+                    if entry.key in keys:  # parts of one set
+                        continue
                     rows = sum(map(len, entry.missing(len(request.loader.images))))
                     missing += feature_bytes(rows, shape, self._dtype(stages))
                     stale += entry.stale_bytes(len(request.loader.images)) if rows else 0
-                    keys.append(entry.key)
+                    keys.add(entry.key)
         if missing:
             names = ", ".join(self._network.stage_names[stages - 1] for stages in boundaries)
             info(f"feature cache: {decimal(missing)} to compute, once, at {names} ({self._config.dir})")
-            self._store.make_room(max(0, missing - stale), keep=keys)
+            self._store.make_room(max(0, missing - stale), keep=sorted(keys))
 
     def _features(self, request: Request, view: int, start: int, stop: int, below: Features | None) -> Features:
         key = self._key(request, view, start, stop)
@@ -261,6 +264,23 @@ class FeatureCache:
         if training:
             self._network.train()
         return shape
+
+
+def _of_whole(request: Request) -> Request:
+    """The request to compute: for the centre crops of a part of a set, that of the whole set.
+
+    Folds of a cross-validation, and the training on all images after it, then share one entry. Augmented views depend
+    on an image's position in its set.
+    """
+    if request.views or request.loader.images.whole is None:
+        return request
+    return replace(request, loader=request.loader.of_whole(), title="training images")
+
+
+def _parts(request: Request, views: list[Features]) -> list[Features]:
+    """The rows of the requested images."""
+    whole = None if request.views else request.loader.images.whole
+    return views if whole is None else [features.part(whole[1]) for features in views]
 
 
 def feature_dtype(config: CacheConfig, *, pooled: bool) -> str:
