@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -59,6 +60,7 @@ def run(cell: Cell, fold: int, assets: Path, work: Path) -> Lap:
         trainer.fit()
         job = replace(trainer.job)
         outputs, labels = loader_outputs(job.network, FeatureSource(job).for_evaluation(job.data.val), config.train)
+    shutil.rmtree(trainer.folder.path)
     return Lap(outputs, labels, time.process_time() - began)
 
 
@@ -85,7 +87,9 @@ def main() -> None:
                         if lap_file(args.out, cell, fold).is_file():
                             continue
                         lap = run(cell, fold, args.assets.resolve(), args.work)
-                        np.savez(lap_file(args.out, cell, fold), outputs=lap.outputs, labels=lap.labels, seconds=lap.seconds)
+                        np.savez(
+                            lap_file(args.out, cell, fold), outputs=lap.outputs, labels=lap.labels, seconds=lap.seconds
+                        )
                         score = float((lap.outputs.argmax(axis=1) == lap.labels).mean())
                         print(f"{cell} fold {fold}: {score:.3f}, {lap.seconds:.1f} s", flush=True)
                         gc.collect()

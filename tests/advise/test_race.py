@@ -85,7 +85,7 @@ def test_by_default_it_costs_what_training_the_rules_choice_costs() -> None:
 
 
 def test_a_budget_too_small_says_what_it_would_take() -> None:
-    with pytest.raises(ConfigError, match="a budget of 1 s is too small for one rung.*about 2 s"):
+    with pytest.raises(ConfigError, match=r"a budget of 1 s is too small for one rung.*about 2 s"):
         race(Script(a=0.9, b=0.9), budget=1.2, a=0.0, b=0.0)
 
 

@@ -71,6 +71,32 @@ def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage)
     assert written["best"]["preset"] == found.winner.preset
 
 
+def test_a_cross_validation_holds_out_each_fold_once_and_scores_the_last_epoch(make: Make, stage: Stage) -> None:
+    def overfitting(request: TrialRequest) -> TrialResult:
+        outcome = pretend(request)
+        folder = RunFolder(request.config.output_dir / request.config.name)
+        record = folder.read_record()
+        record["result"] |= {"last": {"top1": 0.7, "epoch": 4}}
+        folder.write_record(record)
+        return outcome
+
+    stage.act = overfitting
+    found = run(make(), folds=3)
+    assert stage.names == [f"{name}-fold{fold}" for fold in (1, 2, 3) for name in FOUR]
+    assert [request.config.data.fold for request in stage.requests[::4]] == ["1/3", "2/3", "3/3"]
+    assert {request.config.data.split_seed for request in stage.requests} == {0}
+    assert found.folder.name.endswith("-folds")
+    assert {score for row in found.rows for score in row.scores} == {0.7}
+    assert (found.split, found.images) == ("folds", 8)
+    assert found.to_json()["rows"][0]["interval"] is not None
+
+
+@pytest.mark.parametrize(("options", "words"), [({"folds": 1}, "2 or more"), ({"folds": 2}, "data.fold selects one")])
+def test_folds_that_make_no_sense(make: Make, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(make(data={"fold": "1/2"}), **options)
+
+
 def test_the_usual_recipe_is_never_stopped(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 20}), seeds=1)
     rungs = {request.config.name.removesuffix("-seed0"): len(request.rungs) for request in stage.requests}
@@ -87,7 +113,7 @@ def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None
     assert stage.requests == []
     assert [row.to_json() for row in again.rows] == [row.to_json() for row in first.rows]
     run(make(), ["all_stages"], seeds=3)
-    assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"finetune-seed{i}" for i in range(3)])
+    assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"all_stages-seed{i}" for i in range(3)])
 
 
 def test_visualdl_logs_are_side_by_side(make: Make, stage: Stage) -> None:

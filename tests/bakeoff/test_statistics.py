@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 
 from tests.bakeoff.conftest import row
 from toolkit.bakeoff.comparison import winner
-from toolkit.bakeoff.statistics import convergence, differences
+from toolkit.bakeoff.statistics import convergence, differences, interval
 from toolkit.commands.train import train
 from toolkit.config import Config
 
@@ -23,6 +23,18 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.mean == pytest.approx(np.mean(A) - np.mean(B))
     assert (found.best, found.other, found.seeds, found.verdict) == ("a", "b", 3, "clear")
+
+
+def test_intervals_over_folds_allow_for_overlapping_training_sets() -> None:
+    low, high = interval(A) or (0.0, 0.0)
+    wide_low, wide_high = interval(A, folds=True) or (0.0, 0.0)
+    assert low + high == pytest.approx(2 * np.mean(A))
+    assert wide_high - wide_low == pytest.approx((high - low) * np.sqrt(1 + 3 / 2))  # 1/3 + 1/2 instead of 1/3
+    (found,) = differences([row("a", A), row("b", B)], 1000, folds=True)
+    expected = ttest_rel(A, B).confidence_interval(0.95)
+    assert found.low is not None
+    assert found.low - found.mean == pytest.approx((expected.low - found.mean) * np.sqrt(5 / 2))
+    assert interval((0.9,)) is None
 
 
 def test_a_spread_that_holds_zero_is_said_to() -> None:

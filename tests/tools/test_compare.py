@@ -139,3 +139,21 @@ def check_what_is_left(place: Path, said: dict[str, Any]) -> None:
     assert (place / said["inference"] / "inference.yml").is_file()
     records = list((place / said["folder"]).rglob("vdlrecords.*.log"))
     assert len(records) == 4
+
+
+@pytest.mark.slow
+def test_after_a_cross_validation_the_best_is_trained_on_all_training_images(place: Path) -> None:
+    done = subprocess.run(
+        command("--presets", "linear_probe", "--folds", "2", "--json", "-o", "name=folds"),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert len(found["rows"][0]["runs"]) == 2
+    final = list((place / "runs" / "folds-folds").glob("*-final"))
+    assert len(final) == 1
+    assert "fold: null" in (final[0] / "config.yaml").read_text(encoding="utf-8")
+    assert Path(place / found["inference"] / "inference.yml").is_file()
+    assert "each held out once" in found["statements"][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from pathlib import Path
 
@@ -89,4 +90,5 @@ def run_lap(config: Config) -> Lap:
     seconds = time.monotonic() - began
     with clear_os_errors(str(path)):
         np.savez(result.folder.path / _FILE, outputs=outputs, labels=labels, seconds=seconds)
+        shutil.rmtree(result.folder.best.parent)  # as large as the network, and not needed any more
     return Lap(outputs, labels, seconds)

@@ -236,7 +236,9 @@ def run_race(
         racing = ran
         leader = max(racing, key=lambda row: standing.merits()[0][row])
         racing = [row for row in racing if row == leader or not _is_beaten(standing, leader, row)]
-        info("  " + ", ".join(f"{runners[row].title} {sign * score:.3f}" for row, score in zip(ran, scores)))
+        info(
+            "  " + ", ".join(f"{runners[row].title} {sign * score:.3f}" for row, score in zip(ran, scores, strict=True))
+        )
         if len(racing) == 1:
             break
     assert allowed is not None

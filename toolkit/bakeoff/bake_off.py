@@ -10,7 +10,7 @@ from typing import Any
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.bakeoff.comparison import Comparison, ranked, winner
 from toolkit.bakeoff.session import LeftOut, Session
-from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences
+from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences, interval
 from toolkit.bakeoff.trial import Trial
 from toolkit.config import Config, dump_config
 from toolkit.core.console import info, show, warn
@@ -40,6 +40,7 @@ class BakeOff:
         presets: Requested candidates; None: all.
         networks: Requested networks, as ``name`` or ``name=weights``; empty: the config's.
         halving: Stop runs early that are far behind.
+        folds: The seeds are the folds of a cross-validation of the training images.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class BakeOff:
     presets: tuple[str, ...] | None = None
     networks: tuple[str, ...] = ()
     halving: bool = True
+    folds: bool = False
 
     @property
     def winner(self) -> Comparison:
@@ -78,7 +80,7 @@ class BakeOff:
     @property
     def differences(self) -> list[Difference]:
         """The best candidate against the others."""
-        return differences(self.rows, self.images)
+        return differences(self.rows, self.images, folds=self.folds)
 
     @property
     def convergence(self) -> list[Convergence]:
@@ -93,10 +95,11 @@ class BakeOff:
             "part": self.split,
             "images": self.images,
             "seeds": self.seeds,
+            "folds": self.folds,
             "presets": None if self.presets is None else list(self.presets),
             "networks": list(self.networks),
             "to_the_end": not self.halving,
-            "rows": [row.to_json() for row in self.rows],
+            "rows": [{**row.to_json(), "interval": interval(row.scores, folds=self.folds)} for row in self.rows],
             "differences": [difference.to_json() for difference in self.differences],
             "convergence": [arrival.to_json() for arrival in self.convergence],
             "missing": self.missing,
@@ -121,6 +124,7 @@ def bake_off(
     *,
     apart: bool = True,
     halving: bool = True,
+    folds: int | None = None,
 ) -> BakeOff:
     """Train candidates on the same splits and find the best.
 
@@ -141,9 +145,11 @@ def bake_off(
             that run.
         halving: Stop a run at a quarter or half of its epochs if it is far behind the best other run at that point; the
             usual recipe is always trained to the end.
+        folds: Cross-validation instead of seeds: each run trains on all folds of the training images but one and is
+            scored on that one, with its last epoch. The data's validation and test images take no part.
 
     Returns:
-        The results, whose folder is ``output_dir/<name>-compare``.
+        The results, whose folder is ``output_dir/<name>-compare``, or ``<name>-folds``.
 
     Raises:
         ToolkitError: The data, a network, its weights or a name is invalid; the budget is too small for one run; or
@@ -152,15 +158,24 @@ def bake_off(
     """
     if seeds < 1:
         raise ConfigError(f"seeds: expected 1 or more (found {seeds})")
+    if folds is not None and folds < 2:
+        raise ConfigError(f"folds: expected 2 or more (found {folds})")
+    if folds is not None and config.data.fold is not None:
+        raise ConfigError("data.fold selects one fold, but a comparison over folds needs all", hint="omit data.fold")
+    seeds = folds or seeds
     found, job = check_candidates(config, make_candidates(config, candidates, networks))
     show(data_table(job.data))
     split, images = job.data.evaluation[0], len(job.data.evaluation[1])
     judged_on = len(job.data.val) if halving else 0
+    if folds is not None:
+        split, images = "folds", len(job.data.train)
+        judged_on = images // folds if halving else 0
     del job
-    folder = _folder(config)
-    session = Session(config, found, seeds, folder, budget=budget, apart=apart, judged_on=judged_on)
+    folder = _folder(config, "-folds" if folds else "-compare")
+    session = Session(config, found, seeds, folder, budget=budget, apart=apart, judged_on=judged_on, folds=bool(folds))
     with locked(folder / ".lock", f"another process is running a comparison in {folder}; waiting for it"):
-        info(f"{len(found)} candidates, {seeds} seed{'s' if seeds > 1 else ''} each, in {folder}")
+        turns = f"{folds} folds" if folds else f"{seeds} seed{'s' if seeds > 1 else ''}"
+        info(f"{len(found)} candidates, {turns} each, in {folder}")
         session.run()
         if not session.trials:
             raise _nothing(session.left_out, budget)
@@ -178,6 +193,7 @@ def bake_off(
             presets=None if candidates is None else tuple(candidates),
             networks=tuple(networks),
             halving=halving,
+            folds=bool(folds),
         )
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
@@ -223,12 +239,12 @@ def compare_presets(config: Config, done: RunResult) -> list[Comparison]:
     return session.rows()
 
 
-def _folder(config: Config) -> Path:
-    """Return ``<name>-compare``, or with ``-2``, ... appended if another config uses that name."""
+def _folder(config: Config, ending: str) -> Path:
+    """Return ``<name>-compare`` or ``<name>-folds``, or with ``-2``, ... appended if another config uses that name."""
     number = 1
     while True:
         suffix = "" if number == 1 else f"-{number}"
-        folder = RunFolder(config.output_dir.expanduser() / f"{config.name}-compare{suffix}")
+        folder = RunFolder(config.output_dir.expanduser() / f"{config.name}{ending}{suffix}")
         with clear_os_errors(str(folder.path)):
             if not folder.config.is_file():
                 if folder.path.is_dir() and any(folder.path.iterdir()):

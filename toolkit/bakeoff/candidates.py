@@ -68,18 +68,19 @@ class Candidate:
         moving = [phase.epochs * (1 - phase.frozen / len(phase.multipliers)) for phase in self.plan.phases]
         return not self.always, not self.plan.pretrained, sum(moving)
 
-    def config(self, base: Config, seed: int, folder: Path) -> Config:
+    def config(self, base: Config, seed: int, folder: Path, folds: int | None = None) -> Config:
         """Return the config of one run.
 
         Args:
             base: The base config.
             seed: 0, 1, ...; added to ``seed`` and ``data.split_seed``, so that all candidates share the split.
             folder: Folder of the runs.
+            folds: Number of folds of a cross-validation, of which ``seed`` is one; None: splits by seed.
         """
         values = base.model_dump()
         stem = self.title.replace(": ", "-").replace("/", "-")
         values.update(
-            name=f"{stem}-seed{base.seed + seed}",
+            name=f"{stem}-seed{base.seed + seed}" if folds is None else f"{stem}-fold{seed + 1}",
             seed=base.seed + seed,
             output_dir=folder,
             model={**values["model"], "name": self.network, "pretrained": self.pretrained},
@@ -88,7 +89,10 @@ class Candidate:
             log={**values["log"], "sample_images": 0},
             export={"enabled": False, "report": False},
         )
-        values["data"]["split_seed"] = base.data.split_seed + seed
+        if folds is None:
+            values["data"]["split_seed"] = base.data.split_seed + seed
+        else:
+            values["data"]["fold"] = f"{seed + 1}/{folds}"
         return make_config(values)
 
 

@@ -120,18 +120,19 @@ def ranked(rows: Sequence[Comparison]) -> list[Comparison]:
     return sorted(rows, key=lambda row: (row is not best, sign * row.mean, mean(row.seconds)))
 
 
-def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = ()) -> Table:
+def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = (), unit: str = "seed") -> Table:
     """Show the rows in their order as a table, without columns that have no values.
 
     Args:
         rows: One or more rows.
         missing: Titles of candidates that should have a row but were not trained.
+        unit: What the scores of a row are over: ``seed`` or ``fold``.
     """
     seeds, title = max(len(row.scores) for row in rows), rows[0].metric.title
     memory, exported = any(row.memory for row in rows), any(row.exported for row in rows)
-    columns = [title, *(["seeds"] if seeds > 1 else []), "trainable weights", "seconds"]
+    columns = [title, *([f"{unit}s"] if seeds > 1 else []), "trainable weights", "seconds"]
     columns += (["peak memory"] if memory else []) + (["exported"] if exported else [])
-    words = f"presets side by side ({seeds} seed{'s' if seeds > 1 else ''})"
+    words = f"presets side by side ({seeds} {unit}{'s' if seeds > 1 else ''})"
     table = new_table(words, "preset", *columns, numeric=tuple(columns))
     best = winner(rows)
     for row in rows:

@@ -65,6 +65,7 @@ class Session:
         budget: Total seconds, including earlier sessions; None: no limit.
         apart: Use a separate process for each run.
         judged_on: Number of validation images for stopping runs early; 0: never stop early.
+        folds: The seeds are the folds of a cross-validation.
 
     Attributes:
         trials: Finished runs, by the title of the candidate.
@@ -82,12 +83,14 @@ class Session:
         budget: float | None = None,
         apart: bool = False,
         judged_on: int = 0,
+        folds: bool = False,
     ) -> None:
         self.metric = TASKS[config.task].main
         self.trials: dict[str, list[Trial]] = {}
         self.left_out: list[LeftOut] = []
         self._config, self._seeds, self._budget, self._done = config, seeds, budget, done
         self._candidates, self._judged_on, self._apart = tuple(candidates), judged_on, apart
+        self._folds = seeds if folds else None
         self._train: Callable[[TrialRequest], TrialResult] = train_apart if apart else train_quietly
         self._runs = folder if done else folder / "runs"
         self._records = None if done else folder / "vdl"
@@ -147,12 +150,12 @@ class Session:
     def _configs(self) -> Iterator[Config]:
         for candidate in self._candidates:
             for seed in range(self._seeds):
-                yield candidate.config(self._config, seed, self._runs)
+                yield candidate.config(self._config, seed, self._runs, self._folds)
 
     def _take(self, candidate: Candidate, seed: int) -> None:
         """Read, train or leave out one run."""
         self._number += 1
-        config = candidate.config(self._config, seed, self._runs)
+        config = candidate.config(self._config, seed, self._runs, self._folds)
         trial = self._known(candidate, seed, config)
         if trial is None:
             why = self._reason_against(candidate)
@@ -179,7 +182,8 @@ class Session:
         return finished_trial(config, candidate, self.metric)
 
     def _label(self, candidate: Candidate, config: Config) -> str:
-        return f"{self._number}/{len(self._candidates) * self._seeds} {candidate.title}, seed {config.seed}"
+        split = f"seed {config.seed}" if config.data.fold is None else f"fold {config.data.fold}"
+        return f"{self._number}/{len(self._candidates) * self._seeds} {candidate.title}, {split}"
 
     def _reason_against(self, candidate: Candidate) -> tuple[str, str] | None:
         """Return why a run is not started, or None."""

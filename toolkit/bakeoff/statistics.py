@@ -76,20 +76,46 @@ class Convergence:
         return asdict(self)
 
 
-def differences(rows: Sequence[Comparison], images: int) -> list[Difference]:
+def interval(scores: Sequence[float], *, folds: bool = False) -> tuple[float, float] | None:
+    """Student's 95 % interval for a mean over seeds or folds; None for fewer than two.
+
+    Training sets of a cross-validation overlap, so its scores vary less than those of independent samples would. The
+    variance of their mean is taken as ``(1 / K + 1 / (K - 1))`` times that of a score instead of ``1 / K`` (Nadeau and
+    Bengio 2003, Machine Learning 52:239, equation 9).
+
+    Args:
+        scores: One number for each seed or fold.
+        folds: They are the K folds of a cross-validation.
+    """
+    if len(scores) < 2:
+        return None
+    width = _width(stdev(scores), len(scores), folds=folds)
+    return mean(scores) - width, mean(scores) + width
+
+
+def _width(spread: float, count: int, *, folds: bool) -> float:
+    """Half the width of the interval of a mean."""
+    from scipy.stats import t  # takes time to import
+
+    share = 1 / count + (1 / (count - 1) if folds else 0.0)
+    return float(t.ppf((1 + _LEVEL) / 2, count - 1)) * spread * math.sqrt(share)
+
+
+def differences(rows: Sequence[Comparison], images: int, *, folds: bool = False) -> list[Difference]:
     """Compare the best row with each of the others, the closest first.
 
     Args:
         rows: One or more rows.
         images: Number of images behind the scores: the spread of a proportion is taken as at least one image, however
             similar a few seeds happen to be.
+        folds: The seeds are the folds of a cross-validation; see ``interval``.
     """
     best = winner(rows)
-    found = [_difference(best, row, images) for row in rows if row is not best]
+    found = [_difference(best, row, images, folds=folds) for row in rows if row is not best]
     return sorted(found, key=lambda difference: difference.mean)
 
 
-def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
+def _difference(best: Comparison, other: Comparison, images: int, *, folds: bool) -> Difference:
     sign = 1 if best.metric.better == "max" else -1
     theirs = {trial.seed: trial.score for trial in other.trials}
     paired = [sign * (trial.score - theirs[trial.seed]) for trial in best.trials if trial.seed in theirs]
@@ -97,10 +123,8 @@ def _difference(best: Comparison, other: Comparison, images: int) -> Difference:
     words = (best.title, other.title, len(paired), gap)
     if len(paired) < 2:
         return Difference(*words, None, None, bool(other.halted), "unknown")
-    from scipy.stats import t  # takes time to import
-
     floor = 1 / max(1, images) if best.metric.share else 0.0
-    width = float(t.ppf((1 + _LEVEL) / 2, len(paired) - 1)) * max(stdev(paired), floor) / math.sqrt(len(paired))
+    width = _width(max(stdev(paired), floor), len(paired), folds=folds)
     verdict: Literal["clear", "within"] = "clear" if gap - width > 0 else "within"
     return Difference(*words, gap - width, gap + width, bool(other.halted), verdict)
 

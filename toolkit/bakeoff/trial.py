@@ -29,7 +29,8 @@ class Trial:
         candidate: Title of the candidate.
         seed: Seed of the run.
         folder: Folder of the run.
-        score: Main metric of the best epoch on the test images if there are any, else on the validation images.
+        score: Main metric of the best epoch on the test images if there are any, else on the validation images; of the
+            last epoch for a fold of a cross-validation, whose images must not choose the epoch.
         value: Main metric of the best epoch on the validation images.
         best_epoch: The best epoch (1-based).
         epochs: Number of trained epochs.
@@ -85,7 +86,7 @@ def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Tria
     for folder in _runs(config):
         with folder.passed_over():
             if (folder.path / FACTS).is_file() and folder.read_record().get("finished"):
-                return trial_of(folder, candidate, config.seed, metric)
+                return trial_of(folder, candidate, config.seed, metric, held_out=config.data.fold is not None)
     return None
 
 
@@ -99,18 +100,19 @@ def time_spent(config: Config) -> float:
     return sum(line["seconds"] for folder in _runs(config) for line in folder.read_metrics())
 
 
-def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric) -> Trial:
-    """Read a finished run."""
+def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric, *, held_out: bool = False) -> Trial:
+    """Read a finished run; ``held_out``: its validation images are a fold, which only the last epoch is scored on."""
     record, facts = folder.read_record(), _facts(folder)
     result, lines = record["result"], folder.read_metrics()
     clock = facts.get("clock") or []
     if len(clock) != len(lines):  # not a run of a bake-off: only epochs, without earlier computations
         clock = [sum(line["seconds"] for line in lines[: index + 1]) for index in range(len(lines))]
+    judged = result["last"] if held_out else result.get("test") or result["best"]
     return Trial(
         candidate=candidate.title,
         seed=seed,
         folder=folder.path,
-        score=float((result.get("test") or result["best"])[metric.name]),
+        score=float(judged[metric.name]),
         value=float(result["best"][metric.name]),
         best_epoch=result["best"]["epoch"],
         epochs=len(lines),

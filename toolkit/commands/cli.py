@@ -133,12 +133,13 @@ def _compare(args: app.Arguments) -> app.Outcome:
     config = read_config(args)
     from toolkit.commands.compare import compare
 
-    return compare(config, args.presets, args.seeds, args.networks, args.budget, args.to_the_end)
+    return compare(config, args.presets, args.seeds, args.networks, args.budget, args.to_the_end, args.folds)
 
 
 def _compare_arguments(parser: Parser) -> None:
     parser.add_argument("--presets", metavar="A,B", help="presets such as last_stages,all_stages (default all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds for each (default 3)")
+    parser.add_argument("--folds", type=int, metavar="K", help="cross-validate on the training images instead of seeds")
     parser.add_argument("--networks", metavar="X,Y", help="networks, custom weights as X=FILE (default the config's)")
     parser.add_argument("--budget", metavar="TIME", help="total time such as 20m; runs that do not fit are left out")
     parser.add_argument("--to-the-end", action="store_true", help="do not stop runs that are far behind")

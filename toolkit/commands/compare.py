@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from toolkit.advise import settle_preset
@@ -13,7 +14,7 @@ from toolkit.core.console import command, info
 from toolkit.core.errors import ConfigError
 from toolkit.core.runtime import cpu_settings, select_device
 from toolkit.deploy import export_job
-from toolkit.engine import build_job
+from toolkit.engine import RunFolder, Trainer, build_job, prepare_job
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -25,8 +26,11 @@ def compare(
     networks: str | None = None,
     budget: str | None = None,
     to_the_end: bool = False,
+    folds: int | None = None,
 ) -> Outcome:
     """Train candidates on the same splits, write the report, and export the best run.
+
+    After a cross-validation, the best candidate is trained on all training images and exported.
 
     Args:
         config: The base config; ``transfer.preset: auto`` asks the advisor first.
@@ -35,6 +39,7 @@ def compare(
         networks: Comma-separated names, each alone or as ``name=weights``; None: the config's network.
         budget: Total time, for example ``20m``.
         to_the_end: Do not stop any run early.
+        folds: Cross-validate over this many folds instead of seeds.
 
     Returns:
         ``BakeOff.to_json`` with ``statements``, ``inference`` and ``report``.
@@ -47,7 +52,7 @@ def compare(
     zoo = [] if networks is None else _words(networks, "--networks")
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
-    found = bake_off(settle_preset(config)[0], names, seeds, zoo, seconds, halving=not to_the_end)
+    found = bake_off(settle_preset(config)[0], names, seeds, zoo, seconds, halving=not to_the_end, folds=folds)
     return _outcome(found)
 
 
@@ -72,20 +77,32 @@ def _words(text: str, option: str) -> list[str]:
     return words
 
 
+def _final_run(found: BakeOff) -> Path:
+    """Train the best candidate of a cross-validation on all training images; return the run's folder."""
+    config = load_config(found.best.folder / "config.yaml")
+    name = f"{config.name.rpartition('-')[0]}-final"
+    data = config.data.model_copy(update={"fold": None})
+    config = config.model_copy(
+        update={"name": name, "output_dir": found.folder, "data": data, "seed": found.config.seed}
+    )
+    info(f"training {found.winner.title} on all training images")
+    return Trainer(prepare_job(config, read_before=True)).fit(resume="auto").folder.path
+
+
 def _outcome(found: BakeOff) -> Outcome:
     from toolkit.explain import comparison_statements, write_comparison  # matplotlib takes time to import
 
-    best = found.best
-    job = build_job(load_config(best.folder / "config.yaml"), weights=best.folder / "checkpoints" / "best.pdparams")
+    best = _final_run(found) if found.folds else found.best.folder
+    job = build_job(load_config(best / "config.yaml"), weights=RunFolder(best).best)
     exported = export_job(job, found.folder / "inference")
     report = write_comparison(found)
     statements = comparison_statements(found)
     payload: dict[str, Any] = {**found.to_json(), "statements": statements}
     payload.update(inference=str(exported), report=str(report))
-    text: list[Any] = [comparison_table(found.rows, found.missing), *statements]
-    text.append(
-        f"best run: {best.folder}; exported to {exported}; try: {command('predict', '--model', exported, 'IMAGE')}"
-    )
+    unit = "fold" if found.folds else "seed"
+    text: list[Any] = [comparison_table(found.rows, found.missing, unit), *statements]
+    whose = f"{found.winner.title} on all training images" if found.folds else "best run"
+    text.append(f"{whose}: {best}; exported to {exported}; try: {command('predict', '--model', exported, 'IMAGE')}")
     records = found.folder / "vdl"
     shown = f"   dashboard: {command('dashboard', records)}" if records.is_dir() else ""
     text.append(f"report: {report}{shown}")

@@ -38,6 +38,7 @@ def write_comparison(found: BakeOff) -> Path:
         "part": PARTS[found.split],
         "images": found.images,
         "seeds": found.seeds,
+        "unit": "fold" if found.folds else "seed",
         "winner": found.winner,
         "alone": lead_words(found.rows),
         "score": score_words(found.winner),
@@ -99,6 +100,9 @@ def _made(found: BakeOff) -> list[tuple[str, str]]:
     rows = [
         ("data", str(config.data.root or config.data.format)),
         ("networks", ", ".join(networks)),
+        ("folds", f"{found.seeds} of the training images, each held out once; scores are those of the last epoch, and "
+                  "the data's own validation and test images take no part")
+        if found.folds else
         ("seeds", f"{seeds}. A seed is one split of the data, unless the data set has its own, and one draw of new "
                   "weights, order and augmentation; all candidates use the same splits"),
         ("epochs", str(config.train.epochs) if config.train.epochs else "set by each preset"),
@@ -117,7 +121,7 @@ def _commands(found: BakeOff) -> list[tuple[str, str]]:
             "train it again, with its own report",
             command("train", "-c", found.best.folder / "config.yaml", "-o", "export.report=true"),
         ),
-        ("continue with more seeds or time", _continue_command(found)),
+        *([] if found.folds else [("continue with more seeds or time", _continue_command(found))]),
     ]
     if (found.folder / "vdl").is_dir():
         rows.append(("all curves and hyper-parameters", command("dashboard", found.folder / "vdl")))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from toolkit.bakeoff import USUAL_RECIPE, BakeOff, Comparison, Difference
 from toolkit.bakeoff.comparison import winner
-from toolkit.bakeoff.statistics import differences
+from toolkit.bakeoff.statistics import differences, interval
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages.words import fixed, metric_words, number, percent
 from toolkit.tasks import Metric
 
-PARTS = {"val": "validation", "test": "test"}
+PARTS = {"val": "validation", "test": "test", "folds": "training"}
 _FEW_SEEDS = 3
 
 
@@ -27,10 +27,14 @@ def lead_statements(rows: Sequence[Comparison], split: str, images: int) -> list
 
     Args:
         rows: One or more rows.
-        split: Split on which the scores are measured, ``test`` or ``val``.
+        split: Split on which the scores are measured: ``test``, ``val``, or ``folds`` of the training images.
         images: Number of images in that split.
     """
-    return [_best(rows, split, images), *_differences(rows, images)]
+    return [_best(rows, split, images), *_differences(rows, images, _unit(split))]
+
+
+def _unit(split: str) -> str:
+    return "fold" if split == "folds" else "seed"
 
 
 def score_words(row: Comparison) -> str:
@@ -64,30 +68,42 @@ def _best(rows: Sequence[Comparison], split: str, images: int) -> str:
     row, alone = winner(rows), lead_words(rows)
     seeds = len(row.scores)
     where = f"{images:,} {PARTS[split]} image{'s' if images != 1 else ''}"
+    where += " in all, each held out once" if split == "folds" else " each"
     begins = f"Only {row.title} {alone[0]}" if alone else f"Best: {row.title}"
     ends = f": {alone[1]}" if alone else ""
-    count = f"{seeds} seed{'s' if seeds != 1 else ''}"
-    return f"{begins}, {row.metric.title} {score_words(row)} ({count}, {where} each){ends}."
+    count = f"{seeds} {_unit(split)}{'s' if seeds != 1 else ''}"
+    return f"{begins}, {row.metric.title} {score_words(row)}{_range(row, split)} ({count}, {where}){ends}."
 
 
-def _differences(rows: Sequence[Comparison], images: int) -> list[str]:
-    metric, found = rows[0].metric, differences(rows, images)
+def _range(row: Comparison, split: str) -> str:
+    """The interval of a cross-validated score."""
+    ends = interval(row.scores, folds=True) if split == "folds" else None
+    if ends is None:
+        return ""
+    low, high = (metric_words(row.metric.name, end) for end in ends)
+    return f", 95 % interval {low} to {high}"
+
+
+def _differences(rows: Sequence[Comparison], images: int, unit: str) -> list[str]:
+    metric, found = rows[0].metric, differences(rows, images, folds=unit == "fold")
     groups: dict[str, list[Difference]] = {"clear": [], "within": [], "unknown": []}
     for difference in found:
         groups[difference.verdict].append(difference)
     said = []
     if groups["clear"]:
         listed = _listed(metric, groups["clear"])
-        said.append(f"Its lead is larger than the spread over the seeds against {listed}.")
+        said.append(f"Its lead is larger than the spread over the {unit}s against {listed}.")
     if groups["within"]:
         listed = _listed(metric, groups["within"])
         said.append(f"It cannot be distinguished from {listed}: the interval of the difference contains 0.")
     if groups["unknown"]:
         names = ", ".join(difference.other for difference in groups["unknown"])
-        said.append(f"Whether its lead over {names} is more than chance is unknown: a spread needs two or more seeds.")
+        said.append(
+            f"Whether its lead over {names} is more than chance is unknown: a spread needs two or more {unit}s."
+        )
     fewest = min((difference.seeds for difference in found if difference.seeds > 1), default=0)
     if 0 < fewest <= _FEW_SEEDS:
-        said.append(f"With {fewest} seeds, intervals are wide: a small difference may be real but undetected.")
+        said.append(f"With {fewest} {unit}s, intervals are wide: a small difference may be real but undetected.")
     return said
 
 
