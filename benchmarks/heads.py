@@ -88,15 +88,19 @@ class Heads:
         return head.best.val["top1"], head.best.held_out or 0.0
 
     def last(self) -> float:
+        """The default head."""
         return self._solved([len(self.train) - 1])[0]
 
     def all_stages(self) -> float:
+        """A head on all stages."""
         return self._solved(range(len(self.train)))[0]
 
     def upper_half(self) -> float:
+        """A head on the upper half of the stages."""
         return self._solved(range(len(self.train) // 2, len(self.train)))[0]
 
     def chosen_stages(self) -> float:
+        """A head on stages chosen by forward selection."""
         rest = list(range(len(self.train) - 1))
         chosen = [len(self.train) - 1]
         score, loss = self._solved(chosen)
@@ -111,6 +115,7 @@ class Heads:
         return score
 
     def nearest_mean(self) -> float:
+        """The nearest class mean."""
         spread = self.train[-1].std(axis=0) + 1e-12
         known, asked = self.train[-1] / spread, self.test[-1] / spread
         known, asked = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (known, asked))

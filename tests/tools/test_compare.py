@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from tests.jobs import untrained_weights
-from toolkit.commands.compare import read_budget
-from toolkit.core.errors import ConfigError
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 JOB = """
@@ -39,19 +37,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     untrained_weights("squeezenet1_1", 5, folder)
     (folder / "job.yaml").write_text(JOB, encoding="utf-8")
     return folder
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("20m", 1200), ("1.5h", 5400), ("1h30m", 5400), ("1 d", 86400)]
-)
-def test_budgets(text: str, seconds: float) -> None:
-    assert read_budget(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["20", "", "m", "-5m", "0s", "20 minutes of it", "5x"])
-def test_budgets_that_are_none(text: str) -> None:
-    with pytest.raises(ConfigError, match="a time like 20m"):
-        read_budget(text)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from toolkit.advise.choose import Choice
 from toolkit.advise.evidence import Evidence
 from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Measurement
+from toolkit.advise.race import RaceResult
 from toolkit.config import Config
 from toolkit.transfer import Plan
 
@@ -29,7 +30,8 @@ class Advice:
         why: The reasons, in three sentences.
         notes: Missing estimates, disagreeing evidence, and other remarks.
         expected_loss: How much worse than the best preset such advice was on data sets not used in the calibration, in
-            top-1 accuracy; None if unknown.
+            top-1 accuracy; None if unknown, or if a race decided.
+        race: The race that decided between the best presets; None if there was none.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Advice:
     why: tuple[str, ...]
     notes: tuple[str, ...]
     expected_loss: float | None = None
+    race: RaceResult | None = None
 
     @property
     def cut(self) -> str | None:
@@ -80,6 +83,7 @@ class Advice:
             "optimizer": plan and plan.optimizer,
             "epochs": plan and plan.epochs,
             "expected_loss": self.expected_loss if plan else None,
+            "race": self.race and self.race.to_json(),
             "runner_up": runner_up and {"preset": runner_up.preset},
             "evidence": [piece.to_json() for piece in self.evidence],
             "missing": self.measured.missing,

@@ -12,15 +12,19 @@ from toolkit.advise.advice import Advice
 from toolkit.advise.choose import ADVISED, HEAD_ALONE, REACH, Choice, Situation, best_stage, rank_presets
 from toolkit.advise.coverage import coverage_note
 from toolkit.advise.evidence import Evidence, evidence_of
+from toolkit.advise.laps import Entry, race_presets
 from toolkit.advise.matrix import MatrixPosition, locate
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
+from toolkit.advise.race import RUNNERS, RaceResult
 from toolkit.advise.request import AdviceRequest, request_of, unlabelled_request
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
 from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
-from toolkit.core.runtime import select_device
+from toolkit.core.console import info
+from toolkit.core.durations import seconds_of
+from toolkit.core.runtime import select_device, world_size
 from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
@@ -28,13 +32,14 @@ from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 _SHALLOW = "shallow_probe"
 
 
-def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> Advice:
+def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, race: str = "none") -> Advice:
     """Measure a config's training images with its network, and recommend a preset.
 
     Args:
         config: The job; ``transfer.preset`` is ignored, but its other plan options are kept.
         sample: Maximum number of images to measure.
         table: Show how many images each class has.
+        race: Also train the best presets against each other, as ``transfer.race`` says.
 
     Returns:
         The advice; ``Advice.config`` is the same job with the recommended plan.
@@ -51,7 +56,27 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> 
     measured = measure(
         request, sample=sample, seed=config.seed, cache=config.cache, device=device, workers=config.data.workers
     )
-    return judge(request, measured, load_thresholds(), config)
+    advice = judge(request, measured, load_thresholds(), config)
+    if race == "none" or advice.plan is None:
+        return advice
+    if world_size() > 1:
+        info("no race of presets: several processes train together; run it before, with advise --try")
+        return advice
+    budget = None if race == "auto" else seconds_of(race, "transfer.race")
+    found = race_presets(_entries(advice, config), config, request.images, budget)
+    return judge(request, measured, load_thresholds(), config, found)
+
+
+def _entries(advice: Advice, config: Config) -> list[Entry]:
+    """Return the rule's best presets, ready to race."""
+    entries = []
+    for choice in advice.choices[:RUNNERS]:
+        asked = (
+            with_overrides(config, train={"solver": "sgd"}) if _unsolvable(choice, advice.measured, config) else config
+        )
+        plan = _plan(choice, advice.measured, asked.transfer, asked.train)
+        entries.append(Entry(choice.preset, choice.loss or 0.0, _config(asked, choice, advice.measured, plan), plan))
+    return entries
 
 
 def advise_images(
@@ -86,7 +111,13 @@ def advise_images(
     return judge(request, measured, load_thresholds(), None)
 
 
-def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds, config: Config | None) -> Advice:
+def judge(
+    request: AdviceRequest,
+    measured: Measurement,
+    thresholds: Thresholds,
+    config: Config | None,
+    race: RaceResult | None = None,
+) -> Advice:
     """Turn a measurement into advice.
 
     Args:
@@ -94,8 +125,11 @@ def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds,
         measured: The measurement.
         thresholds: The decision thresholds.
         config: The job, or None.
+        race: The end of a race of presets, whose winner is recommended; None: the rule decides.
     """
     evidence, position, choices = recommend(measured, thresholds)
+    if race is not None:
+        choices.sort(key=lambda choice: choice.preset != race.winner)
     coverage = coverage_note(measured, situation_of(measured, position), thresholds)
     notes = (*_notes(request, measured, evidence, position, thresholds), *([coverage] if coverage else []))
     if config and not request.obstacle and _unsolvable(choices[0], measured, config):
@@ -105,6 +139,7 @@ def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds,
     plan = None if request.obstacle else _plan(choices[0], measured, transfer, train)
     if plan and _is_solved(plan, train, config):
         plan = solved(plan)
+    why = why_sentences(measured, evidence, position, choices, thresholds)
     return Advice(
         name=request.name,
         measured=measured,
@@ -114,8 +149,9 @@ def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds,
         plan=plan,
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
-        why=why_sentences(measured, evidence, position, choices, thresholds),
-        expected_loss=thresholds.rule.held_out if choices[0].loss is not None else None,
+        why=why if race is None else (*why[:-1], race.words),
+        expected_loss=thresholds.rule.held_out if choices[0].loss is not None and race is None else None,
+        race=race,
         notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),
     )
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.advise.race import EPOCHS, FOLDS, Lap
+from toolkit.advise.race import EPOCHS, FOLDS, Lap, RaceResult, Runner, run_race
+from toolkit.bakeoff.trial import runs_of
 from toolkit.config import Config, make_config
-from toolkit.core.console import quietly
+from toolkit.core.console import info, quietly
+from toolkit.core.errors import Interrupted
 from toolkit.core.files import clear_os_errors
-from toolkit.engine import RunFolder, Trainer, build_job
+from toolkit.data import ImageSet
+from toolkit.engine import Trainer, prepare_job
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
+from toolkit.engine.learning.objective import make_objective
+from toolkit.tasks import TASKS
 from toolkit.transfer import Plan
 
 _LEAST_EPOCHS = 3
@@ -39,7 +46,7 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path) -> Config:
         values["train"] |= {"epochs": short_epochs(plan.epochs - first)}
     values["data"] |= {"fold": f"{fold + 1}/{FOLDS}"}
     values |= {
-        "name": f"{plan.title.replace('/', '-')}-fold{fold + 1}",
+        "name": f"{plan.preset}-fold{fold + 1}",
         "output_dir": folder,
         "log": {**values["log"], "visualdl": False, "sample_images": 0},
         "export": {"enabled": False, "report": False},
@@ -52,7 +59,7 @@ def short_epochs(epochs: int) -> int:
     return min(epochs, max(_LEAST_EPOCHS, math.ceil(EPOCHS * epochs)))
 
 
-def work_of(plan: Plan, epochs: int | None = None) -> float:
+def work_of(plan: Plan, *, short: bool = False) -> float:
     """Work of a training per image, in forward passes of the whole network.
 
     An epoch takes one pass forward, and twice that back through the moving stages; all epochs of a head alone take one
@@ -60,35 +67,84 @@ def work_of(plan: Plan, epochs: int | None = None) -> float:
 
     Args:
         plan: The plan.
-        epochs: Epochs with moving stages, if other than the plan's.
+        short: As in a race.
     """
     work = 0.0
     for phase in plan.phases:
         share = 1 - phase.frozen / len(phase.multipliers)
-        work += (epochs or phase.epochs) * (1 + 2 * share) if share else 1.0
+        epochs = short_epochs(phase.epochs) if short else phase.epochs
+        work += epochs * (1 + 2 * share) if share else 1.0
     return work
 
 
-def run_lap(config: Config) -> Lap:
-    """Train a config of ``lap_config``; a finished one is read, an interrupted one goes on.
+@dataclass(frozen=True)
+class Entry:
+    """A preset that enters a race.
+
+    Attributes:
+        preset: Its name.
+        expected: Its expected loss compared with the best preset; 0 if unknown.
+        config: The job with this preset.
+        plan: Its plan.
+    """
+
+    preset: str
+    expected: float
+    config: Config
+    plan: Plan
+
+
+def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, budget: float | None) -> RaceResult:
+    """Race presets against each other on folds of the training images.
+
+    Args:
+        entries: The presets, the rule's choice first.
+        config: The job; the race's folder is ``output_dir/<name>-race``. An interrupted race goes on.
+        images: The training images.
+        budget: Seconds; None: about what training with the rule's choice will take.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM was received; the lap goes on when the race is run again.
-        ToolkitError: See ``Trainer.fit``.
+        Interrupted: Ctrl-C or SIGTERM was received; the same command goes on.
+        ToolkitError: A preset cannot be trained, or the budget is too small.
     """
-    folder = RunFolder(config.output_dir / config.name)
-    path = folder.path / _FILE
-    if path.is_file() and not folder.differences(config):
-        with np.load(path) as kept:
-            return Lap(kept["outputs"], kept["labels"], float(kept["seconds"]))
+    task = TASKS[config.task]
+    objective = make_objective(config.task, scale=task.scale_of(images.labels) if task.predicts_numbers else None)
+    folder, digest = config.output_dir.expanduser() / f"{config.name}-race", images.fingerprint()
+    by_preset = {entry.preset: entry for entry in entries}
+    runners = [
+        Runner(entry.preset, entry.expected, work_of(entry.plan, short=True), work_of(entry.plan)) for entry in entries
+    ]
+    with clear_os_errors(str(folder)):
+        folder.mkdir(parents=True, exist_ok=True)
+    info(f"racing {', '.join(by_preset)} on {FOLDS} folds of {len(images)} training images, in {folder}")
+
+    def lap(runner: Runner, fold: int) -> Lap:
+        entry = by_preset[runner.title]
+        return _run_lap(lap_config(entry.config, entry.plan, fold, folder), digest)
+
+    try:
+        return run_race(runners, lap, objective, budget)
+    except Interrupted:
+        raise Interrupted("stopped in the race of presets", hint="repeat the same command to continue") from None
+
+
+def _run_lap(config: Config, digest: str) -> Lap:
+    """Train a config of ``lap_config``; a finished one on the same images is read, an interrupted one goes on."""
+    for folder in runs_of(config):
+        path = folder.path / _FILE
+        if path.is_file():
+            with np.load(path) as kept:
+                if str(kept["images"]) == digest:
+                    return Lap(kept["outputs"], kept["labels"], float(kept["seconds"]))
+            shutil.rmtree(folder.path)  # of other images
     began = time.monotonic()
     with quietly():
-        trainer = Trainer(build_job(config))
+        trainer = Trainer(prepare_job(config))
         result = trainer.fit(resume="auto")
         job = trainer.job
         outputs, labels = loader_outputs(job.network, FeatureSource(job).for_evaluation(job.data.val), config.train)
     seconds = time.monotonic() - began
-    with clear_os_errors(str(path)):
-        np.savez(result.folder.path / _FILE, outputs=outputs, labels=labels, seconds=seconds)
+    with clear_os_errors(str(result.folder.path)):
+        np.savez(result.folder.path / _FILE, outputs=outputs, labels=labels, seconds=seconds, images=digest)
         shutil.rmtree(result.folder.best.parent)  # as large as the network, and not needed any more
     return Lap(outputs, labels, seconds)

@@ -98,11 +98,16 @@ class RaceResult:
     @property
     def words(self) -> str:
         """The result as a sentence."""
+        if not self.scores:
+            return f"There was no time for a race of presets, so the rule decides: {self.before}."
         others = ", ".join(f"{title} {score:.3f}" for title, score in self.scores.items() if title != self.winner)
-        kept = "as without it" if self.winner == self.before else f"without it: {self.before}"
+        rule = (
+            "the rule recommends the same" if self.winner == self.before else f"the rule alone recommends {self.before}"
+        )
         return (
-            f"race on images held out of training, {self.seconds:.0f} s: {self.winner} "
-            f"{self.scores.get(self.winner, float('nan')):.3f}, {others}; {self.sure:.0%} sure, {kept}"
+            f"In a race on training images held out in turn ({self.seconds:.0f} s), {self.winner} came first with "
+            f"{self.scores[self.winner]:.3f} ({others}); it is the best of them with a probability of {self.sure:.0%}, "
+            f"and {rule}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def settle_preset(config: Config, resume: Path | str | None = None) -> tuple[Con
 
 
 def _ask(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
-    advice = advise(config, table=False)  # training shows the table
+    advice = advise(config, table=False, race=config.transfer.race)  # training shows the table
     show(matrix_table(advice))
     show(evidence_table(advice))
     for sentence in (*advice.why, *(f"note: {note}" for note in advice.notes)):

@@ -83,7 +83,7 @@ class Trial:
 
 def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Trial | None:
     """Return the finished run of a config; None if there is none, or it was killed before everything was recorded."""
-    for folder in _runs(config):
+    for folder in runs_of(config):
         with folder.passed_over():
             if (folder.path / FACTS).is_file() and folder.read_record().get("finished"):
                 return trial_of(folder, candidate, config.seed, metric, held_out=config.data.fold is not None)
@@ -92,12 +92,12 @@ def finished_trial(config: Config, candidate: Candidate, metric: Metric) -> Tria
 
 def begun_run(config: Config) -> Path | None:
     """Return an unfinished run of the config that can be continued."""
-    return next((run.path for run in _runs(config) if run.last.is_file() or run.previous.is_file()), None)
+    return next((run.path for run in runs_of(config) if run.last.is_file() or run.previous.is_file()), None)
 
 
 def time_spent(config: Config) -> float:
     """Return the seconds of training in all runs of a config, finished or not."""
-    return sum(line["seconds"] for folder in _runs(config) for line in folder.read_metrics())
+    return sum(line["seconds"] for folder in runs_of(config) for line in folder.read_metrics())
 
 
 def trial_of(folder: RunFolder, candidate: Candidate, seed: int, metric: Metric, *, held_out: bool = False) -> Trial:
@@ -151,7 +151,7 @@ def gather_record(run: Path, folder: Path) -> None:
             target.rename(source)
 
 
-def _runs(config: Config) -> Iterator[RunFolder]:
+def runs_of(config: Config) -> Iterator[RunFolder]:
     """Yield the run folders of this config: ``name``, or ``name-2``, ... if another config uses the name."""
     for name in _names(config):
         number = 1

@@ -13,6 +13,7 @@ from toolkit.advise.words import idea_of
 from toolkit.commands.app import Outcome
 from toolkit.config import CacheConfig, Config, dump_changes
 from toolkit.core.console import command, info
+from toolkit.core.durations import seconds_of
 from toolkit.core.errors import ConfigError
 from toolkit.core.files import clear_os_errors, write_text
 from toolkit.deploy import expand_images
@@ -26,6 +27,7 @@ def give_advice(
     sample: int | None = None,
     output: Path | None = None,
     page: Path | None = None,
+    race: str | None = None,
 ) -> Outcome:
     """Advise on a config's data, or on images without labels.
 
@@ -37,18 +39,24 @@ def give_advice(
         sample: Maximum number of images to measure.
         output: Path for the recommended config.
         page: Path for a page with figures.
+        race: Time for a race of the best presets, such as ``5m``; ``auto``: about as long as one training.
 
     Raises:
         ConfigError: The images or the network are not specified.
         ToolkitError: The images, the network or the weights cannot be used.
     """
     _check(config, images, network, sample, output)
+    if race is not None:
+        if images:
+            raise ConfigError("--try trains presets, and images without labels have none", hint="leave out --images")
+        if race != "auto":
+            seconds_of(race, "--try")
     options: dict[str, Any] = {"sample": sample} if sample else {}
     if images:
         advice = _of_images(config, images, network, weights, options)
     else:
         assert config is not None
-        advice = advise(config, **options)
+        advice = advise(config, **options, race=race or "none")
     payload, text = advice.to_json(), advice_text(advice)
     if output:
         payload["config"] = str(_write_config(advice, output))

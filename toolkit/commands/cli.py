@@ -117,7 +117,7 @@ def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
     config = read_config(args) if args.config or args.run else None
-    return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
+    return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html, args.race)
 
 
 def _advise_arguments(parser: Parser) -> None:
@@ -125,6 +125,9 @@ def _advise_arguments(parser: Parser) -> None:
     parser.add_argument("--network", metavar="NAME", help="with --images: the network to start from")
     parser.add_argument("--weights", metavar="FILE", help="with --images: weights for --network, a file or URL")
     parser.add_argument("--sample", type=int, metavar="N", help="maximum number of images to measure (default 2000)")
+    parser.add_argument(
+        "--try", dest="race", metavar="TIME", help="also train the best presets against each other; auto"
+    )
     parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with figures")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from toolkit.bakeoff import BakeOff, bake_off, comparison_table
 from toolkit.commands.app import Outcome
 from toolkit.config import Config, load_config
 from toolkit.core.console import command, info
+from toolkit.core.durations import seconds_of
 from toolkit.core.errors import ConfigError
 from toolkit.core.runtime import cpu_settings, select_device
 from toolkit.deploy import export_job
 from toolkit.engine import RunFolder, Trainer, build_job, prepare_job
-
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def compare(
@@ -47,27 +45,13 @@ def compare(
     Raises:
         ToolkitError: See ``bake_off``; or the budget or a list is invalid.
     """
-    seconds = None if budget is None else read_budget(budget)
+    seconds = None if budget is None else seconds_of(budget, "--budget")
     names = None if presets is None else _words(presets, "--presets")
     zoo = [] if networks is None else _words(networks, "--networks")
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
     found = bake_off(settle_preset(config)[0], names, seeds, zoo, seconds, halving=not to_the_end, folds=folds)
     return _outcome(found)
-
-
-def read_budget(text: str) -> float:
-    """Parse ``90s``, ``20m``, ``1.5h`` or ``1h30m`` as seconds.
-
-    Raises:
-        ConfigError: The text is not a time above 0.
-    """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])", text.lower())
-    rest = re.sub(r"(\d+(?:\.\d+)?)\s*([smhd])", "", text.lower()).strip()
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if rest or seconds <= 0:
-        raise ConfigError(f"--budget: expected a time like 20m, 90s or 1h30m (found {text!r})")
-    return seconds
 
 
 def _words(text: str, option: str) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from toolkit.config.section import Section
+from toolkit.core.durations import seconds_of
+from toolkit.core.errors import ConfigError
 
 Preset = Literal[
     "linear_probe",
@@ -92,6 +94,9 @@ class TransferConfig(Section):
     preset: Preset = "all_stages"
     """What to train: `linear_probe`, `shallow_probe`, `last_stages`, `most_stages`, `all_stages`, `all_stages_bold`,
     `scratch`, `custom`; `auto` follows the advisor."""
+    race: str = Field(default="auto", pattern=r"^(auto|none|[\d.].*)$")
+    """`preset: auto`: time to train the advisor's best presets against each other on folds of the training images, such
+    as `5m`; `auto`: about as long as training with the recommended preset takes; `none`: no race."""
     size: Literal["small", "medium", "large"] | None = None
     """Instead of a preset, the size of the data: `small` freezes all stages, `medium` freezes most, `large` fine-tunes
     everything from the pretrained weights."""
@@ -141,6 +146,15 @@ class TransferConfig(Section):
         if preset != "custom":
             raise ValueError(f"size already sets what to freeze: leave out either size or preset ({preset})")
         return {**value, "preset": "custom"}
+
+    @model_validator(mode="after")
+    def _race_is_a_time(self) -> TransferConfig:
+        if self.race not in ("auto", "none"):
+            try:
+                seconds_of(self.race, "race")
+            except ConfigError as error:
+                raise ValueError(f"{error.message}; or auto or none") from error
+        return self
 
     @model_validator(mode="after")
     def _compared_presets_are_plans(self) -> TransferConfig:
