@@ -121,7 +121,7 @@ RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
     "one preset for all": constant,
     "branches": fitted,
     "branches of presets that move stages": partial(
-        fitted, candidates=[title for title in ADVISED if title not in HEAD_ALONE]
+        fitted, candidates=[preset for preset in ADVISED if preset not in HEAD_ALONE]
     ),
 }
 """Rules to choose from: name -> function from cases to thresholds."""
@@ -191,6 +191,6 @@ def derive_size(tried: Sequence[Case]) -> SizeRule:
 
 def _gain_of_moving(case: Case) -> float | None:
     scores = known_scores(case)
-    frozen = [score for title, score in scores.items() if title in HEAD_ALONE]
-    moving = [score for title, score in scores.items() if title not in HEAD_ALONE]
+    frozen = [score for preset, score in scores.items() if preset in HEAD_ALONE]
+    moving = [score for preset, score in scores.items() if preset not in HEAD_ALONE]
     return max(moving) - max(frozen) if frozen and moving else None

@@ -40,8 +40,8 @@ def result_rows() -> list[dict[str, Any]]:
         for network in calibrate.WEIGHTS:
             for count, images in COUNTS.items():
                 large = images >= 400
-                scores = {"linear_probe": 0.85, "finetune": 0.9 if large else 0.7, "large_similar": 0.8}
-                scores["large_different"] = 0.95 if large and not facts.similar else 0.6
+                scores = {"linear_probe": 0.85, "all_stages": 0.9 if large else 0.7, "last_stages": 0.8}
+                scores["all_stages_bold"] = 0.95 if large and not facts.similar else 0.6
                 for preset, score in scores.items():
                     for seed in (0, 1):
                         row = {"set": data, "network": network, "images_per_class": count, "preset": preset}
@@ -53,9 +53,9 @@ def result_rows() -> list[dict[str, Any]]:
 def regularised_rows() -> list[dict[str, Any]]:
     """Mixup always helps, a little more or less; test-time augmentation helps as often as it hurts."""
     rows = result_rows()
-    for number, row in enumerate(row for row in result_rows() if row["preset"] == "large_similar"):
+    for number, row in enumerate(row for row in result_rows() if row["preset"] == "last_stages"):
         for name, gain in (("mixup", 0.02 + 0.001 * (number % 3)), ("tta", 0.03 * (-1) ** number)):
-            rows.append({**row, "preset": f"large_similar + {name}", "score": row["score"] + gain})
+            rows.append({**row, "preset": f"last_stages + {name}", "score": row["score"] + gain})
     return rows
 
 
@@ -69,17 +69,17 @@ def results(tmp_path: Path) -> list[calibrate.Situation]:
 def test_results_are_grouped(results: list[calibrate.Situation]) -> None:
     assert len(results) == 5 * 2 * 3
     first = results[0]
-    assert first.scores["small_similar"] == {0: 0.85, 1: 0.852}  # linear_probe is the same plan
-    assert first.means["small_similar"] == pytest.approx(0.851)
+    assert first.scores["linear_probe"] == {0: 0.85, 1: 0.852}  # linear_probe is the same plan
+    assert first.means["linear_probe"] == pytest.approx(0.851)
     assert first.spread == pytest.approx(0.002 / 2**0.5)
     assert calibrate.read_results(Path("nowhere.jsonl")) == []
 
 
 def test_presets_with_other_seeds_compare() -> None:
-    scores = {"small_similar": {0: 0.9, 1: 0.5}, "finetune": {0: 0.92}, "large_similar": {1: 0.5, 2: 0.7}}
+    scores = {"linear_probe": {0: 0.9, 1: 0.5}, "all_stages": {0: 0.92}, "last_stages": {1: 0.5, 2: 0.7}}
     means = calibrate.Situation("ants_bees", "mobilenet_v2", 5, None, scores).means
-    assert means["finetune"] - means["small_similar"] == pytest.approx(0.02)
-    assert means["large_similar"] == pytest.approx(means["small_similar"])
+    assert means["all_stages"] - means["linear_probe"] == pytest.approx(0.02)
+    assert means["last_stages"] == pytest.approx(means["linear_probe"])
 
 
 def test_derived_from_results(results: list[calibrate.Situation], tmp_path: Path) -> None:
@@ -124,17 +124,17 @@ def test_sizes_and_verdicts(results: list[calibrate.Situation]) -> None:
     assert 40 < rule.images <= 400
     thresholds = fitted(cases)
     assert thresholds.rule.few in (0, thresholds.size.images)
-    assert thresholds.rule.branches["few"].preset == "small_similar"
-    assert thresholds.rule.branches["rest"].preset == "finetune"
+    assert thresholds.rule.branches["few"].preset == "linear_probe"
+    assert thresholds.rule.branches["rest"].preset == "all_stages"
     verdicts = [judged(case, thresholds) for case in cases]
     assert {case.measured.size.images for case in cases if case.situation.images_per_class == 10} == {40}
     assert all(
         verdict.right
         for verdict in verdicts
-        if calibrate.SETS[verdict.case.data].similar or verdict.best == "small_similar"
+        if calibrate.SETS[verdict.case.data].similar or verdict.best == "linear_probe"
     )
-    moving = fitted(cases, ["finetune", "large_similar"])
-    assert moving.rule.branches["few"].preset == "large_similar"
+    moving = fitted(cases, ["all_stages", "last_stages"])
+    assert moving.rule.branches["few"].preset == "last_stages"
     matrix = fitted(cases, None)
     assert matrix.rule.kind == "matrix"
     blind = [judged(case, matrix) for case in cases]

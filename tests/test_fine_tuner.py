@@ -84,7 +84,7 @@ def test_changes_by_hand_and_callbacks(tuner: Callable[..., ft.FineTuner]) -> No
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seen.append(epoch)
 
-    job = tuner("finetune", epochs=1)
+    job = tuner("all_stages", epochs=1)
     job.freeze(5)
     assert isinstance(job.model, paddle.Model)
     assert "no" in repr(job.plan)

@@ -105,7 +105,7 @@ def test_advice_on_digits(measured_once: Make) -> None:
     assert evidence_table(advice).row_count >= 6
     assert advice.config is not None
     job = build_job(advice.config)
-    assert (job.plan.preset, job.plan.variant, job.plan.cut) == (found["preset"], found["variant"], advice.plan.cut)
+    assert (job.plan.preset, job.plan.cut) == (found["preset"], advice.plan.cut)
     assert job.plan.phases[-1].lr == pytest.approx(found["learning_rates"]["head"])
     assert job.plan.epochs == found["epochs"]
 
@@ -128,33 +128,31 @@ def test_options_that_paid_are_named_where_they_fit(measured_once: Make) -> None
     seen = {"most_images": 400, "most_per_class": 100}
 
     def said(config: Config, preset: str) -> list[str]:
-        found = BranchRule(preset=preset, losses={"small_similar": 0.0, "finetune": 0.0}, situations=3)
+        found = BranchRule(preset=preset, losses={"linear_probe": 0.0, "all_stages": 0.0}, situations=3)
         rule = PresetRule(kind="branches", branches=dict.fromkeys(("rest", "unlike", "shallow"), found), **seen)
         thresholds = load_thresholds().model_copy(update={"rule": rule, "regularisers": known})
         notes = judge(request_of(config), measured, thresholds, config).notes
         return [note.split()[3] for note in notes if note.startswith("worth adding")]
 
-    assert said(config, "small_similar") == ["train.tta=4"]
-    assert said(config, "finetune") == ["train.mixup=0.2"]
-    assert said(measured_once(train={"tta": 2}), "small_similar") == []
+    assert said(config, "linear_probe") == ["train.tta=4"]
+    assert said(config, "all_stages") == ["train.mixup=0.2"]
+    assert said(measured_once(train={"tta": 2}), "linear_probe") == []
 
 
 def test_numbers_of_trained_weights_are_those_of_the_jobs(measured_once: Make) -> None:
     advice = advise(measured_once())
-    for title in ("small_similar", "small_different/shallow_features", "finetune"):
-        preset, _, variant = title.partition("/")
-        cut = advice.cut if advice.plan.title == title else None
-        job = build_job(measured_once(transfer={"preset": preset, "variant": variant or None, "cut": cut}))
+    for preset in ("linear_probe", "all_stages", advice.plan.preset):
+        cut = advice.cut if advice.plan.preset == preset else None
+        job = build_job(measured_once(transfer={"preset": preset, "cut": cut}))
         moving = sum(stage.parameters for stage in job.stages[job.plan.frozen :])
-        if advice.plan.title == title or variant == "":
-            assert advice.trained[title] == moving + job.head_parameters
+        assert advice.trained[preset] == moving + job.head_parameters
 
 
 def test_a_second_advice_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first = advise(make())
     monkeypatch.setattr("toolkit.advise.measure.activations", None)
     assert advise(make()).to_json() == first.to_json()
-    assert advise(make(transfer={"preset": "finetune"})).to_json() == first.to_json()
+    assert advise(make(transfer={"preset": "all_stages"})).to_json() == first.to_json()
     for damage in (make(seed=1), make(data={"samples_per_class": 11})):
         with pytest.raises(TypeError):  # another sample, other images: measured again
             advise(damage)
@@ -211,7 +209,7 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
 @pytest.mark.parametrize("own", [None, 3])
 def test_an_advised_config_is_compared_as_one_by_hand(measured_once: Make, own: int | None, tmp_path: Path) -> None:
     config = measured_once(train={"epochs": own})
-    measured, choice = advise(config).measured, Choice("small_different/finetune_most")
+    measured, choice = advise(config).measured, Choice("most_stages")
     plan = _plan(choice, measured, TransferConfig(), config.train)
     (tmp_path / "recommended.yaml").write_text(dump_config(_config(config, choice, measured, plan)), encoding="utf-8")
     found = load_config(tmp_path / "recommended.yaml")
@@ -224,7 +222,7 @@ def test_an_advised_config_is_compared_as_one_by_hand(measured_once: Make, own: 
         candidates, _ = check_candidates(config, make_candidates(config, None))
         return {each.title: [phase.epochs for phase in each.plan.phases] for each in candidates if each.plan}
 
-    by_hand = measured_once(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
+    by_hand = measured_once(transfer={"preset": "most_stages"}, train={"epochs": own})
     assert epochs(found) == epochs(by_hand)
 
 
@@ -251,15 +249,15 @@ def test_the_users_wishes_stay(measured_once: Make) -> None:
     assert advice.config.transfer.compare == ("scratch",)
 
 
-@pytest.mark.parametrize(("preset", "head_first"), [("finetune", None), ("finetune", 5), ("small_similar", None)])
+@pytest.mark.parametrize(("preset", "head_first"), [("all_stages", None), ("all_stages", 5), ("linear_probe", None)])
 def test_a_preset_that_moves_stages_is_not_solved(measured_once: Make, preset: str, head_first: int | None) -> None:
     config = measured_once(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
     measured = advise(config).measured
-    found = BranchRule(preset=preset, losses={"small_similar": 0.1, "finetune": 0.1}, situations=3)
+    found = BranchRule(preset=preset, losses={"linear_probe": 0.1, "all_stages": 0.1}, situations=3)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
     advice = judge(request_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
-    moved = preset == "finetune" and head_first is None
-    assert advice.plan.title == preset
+    moved = preset == "all_stages" and head_first is None
+    assert advice.plan.preset == preset
     assert advice.config.train.solver == ("sgd" if moved else "exact")
     assert any(note.startswith("train.solver: exact") for note in advice.notes) == moved
     made = build_job(advice.config).plan
@@ -279,7 +277,7 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     assert "for 1 class:" in advice.why[0]
     with console.capture() as printed:
         console.print(*advice_text(advice))
-    assert f"none yet; with images suitable for training it would be {advice.choices[0].title}" in printed.get()
+    assert f"none yet; with images suitable for training it would be {advice.choices[0].preset}" in printed.get()
     assert "confidence in its own classes: entropy" in printed.get()
     with pytest.raises(ConfigError, match="cannot be used for training"):
         train(make(data=data_in(root)))

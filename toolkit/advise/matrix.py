@@ -41,7 +41,7 @@ class MatrixPosition:
 
     @property
     def cell(self) -> Cell:
-        """Name of the cell, which is also the name of its preset."""
+        """Name of the cell."""
         return f"{self.size}_{self.similarity}"  # type: ignore[return-value]
 
     @property

@@ -69,19 +69,14 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
         "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
         "metric": metric,
-        "unlike": unlike_the_matrix(position, advice.choices[0].title),
+        "unlike": unlike_the_matrix(position, advice.choices[0].preset),
         "recommended": _recommended(advice),
         "choices": [
-            (choice, idea_of(choice.title), _source(choice.title), advice.trained.get(choice.title))
+            (choice, idea_of(choice.preset), get_preset(choice.preset).source, advice.trained.get(choice.preset))
             for choice in advice.choices
         ],
         "stages": [stage.name for stage in measured.stages],
     }
-
-
-def _source(title: str) -> str:
-    name, _, variant = title.partition("/")
-    return get_preset(name, variant or None).source
 
 
 def _recommended(advice: Advice) -> list[tuple[str, str]]:
@@ -89,12 +84,12 @@ def _recommended(advice: Advice) -> list[tuple[str, str]]:
     if plan is None:
         return [("preset", no_plan_words(advice.choices))]
     rows = [
-        ("preset", f"{plan.title}: {idea_of(advice.choices[0].title)}"),
+        ("preset", f"{plan.preset}: {idea_of(advice.choices[0].preset)}"),
         ("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept"),
         ("learning rates", tuning_words(advice)),
         ("epochs", str(plan.epochs)),
         ("augmentation", plan.augment),
     ]
-    if plan.title in advice.trained:
-        rows.append(("weights trained", f"{advice.trained[plan.title]:,}"))
-    return [*rows, ("runner-up", advice.choices[1].title)]
+    if plan.preset in advice.trained:
+        rows.append(("weights trained", f"{advice.trained[plan.preset]:,}"))
+    return [*rows, ("runner-up", advice.choices[1].preset)]

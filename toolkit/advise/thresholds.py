@@ -74,8 +74,8 @@ class BranchRule(_Numbers):
     """Results of the calibration for one kind of situation.
 
     Attributes:
-        preset: Title of the preset to use, such as ``small_different/shallow_features``.
-        losses: For each preset title, how much worse than the best it was on average, in the metric's unit.
+        preset: The preset to use.
+        losses: For each preset, how much worse than the best it was on average, in the metric's unit.
         situations: Number of situations.
     """
 

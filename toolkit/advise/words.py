@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from toolkit.advise.choose import Choice, matrix_preset
+from toolkit.advise.choose import Choice, is_of_cell, matrix_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Measurement
@@ -41,10 +41,9 @@ def detail_words(piece: Evidence) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in piece.detail.items())
 
 
-def idea_of(title: str) -> str:
-    """Describe what a preset does, without the data it is meant for."""
-    name, _, variant = title.partition("/")
-    return get_preset(name, variant or None).description.rpartition(": ")[2]
+def idea_of(preset: str) -> str:
+    """Describe what a preset does."""
+    return get_preset(preset).description
 
 
 def says(similar: float) -> str:
@@ -81,14 +80,14 @@ def why_sentences(
     )
 
 
-def unlike_the_matrix(position: MatrixPosition, title: str) -> bool:
-    """Return whether a preset is not a variant of the one in the data's cell."""
-    return title.partition("/")[0] != position.cell
+def unlike_the_matrix(position: MatrixPosition, preset: str) -> bool:
+    """Return whether the matrix does not name a preset in the data's cell."""
+    return not is_of_cell(preset, position.cell)
 
 
 def no_plan_words(choices: Sequence[Choice]) -> str:
     """Describe the preset for images that cannot be used for training."""
-    return f"none yet; with images suitable for training it would be {choices[0].title}"
+    return f"none yet; with images suitable for training it would be {choices[0].preset}"
 
 
 def regulariser_sentence(found: Regulariser) -> str:
@@ -140,13 +139,13 @@ def _preset(position: MatrixPosition, choices: Sequence[Choice], held_out: float
     """Give the reason for the preset: it is the matrix's, or the calibration favours another one."""
     first, second = choices[:2]
     if first.branch is None:
-        return f"The advice is the matrix's preset, {first.title}; the runner-up is {second.title}."
-    title = matrix_preset(position.cell)
-    what = f"the advice is {first.title}"
-    if unlike_the_matrix(position, first.title):
-        what += f" ({idea_of(first.title)}), unlike the matrix's preset ({title})"
-    elif first.title != title:
-        what += f" ({idea_of(first.title)}), the other variant of the matrix's preset"
+        return f"The advice is the matrix's preset, {first.preset}; the runner-up is {second.preset}."
+    own = matrix_preset(position.cell)
+    what = f"the advice is {first.preset}"
+    if unlike_the_matrix(position, first.preset):
+        what += f" ({idea_of(first.preset)}), unlike the matrix's preset ({own})"
+    elif first.preset != own:
+        what += f" ({idea_of(first.preset)}), the matrix's other preset"
     return f"{_WHERE[first.branch]}, {what}, because {_found(first, choices, held_out)}."
 
 

@@ -101,7 +101,7 @@ def _write_config(advice: Advice, path: Path) -> Path:
     if advice.config is None or advice.plan is None:
         raise ConfigError(f"no config can be recommended: {advice.notes[0] if advice.notes else 'nothing to train'}")
     lines = [
-        f"# Recommended for {advice.name} by paddle-finetune advise: {advice.plan.title}",
+        f"# Recommended for {advice.name} by paddle-finetune advise: {advice.plan.preset}",
         f"# {advice.position.size}, {advice.position.similarity} ({advice.position.confidence:.0%} sure of both)",
         f"# epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in advice.plan.phases)}",
         *(f"# {sentence}" for sentence in advice.why),

@@ -8,6 +8,7 @@ the file or override that set it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
+from toolkit.config.transfer import PRESET_ALIASES, aliases_in
+from toolkit.core.console import info
 from toolkit.core.errors import ConfigError
 
 Origins = dict[str, str]
@@ -146,7 +149,16 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
 
 def _validate(data: dict[str, Any], origins: Origins, where: str) -> Config:
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as error:
         problems = describe_problems(error, data, origins, where)
         raise ConfigError("\n".join(problems)) from None
+    for alias in aliases_in(data.get("transfer")):
+        note_alias(alias)
+    return config
+
+
+@cache
+def note_alias(alias: str) -> None:
+    """Say once which preset an earlier name means."""
+    info(f"transfer.preset: {alias} is the plan {PRESET_ALIASES[alias]}")
