@@ -27,7 +27,7 @@ def derive_branches(
     """The branch limits with the smallest loss, each branch with the preset that loses least in it.
 
     Branch ``shallow`` always selects shallow features, because the probes on the data itself say so. Branch ``few``
-    ends where a data set becomes large, or does not exist: one limit for both.
+    ends where fine-tuning stages begins to pay, or does not exist.
 
     Args:
         cases: Cases with results.
@@ -39,7 +39,7 @@ def derive_branches(
     if not split:
         whole = _branch("rest", [losses for _, losses in found], candidates)
         return _rule(found, 0, None, candidates).model_copy(update={"branches": dict.fromkeys(get_args(Branch), whole)})
-    borders = (0, round(thresholds.size.images))
+    borders = (0, round(thresholds.moving.images))
     rules = [_rule(found, few, lead, candidates) for few, lead in product(borders, LEADS)]
     return min(rules, key=_total)
 

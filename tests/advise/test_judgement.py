@@ -13,7 +13,7 @@ from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, matr
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.matrix import locate
 from toolkit.advise.measurement import Depth, Distances, Size
-from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, SizeRule, Thresholds
+from toolkit.advise.thresholds import BranchRule, EvidenceRule, MovingRule, PresetRule, SizeRule, Thresholds
 from toolkit.transfer import get_preset
 
 SHALLOW = "shallow_probe"
@@ -95,6 +95,9 @@ def test_few_images_say_less(thresholds: Thresholds) -> None:
     assert locate(few.size, tuple(by_name[0].values()), thresholds.size).similarity == "similar"
 
 
+MOVING = MovingRule(images=45, per_class=5)
+
+
 def situation(images: int, **facts: Any) -> Situation:
     return Situation(**{"train_images": images, "per_class": images / 4, "similar": 0.9, "batch_norm": True, **facts})
 
@@ -122,7 +125,7 @@ def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
         (situation(45, similar=0.1, batch_norm=False), "unlike", "last_stages"),
     ):
         assert branch_of(here, rule) == branch
-        choices = rank_presets(here, place, rule)
+        choices = rank_presets(here, place, rule, MOVING)
         assert (choices[0].preset, choices[0].branch, choices[0].situations) == (preset, branch, 7)
         known = [choice.loss for choice in choices[1:] if choice.loss is not None]
         assert known == sorted(known)
@@ -132,17 +135,29 @@ def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
 
 def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> None:
     rule, place = branches(), locate(BIG, (), thresholds.size)
-    assert rank_presets(situation(3200), place, rule)[0].preset == "all_stages"
+    assert rank_presets(situation(3200), place, rule, MOVING)[0].preset == "all_stages"
     for far in (situation(3201), situation(3200, per_class=801)):
-        assert rank_presets(far, place, rule)[0].preset == matrix_preset(place.cell)
-        assert rank_presets(far, place, rule)[0].loss is None
+        assert rank_presets(far, place, rule, MOVING)[0].preset == matrix_preset(place.cell)
+        assert rank_presets(far, place, rule, MOVING)[0].loss is None
+
+
+def test_many_images_in_small_classes_are_fine_tuned_though_they_are_small(thresholds: Thresholds) -> None:
+    size = Size(images=8000, classes=800, least=10, median=10, most=10)
+    place = locate(size, (), thresholds.size)
+    assert place.cell == "small_similar"
+    choices = rank_presets(situation(8000, per_class=10), place, branches(), MOVING)
+    assert choices[0] == Choice("last_stages")
+    assert rank_presets(situation(8000, per_class=4), place, branches(), MOVING)[0] == Choice("linear_probe")
+    assert rank_presets(situation(8000, per_class=10), place, PresetRule(kind="matrix"), MOVING)[0].preset == (
+        "linear_probe"
+    )
 
 
 def test_what_the_calibration_has_not_seen_is_the_matrixs(thresholds: Thresholds) -> None:
     place = locate(BIG, (), thresholds.size)
     for rule in (PresetRule(kind="branches", few=45), branches()):
-        choices = rank_presets(situation(20), place, rule)
-        assert choices[0] == Choice(matrix_preset(place.cell))
+        choices = rank_presets(situation(20), place, rule, MOVING)
+        assert choices[0] == Choice("linear_probe")
         assert len(choices) >= 2
 
 

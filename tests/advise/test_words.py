@@ -35,8 +35,8 @@ def why(measured: Measurement, thresholds: Thresholds) -> tuple[str, str, str]:
 def test_the_size_sentence_speaks_of_size_alone() -> None:
     found = why(measurement(), advising("all_stages"))[0]
     assert found == (
-        "There are 200 training images for 4 classes, 50 in the median one: that is small (fine-tuning paid off from "
-        "about 1,000,000 images and 20 per class), and the matrix's preset for small and similar data is "
+        "There are 200 training images for 4 classes, 50 in the median one: that is small (as a rule of thumb, large "
+        "begins at about 1,000,000 images and 20 per class), and for small and similar data, the matrix's preset is "
         "linear_probe (freeze the backbone, train a head on its features)."
     )
     one = measurement(size=Size(images=1, classes=1, least=1, median=1, most=1))
@@ -45,7 +45,8 @@ def test_the_size_sentence_speaks_of_size_alone() -> None:
 
 def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     assert why(measurement(), advising("all_stages"))[2] == (
-        "In situations like this one, the advice is all_stages (fine-tune everything, the backbone at a tenth of the "
+        "Fine-tuning stages clearly pays from about 60 images (5 per class) on, and you have 200 (50 per class): in "
+        "situations like this one, the advice is all_stages (fine-tune everything, the backbone at a tenth of the "
         "head's rate), unlike the matrix's preset (linear_probe), because in the calibration's 14 situations of "
         "this kind it was closest to the best preset."
     )
@@ -57,7 +58,7 @@ def test_advice_that_is_not_the_matrixs_says_so_and_why() -> None:
     found = why_sentences(far, evidence, place, choices, load_thresholds())[2]
     assert "it was closest" in found
     rule = load_thresholds().rule
-    assert rule.few == load_thresholds().size.images, "one border for few and for large"
+    assert rule.few == load_thresholds().moving.images, "one border for few and for fine-tuning stages"
     assert found.endswith(f"such advice was {100 * rule.validation['branches: regret']:.1f} points behind on average.")
     assert f"the advice is {SHALLOW}" in found
     assert "the matrix's other preset" in found

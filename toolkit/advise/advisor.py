@@ -131,7 +131,7 @@ def recommend(
     """
     evidence = evidence_of(measured, thresholds)
     position = locate(measured.size, evidence, thresholds.size)
-    choices = rank_presets(situation_of(measured, position), position, thresholds.rule)
+    choices = rank_presets(situation_of(measured, position), position, thresholds.rule, thresholds.moving)
     if not TASKS[measured.task].calibrated:  # losses are of top-1 accuracy
         choices = [replace(choice, loss=None) for choice in choices]
     return evidence, position, _possible(choices, measured)
@@ -281,7 +281,5 @@ def _notes(
         names = ", ".join(MISSING[name] for name in position.dissenting)
         notes.append(f"the evidence disagrees ({names}): also compare it with the runner-up")
     if thresholds.provisional:
-        notes.append(
-            "the preset is that of the matrix, and small or large is a rule of thumb: neither is backed by a bake-off"
-        )
+        notes.append("the preset is that of the matrix, which is not backed by a bake-off")
     return tuple(notes)

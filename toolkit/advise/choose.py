@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Depth
-from toolkit.advise.thresholds import Branch, Cell, PresetRule
+from toolkit.advise.thresholds import Branch, Cell, MovingRule, PresetRule
 from toolkit.config import PRESET_ALIASES
 
 ADVISED = (
@@ -91,16 +91,23 @@ def is_of_cell(preset: str, cell: Cell) -> bool:
     return preset in (PRESET_ALIASES.get(name) for name in PRESET_ALIASES if name.partition("/")[0] == cell)
 
 
-def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRule) -> list[Choice]:
+def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRule, moving: MovingRule) -> list[Choice]:
     """Return at least two presets, the recommended one first.
+
+    Where the calibration has no answer, the matrix's preset is used: the one for large data as soon as fine-tuning
+    stages pays.
 
     Args:
         situation: The measured situation.
         position: Its position in the matrix.
         rule: The rule for presets.
+        moving: From which size on fine-tuning stages pays.
     """
-    own = [Choice(preset) for preset in _OF_CELL[position.cell]]
-    if rule.kind == "matrix" or not within_reach(situation, rule):
+    if rule.kind == "matrix":
+        return _matrix(position.cell)
+    pays = moving.pays(situation.train_images, situation.per_class)
+    own = _matrix(position.cell_of("large" if pays else "small"))
+    if not within_reach(situation, rule):
         return own
     branch = branch_of(situation, rule)
     found = rule.branches.get(branch)
@@ -109,6 +116,10 @@ def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRul
     presets = [found.preset, *sorted(found.losses.keys() - {found.preset}, key=lambda preset: found.losses[preset])]
     presets += [choice.preset for choice in own if choice.preset not in presets]
     return [Choice(preset, found.losses.get(preset), branch, found.situations) for preset in presets]
+
+
+def _matrix(cell: Cell) -> list[Choice]:
+    return [Choice(preset) for preset in _OF_CELL[cell]]
 
 
 def within_reach(situation: Situation, rule: PresetRule) -> bool:

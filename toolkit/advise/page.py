@@ -13,8 +13,10 @@ from toolkit.advise.words import (
     MISSING,
     detail_words,
     idea_of,
+    large_words,
     no_plan_words,
     number,
+    pays_words,
     says,
     tuning_words,
     unlike_the_matrix,
@@ -49,7 +51,7 @@ def write_page(advice: Advice, path: Path) -> Path:
 
 def _facts(advice: Advice) -> dict[str, Any]:
     measured, position, plan = advice.measured, advice.position, advice.plan
-    task, rules = TASKS[measured.task], load_thresholds().evidence
+    task, thresholds = TASKS[measured.task], load_thresholds()
     metric = task.main
     return {
         "name": advice.name,
@@ -67,8 +69,12 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "evidence": advice.evidence,
         "missing": [(MISSING.get(name, name), why) for name, why in measured.missing.items()],
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
-        "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
+        "distance": distance_figure(measured.batchnorm, thresholds.evidence["batchnorm"])
+        if measured.batchnorm
+        else None,
         "metric": metric,
+        "large": large_words(thresholds.size),
+        "pays": pays_words(measured.size, thresholds.moving),
         "unlike": unlike_the_matrix(position, advice.choices[0].preset),
         "recommended": _recommended(advice),
         "choices": [

@@ -9,7 +9,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from toolkit.advise.evidence import Evidence
-from toolkit.advise.words import MISSING, detail_words, no_plan_words, number, says, tuning_words, unlike_the_matrix
+from toolkit.advise.thresholds import load_thresholds
+from toolkit.advise.words import (
+    MISSING,
+    detail_words,
+    large_words,
+    no_plan_words,
+    number,
+    pays_words,
+    says,
+    tuning_words,
+    unlike_the_matrix,
+)
 from toolkit.core.console import new_table
 from toolkit.tasks import TASKS
 
@@ -53,9 +64,11 @@ def matrix_table(advice: Advice) -> Table:
         table.add_row(f"{size}\n{sure:.0%}", *words)
     table.columns[1].header = f"similar to ImageNet {position.similar:.0%}"
     table.columns[2].header = f"different from ImageNet {1 - position.similar:.0%}"
+    caption = [large_words(load_thresholds().size)]
     if unlike_the_matrix(position, advice.choices[0].preset):
-        table.caption = f"the cells show the matrix's presets; the advice here is {advice.choices[0].preset}"
-        table.caption_justify = "left"
+        caption.append(f"the cells show the matrix's presets; the advice here is {advice.choices[0].preset}")
+    table.caption = "\n".join(caption)
+    table.caption_justify = "left"
     return table
 
 
@@ -96,6 +109,7 @@ def recommendation_table(advice: Advice) -> Table:
     table.add_row("augmentation", plan.augment)
     table.add_row("weights trained", f"{advice.trained[plan.preset]:,}" if plan.preset in advice.trained else "")
     table.add_row("runner-up", advice.choices[1].preset)
+    table.add_row("fine-tuning", pays_words(advice.measured.size, load_thresholds().moving))
     others = ", ".join(f"{preset} {count:,}" for preset, count in advice.trained.items() if preset != plan.preset)
     table.add_row("others would train", others)
     return table
