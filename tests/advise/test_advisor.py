@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.commands.advise import give_advice
 from toolkit.commands.train import train
-from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
+from toolkit.config import CacheConfig, Config, TransferConfig, dump_changes, dump_config, load_config, make_config
 from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
@@ -43,7 +44,8 @@ import paddle  # isort: skip
 Make = Callable[..., Config]
 EVIDENCE = ("batchnorm", "confidence", "depth", "knn", "probe", "logme")
 NETWORK = "mobilenet_v1_x0_25"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "advisor.md"
+REPO = Path(__file__).resolve().parents[2]
+PAGE, CONFIGS = REPO / "docs" / "advisor.md", REPO / "configs"
 
 
 def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
@@ -429,6 +431,34 @@ def test_wrong_arguments(make: Make, arguments: dict[str, Any], words: str) -> N
         give_advice(**{"config": make(), **arguments})
 
 
+@pytest.mark.parametrize("name", ["folder", "small_similar", "cub200", "unbalanced", "gpu_server"])
+def test_a_recommended_config_is_short_and_means_the_same(
+    make: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, short = tmp_path / "long.yaml", tmp_path / "short.yaml"
+    own = [f"data.root={tmp_path}", "data.classes=[no, 01]", "callbacks.early_stopping=true", "seed=3"]
+    advice = advise(make())
+    config = _config(load_config(CONFIGS / f"{name}.yaml", own), advice.choices[0], advice.measured, advice.plan)
+    monkeypatch.setattr("toolkit.commands.advise.advise", lambda *_, **__: replace(advice, config=config))
+    give_advice(make(), output=short)
+    long.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(short) == load_config(long) == config
+    lines = [line for line in short.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(lines) <= 20
+    assert f"preset: {config.transfer.preset}" in short.read_text(encoding="utf-8")
+
+
+def test_the_config_for_a_folder_of_images_has_a_few_lines(tmp_path: Path) -> None:
+    config = make_config({"name": "photos", "model": "mobilenet_v2", "data": {"root": tmp_path}, "train": {"lr": 1e-3}})
+    assert dump_changes(config).splitlines() == [
+        "name: photos",
+        "model: {name: mobilenet_v2}",
+        f"data: {{root: {tmp_path}}}",
+        "transfer: {preset: all_stages}",
+        "train: {lr: 0.001}",
+    ]
+
+
 def test_no_advice_without_pretrained_weights(make: Make) -> None:
     with pytest.raises(ConfigError, match="pretrained"):
         advise(make(model={"name": NETWORK, "pretrained": False}))
@@ -440,7 +470,10 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     config = load_config(output)
     assert config.transfer.preset == outcome.json["preset"]
     assert build_job(config).plan.epochs == outcome.json["epochs"]
-    assert "\n# epochs: " in output.read_text(encoding="utf-8")
+    written = output.read_text(encoding="utf-8")
+    for words in ("# network: ", "# data: ", f"# preset: {config.transfer.preset} (", "# epochs: ", "# There are "):
+        assert written.count(f"\n{words}") == 1
+    assert max(map(len, written.splitlines())) <= 120
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml") == 2
     assert "counting most" not in text

@@ -109,7 +109,7 @@ def recommendation_table(advice: Advice) -> Table:
     table.add_row("augmentation", plan.augment)
     table.add_row("weights trained", f"{advice.trained[plan.preset]:,}" if plan.preset in advice.trained else "")
     table.add_row("runner-up", advice.choices[1].preset)
-    table.add_row("fine-tuning", pays_words(advice.measured.size, load_thresholds().moving))
+    table.add_row("fine-tuning pays", pays_words(advice.measured.size, load_thresholds().moving))
     others = ", ".join(f"{preset} {count:,}" for preset, count in advice.trained.items() if preset != plan.preset)
     table.add_row("others would train", others)
     return table

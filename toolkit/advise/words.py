@@ -86,11 +86,11 @@ def large_words(rule: SizeRule) -> str:
 
 
 def pays_words(size: Size, moving: MovingRule) -> str:
-    """State from when on fine-tuning stages pays, and how many images there are."""
+    """State from when on fine-tuning stages clearly pays, and how many images there are."""
     least, have = f"{moving.images:,.0f} images", f"{size.images:,}"
     if size.median < size.images:
         least, have = f"{least} ({moving.per_class:,.0f} per class)", f"{have} ({size.median:,.0f} per class)"
-    return f"fine-tuning stages clearly pays from about {least} on, and you have {have}"
+    return f"from about {least} on, and you have {have}"
 
 
 def unlike_the_matrix(position: MatrixPosition, preset: str) -> bool:
@@ -150,7 +150,7 @@ def _preset(measured: Measurement, position: MatrixPosition, choices: Sequence[C
     """Give the reason for the preset: it is the matrix's, or the calibration favours another one."""
     first, second = choices[:2]
     own, pays = matrix_preset(position.cell), pays_words(measured.size, thresholds.moving)
-    pays = pays[0].upper() + pays[1:]
+    pays = f"Fine-tuning stages clearly pays {pays}"
     if first.branch is None and unlike_the_matrix(position, first.preset):
         return f"{pays}: the advice is {first.preset}, as for large data; the runner-up is {second.preset}."
     if first.branch is None:

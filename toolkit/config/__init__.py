@@ -11,7 +11,7 @@ from toolkit.config.callbacks import (
     PlateauConfig,
 )
 from toolkit.config.data import DataConfig
-from toolkit.config.load import dump_config, load_config, make_config, note_alias, with_overrides
+from toolkit.config.load import dump_changes, dump_config, load_config, make_config, note_alias, with_overrides
 from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
 from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig, host_of
 from toolkit.config.schedule import ScheduleConfig
@@ -44,6 +44,7 @@ __all__ = [
     "TrainConfig",
     "TransferConfig",
     "WeightAveragingConfig",
+    "dump_changes",
     "dump_config",
     "host_of",
     "load_config",

@@ -75,6 +75,14 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
+def dump_changes(config: Config) -> str:
+    """Dump the preset and what differs from the defaults, as YAML text that ``load_config`` reads back the same."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    values["transfer"] = {"preset": config.transfer.preset, **values.get("transfer", {})}
+    ordered = {name: values[name] for name in Config.model_fields if name in values}
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
 def _parse(text: str, where: str, keys: Sequence[str] = ()) -> Any:
     try:
         return parse_override(keys, text, Config) if keys else parse_config(text, Config)
