@@ -294,6 +294,8 @@ def _place_of(name: str, value: Any) -> tuple[str | None, str]:
     if name in top:
         return (name, "") if isinstance(value, Mapping) else (None, name)
     found = [section for section, fields in _sections().items() if name in fields]
+    if name == "variant":  # goes with the earlier name small_different
+        found = ["transfer"]
     if len(found) == 1:
         return found[0], name
     if found:

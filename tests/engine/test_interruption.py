@@ -154,7 +154,7 @@ def test_an_interrupted_comparison_is_resumed(
     rows = compare_presets(config, elsewhere)
     assert [len(row.scores) for row in rows] == [2, 2]
     runs = sorted(path.name for path in (done.folder.path / "compare").iterdir())
-    assert runs == ["finetune-seed0", "finetune-seed1", "linear_probe-seed1"]
+    assert runs == ["all_stages-seed0", "all_stages-seed1", "linear_probe-seed1"]
 
 
 def test_ctrl_c_after_training_says_that_it_is_complete(tmp_path: Path) -> None:
