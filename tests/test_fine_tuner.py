@@ -54,6 +54,14 @@ def test_what_a_result_shows(result: ft.FineTuned) -> None:
     assert f"{result.metrics['top1']:.4g}" in repr(result)
 
 
+def test_earlier_names_of_plans(tuner: Callable[..., ft.FineTuner]) -> None:
+    assert "plan='linear_probe'" in repr(tuner("small_similar"))
+    assert tuner("small_different/finetune_most").config.transfer.preset == "most_stages"
+    assert tuner("small_different", variant="finetune_most").config.transfer.preset == "most_stages"
+    with pytest.raises(ConfigError, match="variant belongs to preset small_different"):
+        tuner("all_stages", variant="finetune_most")
+
+
 def test_predictions(result: ft.FineTuned) -> None:
     predict, images = result.predictor(), result.job.data.val
     files = [images.path(i) for i in range(len(images))]
@@ -84,7 +92,7 @@ def test_changes_by_hand_and_callbacks(tuner: Callable[..., ft.FineTuner]) -> No
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             seen.append(epoch)
 
-    job = tuner("finetune", epochs=1)
+    job = tuner("all_stages", epochs=1)
     job.freeze(5)
     assert isinstance(job.model, paddle.Model)
     assert "no" in repr(job.plan)

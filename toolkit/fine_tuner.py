@@ -44,7 +44,7 @@ class FineTuner:
         network: A network of the zoo, see ``paddle-finetune models``.
         data: The images.
         plan: ``auto`` asks the advisor, which measures the images; or a preset such as ``linear_probe`` or
-            ``finetune``.
+            ``all_stages``.
         weights: File of pretrained weights; ``True``: ImageNet weights; ``False``: random ones.
         options: Any other key of the configuration by its last word (``epochs=10, lr=0.01, batch_size=16``), or a
             section (``train={"epochs": 10}``).
@@ -59,7 +59,7 @@ class FineTuner:
     Example:
         >>> import toolkit as ft
         >>> data = ft.Data.from_folder("photos")  # doctest: +SKIP
-        >>> result = ft.FineTuner("mobilenet_v2", data, plan="finetune", epochs=5).fit()  # doctest: +SKIP
+        >>> result = ft.FineTuner("mobilenet_v2", data, plan="all_stages", epochs=5).fit()  # doctest: +SKIP
         >>> result.predictor()("new.jpg").label[0]  # doctest: +SKIP
         'bee'
     """
@@ -294,6 +294,8 @@ def _place_of(name: str, value: Any) -> tuple[str | None, str]:
     if name in top:
         return (name, "") if isinstance(value, Mapping) else (None, name)
     found = [section for section, fields in _sections().items() if name in fields]
+    if name == "variant":  # goes with the earlier name small_different
+        found = ["transfer"]
     if len(found) == 1:
         return found[0], name
     if found:

@@ -131,7 +131,7 @@ def bake_off(
 
     Args:
         config: The base config: its data, network and training, and its own plan as a candidate.
-        candidates: Names of presets (with their variants), or ``usual_recipe``; None: all. A linear probe, the usual
+        candidates: Names of presets, or ``usual_recipe``; None: all. A linear probe, the usual
             recipe and training from scratch are always included.
         seeds: Number of seeds, >= 1.
         networks: Zoo names, alone or as ``name=weights``; empty: the config's network.

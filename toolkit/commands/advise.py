@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from toolkit.advise import Advice, advice_text, advise, advise_images
 from toolkit.advise.request import weights_of
+from toolkit.advise.words import idea_of
 from toolkit.commands.app import Outcome
-from toolkit.config import CacheConfig, Config, dump_config
+from toolkit.config import CacheConfig, Config, dump_changes
 from toolkit.core.console import command, info
 from toolkit.core.errors import ConfigError
 from toolkit.core.files import clear_os_errors, write_text
@@ -100,13 +102,18 @@ def _of_images(
 def _write_config(advice: Advice, path: Path) -> Path:
     if advice.config is None or advice.plan is None:
         raise ConfigError(f"no config can be recommended: {advice.notes[0] if advice.notes else 'nothing to train'}")
-    lines = [
-        f"# Recommended for {advice.name} by paddle-finetune advise: {advice.plan.title}",
-        f"# {advice.position.size}, {advice.position.similarity} ({advice.position.confidence:.0%} sure of both)",
-        f"# epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in advice.plan.phases)}",
-        *(f"# {sentence}" for sentence in advice.why),
-    ]
+    position, plan = advice.position, advice.plan
+    words = (
+        f"Recommended for {advice.name} by paddle-finetune advise; all other options have their defaults.",
+        f"network: {advice.measured.network}",
+        f"data: {advice.measured.size.images:,} training images, {position.size} and {position.similarity} "
+        f"({position.confidence:.0%} sure of both)",
+        f"preset: {plan.preset} ({idea_of(plan.preset)})",
+        f"epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in plan.phases)}",
+        *advice.why,
+    )
+    lines = [line for text in words for line in wrap(text, 118, subsequent_indent="  ", break_on_hyphens=False)]
     with clear_os_errors(str(path), place="--out"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, "\n".join(lines) + "\n" + dump_config(advice.config))
+        write_text(path, "".join(f"# {line}\n" for line in lines) + dump_changes(advice.config))
     return path

@@ -137,7 +137,7 @@ def _compare(args: app.Arguments) -> app.Outcome:
 
 
 def _compare_arguments(parser: Parser) -> None:
-    parser.add_argument("--presets", metavar="A,B", help="presets such as small_different/finetune_most (default all)")
+    parser.add_argument("--presets", metavar="A,B", help="presets such as last_stages,all_stages (default all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds for each (default 3)")
     parser.add_argument("--networks", metavar="X,Y", help="networks, custom weights as X=FILE (default the config's)")
     parser.add_argument("--budget", metavar="TIME", help="total time such as 20m; runs that do not fit are left out")
@@ -275,14 +275,14 @@ COMMANDS = {
         "compare presets and networks on the same splits, always beside a linear probe, the usual recipe and scratch",
         _compare,
         _compare_arguments,
-        ("-c small_similar --presets large_similar,finetune --seeds 3 --budget 20m",),
+        ("-c small_similar --presets last_stages,all_stages --seeds 3 --budget 20m",),
         target="config",
     ),
     "find_lr": Command(
         "find learning rates with a range test, for the head and for the backbone if the plan trains it",
         _find_lr,
         _find_lr_arguments,
-        ("-c cub200", "photos transfer.preset=finetune --out lr/ --json"),
+        ("-c cub200", "photos transfer.preset=all_stages --out lr/ --json"),
         target="config",
     ),
     "eval": Command(

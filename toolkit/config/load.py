@@ -8,6 +8,7 @@ the file or override that set it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
+from toolkit.config.transfer import PRESET_ALIASES, aliases_in
+from toolkit.core.console import info
 from toolkit.core.errors import ConfigError
 
 Origins = dict[str, str]
@@ -70,6 +73,14 @@ def with_overrides(config: Config, **sections: Mapping[str, Any] | Any) -> Confi
 def dump_config(config: Config) -> str:
     """Dump the resolved configuration as YAML text, which ``load_config`` reads back to an equal ``Config``."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+
+
+def dump_changes(config: Config) -> str:
+    """Dump the preset and what differs from the defaults, as YAML text that ``load_config`` reads back the same."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    values["transfer"] = {"preset": config.transfer.preset, **values.get("transfer", {})}
+    ordered = {name: values[name] for name in Config.model_fields if name in values}
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def _parse(text: str, where: str, keys: Sequence[str] = ()) -> Any:
@@ -146,7 +157,16 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
 
 def _validate(data: dict[str, Any], origins: Origins, where: str) -> Config:
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as error:
         problems = describe_problems(error, data, origins, where)
         raise ConfigError("\n".join(problems)) from None
+    for alias in aliases_in(data.get("transfer")):
+        note_alias(alias)
+    return config
+
+
+@cache
+def note_alias(alias: str) -> None:
+    """Say once which preset an earlier name means."""
+    info(f"transfer.preset: {alias} is the plan {PRESET_ALIASES[alias]}")
