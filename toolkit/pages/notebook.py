@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from toolkit.pages.figures import EmbeddedImage
 
@@ -31,10 +30,11 @@ class Shown:
     frame: Any = None
 
     @classmethod
-    def of(cls, table: Table) -> Shown:
-        """Show a terminal's table."""
-        console = Console(file=io.StringIO(), width=_WIDTH, record=True)
-        console.print(table)
+    def of(cls, *parts: RenderableType) -> Shown:
+        """Show a terminal's tables and lines."""
+        console = Console(file=io.StringIO(), width=_WIDTH, record=True, force_jupyter=False, highlight=False)
+        for part in parts:
+            console.print(part, markup=not isinstance(part, str))
         form = "<pre style='line-height:1.2'>{code}</pre>"
         html = console.export_html(inline_styles=True, code_format=form, clear=False)
         return cls(console.export_text().rstrip(), html)
