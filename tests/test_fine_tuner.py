@@ -174,8 +174,9 @@ def test_advice_shows_itself(tuner: Callable[..., ft.FineTuner]) -> None:
 
 def test_an_interrupted_fit_can_be_continued_here(tuner: Callable[..., ft.FineTuner]) -> None:
     class Press(paddle.callbacks.Callback):
-        def on_train_batch_end(self, step: int, logs: Any = None) -> None:
-            signal.raise_signal(signal.SIGINT)
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 0:
+                signal.raise_signal(signal.SIGINT)
 
     mine = tuner("scratch", weights=False, name="pressed")
     with pytest.raises(Interrupted, match=r'fit\(resume="auto"\)'):
