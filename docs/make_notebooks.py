@@ -41,6 +41,7 @@ def executed(notebook: Any, home: Path) -> Any:
     """
     paths = [str(DOCS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)}
+    environment.pop("OMP_NUM_THREADS", None)  # set by the toolkit
     NotebookClient(
         notebook,
         kernel_name="python3",

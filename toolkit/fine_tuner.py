@@ -26,7 +26,7 @@ from toolkit.deploy import Predictor, export_job
 from toolkit.engine import Job, RunFolder, RunResult
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
-from toolkit.pages.notebook import Shown, figure_html, gallery_html, table_html
+from toolkit.pages.notebook import Shown, figures_html, gallery_html, table_html
 from toolkit.tasks import TASKS, softmax
 from toolkit.trainer import Trainer
 from toolkit.transfer import plan_table
@@ -228,7 +228,7 @@ class FineTuned:
         first = next(name for name in titles if name != "loss")
         chosen = [("loss", titles["loss"]), (first, titles[first])]
         drawn = [learning_curve(lines, name, title, self.run.best.get("epoch")) for name, title in chosen]
-        return Shown("\n".join(image.alt for image in drawn), "".join(map(figure_html, drawn)))
+        return Shown("\n".join(image.alt for image in drawn), figures_html(drawn))
 
     @cached_property
     def outputs(self) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from toolkit.bakeoff import BakeOff, comparison_table
 from toolkit.explain.comparison_figures import curves_over_epochs, scores_of_seeds
 from toolkit.explain.comparison_words import comparison_statements
-from toolkit.pages.notebook import Shown, figure_html
+from toolkit.pages.notebook import Shown, figures_html
 
 
 @dataclass(frozen=True, repr=False)
@@ -20,6 +20,6 @@ class ShownBakeOff(BakeOff):
         return cls(**{field.name: getattr(found, field.name) for field in fields(found)})
 
     def _repr_html_(self) -> str:
-        figures = figure_html(scores_of_seeds(self.rows)) + figure_html(curves_over_epochs(self.rows))
+        figures = figures_html([scores_of_seeds(self.rows), curves_over_epochs(self.rows)])
         words = Shown.of(comparison_table(self.rows, self.missing), *comparison_statements(self)).html
-        return f"{words}<div>{figures}</div>"
+        return f"{words}{figures}"
