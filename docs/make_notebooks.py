@@ -41,7 +41,8 @@ def executed(notebook: Any, home: Path) -> Any:
     """
     paths = [str(DOCS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "HOME": str(home), "PYTHONPATH": os.pathsep.join(paths)}
-    environment.pop("OMP_NUM_THREADS", None)  # set by the toolkit
+    for name in ("OMP_NUM_THREADS", "MPLBACKEND"):  # the toolkit and the kernel set them
+        environment.pop(name, None)
     NotebookClient(
         notebook,
         kernel_name="python3",
