@@ -87,6 +87,8 @@ setup(
         "dev": [
             *FAST,
             *TIFF,
+            "ipykernel",  # runs the notebook in docs/
+            "nbclient",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

@@ -1,7 +1,8 @@
 """Fine-tune PaddlePaddle's model zoo on your own images.
 
 Importing this package sets Paddle's CPU environment (``toolkit.core.runtime``) and nothing else; the names below load
-what they need when they are first used, so import ``toolkit`` before ``paddle``.
+what they need when they are first used, so import ``toolkit`` before ``paddle``. In a notebook, Paddle is imported at
+once, without its remarks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
 
 from toolkit.core import errors
-from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle
+from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle, import_paddle_for_notebook
 
 if TYPE_CHECKING:
     from toolkit.config import Config, load_config
@@ -62,6 +63,7 @@ _LIGHT = ("toolkit.config", "toolkit.core.errors", "toolkit.data.given")
 """Modules that do not import Paddle."""
 
 configure_cpu()
+import_paddle_for_notebook()
 
 
 def __getattr__(name: str) -> Any:

@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from paddle.callbacks import Callback
 
 from toolkit.advise import Advice, advise
+from toolkit.advise.notebook import ShownAdvice
 from toolkit.bakeoff import BakeOff, bake_off
 from toolkit.config import Config, make_config
-from toolkit.core.errors import ConfigError
+from toolkit.core.console import shown_warnings, warn
+from toolkit.core.errors import ConfigError, Interrupted
 from toolkit.core.names import did_you_mean, listed
 from toolkit.data.given import Data
 from toolkit.deploy import Predictor, export_job
 from toolkit.engine import Job, RunFolder, RunResult
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
-from toolkit.pages.notebook import Shown, figure_html, gallery_html, table_html
+from toolkit.pages.notebook import Shown, figures_html, gallery_html, table_html
 from toolkit.tasks import TASKS, softmax
 from toolkit.trainer import Trainer
 from toolkit.transfer import plan_table
@@ -45,7 +47,8 @@ class FineTuner:
         data: The images.
         plan: ``auto`` asks the advisor, which measures the images; or a preset such as ``linear_probe`` or
             ``all_stages``.
-        weights: File of pretrained weights; ``True``: ImageNet weights; ``False``: random ones.
+        weights: File of pretrained weights, or what another ``fit`` returned; ``True``: ImageNet weights; ``False``:
+            random ones.
         options: Any other key of the configuration by its last word (``epochs=10, lr=0.01, batch_size=16``), or a
             section (``train={"epochs": 10}``).
 
@@ -65,7 +68,12 @@ class FineTuner:
     """
 
     def __init__(
-        self, network: str, data: Data, plan: str = "auto", weights: str | Path | bool = True, **options: Any
+        self,
+        network: str,
+        data: Data,
+        plan: str = "auto",
+        weights: str | Path | bool | FineTuned = True,
+        **options: Any,
     ) -> None:
         if not isinstance(data, Data):
             raise ConfigError(
@@ -73,11 +81,12 @@ class FineTuner:
                 hint="use Data.from_folder, from_lists, from_frame, from_arrays or from_dataset",
             )
         self.data = data
+        self._fitted = False
         self._given = {"network": network, "data": data, "plan": plan, "weights": weights, **options}
         values: dict[str, Any] = {
             "name": data.name,
             "task": data.task,
-            "model": {"name": network, "pretrained": weights if isinstance(weights, bool) else str(weights)},
+            "model": {"name": network, "pretrained": _pretrained(weights)},
             "data": dict(data.values),
             "transfer": {"preset": plan},
         }
@@ -86,6 +95,12 @@ class FineTuner:
             values = {**values, key: value} if section is None else _with(values, section, key, value)
         self.config: Config = make_config(values, where="FineTuner")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("config", "data", "trainer", "_given", "_fitted"):
+            change = f"tuner = tuner.with_options({name}=...)"
+            raise ConfigError(f"{name} of a tuner cannot be changed", hint=f"make a changed copy: {change}")
+        super().__setattr__(name, value)
+
     def with_options(self, **options: Any) -> FineTuner:
         """Return a tuner with other options; the arguments are those of ``FineTuner``."""
         return FineTuner(**{**self._given, **options})
@@ -93,7 +108,8 @@ class FineTuner:
     @cached_property
     def trainer(self) -> Trainer:
         """The trainer, built when it is first needed: reads and checks the images, and asks for advice if need be."""
-        return Trainer.from_config(self.config)
+        with shown_warnings():
+            return Trainer.from_config(self.config)
 
     @property
     def job(self) -> Job:
@@ -117,7 +133,8 @@ class FineTuner:
 
     def advise(self) -> Advice:
         """Measure the images and return what the advisor recommends for them."""
-        return advise(self.config)
+        with shown_warnings():
+            return ShownAdvice.of(advise(self.config))
 
     def freeze(self, stages: int | str) -> None:
         """Freeze the first ``stages`` stages, or up to and including a named one; see ``StagedNetwork.freeze``."""
@@ -127,8 +144,8 @@ class FineTuner:
         """Let all stages learn."""
         self.network.freeze(0)
 
-    def fit(self, callbacks: Sequence[Callback] = (), resume: str | Path | None = None) -> FineTuned:
-        """Train, export and report as the command does.
+    def fit(self, callbacks: Sequence[Callback] | Callback = (), resume: str | Path | None = None) -> FineTuned:
+        """Train, export and report as the command does. A second call continues from the weights of the first.
 
         Args:
             callbacks: Paddle callbacks, called after those of the configuration.
@@ -137,17 +154,31 @@ class FineTuner:
         Raises:
             ToolkitError: See ``Trainer.fit``; or a callback is not one of Paddle's.
         """
+        callbacks = [callbacks] if isinstance(callbacks, Callback) else callbacks
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 kind = f"{type(callback).__module__}.{type(callback).__name__}"
                 raise ConfigError(f"{kind} is not a Paddle callback", hint="derive it from paddle.callbacks.Callback")
-        if callbacks:
-            self.trainer = Trainer(self.job, callbacks)
-        return FineTuned(self.trainer.fit(resume), self.job)
+        with shown_warnings():
+            if callbacks or self._fitted:
+                self.trainer = Trainer(self.job, callbacks)
+            if self._fitted and resume is None:
+                warn("fit continues from the weights of the last fit; to start afresh: tuner.with_options().fit()")
+            self._fitted = True
+            try:
+                return FineTuned(self.trainer.fit(resume), self.job)
+            except Interrupted as stop:
+                raise Interrupted(stop.message, hint=f'{stop.hint}; from Python: fit(resume="auto")') from None
 
-    def compare(self, presets: Sequence[str] | None = None, seeds: int = 3, budget: float | None = None) -> BakeOff:
+    def compare(
+        self, presets: Sequence[str] | str | None = None, seeds: int = 3, budget: float | None = None
+    ) -> BakeOff:
         """Train presets on the same splits and return the comparison; ``budget`` in seconds."""
-        return bake_off(self.config, presets, seeds, budget=budget, apart=False)
+        from toolkit.explain.notebook import ShownBakeOff  # matplotlib takes time to import
+
+        presets = [presets] if isinstance(presets, str) else presets
+        with shown_warnings():
+            return ShownBakeOff.of(bake_off(self.config, presets, seeds, budget=budget, apart=False))
 
     def __repr__(self) -> str:
         return f"FineTuner({self.config.model.name!r}, {self.data.name!r}, plan={self.config.transfer.preset!r})"
@@ -197,7 +228,7 @@ class FineTuned:
         first = next(name for name in titles if name != "loss")
         chosen = [("loss", titles["loss"]), (first, titles[first])]
         drawn = [learning_curve(lines, name, title, self.run.best.get("epoch")) for name, title in chosen]
-        return Shown("\n".join(image.alt for image in drawn), "".join(map(figure_html, drawn)))
+        return Shown("\n".join(image.alt for image in drawn), figures_html(drawn))
 
     @cached_property
     def outputs(self) -> NDArray[np.float32]:
@@ -276,6 +307,12 @@ class FineTuned:
                 parts.append(table_html(self.confusion()))
             parts.append(self.mistakes(6).html)
         return "".join(parts)
+
+
+def _pretrained(weights: str | Path | bool | FineTuned) -> str | bool:
+    if isinstance(weights, FineTuned):
+        weights = weights.folder.best
+    return weights if isinstance(weights, bool) else str(weights)
 
 
 def _with(values: dict[str, Any], section: str, key: str, value: Any) -> dict[str, Any]:

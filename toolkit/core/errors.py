@@ -17,6 +17,8 @@ Any other exception is a bug in the toolkit and keeps its traceback.
 
 from __future__ import annotations
 
+import traceback
+
 
 class ToolkitError(Exception):
     """Base of every error that a user can cause and fix.
@@ -35,6 +37,13 @@ class ToolkitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} — {self.hint}" if self.hint else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: the line of the cell, the message and the hint."""
+        lines = [f"{type(self).__name__}: {self.message}", *([f"  {self.hint}"] if self.hint else [])]
+        steps = traceback.walk_tb(self.__traceback__)
+        cell = [number for frame, number in steps if frame.f_globals.get("__name__") == "__main__"]
+        return [*(f"in line {number} of the cell" for number in cell[:1]), *lines]
 
 
 class ConfigError(ToolkitError):

@@ -41,7 +41,7 @@ class Items(Protocol):
     def __getitem__(self, index: int) -> Any: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Data:
     """Labelled images for a ``FineTuner``.
 
@@ -54,6 +54,9 @@ class Data:
     values: Mapping[str, Any]
     name: str = "images"
     task: TaskName = "classification"
+
+    def __repr__(self) -> str:
+        return f"Data({self.name!r}, {self.task}, format {self.values.get('format', 'folder')})"
 
     @classmethod
     def from_folder(cls, root: str | Path, **options: Any) -> Data:
@@ -281,7 +284,7 @@ def _written(table: list[list[str]], pixels: Mapping[str, npt.NDArray[np.uint8]]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if pixels:
-        info(f"{len(pixels)} images written to {target}")
+        info(f"{len(pixels)} images written to {_FOLDER / digest}")
     return target
 
 
