@@ -70,7 +70,7 @@ BROUGHT_ALONG = {"paddleclas": "the clas extra says how it is installed"}
 def test_what_is_imported_is_declared(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = metadata(repo, monkeypatch)
     wanted = [*said["install_requires"], *(name for extra in said["extras_require"].values() for name in extra)]
-    names = [re.split(r"[<>=\[]", name)[0] for name in wanted]
+    names = [re.split(r"[<>=;\[]", name)[0] for name in wanted]
     declared = {MODULES_OF.get(name, name) for name in names} | set(sys.stdlib_module_names) | {"toolkit"}
     imported: dict[str, str] = {}
     for path in (repo / "toolkit").rglob("*.py"):

@@ -18,6 +18,7 @@ from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
 from toolkit.core.errors import ConfigError
+from toolkit.core.newer import is_newer, newer_error, writer_of
 
 Origins = dict[str, str]
 """Dotted key -> the file or override that set it."""
@@ -35,11 +36,30 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         ConfigError: A file cannot be read or the configuration is invalid; the message lists every problem.
+        NewerError: It is that of a run by a newer version of the toolkit, and cannot be read.
 
     Example:
         >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
     """
     path = Path(path)
+    version = writer_of(path)
+    try:
+        return _load(path, overrides)
+    except ConfigError:
+        if is_newer(version) and not (overrides and _is_valid(path)):
+            raise newer_error(path, version) from None
+        raise
+
+
+def _is_valid(path: Path) -> bool:
+    try:
+        _load(path)
+    except ConfigError:
+        return False
+    return True
+
+
+def _load(path: Path, overrides: Sequence[str] = ()) -> Config:
     origins: Origins = {}
     data = _read_with_bases(path, origins, seen=())
     data.setdefault("name", path.stem)
