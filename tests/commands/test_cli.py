@@ -10,10 +10,10 @@ import pytest
 
 from toolkit.commands import app, cli
 from toolkit.commands.arguments import read_config, sort_arguments
-from toolkit.commands.configs import included_configs
 from toolkit.config import Config
 from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import included_configs
 from toolkit.core.runtime import environment_setting
 
 

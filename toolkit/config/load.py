@@ -18,6 +18,8 @@ from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import find_config, included_configs
+from toolkit.core.names import did_you_mean
 from toolkit.core.newer import is_newer, newer_error, writer_of
 
 Origins = dict[str, str]
@@ -28,7 +30,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check a configuration.
 
     Args:
-        path: A YAML file, for example a run's own ``config.yaml``.
+        path: A YAML file, for example a run's own ``config.yaml``, or the name of an included configuration.
         overrides: ``dotted.key=value`` strings; values are YAML, or plain text for keys that only take text.
 
     Returns:
@@ -42,6 +44,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
     """
     path = Path(path)
+    path = path if path.exists() else find_config(path) or path
     version = writer_of(path)
     try:
         return _load(path, overrides)
@@ -109,7 +112,9 @@ def _read_with_bases(path: Path, origins: Origins, seen: tuple[Path, ...]) -> di
         data = _parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the config {path}: {reason}", hint="give the path of a YAML file") from None
+        guess = None if path.exists() else did_you_mean(path.stem, included_configs())
+        hint = guess or "give the path of a YAML file"
+        raise ConfigError(f"cannot read the config {path}: {reason}", hint=hint) from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}")
     bases = data.pop("base", None) or []
