@@ -60,17 +60,18 @@ def give_advice(
 
         payload["page"] = str(write_page(advice, page))
         text.append(f"page: {page}")
-    text.append(_next(advice, output, words))
+    text += _next(advice, output, words, labelled=not images)
     return Outcome(payload, text)
 
 
-def _next(advice: Advice, output: Path | None, words: Sequence[str]) -> str:
+def _next(advice: Advice, output: Path | None, words: Sequence[str], labelled: bool) -> list[str]:
     if output:
-        return f"train it: {command('train', '-c', output)}"
-    if advice.config is not None:
-        return f"train as advised: {command('train', *words, 'transfer.preset=auto')}"
+        return [f"train it: {command('train', '-c', output)}"]
+    if labelled:
+        known = advice.config is not None  # else the notes say what is in the way
+        return [f"train as advised: {command('train', *words, 'transfer.preset=auto')}"] if known else []
     network = f"model.name={advice.measured.network}"
-    return f"to train, sort images into one folder per class: {command('train', 'FOLDER', network)}"
+    return [f"to train, sort images into one folder per class: {command('train', 'FOLDER', network)}"]
 
 
 def _of_images(
