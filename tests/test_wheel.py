@@ -150,6 +150,6 @@ def test_without_paddle_one_line_says_what_to_install(wheel: Path, tmp_path: Pat
         for path in folder.iterdir():
             if not path.name.startswith("paddle") and not (site / path.name).exists():
                 (site / path.name).symlink_to(path)
-    said = run(place, "paddle-finetune", "predict", "--network", "resnet18", "x.jpg", code=1)
+    said = run(place, "paddle-finetune", "models", code=1)
     assert said.count("\n") == 1
     assert 'Paddle is not installed: pip install "paddle-finetune[cpu]"' in said
