@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
 
 from toolkit.core import errors
+from toolkit.core.home import ensure_home
 from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle, import_paddle_for_notebook
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ _HOME = {
 _LIGHT = ("toolkit.config", "toolkit.core.errors", "toolkit.data.given")
 """Modules that do not import Paddle."""
 
+ensure_home()
 configure_cpu()
 import_paddle_for_notebook()
 

@@ -5,6 +5,7 @@
     ├── DataError               exit 1   missing, unreadable or inconsistent images and labels
     ├── NetworkError            exit 1   an unknown network, stage or input size
     │   └── WeightsError        exit 1   weights that cannot be found, read or loaded
+    ├── NewerError              exit 1   a file that a newer version of the toolkit wrote
     ├── DeviceError             exit 1   a device that is not available
     ├── TrainingError           exit 1   a run that cannot continue (NaN loss, changed frozen weights, ...)
     │   ├── DivergedError       exit 1   the loss became NaN, infinite or far too large
@@ -62,6 +63,10 @@ class NetworkError(ToolkitError):
 
 class WeightsError(NetworkError):
     """Weights that cannot be found, downloaded, read or loaded into the network."""
+
+
+class NewerError(ToolkitError):
+    """A file that a newer version of the toolkit wrote."""
 
 
 class DeviceError(ToolkitError):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.core.errors import DeviceError
+from toolkit.core.home import writable_home
 from toolkit.core.notebook import in_notebook, messages
 
 
@@ -148,7 +149,7 @@ def import_paddle() -> None:
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(captured):
+    with warnings.catch_warnings(), contextlib.redirect_stderr(captured), writable_home():
         warnings.filterwarnings("ignore", message="No ccache found")
         import paddle  # noqa: F401
     remarks = [line for line in captured.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
