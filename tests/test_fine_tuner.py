@@ -194,3 +194,26 @@ def test_an_interrupted_fit_can_be_continued_here(tuner: Callable[..., ft.FineTu
 
 def test_data_is_named_shortly(tuner: Callable[..., ft.FineTuner]) -> None:
     assert repr(tuner().data) == "Data('few', classification, format csv)"
+
+
+def test_a_result_is_evaluated_and_exported_from_python(result: ft.FineTuned, tmp_path: Path) -> None:
+    own = result.evaluate()
+    assert own["top1"] == pytest.approx(result.metrics["top1"])
+    assert (own["split"], own["images"]) == ("val", len(result.job.data.val))
+    digits = load_digits()
+    others = np.flatnonzero(digits.target < 3)[60:90]
+    unseen = ft.Data.from_arrays(digits.images[others] / 16, digits.target[others], classes=["zero", "one", "two"])
+    found = result.evaluate(unseen)
+    assert found["images"] == len(others)
+    predicted = result.predictor()([unseen_pixels(digits.images[index]) for index in others])
+    truth = [["zero", "one", "two"][digits.target[index]] for index in others]
+    right = [one.label[0] == name for one, name in zip(predicted, truth, strict=True)]
+    assert found["top1"] == pytest.approx(np.mean(right))
+    folder = result.export(tmp_path / "served")
+    assert (folder / "inference.yml").is_file()
+    with pytest.raises(DataError, match="nowhere does not exist"):
+        result.evaluate(tmp_path / "nowhere")
+
+
+def unseen_pixels(image: np.ndarray) -> np.ndarray:
+    return np.repeat(np.rint(image / 16 * 255).astype(np.uint8)[..., None], 3, axis=2)

@@ -36,7 +36,8 @@ LAYERS = {
     "toolkit.commands": 5,
     "toolkit.__main__": 6,
     "toolkit.trainer": 5,
-    "toolkit.fine_tuner": 6,
+    "toolkit.fine_tuned": 6,
+    "toolkit.fine_tuner": 7,
 }
 """Part -> layer. Imports point downward; parts of a layer in ``SEPARATE`` do not import each other."""
 SEPARATE = {2}

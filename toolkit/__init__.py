@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from toolkit.data.given import Data
     from toolkit.deploy import Predictor
     from toolkit.engine import RunResult
-    from toolkit.fine_tuner import FineTuned, FineTuner
+    from toolkit.fine_tuned import FineTuned
+    from toolkit.fine_tuner import FineTuner
     from toolkit.trainer import Trainer
     from toolkit.zoo import create_network
 
@@ -50,7 +51,7 @@ __all__ = [
 _HOME = {
     "Config": "toolkit.config",
     "Data": "toolkit.data.given",
-    "FineTuned": "toolkit.fine_tuner",
+    "FineTuned": "toolkit.fine_tuned",
     "FineTuner": "toolkit.fine_tuner",
     "Predictor": "toolkit.deploy",
     "RunResult": "toolkit.engine",

@@ -64,7 +64,7 @@ class Advice:
         return {"head": phase.lr, **({"backbone_lowest": moving[0], "backbone_highest": moving[-1]} if moving else {})}
 
     def __repr__(self) -> str:
-        preset = self.plan.title if self.plan else "no preset"
+        preset = self.plan.preset if self.plan else "no preset"
         where = f"{self.position.size} and {self.position.similarity}"
         return f"Advice for {self.name}: {preset} ({where}, {self.position.confidence:.0%} sure of both)"
 

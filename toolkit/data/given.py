@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _CHANNELS = (1, 3, 4)
 _FOLDER = Path("~/.cache/paddle-finetune/data")
+_TABLE = "train.csv"
 
 
 class Items(Protocol):
@@ -54,6 +55,11 @@ class Data:
     values: Mapping[str, Any]
     name: str = "images"
     task: TaskName = "classification"
+
+    @property
+    def path(self) -> Path:
+        """The images' folder, list or table."""
+        return Path(self.values["root"]) / (_TABLE if self.values.get("format") == "csv" else "")
 
     def __repr__(self) -> str:
         return f"Data({self.name!r}, {self.task}, format {self.values.get('format', 'folder')})"
@@ -276,7 +282,7 @@ def _written(table: list[list[str]], pixels: Mapping[str, npt.NDArray[np.uint8]]
             for name, image in pixels.items():
                 colour = image if image.ndim == 2 or image.shape[-1] == 1 else _bgr(image)
                 (folder / name).write_bytes(cv2.imencode(".png", colour)[1].tobytes())
-            (folder / "train.csv").write_text(_text(table), encoding="utf-8", errors="surrogateescape")
+            (folder / _TABLE).write_text(_text(table), encoding="utf-8", errors="surrogateescape")
             os.replace(folder, target)
         except OSError:
             if not target.is_dir():  # else another process was faster
