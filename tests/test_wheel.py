@@ -114,7 +114,10 @@ def test_it_works_alone(place: Path, repo: Path) -> None:
     assert Path(where).is_relative_to(place.parent / "venv")
     assert "paddle-finetune train -c quickstart" in run(place, "paddle-finetune", "configs")
     small = ("train.epochs=1", "transfer.compare=[]", *QUICK)
-    quickstart = run(place, "paddle-finetune", "train", "-c", "quickstart", *small)
+    shown = run(place, "paddle-finetune", "train", "-c", "quickstart", "--print-config")
+    assert re.search(rf"config: {re.escape(str(place.parent))}/venv/\S+/quickstart_source.yaml", shown)
+    whole = ("model.pretrained=false", "export.report=false")  # its source task takes a minute
+    quickstart = run(place, "paddle-finetune", "train", "-c", "quickstart", *whole, *small)
     assert "paddle-finetune predict" in quickstart
     lenet = ("model.name=lenet", "model.pretrained=false", "data.image_size=28", "transfer.preset=scratch")
     trained = run(place, "paddle-finetune", "train", "blue & green", *lenet, *small)
