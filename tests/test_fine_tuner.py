@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.datasets import load_digits
 
 import toolkit as ft
 from tests.jobs import untrained_weights
-from toolkit.core.errors import ConfigError, Interrupted
+from toolkit.core.errors import ConfigError, DataError, Interrupted
 
 pytest.importorskip("pandas")
 NETWORK = "mobilenet_v1_x0_25"
