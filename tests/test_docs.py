@@ -14,8 +14,8 @@ import yaml
 from tests.test_layers import LAYERS
 from toolkit.commands.app import make_parser
 from toolkit.commands.cli import COMMANDS
-from toolkit.commands.configs import included_configs
 from toolkit.config import make_config
+from toolkit.core.included import included_configs
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = {str(path.relative_to(REPO)): path for path in (*REPO.glob("*.md"), *REPO.glob("docs/*.md"))}

@@ -14,7 +14,7 @@ from toolkit.config import Config
 from toolkit.transfer import Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
     """The advisor's result.
 
@@ -65,6 +65,11 @@ class Advice:
         phase = self.plan.phases[-1]
         moving = [phase.lr * share for share in phase.multipliers[phase.frozen :]]
         return {"head": phase.lr, **({"backbone_lowest": moving[0], "backbone_highest": moving[-1]} if moving else {})}
+
+    def __repr__(self) -> str:
+        preset = self.plan.preset if self.plan else "no preset"
+        where = f"{self.position.size} and {self.position.similarity}"
+        return f"Advice for {self.name}: {preset} ({where}, {self.position.confidence:.0%} sure of both)"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json`` and ``run.json``."""

@@ -22,7 +22,7 @@ from toolkit.engine import RunFolder, RunResult
 from toolkit.tasks import Metric
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BakeOff:
     """The results of a bake-off.
 
@@ -86,6 +86,10 @@ class BakeOff:
     def convergence(self) -> list[Convergence]:
         """How soon transfer reached the level of random weights, for each network."""
         return convergence(self.rows)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{row.title} {row.mean:.3f}" for row in self.rows)
+        return f"{self.folder}: {self.metric.title} {scores} on {self.images} {self.split} images, {self.seeds} seeds"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json`` and ``comparison.json``."""

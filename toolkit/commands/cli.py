@@ -14,9 +14,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from toolkit.commands import app
-from toolkit.commands.arguments import check, checked_config, read_config, resumed, run_folder
-from toolkit.commands.configs import included_configs
+from toolkit.commands.arguments import read_config, resumed, run_folder
+from toolkit.commands.checks import check, check_advise, check_predict, checked_config
 from toolkit.core.console import PROGRAM, command, new_table
+from toolkit.core.included import included_configs
 from toolkit.core.names import did_you_mean
 
 Parser = argparse.ArgumentParser
@@ -117,7 +118,8 @@ def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
     config = read_config(args) if args.config or args.run else None
-    return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html, args.race)
+    options = (args.images, args.network, args.weights, args.sample, args.out, args.html, args.race)
+    return give_advice(config, *options, words=args.words)
 
 
 def _advise_arguments(parser: Parser) -> None:
@@ -152,7 +154,7 @@ def _find_lr(args: app.Arguments) -> app.Outcome:
     config = read_config(args)
     from toolkit.commands.find_lr import find_lr
 
-    return find_lr(config, args.out, args.steps)
+    return find_lr(config, args.out, args.steps, args.words)
 
 
 def _find_lr_arguments(parser: Parser) -> None:
@@ -274,6 +276,7 @@ COMMANDS = {
         _advise_arguments,
         ("photos --out recommended.yaml --html advice.html",),
         target="config",
+        before=lambda args, words: check_advise(args),
     ),
     "compare": Command(
         "compare presets and networks on the same splits, always beside a linear probe, the usual recipe and scratch",
@@ -303,6 +306,7 @@ COMMANDS = {
         _predict_arguments,
         ("runs/photos photo.jpg more/ 'others/*.png' --topk 3", "--network mobilenet_v2 photo.jpg"),
         timeout=300,
+        before=lambda args, words: check_predict(args),
     ),
     "export": Command(
         "export a run for inference: model, weights, labels and preprocessing in one folder",

@@ -86,7 +86,7 @@ def _outcome(found: BakeOff) -> Outcome:
     unit = "fold" if found.folds else "seed"
     text: list[Any] = [comparison_table(found.rows, found.missing, unit), *statements]
     whose = f"{found.winner.title} on all training images" if found.folds else "best run"
-    text.append(f"{whose}: {best}; exported to {exported}; try: {command('predict', '--model', exported, 'IMAGE')}")
+    text.append(f"{whose}: {best}; exported to {exported}; try: {command('predict', exported, 'IMAGE')}")
     records = found.folder / "vdl"
     shown = f"   dashboard: {command('dashboard', records)}" if records.is_dir() else ""
     text.append(f"report: {report}{shown}")

@@ -21,6 +21,9 @@ from toolkit.config.source_text import parse_config, parse_override
 from toolkit.config.transfer import PRESET_ALIASES, aliases_in
 from toolkit.core.console import info
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import find_config, included_configs
+from toolkit.core.names import did_you_mean
+from toolkit.core.newer import is_newer, newer_error, writer_of
 
 Origins = dict[str, str]
 """Dotted key -> the file or override that set it."""
@@ -30,7 +33,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check a configuration.
 
     Args:
-        path: A YAML file, for example a run's own ``config.yaml``.
+        path: A YAML file, for example a run's own ``config.yaml``, or the name of an included configuration.
         overrides: ``dotted.key=value`` strings; values are YAML, or plain text for keys that only take text.
 
     Returns:
@@ -38,11 +41,31 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         ConfigError: A file cannot be read or the configuration is invalid; the message lists every problem.
+        NewerError: It is that of a run by a newer version of the toolkit, and cannot be read.
 
     Example:
         >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
     """
     path = Path(path)
+    path = path if path.exists() else find_config(path) or path
+    version = writer_of(path)
+    try:
+        return _load(path, overrides)
+    except ConfigError:
+        if is_newer(version) and not (overrides and _is_valid(path)):
+            raise newer_error(path, version) from None
+        raise
+
+
+def _is_valid(path: Path) -> bool:
+    try:
+        _load(path)
+    except ConfigError:
+        return False
+    return True
+
+
+def _load(path: Path, overrides: Sequence[str] = ()) -> Config:
     origins: Origins = {}
     data = _read_with_bases(path, origins, seen=())
     data.setdefault("name", path.stem)
@@ -100,7 +123,9 @@ def _read_with_bases(path: Path, origins: Origins, seen: tuple[Path, ...]) -> di
         data = _parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the config {path}: {reason}", hint="give the path of a YAML file") from None
+        guess = None if path.exists() else did_you_mean(path.stem, included_configs())
+        hint = guess or "give the path of a YAML file"
+        raise ConfigError(f"cannot read the config {path}: {reason}", hint=hint) from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}")
     bases = data.pop("base", None) or []
