@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.core import home
 from toolkit.core.home import ensure_home, home_is_writable, writable_home
 
 
@@ -34,7 +33,7 @@ def test_another_one_lasts_as_long_as_the_context(name: str, tmp_path: Path, mon
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="~ always means something on Windows")
 def test_a_user_without_an_entry_gets_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "~")
-    monkeypatch.setattr(home.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     ensure_home()
     assert Path.home().parent == tmp_path
     assert Path.home().stat().st_mode & 0o777 == 0o700

@@ -136,7 +136,7 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
         "1 linear_probe 95.0 % ± 2.0 3 4 0.4 s 500.0 MB 100 9.0 MB",
         "4 scratch stopped early 35.0 % ± 5.0 3 2 of 8 10.0 s",
         "hollow dots",
-        command("predict", "--model"),
+        command("predict"),
         "seeds 0 to 2. A seed is one split",
         "--seeds 5",
         "successive halving",
