@@ -77,9 +77,9 @@ def test_it_stops_as_soon_as_one_is_ahead() -> None:
 
 def test_by_default_it_costs_what_training_the_rules_choice_costs() -> None:
     runners = [Runner("a", 0.0, 1.0, 2.0), Runner("b", 0.0, 1.0, 2.0), Runner("c", 0.0, 9.0, 20.0)]
-    script = Script(a=0.9, b=0.9, c=0.9)
+    script = Script(a=0.9, b=0.9, c=0.9, seconds=60)
     found = run_race(runners, script, make_objective("classification"))
-    assert found.budget == pytest.approx(2.0 * FOLDS / (FOLDS - 1))
+    assert found.budget == pytest.approx(60 * 2.0 * FOLDS / (FOLDS - 1))
     assert found.left_out == ("c",)
     assert [title for title, _ in script.ran] == ["a", "b", "a"][: len(script.ran)]
 
@@ -98,3 +98,9 @@ def test_any_metric() -> None:
     runners = [Runner("a", 0.0, 1.0, 9.0), Runner("b", 0.0, 1.0, 9.0)]
     found = run_race(runners, regression, make_objective("regression", scale=np.ones(1, np.float32)))
     assert found.winner == "b"
+
+
+def test_a_race_may_take_a_little_longer_than_a_very_short_training() -> None:
+    runners = [Runner("a", 0.0, 1.0, 1.0), Runner("b", 0.0, 9.0, 20.0)]
+    found = run_race(runners, Script(a=0.6, b=0.9), make_objective("classification"))
+    assert (found.winner, found.left_out) == ("b", ())

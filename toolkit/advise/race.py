@@ -31,6 +31,8 @@ PRIOR_ERROR = 0.03
 """How far a preset's loss on new data is from the rule's expectation: standard deviation in the calibration."""
 SHORT_ERROR = 0.015
 """How far a difference between two presets after a short training is from that after their full training."""
+LEAST_BUDGET = 20.0
+"""Seconds that a race may take even if training with the rule's choice takes less."""
 _OFFSET = 10.0
 """Standard deviation of what all presets have in common on one fold: unknown."""
 _RESAMPLES = 200
@@ -199,6 +201,7 @@ def run_race(
     lap: Callable[[Runner, int], Lap],
     objective: Objective,
     budget: float | None = None,
+    folds: int = FOLDS,
 ) -> RaceResult:
     """Race presets against each other.
 
@@ -206,7 +209,8 @@ def run_race(
         runners: The presets, the rule's choice first.
         lap: Trains a preset on all folds but the one with this index, 0 to ``FOLDS - 1``.
         objective: Measures them.
-        budget: Seconds; None: what training the rule's choice will take.
+        budget: Seconds; None: what training the rule's choice will take, at least ``LEAST_BUDGET``.
+        folds: Most rungs.
 
     Raises:
         ConfigError: The budget is too small for two presets on one fold.
@@ -217,7 +221,7 @@ def run_race(
     left_out: list[str] = []
     allowed, pace = budget, 0.0
     sign = 1.0 if objective.task.main.better == "max" else -1.0
-    for fold in range(FOLDS):
+    for fold in range(folds):
         ran: list[int] = []
         laps: list[Lap] = []
         for row in list(racing):
@@ -231,7 +235,7 @@ def run_race(
             spent += laps[-1].seconds
             pace = pace or laps[-1].seconds / runner.work
             if allowed is None:
-                allowed = pace * runner.full_work * FOLDS / (FOLDS - 1)
+                allowed = max(LEAST_BUDGET, pace * runner.full_work * FOLDS / (FOLDS - 1))
         if len(ran) < 2:
             break
         scores, covariance = scores_of(laps, objective)
