@@ -104,7 +104,8 @@ def main() -> None:
         print(
             f"{case.situation.name:55} best {max(scores, key=lambda p: scores[p]):16} rule {race.before:16} "
             f"{100 * outcome.regret(race.before):5.1f} race {race.winner:16} {100 * outcome.regret(race.winner):5.1f} "
-            f"{race.sure:4.0%} constant {rest_rule} {100 * outcome.regret(rest_rule) if rest_rule in scores else -1:5.1f} "
+            f"{race.sure:4.0%} constant {rest_rule} "
+            f"{100 * outcome.regret(rest_rule) if rest_rule in scores else -1:5.1f} "
             f"{race.seconds / max(outcome.seconds, 1):.2f}x"
         )
     for name, pick in (("rule", lambda o: o.race.before), ("race", lambda o: o.race.winner)):
