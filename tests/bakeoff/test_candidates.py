@@ -31,6 +31,16 @@ def test_variants_have_names_of_their_own(make: Make) -> None:
     assert names(own, ["small_different/finetune_most"])[0] == "small_different/finetune_most"
 
 
+def test_a_head_on_several_stages_is_a_plan_of_its_own(make: Make) -> None:
+    def found(**model: object) -> dict[str, tuple[str, ...]]:
+        config = make(**({"model": model} if model else {}))
+        candidates, _ = check_candidates(config, make_candidates(config, ["linear_probe", "multi_stage_probe"]))
+        return {candidate.name: candidate.also for candidate in candidates}
+
+    assert found()["multi_stage_probe"] == ()
+    assert found(head={"stages": "last"})["linear_probe"] == ("multi_stage_probe",)
+
+
 def test_the_config_s_own_plan_keeps_its_wishes_and_the_others_do_not(make: Make, tmp_path: Path) -> None:
     config = make(transfer={"preset": "finetune", "freeze": 2}, train={"lr": 0.004, "momentum": 0.8})
     own, other = make_candidates(config, ["large_similar"], extra=())

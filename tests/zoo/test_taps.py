@@ -27,9 +27,13 @@ def network_with(head: HeadConfig = UPPER, name: str = NAME, **options: Any) -> 
 
 
 def pooled_by_hand(network: StagedNetwork, x: paddle.Tensor, stages: tuple[int, ...]) -> np.ndarray:
-    """Averages over the positions of each stage's map, of a network whose head reads the last stage."""
-    maps = [network.features(x, index + 1).numpy() for index in stages]
-    return np.concatenate([z.mean((2, 3)) if z.ndim == 4 else z for z in maps], axis=1)
+    """Averages over the positions of each stage's map, of a network whose head reads the last stage.
+
+    Tokens are pooled as those of the last stage are.
+    """
+    maps = [network.features(x, index + 1) for index in stages]
+    plain = [z.numpy().mean((2, 3)) if z.ndim == 4 else network.pool(z).numpy() for z in maps]
+    return np.concatenate(plain, axis=1)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -203,7 +203,7 @@ PRESETS: tuple[PresetSpec, ...] = (
     ),
     PresetSpec(
         name="multi_stage_probe",
-        description="freeze the backbone, train a head on the features of the upper half of its stages",
+        description="a head on frozen features of the upper half of the stages",
         source=_EVCI,
         freeze=1.0,
         epochs=30,
