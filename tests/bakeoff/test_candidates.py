@@ -36,6 +36,16 @@ def test_earlier_names_mean_the_same_candidates(make: Make) -> None:
     assert names(own, ["most_stages", "finetune"], extra=()) == ["most_stages", "all_stages"]
 
 
+def test_a_head_on_several_stages_is_a_plan_of_its_own(make: Make) -> None:
+    def found(**model: object) -> dict[str, tuple[str, ...]]:
+        config = make(**({"model": model} if model else {}))
+        candidates, _ = check_candidates(config, make_candidates(config, ["linear_probe", "multi_stage_probe"]))
+        return {candidate.name: candidate.also for candidate in candidates}
+
+    assert found()["multi_stage_probe"] == ()
+    assert found(head={"stages": "last"})["linear_probe"] == ("multi_stage_probe",)
+
+
 def test_the_config_s_own_plan_keeps_its_wishes_and_the_others_do_not(make: Make, tmp_path: Path) -> None:
     config = make(transfer={"preset": "all_stages", "freeze": 2}, train={"lr": 0.004, "momentum": 0.8})
     own, other = make_candidates(config, ["last_stages"], extra=())

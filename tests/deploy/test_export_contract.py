@@ -79,6 +79,8 @@ def test_inference_agrees_with_dygraph(name: str, tmp_path: Path) -> None:
         {"head": HeadConfig(type="mlp", hidden=(8,), dropout=0.5), "pooling": "gem"},
         {"head": HeadConfig(type="mlp", hidden=(8,))},
         {"in_channels": 5, "cut": "conv3_2"},
+        {"head": HeadConfig(stages="upper_half"), "task": "regression"},
+        {"head": HeadConfig(type="mlp", hidden=(8,), stages=("conv3_1", "conv6")), "pooling": "max"},
     ],
     ids=str,
 )

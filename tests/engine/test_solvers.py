@@ -31,6 +31,7 @@ from toolkit.engine.solvers import (
 from toolkit.engine.solvers import neighbours as neighbours_module
 from toolkit.engine.solvers import rows as rows_module
 from toolkit.engine.solvers.folds import folds_of
+from toolkit.engine.solvers.rows import Scaling
 from toolkit.tasks import TASKS, TaskName, sigmoid, softmax
 from toolkit.zoo import StagedNetwork, create_network
 
@@ -323,6 +324,34 @@ def test_a_request_to_stop_is_heard_between_fits() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fit("multilabel", make_sets("multilabel"), after_fit=stop)
+
+
+# Features of several stages
+
+PIECES = (5, 7)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_scale_of_a_stage_does_not_matter(task: TaskName) -> None:
+    sets = make_sets(task)
+    plain = fit(task, sets, pieces=PIECES)
+    factors = np.repeat([1e-5, 300.0], PIECES).astype(np.float32)
+    other = fit(task, (sets[0] * factors, sets[1], sets[2] * factors, sets[3]), pieces=PIECES)
+    assert other.regularisation == plain.regularisation
+    scale = np.abs(plain.outputs(sets[2])).max(axis=0)
+    np.testing.assert_allclose(other.outputs(sets[2] * factors) / scale, plain.outputs(sets[2]) / scale, atol=2e-3)
+    np.testing.assert_array_equal(fit(task, sets, pieces=(12,)).weight, fit(task, sets).weight)
+
+
+def test_stages_are_scaled_to_the_same_total_variance() -> None:
+    rows = make_sets("classification")[0] * np.repeat([1e-4, 10.0], PIECES).astype(np.float32)
+    rows[:, 6] = 3.0  # constant
+    scaled = Scaling.of(rows, PIECES).apply(rows)
+    totals = [piece.var(axis=0).sum() for piece in np.split(scaled, [5], axis=1)]
+    assert totals == pytest.approx([5.5, 5.5], rel=1e-4)
+    assert not scaled[:, 6].any()
+    for pieces in ((), (12,)):
+        np.testing.assert_array_equal(Scaling.of(rows, pieces).std, Scaling.of(rows).std)
 
 
 # In a network

@@ -9,7 +9,15 @@ import pytest
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
-from toolkit.transfer import PRESETS, Plan, PresetSpec, get_preset, resolve_cut, resolve_plan
+from toolkit.transfer import (
+    PRESETS,
+    Plan,
+    PresetSpec,
+    get_preset,
+    resolve_cut,
+    resolve_head_stages,
+    resolve_plan,
+)
 from toolkit.transfer.presets import HEAD_FIRST
 
 RESNET50 = [
@@ -27,6 +35,7 @@ def plan(stages: list[StageInfo], train: dict[str, Any] | None = None, **transfe
     ("preset", "cut", "frozen", "top_rate", "augment", "head_first", "epochs"),
     [
         ("linear_probe", None, 19, 0.0, "none", False, 30),
+        ("multi_stage_probe", None, 19, 0.0, "none", False, 30),
         ("shallow_probe", 8, 8, 0.0, "none", False, 30),
         ("most_stages", None, 5, 0.1, "strong", True, 25),
         ("last_stages", None, 14, 0.1, "standard", True, 15),
@@ -287,3 +296,33 @@ def test_regression_takes_adamw_for_a_head_alone() -> None:
     assert resolve_plan(transfer, train, MOBILENET_V2).optimizer == "momentum"
     assert resolve_plan(transfer, train, MOBILENET_V2, "regression").optimizer == "adamw"
     assert resolve_plan(transfer, TrainConfig(optimizer="sgd"), MOBILENET_V2, "regression").optimizer == "sgd"
+
+
+@pytest.mark.parametrize(
+    ("preset", "wanted", "read"),
+    [
+        ("linear_probe", None, ()),
+        ("linear_probe", "last", ()),
+        ("linear_probe", "upper_half", range(9, 19)),
+        ("linear_probe", ("features.3", "features.18"), (3, 18)),
+        ("linear_probe", ("features.18",), ()),
+        ("multi_stage_probe", None, range(9, 19)),
+        ("multi_stage_probe", "all", range(19)),
+        ("multi_stage_probe", "last", ()),
+    ],
+)
+def test_the_config_overrides_the_stages_that_a_presets_head_reads(preset: str, wanted: Any, read: Any) -> None:
+    found = resolve_plan(TransferConfig(preset=preset), TrainConfig(), MOBILENET_V2, head_stages=wanted)
+    assert found.head_stages == tuple(read)
+    assert any("the head reads pooled features of" in note for note in found.notes) == bool(found.head_stages)
+
+
+def test_a_head_reads_stages_below_the_cut_and_the_last_one() -> None:
+    transfer = TransferConfig(preset="multi_stage_probe", cut="features.7")
+    assert resolve_plan(transfer, TrainConfig(), MOBILENET_V2).head_stages == (4, 5, 6, 7)
+    names = [stage.name for stage in MOBILENET_V2]
+    with pytest.raises(ConfigError, match=r"model.head.stages: unknown stage 'features.9'"):
+        resolve_head_stages(transfer, ("features.9",), names[:8])
+    with pytest.raises(ConfigError, match=r"does not read the last stage, features.18.*above features.9 are useless"):
+        resolve_head_stages(transfer, ("features.9",), names)
+    assert resolve_head_stages(transfer, None, names[:1]) == ()

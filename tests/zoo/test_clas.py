@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.engines import images_of, lively
 from tests.zoo import test_contract as contract
+from tests.zoo import test_taps as taps
 from toolkit.core.errors import NetworkError
 from toolkit.engine.features.runners import StageSlice, Tracing
 from toolkit.inference import TOLERANCE, onnx_is_installed, relative_difference
@@ -88,6 +89,11 @@ def test_head_and_description(name: str) -> None:
     contract.test_a_new_head_fits_the_row(network)
     contract.test_description_is_what_the_network_does(network)
     contract.test_no_dropout_of_a_new_top_scales_at_inference(name)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_head_on_the_upper_half(name: str) -> None:
+    taps.test_every_network_gives_features_of_its_upper_half(name)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -227,7 +227,8 @@ def _as_usual(usual: Candidate, plans: Iterable[Plan], job: Job) -> Candidate:
 def _resolved(candidate: Candidate, config: Config, job: Job) -> Candidate:
     made = candidate.config(config, 0, config.output_dir)
     random = made.model.pretrained is False
-    plan = resolve_plan(made.transfer, made.train, job.stages, made.task, pretrained=not random)
+    read = made.model.head.stages
+    plan = resolve_plan(made.transfer, made.train, job.stages, made.task, pretrained=not random, head_stages=read)
     return replace(candidate, plan=plan if made.data.augment == "auto" else plan.with_augment(made.data.augment))
 
 

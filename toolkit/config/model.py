@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +29,13 @@ class HeadConfig(Section):
     """Activation after each hidden layer (`mlp` only)."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Probability of dropping a feature before each dense layer."""
+    stages: Literal["last", "upper_half", "all"] | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Stages whose pooled features the head reads: `last`, `upper_half` or `all` of the kept ones, or names; by default
+    the preset's."""
+
+    def reading(self, stages: Sequence[str]) -> HeadConfig:
+        """Return a copy for a head that reads the named stages; none: the last one."""
+        return self.model_copy(update={"stages": tuple(stages) or "last"})
 
 
 class ModelConfig(Section):

@@ -14,6 +14,7 @@ from toolkit.core.errors import ConfigError
 
 Preset = Literal[
     "linear_probe",
+    "multi_stage_probe",
     "shallow_probe",
     "last_stages",
     "most_stages",
@@ -92,8 +93,8 @@ class TransferConfig(Section):
     """What to keep of the pretrained network, what to train, and how fast."""
 
     preset: Preset = "all_stages"
-    """What to train: `linear_probe`, `shallow_probe`, `last_stages`, `most_stages`, `all_stages`, `all_stages_bold`,
-    `scratch`, `custom`; `auto` follows the advisor."""
+    """What to train: `linear_probe`, `multi_stage_probe`, `shallow_probe`, `last_stages`, `most_stages`, `all_stages`,
+    `all_stages_bold`, `scratch`, `custom`; `auto` follows the advisor."""
     race: str = Field(default="auto", pattern=r"^(auto|none|[\d.].*)$")
     """`preset: auto`: time to train the advisor's best presets against each other on folds of the training images, such
     as `5m`; `auto`: about as long as training with the recommended preset takes; `none`: no race."""

@@ -46,6 +46,31 @@ def stage_indices(name: str, names: Sequence[str], where: str, error: type[Toolk
     return indices
 
 
+def head_stage_indices(
+    wanted: str | Sequence[str], names: Sequence[str], where: str, error: type[ToolkitError] = ConfigError
+) -> tuple[int, ...]:
+    """Indices of the stages whose pooled features a head reads.
+
+    Args:
+        wanted: ``last``, ``upper_half``, ``all``, or names of stages or groups.
+        names: Names of the kept stages in forward order, at least one.
+        where: Config key or network, for the error message.
+        error: Error class to raise.
+
+    Returns:
+        Ascending indices; () if the head reads the last stage alone, as heads usually do.
+
+    Raises:
+        ToolkitError: No stage has one of the names.
+    """
+    total = len(names)
+    if isinstance(wanted, str):
+        found = set(range({"last": total - 1, "upper_half": total // 2, "all": 0}[wanted], total))
+    else:
+        found = {index for name in wanted for index in stage_indices(name, names, where, error)}
+    return () if found == {total - 1} else tuple(sorted(found))
+
+
 def stage_count(stage: int | str, names: Sequence[str], where: str, error: type[ToolkitError] = ConfigError) -> int:
     """Number of stages up to and including the given one.
 

@@ -22,7 +22,7 @@ from toolkit.engine.learning.objective import Objective, make_objective
 from toolkit.engine.runs.lineage import ancestry_of
 from toolkit.engine.runs.source import finished_source
 from toolkit.tasks import TASKS
-from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
+from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_head_stages, resolve_plan
 from toolkit.zoo import NetworkSpec, StagedNetwork, create_network, get_spec, load_weights, resolve_weights
 from toolkit.zoo.head import LinearHead
 
@@ -50,19 +50,20 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
         create_network,
         spec.name,
         len(data.classes),
-        head=config.model.head,
         image_size=preprocessing.image_size,
         in_channels=config.model.in_channels,
         pooling=config.model.pooling,
         task=config.task,
     )
     seed_everything(config.seed)
-    network = new()
+    network = new(head=config.model.head.reading(()))
     all_stages = tuple(network.describe(preprocessing.image_size))
     cut = resolve_cut(config.transfer, all_stages)
-    if cut is not None:
+    kept = [stage.name for stage in all_stages[:cut]]
+    read = resolve_head_stages(config.transfer, config.model.head.stages, kept)
+    if cut is not None or read:
         seed_everything(config.seed)
-        network = new(cut=cut)
+        network = new(cut=cut, head=config.model.head.reading([kept[index] for index in read]))
     plan = plan_of(config, all_stages, dense_head(network))  # reports its errors before weights are read
     start = _load_start(config, plan, network) if weights is None else weights
     network.keep_statistics(plan.batch_norm == "frozen")
@@ -92,7 +93,10 @@ def build_job(config: Config, weights: Path | None = None, *, read_before: bool 
 def plan_of(config: Config, stages: Sequence[StageInfo], head: DenseHead | None = None) -> Plan:
     """The plan of a config; arguments as for ``resolve_plan``."""
     random = config.model.pretrained is False
-    plan = resolve_plan(config.transfer, config.train, stages, config.task, head, pretrained=not random)
+    wanted = config.model.head.stages
+    plan = resolve_plan(
+        config.transfer, config.train, stages, config.task, head, pretrained=not random, head_stages=wanted
+    )
     return plan if config.data.augment == "auto" else plan.with_augment(config.data.augment)
 
 

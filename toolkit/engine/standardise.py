@@ -56,34 +56,49 @@ def standardise_as_planned(job: Job, phase: PhasePlan, batches: Loader) -> None:
         standardise(job, phase, batches)
 
 
-def feature_statistics(network: StagedNetwork, batches: Loader) -> tuple[NDArray[np.float64], float]:
+def feature_statistics(
+    network: StagedNetwork, batches: Loader
+) -> tuple[NDArray[np.float64], float | NDArray[np.float64]]:
     """Mean of each feature that the head reads, and one scale for all: the root of the features' mean variance.
+
+    If the head reads several stages, each has its own scale, such that their total variances are equal and the mean
+    variance of all features is 1.
 
     Args:
         network: The network.
         batches: Training batches; the first ones of epoch 0 are used, from all processes.
 
     Returns:
-        ``[D]``, and a number above 0: 1 if all features are constant. The same on all processes.
+        ``[D]``, and a number above 0: 1 if all features are constant; with several stages, ``[D]`` such numbers. The
+        same on all processes.
 
     Raises:
         TrainingError: Features are not finite.
     """
-    count, squares, total = 0, 0.0, np.zeros(network.feature_width)
+    pieces = network.feature_pieces
+    ends = np.cumsum(pieces)[:-1]
+    count, squares, total = 0, np.zeros(len(pieces)), np.zeros(network.feature_width)
     with evaluating(network), paddle.no_grad(), closing(_blocks(network, batches)) as blocks:
         for block in blocks:
             rows = block.astype(np.float64)
-            count, squares, total = count + len(rows), squares + float((rows * rows).sum()), total + rows.sum(axis=0)
-    squares, *whole = sums([squares, float(count), *total])
-    count, total = int(whole[0]), np.array(whole[1:])
-    if not np.isfinite(squares):
+            squares += [float((piece * piece).sum()) for piece in np.split(rows, ends, axis=1)]
+            count, total = count + len(rows), total + rows.sum(axis=0)
+    whole = sums([*squares, float(count), *total])
+    squares, count, total = np.array(whole[: len(pieces)]), int(whole[len(pieces)]), np.array(whole[len(pieces) + 1 :])
+    if not np.isfinite(squares).all():
         raise TrainingError(
             "features of training images hold NaN or infinite numbers", hint="the network's weights may be damaged"
         )
     mean = total / count
-    variance = (squares / count - float(mean @ mean)) / len(mean)
-    constant = variance <= _CONSTANT * squares / count / len(mean)
-    return mean, 1.0 if constant else float(np.sqrt(variance))
+    pairs = zip(np.split(mean, ends), squares / count, strict=True)
+    scales = [_scale(piece, square) / np.sqrt(len(mean) / len(pieces) / len(piece)) for piece, square in pairs]
+    return mean, float(scales[0]) if len(pieces) == 1 else np.repeat(scales, pieces)
+
+
+def _scale(mean: NDArray[np.float64], square: float) -> float:
+    """Root of the mean variance of features with these means and this mean squared norm; 1 if they are constant."""
+    variance = (square - float(mean @ mean)) / len(mean)
+    return 1.0 if variance <= _CONSTANT * square / len(mean) else float(np.sqrt(variance))
 
 
 def _blocks(network: StagedNetwork, batches: Loader) -> Generator[NDArray[np.float32], None, None]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
-from toolkit.core.stages import StageInfo, stage_count, stage_indices
+from toolkit.core.stages import StageInfo, head_stage_indices, stage_count, stage_indices
 from toolkit.tasks import TASKS, TaskName
 from toolkit.transfer.phases import RequestedPhase, requested_phases
 from toolkit.transfer.presets import PresetSpec, dense_lr, share_of, spec_of
-from toolkit.transfer.remarks import plan_notes
+from toolkit.transfer.remarks import head_notes, plan_notes
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Plan:
         optimizer: ``sgd``, ``momentum``, ``adam`` or ``adamw``.
         batch_norm: BatchNorm statistics of stages that move: ``frozen`` or ``train``.
         notes: Notes for the user, for instance on a setting without effect.
+        head_stages: Indices of the stages whose pooled features the head reads; () for the last one alone.
     """
 
     preset: str
@@ -75,6 +76,7 @@ class Plan:
     optimizer: str
     batch_norm: str = "train"
     notes: tuple[str, ...] = ()
+    head_stages: tuple[int, ...] = ()
 
     @property
     def epochs(self) -> int:
@@ -127,6 +129,29 @@ def resolve_cut(transfer: TransferConfig, stages: Sequence[StageInfo]) -> int | 
     return None if kept == len(stages) else kept
 
 
+def resolve_head_stages(
+    transfer: TransferConfig, wanted: str | Sequence[str] | None, kept: Sequence[str]
+) -> tuple[int, ...]:
+    """Indices of the stages whose pooled features the head reads; () for the last kept stage alone.
+
+    Args:
+        transfer: The user's requests, with the preset.
+        wanted: ``model.head.stages``, which overrides the preset's.
+        kept: Names of the kept stages, in forward order.
+
+    Raises:
+        ConfigError: A stage does not exist or was cut off, or the head reads nothing from the uppermost ones.
+    """
+    key = "model.head.stages"
+    found = head_stage_indices(spec_of(transfer).head_stages if wanted is None else wanted, kept, key)
+    if found and found[-1] < len(kept) - 1:
+        raise ConfigError(
+            f"{key}: the head does not read the last stage, {kept[-1]}, so stages above {kept[found[-1]]} are useless",
+            hint=f"add {kept[-1]}, or drop them with transfer.cut: {kept[found[-1]]}",
+        )
+    return found
+
+
 def resolve_plan(
     transfer: TransferConfig,
     train: TrainConfig,
@@ -135,6 +160,7 @@ def resolve_plan(
     head: DenseHead | None = None,
     *,
     pretrained: bool = True,
+    head_stages: str | Sequence[str] | None = None,
 ) -> Plan:
     """Resolve a preset for one network.
 
@@ -153,6 +179,7 @@ def resolve_plan(
             another kind, or one not known yet.
         pretrained: False for a network without weights (``model.pretrained: false``): then a preset's head is not
             trained first, and BatchNorm has no statistics to keep.
+        head_stages: ``model.head.stages``; see ``resolve_head_stages``.
 
     Returns:
         The plan.
@@ -175,6 +202,7 @@ def resolve_plan(
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
     batch_norm = _batch_norm(transfer, spec, pretrained=pretrained)
+    read = resolve_head_stages(transfer, head_stages, kept)
     plan = Plan(spec.name, cut, spec.augment, phases, spec.pretrained, optimizer, batch_norm)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
@@ -182,7 +210,8 @@ def resolve_plan(
             f"transfer: preset {spec.name} starts from random weights, and frozen ones would stay random",
             hint="omit freeze, or choose another preset",
         )
-    return replace(plan, notes=plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone))
+    notes = plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone)
+    return replace(plan, head_stages=read, notes=(*head_notes(read, kept), *notes))
 
 
 def _batch_norm(transfer: TransferConfig, spec: PresetSpec, *, pretrained: bool) -> str:

@@ -75,6 +75,7 @@ def dense_lr(optimizer: str, task: TaskName, features: int, outputs: int) -> flo
 _CS231N = "cs231n notes, Transfer Learning"
 _YOSINSKI = "Yosinski et al. 2014, arXiv:1411.1792"
 _KORNBLITH = "Kornblith et al. 2019, arXiv:1805.08974"
+_EVCI = "Evci et al. 2022, arXiv:2201.03529"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class PresetSpec:
         head_first: Epochs of the head alone that come first, unless the config sets how long to train.
         gradual_unfreezing: Whether moving stages are unfrozen from the top, one group per epoch.
         batch_norm: BatchNorm statistics of moving stages: ``frozen``, as pretraining left them, or ``train``.
+        head_stages: Stages whose pooled features the head reads: ``last``, ``upper_half`` or ``all``.
     """
 
     name: str
@@ -114,6 +116,7 @@ class PresetSpec:
     head_first: int = 0
     gradual_unfreezing: bool = False
     batch_norm: str = "frozen"
+    head_stages: str = "last"
 
 
 PRESETS: tuple[PresetSpec, ...] = (
@@ -180,6 +183,15 @@ PRESETS: tuple[PresetSpec, ...] = (
         pretrained=False,
         batch_norm="train",
         tuning_lr=SCRATCH_LR,
+    ),
+    PresetSpec(
+        name="multi_stage_probe",
+        description="a head on frozen features of the upper half of the stages",
+        source=_EVCI,
+        freeze=1.0,
+        epochs=30,
+        augment="none",
+        head_stages="upper_half",
     ),
     PresetSpec(
         name="custom",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.transfer.phases import head_first_of, unfreezes_gradually
 from toolkit.transfer.presets import PresetSpec
@@ -44,6 +46,21 @@ def plan_notes(
     if lr is not None and train.optimizer is None and lr > _LR_STRETCH * usual:
         notes.append(f"train.lr {lr:g} is high for {optimizer}, the preset's optimizer; {usual:g} is usual")
     return tuple(notes)
+
+
+def head_notes(read: Sequence[int], kept: Sequence[str]) -> tuple[str, ...]:
+    """A line on the stages that the head reads, if they are not the last one alone.
+
+    Args:
+        read: Indices of the stages that the head reads, ascending; () for the last one alone.
+        kept: Names of the kept stages.
+    """
+    if not read:
+        return ()
+    names = [kept[index] for index in read]
+    gapless = read[-1] - read[0] == len(read) - 1
+    which = f"{names[0]} to {names[-1]}" if gapless and len(read) > 1 else ", ".join(names)
+    return (f"the head reads pooled features of {len(read)} of {len(kept)} stages: {which} (arXiv:2201.03529)",)
 
 
 def _options(transfer: TransferConfig, train: TrainConfig, spec: PresetSpec, *, head_alone: bool) -> list[str]:

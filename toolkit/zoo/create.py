@@ -12,7 +12,7 @@ from paddle import nn
 from toolkit.config import HeadConfig
 from toolkit.core.console import info
 from toolkit.core.errors import NetworkError
-from toolkit.core.stages import stage_count
+from toolkit.core.stages import head_stage_indices, stage_count
 from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo.auxiliary import bind_auxiliary
 from toolkit.zoo.execution import output_shape
@@ -21,7 +21,7 @@ from toolkit.zoo.head import build_head
 from toolkit.zoo.input_layer import adapt_input
 from toolkit.zoo.load import load_weights
 from toolkit.zoo.network import StagedNetwork
-from toolkit.zoo.pooling import Pooling, build_pooling
+from toolkit.zoo.pooling import Pooling, build_pooling, build_tapped_pooling
 from toolkit.zoo.registry import get_spec
 from toolkit.zoo.resolve import check_weights, resolve_weights
 from toolkit.zoo.sizes import check_image_size
@@ -61,7 +61,7 @@ def create_network(
         num_classes: Outputs of a new head with random weights: classes, labels or targets. None: the network with its
             own classifier.
         pretrained: True for Paddle's ImageNet weights, False for random ones, a local file, or a URL.
-        head: Configuration of the new head; by default one dense layer.
+        head: Configuration of the new head; by default one dense layer that reads the last stage.
         cut: Drop the stages above this one (a number or a name), and attach the new head there.
         image_size: Side of the square input in pixels, checked against the sizes that the network supports.
         in_channels: Channels of the images; by default the network's own. The first convolution is adapted, including
@@ -117,7 +117,16 @@ def _assemble(spec: NetworkSpec, request: _Request) -> StagedNetwork:
         rows, input_weight = adapt_input(original, spec, rows, channels)
     stages = [bind_stage(original, row.name, row.steps) for row in _kept(spec, rows, request.cut)]
     size = request.image_size or spec.input_size
-    pooling = _pooling(original, spec, stages, channels, request, whole=len(stages) == len(rows))
+    wanted, names = request.head.stages or "last", [stage.name for stage in stages]
+    taps = head_stage_indices(wanted, names, spec.name, NetworkError)
+    if taps:
+        features, image = (
+            bind_stage(original, "features", spec.features),
+            (channels, request.image_size or spec.min_size),
+        )
+        pooling = build_tapped_pooling(spec.name, request.pooling, taps, stages, features, image)
+    else:
+        pooling = _pooling(original, spec, stages, channels, request, whole=len(stages) == len(rows))
     return StagedNetwork(
         spec,
         stages,
@@ -126,7 +135,7 @@ def _assemble(spec: NetworkSpec, request: _Request) -> StagedNetwork:
         pooling,
         in_channels=channels,
         input_weight=input_weight,
-        auxiliary=bind_auxiliary(original, spec, [s.name for s in stages], size, request.num_classes, request.task),
+        auxiliary=bind_auxiliary(original, spec, names, size, request.num_classes, request.task),
         original_keys=keys,
     )
 
@@ -162,7 +171,7 @@ def _pooling(
 def _top(original: nn.Layer, spec: NetworkSpec, pooling: Pooling, request: _Request) -> BoundStage:
     if request.num_classes is None:
         return bind_stage(original, "head", spec.top)
-    head = build_head(request.head, pooling.width, request.num_classes, request.task)
+    head = build_head(request.head, pooling.pieces or (pooling.width,), request.num_classes, request.task)
     if pooling.layer is not None:
         head.add_sublayer("pooling", pooling.layer)  # its weights are saved and re-created with the head's
     top = bind_stage(original, "head", (*spec.features, spec.head), {spec.head: head})

@@ -41,7 +41,6 @@ class LinearHead(StandardisingHead, nn.Linear):
         num_classes: Number of outputs.
         dropout: Probability of dropping a feature, in [0, 1).
         regression: Whether the outputs are targets in their own units.
-        standardises: Whether it can standardise its features; see ``StandardisingHead``.
     """
 
     def __init__(
@@ -51,7 +50,6 @@ class LinearHead(StandardisingHead, nn.Linear):
         dropout: float = 0.0,
         *,
         regression: bool = False,
-        standardises: bool = False,
     ) -> None:
         super().__init__(
             in_features,
@@ -64,8 +62,6 @@ class LinearHead(StandardisingHead, nn.Linear):
         if regression:
             self.register_buffer("target_mean", paddle.zeros([num_classes]))
             self.register_buffer("target_std", paddle.ones([num_classes]))
-        if standardises:
-            self.keep_feature_statistics(in_features)
 
     @property
     def first_layer(self) -> nn.Linear:
@@ -102,7 +98,6 @@ class MLPHead(StandardisingHead):
         activation: ``relu``, ``gelu``, ``tanh`` or ``hardswish``.
         dropout: Probability of dropping a feature before each dense layer, in [0, 1).
         regression: See ``LinearHead``.
-        standardises: See ``LinearHead``.
     """
 
     def __init__(
@@ -114,7 +109,6 @@ class MLPHead(StandardisingHead):
         dropout: float = 0.0,
         *,
         regression: bool = False,
-        standardises: bool = False,
     ) -> None:
         super().__init__()
         widths = [in_features, *hidden]
@@ -132,8 +126,6 @@ class MLPHead(StandardisingHead):
         self.out = LinearHead(widths[-1], num_classes, dropout, regression=regression)
         self.activation = _ACTIVATIONS[activation]
         self.dropout = dropout
-        if standardises:
-            self.keep_feature_statistics(in_features)
 
     @property
     def first_layer(self) -> nn.Linear:
@@ -178,12 +170,14 @@ def _unit(x: Tensor, axis: int) -> Tensor:
     return x * paddle.rsqrt(paddle.sum(x * x, axis=axis, keepdim=True) + 1e-12)
 
 
-def build_head(config: HeadConfig, in_features: int, num_classes: int, task: TaskName = "classification") -> nn.Layer:
+def build_head(
+    config: HeadConfig, in_features: int | Sequence[int], num_classes: int, task: TaskName = "classification"
+) -> nn.Layer:
     """Build the configured head, with random weights.
 
     Args:
         config: Type, hidden widths, activation, dropout.
-        in_features: Width of the pooled features.
+        in_features: Width of the pooled features; of several stages, the width of each.
         num_classes: Number of outputs.
         task: Task, which determines what the outputs are.
 
@@ -191,11 +185,16 @@ def build_head(config: HeadConfig, in_features: int, num_classes: int, task: Tas
         NetworkError: A cosine head for regression.
     """
     regression = TASKS[task].predicts_numbers
+    pieces = [in_features] if isinstance(in_features, int) else in_features
+    width = sum(pieces)
     if config.type == "mlp":
-        widths = (in_features, num_classes, config.hidden)
-        return MLPHead(*widths, config.activation, config.dropout, regression=regression, standardises=True)
+        mlp = MLPHead(width, num_classes, config.hidden, config.activation, config.dropout, regression=regression)
+        mlp.keep_feature_statistics(width, scales=len(pieces))
+        return mlp
     if config.type == "linear":
-        return LinearHead(in_features, num_classes, config.dropout, regression=regression, standardises=True)
+        linear = LinearHead(width, num_classes, config.dropout, regression=regression)
+        linear.keep_feature_statistics(width, scales=len(pieces))
+        return linear
     if regression:
         raise NetworkError("a cosine head compares directions, which suits no regression", hint="use linear or mlp")
-    return CosineHead(in_features, num_classes, config.dropout)
+    return CosineHead(width, num_classes, config.dropout)

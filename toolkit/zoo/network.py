@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -15,7 +15,7 @@ from toolkit.core.errors import NetworkError
 from toolkit.core.evaluation import evaluating
 from toolkit.core.stages import StageInfo, stage_count
 from toolkit.zoo.auxiliary import BoundAuxiliary
-from toolkit.zoo.execution import run
+from toolkit.zoo.execution import run, run_steps
 from toolkit.zoo.forward_steps import BoundStage, Operand, place_at, swapped
 from toolkit.zoo.frozen import Moving
 from toolkit.zoo.head import LinearHead
@@ -33,6 +33,9 @@ def _layers(part: BoundStage) -> list[nn.Layer]:
 
 class StagedNetwork(Moving):
     """A network of the zoo.
+
+    A head usually reads the last stage. It may read several (``taps``): then what comes after the last stage is their
+    pooled outputs, concatenated, and not the map of the last one.
 
     Sublayers keep the original network's names, so that state-dict keys match the original.
 
@@ -92,13 +95,12 @@ class StagedNetwork(Moving):
         """
         auxiliary = self._learning_auxiliary() if self.training else ()
         if not auxiliary:
-            return run((*self._stages[self._start :], self._top), x)
+            return self.forward_from(x, self._start)
         if self._start == 0:
             auxiliary[0].check_image(self.spec.name, x)
-        outputs = {}
-        for count, stage in enumerate(self._stages[self._start :], self._start + 1):
-            x = outputs[count] = run([stage], x)
-        return [run([self._top], x), *(classifier(outputs[classifier.stage]) for classifier in auxiliary)]
+        outputs = dict(self._outputs(x, self._start))
+        z = self._joined(outputs.items()) if self.taps else outputs[len(self._stages)]
+        return [run([self._top], z), *(classifier(outputs[classifier.stage]) for classifier in auxiliary)]
 
     @property
     def auxiliary_weights(self) -> tuple[float, ...]:
@@ -115,22 +117,61 @@ class StagedNetwork(Moving):
     def features(self, x: Tensor, k: int, start: int = 0) -> Tensor:
         """The activation after the first ``k`` stages; for 0 the input itself.
 
+        After all stages of a network with ``taps`` these are the features that the head reads, [N, D].
+
         Args:
             x: An image, or the activation after the first ``start`` stages.
             k: Number of stages.
             start: Number of stages already applied to ``x``, 0 to ``k``.
+
+        Raises:
+            NetworkError: The head reads a stage that was already applied; see ``sufficient``.
         """
-        return run(self._stages[start:k], x)
+        if not self.taps or k < len(self._stages) or start == k:
+            return run(self._stages[start:k], x)
+        return self._joined(self._outputs(x, start))
+
+    def _outputs(self, x: Tensor, start: int) -> Iterator[tuple[int, Tensor]]:
+        """``x``, the activation after ``start`` stages, and that after each further stage, with its number."""
+        if self.sufficient(start) != start:
+            raise NetworkError(
+                f"the head of {self.spec.name} reads {self.stage_names[self.taps[0]]}, which the activation after "
+                f"{self.stage_names[start - 1]} does not contain",
+                hint=f"start after at most {self.sufficient(start)} stages",
+            )
+        yield start, x
+        for count, stage in enumerate(self._stages[start:], start + 1):
+            x = run([stage], x)
+            yield count, x
+
+    def _joined(self, outputs: Iterable[tuple[int, Tensor]]) -> Tensor:
+        """The features of ``taps``, [N, D], among these activations."""
+        return paddle.concat([self.pool(z) for count, z in outputs if count - 1 in self.taps], axis=1)
 
     def forward_from(self, z: Tensor, k: int) -> Tensor:
         """Map the activation after the first ``k`` stages to logits [N, num_classes]."""
-        return run((*self._stages[k:], self._top), z)
+        return run([self._top], self.features(z, len(self._stages), k))
 
     def pool(self, z: Tensor) -> Tensor:
-        """Map the last stage's activation, [N, C, H, W] or [N, D], to the features that the head reads, [N, D]."""
-        for step in self._pooling.steps:
-            z = step(z)
-        return z
+        """Map a stage's activation, such as [N, C, H, W], to features [N, D]; features are returned unchanged."""
+        return run_steps(self._pooling.steps, z)
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """Indices of the stages whose pooled outputs the head reads, ascending; () for the last one alone."""
+        return self._pooling.taps
+
+    @property
+    def feature_pieces(self) -> tuple[int, ...]:
+        """Number of features from each stage that the head reads, in order; their sum is ``feature_width``."""
+        return self._pooling.pieces or (self._pooling.width,)
+
+    def sufficient(self, k: int) -> int:
+        """The largest number of stages, at most ``k``, after which the activation determines the outputs.
+
+        This is ``k`` itself unless the head also reads a lower stage.
+        """
+        return min(k, self.taps[0] + 1) if self.taps and k < len(self._stages) else k
 
     @property
     def pooling(self) -> str:
@@ -151,7 +192,7 @@ class StagedNetwork(Moving):
         return self._pooling.width
 
     def pooled_after(self, k: int) -> bool:
-        """Whether features cached after the first ``k`` stages are pooled, rather than the last stage's map."""
+        """Whether features cached after the first ``k`` stages are pooled, rather than a stage's map."""
         return k == len(self._stages) and self.pool_is_fixed
 
     @contextmanager
@@ -278,12 +319,12 @@ class StagedNetwork(Moving):
         heads = (layer for layer in _layers(self._top) if isinstance(layer, StandardisingHead) and layer.standardises)
         return next(heads, None)
 
-    def set_feature_statistics(self, mean: ArrayLike, scale: float) -> None:
+    def set_feature_statistics(self, mean: ArrayLike, scale: ArrayLike) -> None:
         """Make the head read ``(features - mean) / scale``; this changes the outputs of a trained head.
 
         Args:
             mean: Mean of each feature, [D].
-            scale: A single number for all features, above 0.
+            scale: Above 0: a single number for all features, or, with ``taps``, one for each, [D].
 
         Raises:
             NetworkError: The head takes no statistics, or the shapes do not match.

@@ -1,8 +1,8 @@
-"""Pooling of the last stage's map into the features that a new head reads."""
+"""Pooling of stages' maps into the features that a new head reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -12,7 +12,8 @@ from paddle import Tensor, nn
 from paddle.nn.initializer import Constant
 
 from toolkit.core.errors import NetworkError
-from toolkit.zoo.forward_steps import Step
+from toolkit.zoo.execution import output_shapes
+from toolkit.zoo.forward_steps import BoundStage, Step
 from toolkit.zoo.functions import FUNCTIONS
 
 _SMALLEST = 1e-6  # lower bound of values in GeM
@@ -95,6 +96,8 @@ class Pooling:
         width: Number of features.
         layer: The step with weights, if any.
         fixed: Whether it has no weights and gives one number per channel, so that features may be cached pooled.
+        taps: Indices of the stages whose pooled outputs are the features, ascending; () for the last one alone.
+        pieces: Number of features of each tap, or of the last stage.
     """
 
     kind: str
@@ -102,6 +105,8 @@ class Pooling:
     width: int
     layer: nn.Layer | None = None
     fixed: bool = True
+    taps: tuple[int, ...] = ()
+    pieces: tuple[int, ...] = ()
 
     def behind(self, steps: tuple[Step, ...]) -> Pooling:
         """A copy with other steps before it."""
@@ -124,3 +129,40 @@ def build_pooling(kind: str, shape: tuple[int, ...], size: int) -> Pooling:
         layer = GeMPool()
         return Pooling(kind, (layer,), shape[0], layer, fixed=False)
     return Pooling(kind, (Flatten(shape, size),), prod(shape), fixed=False)
+
+
+def build_tapped_pooling(
+    name: str,
+    kind: str,
+    taps: Sequence[int],
+    stages: Sequence[BoundStage],
+    features: BoundStage,
+    image: tuple[int, int],
+) -> Pooling:
+    """Build the pooling of several stages, whose features are concatenated: Evci et al. 2022, arXiv:2201.03529.
+
+    Args:
+        name: Name of the network, for messages.
+        kind: ``avg`` or ``max``.
+        taps: Indices of the stages, ascending.
+        stages: All kept stages.
+        features: Steps from a stage's output to something that can be pooled.
+        image: Channels and side of a blank image to measure the features with.
+
+    Raises:
+        NetworkError: Another kind, or the output of a stage cannot be pooled.
+    """
+    if kind not in _FUNCTIONS:
+        raise NetworkError(
+            f"model.pooling: {kind} reads one map, but the head of {name} reads {len(taps)} stages",
+            hint="set model.pooling: avg or max, or model.head.stages: last",
+        )
+    steps, pieces = (*features.steps, _FUNCTIONS[kind]), []
+    for index, shape in enumerate(output_shapes(stages[: taps[-1] + 1], *image, steps)):
+        if index in taps and len(shape) != 1:
+            raise NetworkError(
+                f"{name}: {stages[index].name} outputs {shape} per image, which a head cannot read",
+                hint="leave this stage out of model.head.stages, or set model.head.stages: last",
+            )
+        pieces += [shape[0]] if index in taps else []
+    return Pooling(kind, steps, sum(pieces), taps=tuple(taps), pieces=tuple(pieces))

@@ -217,6 +217,7 @@ class FeatureCache:
     def _key(self, request: Request, view: int, start: int, stages: int) -> CacheKey:
         network, loader = self._network, request.loader
         pooled = network.pooled_after(stages)
+        joined = network.taps if stages == len(network.stage_names) else ()
         return CacheKey(
             network=network.spec.name,
             stage=network.stage_names[stages - 1],
@@ -225,6 +226,7 @@ class FeatureCache:
             preprocessing={
                 **loader.preprocessing.to_dict(),
                 "pooling": network.pooling if pooled else "",
+                **({"of": [network.stage_names[index] for index in joined]} if joined else {}),
                 "opencv": cv2.__version__.partition(".")[0],  # decodes and resizes
             },
             images=self._once(("images", request.title), lambda: self._images(loader)),

@@ -30,7 +30,8 @@ class Decision:
 
     Attributes:
         cached: Whether the phase reads cached features.
-        boundaries: Numbers of frozen stages at which features are cached, ascending; the last one is the phase's own.
+        boundaries: Numbers of frozen stages at which features are cached, ascending; the last one is the phase's own:
+            all its frozen stages, or fewer if the head reads a lower one (``StagedNetwork.sufficient``).
         views: Augmented views of each training image; 0 for the centre crop.
         validation: Whether validation features alone are computed once, at ``boundaries``.
         reason: A one-line explanation; empty if there is nothing to decide.
@@ -75,12 +76,26 @@ def decide(job: Job, phase: PhasePlan, later: Sequence[PhasePlan] = ()) -> Decis
     return Decision(True, _boundaries(job, phase, later, images, worth), views, reason=_why(job, phase, views))
 
 
+def _boundary(job: Job, phase: PhasePlan) -> int:
+    """Number of stages after which a phase's features are cached."""
+    return job.network.sufficient(phase.frozen)
+
+
+def _which(job: Job, phase: PhasePlan) -> str:
+    """Which stages are computed to the phase's boundary, and why not all frozen ones."""
+    boundary = _boundary(job, phase)
+    if boundary == phase.frozen:
+        return f"{phase.frozen} frozen stages"
+    return f"{boundary} of {phase.frozen} frozen stages (the head reads {job.stages[boundary - 1].name})"
+
+
 def _boundaries(
     job: Job, phase: PhasePlan, later: Sequence[PhasePlan], images: int, worth: Callable[[PhasePlan], bool]
 ) -> tuple[int, ...]:
     """The phase's own boundary, and lower ones of later phases that are worth caching and fit in the cache as well."""
-    boundaries, limit = [phase.frozen], job.config.cache.max_size
-    lower = {other.frozen: other for other in later if 0 < other.frozen < phase.frozen and worth(other)}
+    own, limit = _boundary(job, phase), job.config.cache.max_size
+    boundaries = [own]
+    lower = {_boundary(job, other): other for other in later if 0 < _boundary(job, other) < own and worth(other)}
     room = math.inf if limit is None or job.config.cache.enabled is True else limit - images * _row_bytes(job, phase)
     for frozen in sorted(lower, reverse=True):
         room -= images * _row_bytes(job, lower[frozen])
@@ -108,7 +123,7 @@ def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: s
     def worth(boundary: PhasePlan) -> bool:
         return job.config.cache.enabled is True or _validation_pays(job, boundary)
 
-    reason += f", and its {phase.frozen} frozen stages are computed by {engine}"
+    reason += f", and its {_which(job, phase)} are computed by {engine}"
     validation = worth(phase)
     if validation:
         reason += "; those of validation images once"
@@ -119,20 +134,20 @@ def _as_they_come(job: Job, phase: PhasePlan, later: Sequence[PhasePlan], why: s
 def _why(job: Job, phase: PhasePlan, views: int) -> str:
     subject = f"{views} views of each image" if views else "each image"
     times = f"instead of {phase.epochs} times" if phase.epochs > max(1, views) else "for later runs too"
-    return f"feature cache: on, {phase.frozen} frozen stages process {subject} once {times}"
+    return f"feature cache: on, {_which(job, phase)} process {subject} once {times}"
 
 
 def _too_expensive(job: Job, phase: PhasePlan, views: int) -> str:
     """Why caching would not pay off; empty if it does."""
     size = _row_bytes(job, phase)
-    computing, reading = _forward_seconds(job, phase.frozen), size / _BYTES_A_SECOND
+    computing, reading = _forward_seconds(job, _boundary(job, phase)), size / _BYTES_A_SECOND
     without = phase.epochs * (_DECODING + computing)
     cached = views * (_DECODING + computing / _ENGINE_GAIN) + phase.epochs * reading
     if cached >= without:
         if phase.epochs * reading >= without / 2:
             work = f"reading {size / 1e6:.1f} MB per image {phase.epochs} times"
         else:
-            work = f"computing {phase.frozen} stages for {views} views of each image"
+            work = f"computing {_boundary(job, phase)} stages for {views} views of each image"
         return f"as {work} takes longer than computing them on the fly"
     limit = job.config.cache.max_size
     total = size * (views * len(job.data.train) + len(job.data.val))
@@ -144,15 +159,16 @@ def _too_expensive(job: Job, phase: PhasePlan, views: int) -> str:
 def _validation_pays(job: Job, phase: PhasePlan) -> bool:
     """Whether it pays off to compute validation features once rather than in each epoch."""
     size, limit = _row_bytes(job, phase), job.config.cache.max_size
-    computing = _DECODING + _forward_seconds(job, phase.frozen) / _ENGINE_GAIN
+    computing = _DECODING + _forward_seconds(job, _boundary(job, phase)) / _ENGINE_GAIN
     pays = computing + phase.epochs * size / _BYTES_A_SECOND < phase.epochs * computing
     return pays and (limit is None or size * len(job.data.val) <= limit)
 
 
 def _row_bytes(job: Job, phase: PhasePlan) -> int:
     """Size of one image's features in bytes."""
-    stage, pooled = job.stages[phase.frozen - 1], job.network.pooled_after(phase.frozen)
-    shape = stage.shape[:1] if pooled else stage.shape
+    boundary = _boundary(job, phase)
+    pooled = job.network.pooled_after(boundary)
+    shape = (job.network.feature_width,) if pooled else job.stages[boundary - 1].shape
     return feature_bytes(1, shape, feature_dtype(job.config.cache, pooled=pooled))
 
 

@@ -67,10 +67,16 @@ class StageSlice(nn.Layer):
         z = self.network.features(x, self.stop, self.start)
         return self.network.pool(z) if self.network.pooled_after(self.stop) else z
 
+    @property
+    def _joins(self) -> bool:
+        """Whether the outputs are features of several stages."""
+        return bool(self.network.taps) and self.stop == len(self.network.stage_names)
+
     def facts(self) -> list[object]:
         """What determines its outputs besides layers and weights; plain values."""
         network = self.network
-        return [repr(network.spec), self.start, self.stop, network.pooled_after(self.stop), network.pooling]
+        facts = [repr(network.spec), self.start, self.stop, network.pooled_after(self.stop), network.pooling]
+        return [*facts, list(network.taps)] if self._joins else facts
 
     def digest(self) -> str:
         """Digest of its weights."""
@@ -79,7 +85,9 @@ class StageSlice(nn.Layer):
 
     def pieces(self, outputs: Floats) -> list[Floats]:
         """Split the outputs into parts with their own scale."""
-        return [outputs]
+        if not self._joins:
+            return [outputs]
+        return np.split(outputs, np.cumsum(self.network.feature_pieces)[:-1], axis=1)
 
 
 def choose_engine(wanted: str, device: str, rows: int) -> Engine:

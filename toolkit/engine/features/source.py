@@ -79,19 +79,20 @@ class FeatureSource:
         decision = decide(job, phase, later)
         if decision.reason:
             info(decision.reason)
+        boundary = job.network.sufficient(phase.frozen)
         if decision.cached:
             views = job.loader(job.data.train, training=decision.views > 0)
             requests = [Request(views, "training images", decision.views), self._all_validation_images()]
             trained, validated = self._cache().fill(requests, decision.boundaries)
             return PhaseInputs(
-                FeatureLoader(trained, training, phase.frozen), FeatureLoader(validated, validation, phase.frozen)
+                FeatureLoader(trained, training, boundary), FeatureLoader(validated, validation, boundary)
             )
-        run, mixed = self._runner(training, phase, decision.engine), job.mixed(training)
+        run, mixed = self._runner(training, boundary, decision.engine), job.mixed(training)
         if run is None:
             return PhaseInputs(mixed, validation)
         kept = self._kept_validation(validation, decision.boundaries) if decision.validation else None
-        computed = EngineLoader(mixed, run, phase.frozen)
-        return PhaseInputs(computed, kept or EngineLoader(validation, run, phase.frozen))
+        computed = EngineLoader(mixed, run, boundary)
+        return PhaseInputs(computed, kept or EngineLoader(validation, run, boundary))
 
     def for_rows(self, phase: PhasePlan, rows: NDArray[np.int64], *, training: bool, used: int | None = None) -> Loader:
         """Batches of some training images for a phase: cached features if that pays off, else images.
@@ -109,16 +110,17 @@ class FeatureSource:
             inner = make_sampler(job.config.data.sampling, images.take(rows)) or ShuffledSampler(len(rows))
             sampler = _Among(rows, inner)
         loader, decision = job.loader(images, training=training, sampler=sampler), decide(job, phase)
+        boundary = job.network.sufficient(phase.frozen)
         if decision.cached and not decision.views and (used or len(rows)) >= _WORTH_KEEPING * len(images):
             request = Request(job.loader(images, training=False), "training images")
-            (features,) = self._cache().fill([request], (phase.frozen,))
-            return FeatureLoader(features, loader, phase.frozen)
+            (features,) = self._cache().fill([request], (boundary,))
+            return FeatureLoader(features, loader, boundary)
         mixed = job.mixed(loader) if training else loader
         if phase.frozen == 0 or job.config.cache.enabled is False:
             return mixed
         engine = choose_engine(job.config.cache.engine, job.device, phase.epochs * len(rows))
-        run = self._runner(loader, phase, engine)
-        return mixed if run is None else EngineLoader(mixed, run, phase.frozen)
+        run = self._runner(loader, boundary, engine)
+        return mixed if run is None else EngineLoader(mixed, run, boundary)
 
     def for_evaluation(self, images: ImageSet) -> Loader:
         """Images for the network of a trained run, in order and centre-cropped.
@@ -136,19 +138,20 @@ class FeatureSource:
         loader, decision = job.loader(images, training=False), decide(job.in_phase(phase), phase)
         if not decision.cached and decision.engine == "dygraph":
             return loader
+        boundary = job.network.sufficient(phase.frozen)
         if images is job.data.val:
-            kept = self._cache().kept(self._all_validation_images(), phase.frozen)
+            kept = self._cache().kept(self._all_validation_images(), boundary)
             if kept is not None:
-                return FeatureLoader([kept], loader, phase.frozen)
-        run = self._runner(loader, phase, choose_engine(job.config.cache.engine, job.device, len(images)))
-        return loader if run is None else EngineLoader(loader, run, phase.frozen)
+                return FeatureLoader([kept], loader, boundary)
+        run = self._runner(loader, boundary, choose_engine(job.config.cache.engine, job.device, len(images)))
+        return loader if run is None else EngineLoader(loader, run, boundary)
 
     def _runner(
-        self, loader: BatchLoader, phase: PhasePlan, engine: Engine
+        self, loader: BatchLoader, boundary: int, engine: Engine
     ) -> Callable[[NDArray[np.float32]], Floats] | None:
-        """A runner for a phase's frozen stages that agrees with dygraph; None: use the network itself."""
+        """A runner for the stages up to a boundary that agrees with dygraph; None: use the network itself."""
         job = self._job
-        frozen, shape = StageSlice(job.network, 0, phase.frozen), image_shape(job.preprocessing)
+        frozen, shape = StageSlice(job.network, 0, boundary), image_shape(job.preprocessing)
         return load_runner(frozen, shape, engine, few_rows(loader))
 
     def _cache(self) -> FeatureCache:

@@ -31,6 +31,7 @@ class ModelFacts:
         preprocessing: Maps an image to the network's input.
         flip: Mirroring that preserves the meaning of an image.
         cut: Number of stages that the network keeps; None: all.
+        head_stages: Names of the stages whose pooled features the head reads; (): the last one alone.
     """
 
     task: TaskName
@@ -38,6 +39,7 @@ class ModelFacts:
     preprocessing: Preprocessing
     flip: Flip = "none"
     cut: int | None = None
+    head_stages: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -47,6 +49,7 @@ class ModelFacts:
             "preprocessing": self.preprocessing.to_dict(),
             "flip": self.flip,
             "cut": self.cut,
+            **({"head_stages": list(self.head_stages)} if self.head_stages else {}),
         }
 
     @classmethod
@@ -59,12 +62,13 @@ class ModelFacts:
         try:
             task, flip, classes, cut = (values[key] for key in ("task", "flip", "classes", "cut"))
             preprocessing = Preprocessing.from_dict(values["preprocessing"])
+            read = tuple(map(str, values.get("head_stages", ())))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"incomplete facts of a model: {error!r}") from error
         known = task in TASKS and flip in get_args(Flip) and (cut is None or isinstance(cut, int))
         if not known or not isinstance(classes, list) or not classes:
             raise ValueError("incomplete facts of a model")
-        return cls(cast(TaskName, task), tuple(map(str, classes)), preprocessing, cast(Flip, flip), cut)
+        return cls(cast(TaskName, task), tuple(map(str, classes)), preprocessing, cast(Flip, flip), cut, read)
 
 
 def stored_facts(folder: RunFolder) -> ModelFacts:

@@ -79,7 +79,8 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
 
 def model_facts(job: Job) -> ModelFacts:
     """The facts of a job's network, for later users of its weights."""
-    return ModelFacts(job.data.task, job.data.classes, job.preprocessing, job.data.flip, job.plan.cut)
+    read = tuple(job.stages[index].name for index in job.network.taps)
+    return ModelFacts(job.data.task, job.data.classes, job.preprocessing, job.data.flip, job.plan.cut, read)
 
 
 def _examples(job: Job) -> list[str]:

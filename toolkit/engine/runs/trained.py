@@ -84,7 +84,7 @@ def load_trained(folder: RunFolder, device: str | None = None, workers: int | No
     network = create_network(
         config.model.name,
         len(facts.classes),
-        head=config.model.head,
+        head=config.model.head.reading(facts.head_stages),
         cut=facts.cut,
         image_size=facts.preprocessing.image_size,
         in_channels=config.model.in_channels,

@@ -40,6 +40,7 @@ def fit_linear_head(
     views: int = 1,
     grid: Sequence[float] = _GRID,
     after_fit: Callable[[], None] = lambda: None,
+    pieces: Sequence[int] = (),
 ) -> LinearSolution:
     """Fit a linear head exactly, with the best regularisation by cross-validation on the training images.
 
@@ -51,8 +52,8 @@ def fit_linear_head(
     for their difference, and a penalty on two opposite halves is half of that on the difference. Logistic regressions
     are scikit-learn's by L-BFGS, each warm-started with the last one's optimum, until no component of the
     mean loss's gradient exceeds 1e-6 or float32 allows no progress; ridge has a closed form. The features' mean, and
-    one scale for all of them, over the training rows are folded into the result, which takes unscaled features.
-    Nothing is random.
+    one scale for all of them (for all of a stage, if there are several), over the training rows are folded into the
+    result, which takes unscaled features. Nothing is random.
 
     All metrics are those of the folded float32 head. The best value has the lowest loss on held-out training images
     (five-fold cross-validation; a single fifth if there are very many images); ties go to the stronger one. So the
@@ -75,6 +76,7 @@ def fit_linear_head(
         num_classes: C, the number of classes, labels or targets. Classes without training rows are never predicted.
         grid: Strengths to try, > 0; a single one is used unchanged. Default: 1e5 to 0.1 by tens.
         after_fit: Called after each optimisation; an exception ends the work.
+        pieces: Number of features of each stage, if they are those of several, in order; D in total.
 
     Returns:
         The head, the table of trials, and notes (optimum not reached, classes without images).
@@ -89,10 +91,10 @@ def fit_linear_head(
     strengths = sorted(set(grid), reverse=True)
     if not strengths or not strengths[-1] > 0:
         raise ValueError(f"regularisation: {list(grid)}; expected numbers above 0")
-    scaling = Scaling.of(features)
+    scaling = Scaling.of(features, pieces)
     fitter = FITTERS[TASKS[task].loss](scaling.apply(features), labels, num_classes, after_fit)
     objective = make_objective(task, scale=TASKS[task].scale_of(labels))
-    held = HeldOut(features, labels, views, objective, num_classes, after_fit) if len(strengths) > 1 else None
+    held = HeldOut(features, labels, views, objective, num_classes, after_fit, pieces) if len(strengths) > 1 else None
     search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), objective, held)
     with _few_threads(features.shape):
         for strength in strengths:

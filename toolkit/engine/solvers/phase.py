@@ -177,7 +177,8 @@ def solve_head(
     labels = np.tile(training.labels, (count,) + (1,) * (training.labels.ndim - 1))
     rows = (StackedViews(training.views), labels, validation.views[0], validation.labels, job.data.task)
     outputs = job.network.num_classes
-    solution = fit_linear_head(*rows, num_classes=outputs, views=count, after_fit=after_fit)
+    pieces = job.network.feature_pieces
+    solution = fit_linear_head(*rows, num_classes=outputs, views=count, after_fit=after_fit, pieces=pieces)
     install_linear_solution(job.network, solution)
     show(solution.table())
     for note in solution.notes:

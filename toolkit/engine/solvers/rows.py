@@ -89,7 +89,8 @@ class Scaling:
     """Standardisation of features by the statistics of the training rows.
 
     A single number scales all features, the root of their mean variance, as in a trained head: a feature that hardly
-    varies then contributes little. Divided by its own deviation it would be mere noise on other images.
+    varies then contributes little. Divided by its own deviation it would be mere noise on other images. Features of
+    several stages have one number per stage, such that the stages' total variances are equal.
 
     Attributes:
         mean: Mean of each feature, float64 ``[D]``.
@@ -101,8 +102,13 @@ class Scaling:
     std: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: Rows) -> Scaling:
-        """Compute the statistics of ``[N, D]`` in two passes, in float64."""
+    def of(cls, rows: Rows, pieces: Sequence[int] = ()) -> Scaling:
+        """Compute the statistics of ``[N, D]`` in two passes, in float64.
+
+        Args:
+            rows: The training rows.
+            pieces: Number of features of each stage, in order; (): all are of one stage.
+        """
         total = np.zeros(rows.shape[1])
         for _, chunk in chunks_of(rows):
             total += chunk.sum(axis=0, dtype=np.float64)
@@ -111,10 +117,16 @@ class Scaling:
         for _, chunk in chunks_of(rows):
             squares += ((chunk - mean) ** 2).sum(axis=0)
         std = np.sqrt(squares / rows.shape[0])
-        smallest = _CONSTANT * np.maximum(np.abs(mean), std.max(initial=0.0))
-        varied = std > smallest
-        scale = float(np.sqrt((std[varied] ** 2).mean())) if varied.any() else 1.0
-        return cls(mean, np.where(varied, scale, np.inf))
+        ends = np.cumsum(pieces or (len(mean),))[:-1]
+        stages = list(zip(np.split(mean, ends), np.split(std, ends), strict=True))
+        varied = [spread > _CONSTANT * np.maximum(np.abs(centre), spread.max(initial=0.0)) for centre, spread in stages]
+        counts = np.array([mask.sum() for mask in varied])
+        shares = counts * (counts > 0).sum() / max(counts.sum(), 1)  # 1 for a single stage
+        scales = [
+            np.where(mask, np.sqrt((spread[mask] ** 2).mean() * share) if mask.any() else 1.0, np.inf)
+            for (_, spread), mask, share in zip(stages, varied, shares, strict=True)
+        ]
+        return cls(mean, np.concatenate(scales))
 
     def apply(self, rows: Rows) -> NDArray[np.float32]:
         """``(rows - mean) / std`` as one float32 array ``[N, D]``."""
