@@ -52,6 +52,7 @@ SIZES = ("small", "middle", "large")
 NETWORKS = {"squeezenet1_1": "squeezenet1_1.pdparams", "mobilenet_v2": "mobilenet_v2_1.0.pdparams"}
 PRESETS: dict[str, dict[str, Any]] = {
     "linear_probe": {"preset": "linear_probe"},
+    "multi_stage_probe": {"preset": "multi_stage_probe"},
     "shallow_probe": {"preset": "shallow_probe"},
     "last_stages": {"preset": "last_stages"},
     "all_stages": {"preset": "all_stages"},

@@ -27,7 +27,7 @@ from toolkit.core.durations import seconds_of
 from toolkit.core.runtime import select_device, world_size
 from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.tasks import TASKS
-from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
+from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_head_stages, resolve_plan
 
 _SHALLOW = "shallow_probe"
 
@@ -217,9 +217,15 @@ def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train
         [stage.info for stage in measured.stages],
         _requested_transfer(choice.preset, measured, transfer),
     )
-    width = measured.stages[: resolve_cut(requested, stages)][-1].width
-    head = DenseHead(width, measured.size.classes)  # the default head; the job resolves its own later
+    head = DenseHead(_head_width(requested, measured), measured.size.classes)  # the default; the job resolves its own
     return resolve_plan(requested, train, stages, measured.task, head)
+
+
+def _head_width(transfer: TransferConfig, measured: Measurement) -> int:
+    """Return the number of features that a preset's head reads."""
+    kept = measured.stages[: resolve_cut(transfer, [stage.info for stage in measured.stages])]
+    read = resolve_head_stages(transfer, None, [stage.name for stage in kept])
+    return sum(kept[index].width for index in read) if read else kept[-1].width
 
 
 def _is_solved(plan: Plan, train: TrainConfig, config: Config | None) -> bool:
@@ -261,7 +267,8 @@ def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig
     for preset in ADVISED:
         plan = _plan(Choice(preset), measured, TransferConfig(), train.model_copy(update={"solver": "sgd"}))
         kept = measured.stages[: plan.cut]
-        head = (kept[-1].width + 1) * measured.size.classes
+        width = _head_width(TransferConfig.model_validate({"preset": preset}), measured)
+        head = (width + 1) * measured.size.classes
         found[preset] = head + sum(stage.parameters for stage in kept[plan.frozen :])
     return found
 

@@ -12,6 +12,7 @@ from toolkit.config import PRESET_ALIASES
 
 ADVISED = (
     "linear_probe",
+    "multi_stage_probe",
     "shallow_probe",
     "last_stages",
     "all_stages",
@@ -21,7 +22,7 @@ ADVISED = (
 """Presets that the advisor may recommend, cheapest first."""
 REACH = 8
 """Calibration results extend to this many times the number of images; beyond that, the matrix decides."""
-HEAD_ALONE = "linear_probe", "shallow_probe"
+HEAD_ALONE = "linear_probe", "multi_stage_probe", "shallow_probe"
 """Presets that only train a head."""
 _OF_CELL: dict[Cell, tuple[str, str]] = {
     "small_similar": ("linear_probe", "last_stages"),
