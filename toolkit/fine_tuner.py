@@ -121,10 +121,15 @@ class FineTuner:
         """The plan as a table: what is frozen, and the learning rates."""
         return Shown.of(plan_table(self.job.plan, self.job.stages, self.job.head_parameters))
 
-    def advise(self) -> Advice:
-        """Measure the images and return what the advisor recommends for them."""
+    def advise(self, race: str = "none") -> Advice:
+        """Measure the images and return what the advisor recommends for them.
+
+        Args:
+            race: Time for a race of the best presets on folds of the training images, such as ``5m``; ``auto``: about
+                as long as one training; ``none``: the rule decides alone.
+        """
         with shown_warnings():
-            return ShownAdvice.of(advise(self.config))
+            return ShownAdvice.of(advise(self.config, race=race))
 
     def freeze(self, stages: int | str) -> None:
         """Freeze the first ``stages`` stages, or up to and including a named one; see ``StagedNetwork.freeze``."""
@@ -161,14 +166,25 @@ class FineTuner:
                 raise Interrupted(stop.message, hint=f'{stop.hint}; from Python: fit(resume="auto")') from None
 
     def compare(
-        self, presets: Sequence[str] | str | None = None, seeds: int = 3, budget: float | None = None
+        self,
+        presets: Sequence[str] | str | None = None,
+        seeds: int = 3,
+        budget: float | None = None,
+        folds: int | None = None,
     ) -> BakeOff:
-        """Train presets on the same splits and return the comparison; ``budget`` in seconds."""
+        """Train presets on the same splits and return the comparison; see ``bake_off``.
+
+        Args:
+            presets: Names; by default all.
+            seeds: Number of splits and trainings of each.
+            budget: Seconds for all of them.
+            folds: Cross-validate on the training images instead of using seeds.
+        """
         from toolkit.explain.notebook import ShownBakeOff  # matplotlib takes time to import
 
         presets = [presets] if isinstance(presets, str) else presets
         with shown_warnings():
-            return ShownBakeOff.of(bake_off(self.config, presets, seeds, budget=budget, apart=False))
+            return ShownBakeOff.of(bake_off(self.config, presets, seeds, budget=budget, apart=False, folds=folds))
 
     def __repr__(self) -> str:
         return f"FineTuner({self.config.model.name!r}, {self.data.name!r}, plan={self.config.transfer.preset!r})"

@@ -59,6 +59,9 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, rac
     advice = judge(request, measured, load_thresholds(), config)
     if race == "none" or advice.plan is None:
         return advice
+    if config.data.fold is not None:
+        info(f"no race of presets: it would train on the images that data.fold {config.data.fold} holds out")
+        return advice
     if world_size() > 1:
         info("no race of presets: several processes train together; run it before, with advise --try")
         return advice

@@ -45,11 +45,13 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path) -> Config:
         values["transfer"] |= {"head_first": first}
         values["train"] |= {"epochs": short_epochs(plan.epochs - first)}
     values["data"] |= {"fold": f"{fold + 1}/{FOLDS}"}
+    values["train"] |= {"resume": None}
     values |= {
         "name": f"{plan.preset}-fold{fold + 1}",
         "output_dir": folder,
         "log": {**values["log"], "visualdl": False, "sample_images": 0},
         "export": {"enabled": False, "report": False},
+        "callbacks": {},  # the user's own are for the training, not for trials
     }
     return make_config(values)
 
