@@ -14,9 +14,9 @@ Preset = Literal[
     "large_similar",
     "large_different",
     "linear_probe",
-    "multi_stage_probe",
     "finetune",
     "scratch",
+    "multi_stage_probe",
     "custom",
     "auto",
 ]
@@ -43,7 +43,7 @@ class TransferConfig(Section):
     """What to keep of the pretrained network, what to train, and how fast."""
 
     preset: Preset = "finetune"
-    """A cell of the matrix small/large x similar/different, or linear_probe, multi_stage_probe, finetune, scratch,
+    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, multi_stage_probe,
     custom; `auto` follows the advisor."""
     size: Literal["small", "medium", "large"] | None = None
     """Instead of a preset, the size of the data: `small` freezes all stages, `medium` freezes most, `large` fine-tunes
