@@ -27,7 +27,8 @@ def read_version() -> str:
 CPU = ["paddlepaddle>=2.6.2"]
 OPENCV = ["opencv-python-headless"]
 FAST = ["numba"]  # convolutions on a CPU
-ONNX = ["onnxruntime", "paddle2onnx"]
+# For Python 3.13 there is no paddle2onnx of today: pip would take 0.9.2, and fail to compile its old onnx.
+ONNX = [f'{name}; python_version < "3.13"' for name in ("onnxruntime", "paddle2onnx>=1.0")]
 TIFF = ["tifffile"]  # images of more than four bands
 README = HERE / "README.md"
 
@@ -87,6 +88,8 @@ setup(
         "dev": [
             *FAST,
             *TIFF,
+            "ipykernel",  # runs the notebook in docs/
+            "nbclient",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",

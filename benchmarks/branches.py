@@ -18,7 +18,7 @@ from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
 __all__ = ["derive_branches"]
 
 LEADS = (1.0, 1.5, 2.0, None)
-_SHALLOW = "small_different/shallow_features"
+_SHALLOW = "shallow_probe"
 
 
 def derive_branches(
@@ -27,7 +27,7 @@ def derive_branches(
     """The branch limits with the smallest loss, each branch with the preset that loses least in it.
 
     Branch ``shallow`` always selects shallow features, because the probes on the data itself say so. Branch ``few``
-    ends where a data set becomes large, or does not exist: one limit for both.
+    ends where fine-tuning stages begins to pay, or does not exist.
 
     Args:
         cases: Cases with results.
@@ -39,7 +39,7 @@ def derive_branches(
     if not split:
         whole = _branch("rest", [losses for _, losses in found], candidates)
         return _rule(found, 0, None, candidates).model_copy(update={"branches": dict.fromkeys(get_args(Branch), whole)})
-    borders = (0, round(thresholds.size.images))
+    borders = (0, round(thresholds.moving.images))
     rules = [_rule(found, few, lead, candidates) for few, lead in product(borders, LEADS)]
     return min(rules, key=_total)
 
@@ -52,7 +52,7 @@ def _situation(case: Case, thresholds: Thresholds) -> Situation:
 def _losses(case: Case) -> dict[str, float]:
     scores = known_scores(case)
     best = max(scores.values())
-    return {title: best - scores[title] for title in ADVISED if title in scores}
+    return {preset: best - scores[preset] for preset in ADVISED if preset in scores}
 
 
 def _rule(
@@ -73,12 +73,14 @@ def _rule(
 
 
 def _branch(branch: Branch, group: Sequence[dict[str, float]], candidates: Collection[str]) -> BranchRule:
-    titles = {title for losses in group for title in losses}
-    means = {title: mean(losses[title] for losses in group if title in losses) for title in ADVISED if title in titles}
-    allowed = [title for title in means if title in candidates] or list(means)
-    preset = _SHALLOW if branch == "shallow" and _SHALLOW in means else min(allowed, key=lambda title: means[title])
+    presets = {preset for losses in group for preset in losses}
+    means = {
+        preset: mean(losses[preset] for losses in group if preset in losses) for preset in ADVISED if preset in presets
+    }
+    allowed = [preset for preset in means if preset in candidates] or list(means)
+    preset = _SHALLOW if branch == "shallow" and _SHALLOW in means else min(allowed, key=lambda preset: means[preset])
     return BranchRule(
-        preset=preset, losses={title: round(loss, 5) for title, loss in means.items()}, situations=len(group)
+        preset=preset, losses={preset: round(loss, 5) for preset, loss in means.items()}, situations=len(group)
     )
 
 

@@ -4,9 +4,9 @@
     python benchmarks/calibrate.py derive    # both -> toolkit/advise/thresholds.json and benchmarks/calibration.md
 
 ``calibration.jsonl`` is the table of bake-off results, one JSON object per line: ``set``, ``network``,
-``images_per_class`` (null: all), ``train_images``, ``classes``, ``preset`` (``small_different/shallow_features``),
-``seed``, ``score``, ``seconds``, ``metric``, and ``image_size`` if it is not the network's own. Both tables are next
-to this script; existing measurements are not repeated.
+``images_per_class`` (null: all), ``train_images``, ``classes``, ``preset``, ``seed``, ``score``, ``seconds``,
+``metric``, and ``image_size`` if it is not the network's own. Both tables are next to this script; existing
+measurements are not repeated.
 """
 
 from __future__ import annotations
@@ -64,13 +64,10 @@ SETS = {
 }
 WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
 
-SAME = {"linear_probe": "small_similar"}
-"""Presets that are the same plan under two names: name -> the name used here."""
-
 
 @dataclass(frozen=True)
 class Situation:
-    """A data set at one size with one network, and the bake-off's scores: title of a preset -> seed -> score."""
+    """A data set at one size with one network, and the bake-off's scores: preset -> seed -> score."""
 
     data: str
     network: str
@@ -99,15 +96,15 @@ class Situation:
         """
         if not self.scores:
             return {}
-        titles, seeds = list(self.scores), sorted({seed for scores in self.scores.values() for seed in scores})
+        presets, seeds = list(self.scores), sorted({seed for scores in self.scores.values() for seed in scores})
         rows, values = [], []
-        for title, scores in self.scores.items():
+        for preset, scores in self.scores.items():
             for seed, score in scores.items():
-                rows.append([float(title == each) for each in titles] + [float(seed == each) for each in seeds])
+                rows.append([float(preset == each) for each in presets] + [float(seed == each) for each in seeds])
                 values.append(score)
         found = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
-        shared = found[len(titles) :].mean()
-        return {title: float(value + shared) for title, value in zip(titles, found, strict=False)}
+        shared = found[len(presets) :].mean()
+        return {preset: float(value + shared) for preset, value in zip(presets, found, strict=False)}
 
     @property
     def spread(self) -> float:
@@ -122,9 +119,7 @@ def read_results(path: Path = RESULTS) -> list[Situation]:
     scores: dict[Key, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in read_lines(path):
         if row.get("score") is not None and " + " not in row["preset"]:
-            title = SAME.get(row["preset"], row["preset"])
-            title = "small_different/shallow_features" if title == "small_different" else title
-            scores[key_of(row)][title][row["seed"]] = float(row["score"])
+            scores[key_of(row)][row["preset"]][row["seed"]] = float(row["score"])
     return [Situation(*key, dict(by_preset)) for key, by_preset in scores.items()]
 
 

@@ -20,20 +20,20 @@ from toolkit.advise.evidence import EVIDENCE
 from toolkit.advise.measurement import Measurement
 from toolkit.advise.thresholds import (
     EvidenceRule,
+    MovingRule,
     PresetRule,
-    SizeRule,
     Thresholds,
     load_thresholds,
 )
 from toolkit.core.files import write_text
 
-__all__ = ["derive", "derive_evidence", "derive_size", "fitted"]
+__all__ = ["derive", "derive_evidence", "derive_moving", "fitted"]
 
 LOGARITHMIC = frozenset({"batchnorm"})
 BELOW = frozenset({"batchnorm"})
 _IMAGES = (20, 30, 45, 60, 100, 150, 200, 300, 500, 1000, 2000)
 _PER_CLASS = (1, 5, 10, 20, 30, 50, 75, 100, 150, 200)
-"""Candidates for the size from which a data set is large, in total and per class."""
+"""Candidates for the size from which fine-tuning stages pays, in total and per class."""
 _SURE = 2.0
 """Log-odds assigned to the mean of the similar (different) data sets."""
 
@@ -101,7 +101,7 @@ def fitted(cases: Sequence[Case], candidates: Collection[str] | None = ADVISED) 
         rows=sum(len(scores) for case in tried for scores in case.situation.scores.values()),
         sets=tuple(sorted({case.data for case in cases})),
         networks=tuple(sorted({case.measured.network for case in cases})),
-        size=derive_size(tried),
+        moving=derive_moving(tried),
         evidence=derive_evidence(cases),
         rule=PresetRule(kind="matrix"),
     )
@@ -121,7 +121,7 @@ RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
     "one preset for all": constant,
     "branches": fitted,
     "branches of presets that move stages": partial(
-        fitted, candidates=[title for title in ADVISED if title not in HEAD_ALONE]
+        fitted, candidates=[preset for preset in ADVISED if preset not in HEAD_ALONE]
     ),
 }
 """Rules to choose from: name -> function from cases to thresholds."""
@@ -170,27 +170,28 @@ def derive_evidence(cases: Iterable[Case]) -> dict[str, EvidenceRule]:
     return rules
 
 
-def derive_size(tried: Sequence[Case]) -> SizeRule:
+def derive_moving(tried: Sequence[Case]) -> MovingRule:
     """From how many images on, in total and per class, presets that fine-tune stages beat those that do not.
 
     The pair that is wrong in the fewest situations; among equals, the one closest to 1000 images, 100 per class.
     """
-    usual = SizeRule(images=1000, per_class=100, scale=0.25)
-    pays = [(case.measured.size, _gain_of_moving(case)) for case in tried]
-    cells = [(size, gain > CLOSE) for size, gain in pays if gain is not None]
-    if not cells:
+    usual = MovingRule(images=1000, per_class=100)
+    gains = [(case.measured.size, _gain_of_moving(case)) for case in tried]
+    known = [(size, gain > CLOSE) for size, gain in gains if gain is not None]
+    if not known:
         return usual
 
     def cost(pair: tuple[float, float]) -> tuple[int, float]:
-        wrong = sum((size.images >= pair[0] and size.median >= pair[1]) != moving for size, moving in cells)
-        return wrong, abs(math.log(pair[0] / usual.images)) + abs(math.log(pair[1] / usual.per_class))
+        rule = MovingRule(images=pair[0], per_class=pair[1])
+        wrong = sum(rule.pays(size.images, size.median) != pays for size, pays in known)
+        return wrong, abs(math.log(rule.images / usual.images)) + abs(math.log(rule.per_class / usual.per_class))
 
     images, per_class = min(product(_IMAGES, _PER_CLASS), key=cost)
-    return SizeRule(images=images, per_class=per_class, scale=usual.scale)
+    return MovingRule(images=images, per_class=per_class)
 
 
 def _gain_of_moving(case: Case) -> float | None:
     scores = known_scores(case)
-    frozen = [score for title, score in scores.items() if title in HEAD_ALONE]
-    moving = [score for title, score in scores.items() if title not in HEAD_ALONE]
+    frozen = [score for preset, score in scores.items() if preset in HEAD_ALONE]
+    moving = [score for preset, score in scores.items() if preset not in HEAD_ALONE]
     return max(moving) - max(frozen) if frozen and moving else None

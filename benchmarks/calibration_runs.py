@@ -48,17 +48,17 @@ SIZES = ("small", "middle", "large")
 NETWORKS = {"squeezenet1_1": "squeezenet1_1.pdparams", "mobilenet_v2": "mobilenet_v2_1.0.pdparams"}
 PRESETS: dict[str, dict[str, Any]] = {
     "linear_probe": {"preset": "linear_probe"},
-    "small_different/shallow_features": {"preset": "small_different"},
-    "large_similar": {"preset": "large_similar"},
-    "finetune": {"preset": "finetune"},
-    "large_different": {"preset": "large_different"},
+    "shallow_probe": {"preset": "shallow_probe"},
+    "last_stages": {"preset": "last_stages"},
+    "all_stages": {"preset": "all_stages"},
+    "all_stages_bold": {"preset": "all_stages_bold"},
     "usual": {"preset": "custom", "freeze": "none", "backbone_lr": 1.0, "head_first": 0, "batch_norm": "train"},
-    "small_different/finetune_most": {"preset": "small_different", "variant": "finetune_most"},
+    "most_stages": {"preset": "most_stages"},
 }
 TITLES = (*PRESETS, *(f"{preset} + {name}" for preset, names in TRIED.items() for name in names))
 USUAL_RATES = {"mobilenet_v2": usual_rate(batch_norm=True), "squeezenet1_1": usual_rate(batch_norm=False)}
 USUAL_EPOCHS = 25
-"""The same as presets that fine-tune stages, including head-first epochs; ``finetune_most`` takes ten more."""
+"""The same as presets that fine-tune stages, including head-first epochs; ``most_stages`` takes ten more."""
 SIZE, TEST, TEST_SHARE = 128, 400, 0.4
 
 

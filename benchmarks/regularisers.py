@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.calibrate import SAME, key_of
+from benchmarks.calibrate import key_of
 from toolkit.advise.choose import HEAD_ALONE
 from toolkit.advise.thresholds import Regulariser
 
@@ -22,8 +22,8 @@ OPTIONS: dict[str, str] = {
     "tta": "train.tta=4",
 }
 """Name of a regulariser -> the option that enables it."""
-TRIED = {"linear_probe": ("label_smoothing", "tta"), "large_similar": tuple(OPTIONS)}
-"""Preset -> regularisers tried on top of it; such a run is called ``large_similar + mixup``."""
+TRIED = {"linear_probe": ("label_smoothing", "tta"), "last_stages": tuple(OPTIONS)}
+"""Preset -> regularisers tried on top of it; such a run is called ``last_stages + mixup``."""
 _FEWEST = 8
 
 
@@ -40,7 +40,7 @@ def derive_regularisers(rows: Iterable[Mapping[str, Any]]) -> tuple[Regulariser,
         preset, _, name = title.partition(" + ")
         plain = runs.get((*where, preset))
         if name and plain is not None:
-            kind = OPTIONS[name], SAME.get(preset, preset) in HEAD_ALONE
+            kind = OPTIONS[name], preset in HEAD_ALONE
             gains[kind].append(float(row["score"]) - float(plain["score"]))
             images[kind].append(int(row["train_images"]))
     return tuple(

@@ -33,7 +33,7 @@ class Case:
 
 def known_scores(case: Case) -> dict[str, float]:
     """Mean scores over seeds of the presets that may be advised."""
-    return {title: score for title, score in case.situation.means.items() if title in ADVISED}
+    return {preset: score for preset, score in case.situation.means.items() if preset in ADVISED}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def judged(case: Case, thresholds: Thresholds) -> Verdict:
     """What the thresholds recommend, and how much worse it is than the best preset."""
     _, place, choices = recommend(case.measured, thresholds)
     scores = known_scores(case)
-    advised = next((choice.title for choice in choices if choice.title in scores), choices[0].title)
+    advised = next((choice.preset for choice in choices if choice.preset in scores), choices[0].preset)
     if not scores:
         return Verdict(case, advised, place.similarity == "similar", place.cell, "", 0.0, True)
-    best = max(scores, key=lambda title: scores[title])
+    best = max(scores, key=lambda preset: scores[preset])
     regret = scores[best] - scores.get(advised, min(scores.values()))
     right = regret <= max(CLOSE, case.situation.spread) + 1e-9
     return Verdict(case, advised, place.similarity == "similar", place.cell, best, regret, right)

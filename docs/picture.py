@@ -16,14 +16,14 @@ from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
 from sklearn.datasets import load_digits
 
-PRESETS = {"finetune": "fine-tune", "linear_probe": "linear probe", "scratch": "from scratch"}
-COLOURS = {"finetune": "#1f4fd8", "linear_probe": "#d9730d", "scratch": "#7a7f87"}
+PRESETS = {"all_stages": "fine-tune", "linear_probe": "linear probe", "scratch": "from scratch"}
+COLOURS = {"all_stages": "#1f4fd8", "linear_probe": "#d9730d", "scratch": "#7a7f87"}
 
 
 def curves(run: Path) -> dict[str, np.ndarray]:
     """Validation top-1 of each preset, ``[seeds, epochs]``."""
     found: dict[str, list[list[float]]] = {}
-    folders = [("finetune", run), *((p.name.rpartition("-seed")[0], p) for p in sorted((run / "compare").iterdir()))]
+    folders = [("all_stages", run), *((p.name.rpartition("-seed")[0], p) for p in sorted((run / "compare").iterdir()))]
     for preset, folder in folders:
         lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         found.setdefault(preset, []).append([json.loads(line)["val"]["top1"] for line in lines])
@@ -53,13 +53,13 @@ def draw(run: Path, target: Path) -> None:
             axes[row, column].imshow(digits.images[index], cmap="gray_r" if column < 3 else "Blues")
             axes[row, column].set_axis_off()
     left.text(0.31, 0.84, "source task: 0 to 4", ha="center", fontsize=9)
-    left.text(0.71, 0.84, "target: 3 images each", ha="center", fontsize=9, color=COLOURS["finetune"])
+    left.text(0.71, 0.84, "target: 3 images each", ha="center", fontsize=9, color=COLOURS["all_stages"])
     axis = right.subplots(gridspec_kw={"bottom": 0.15, "top": 0.88, "left": 0.1, "right": 0.97})
     found = curves(run)
     for preset, values in found.items():
         epochs, colour = np.arange(1, values.shape[1] + 1), COLOURS[preset]
         axis.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.13, lw=0)
-        axis.plot(epochs, values.mean(axis=0), color=colour, lw=2, label=legend(preset, values, found["finetune"]))
+        axis.plot(epochs, values.mean(axis=0), color=colour, lw=2, label=legend(preset, values, found["all_stages"]))
     axis.axhline(0.2, color="#b0b4ba", lw=0.8, ls=":")
     title = f"digits 5 to 9: accuracy, mean and range of {len(values)} seeds (gap: 95 % interval)"
     axis.set_title(title, fontsize=9, loc="left")

@@ -19,6 +19,7 @@ PATTERNS = (
     "docs/*.png",
     "docs/*.svg",
     "docs/*.css",
+    "docs/*.ipynb",
     "benchmarks/*.md",
     "benchmarks/*.jsonl",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from toolkit.commands.cli import COMMANDS
-from toolkit.config import load_config
+from toolkit.config import load_config, plan_of
 from toolkit.core.stages import StageInfo
 
 REPO = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def test_its_plan_resolves(name: str) -> None:
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_a_cell_of_the_matrix_is_what_its_name_says(name: str) -> None:
-    assert load_config(CONFIGS[name]).transfer.preset == name
+    assert load_config(CONFIGS[name]).transfer.preset == plan_of(name)
 
 
 def test_the_quickstart_trains_its_source_first() -> None:

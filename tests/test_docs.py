@@ -14,8 +14,8 @@ import yaml
 from tests.test_layers import LAYERS
 from toolkit.commands.app import make_parser
 from toolkit.commands.cli import COMMANDS
-from toolkit.commands.configs import included_configs
 from toolkit.config import make_config
+from toolkit.core.included import included_configs
 
 REPO = Path(__file__).resolve().parents[1]
 PAGES = {str(path.relative_to(REPO)): path for path in (*REPO.glob("*.md"), *REPO.glob("docs/*.md"))}
@@ -172,7 +172,7 @@ def test_the_usual_recipe_is_ahead_where_the_page_says_so() -> None:
     for line in (REPO / "benchmarks" / "calibration.jsonl").read_text(encoding="utf-8").splitlines():
         run = json.loads(line)
         if run["seed"] == 0 and "+" not in run["preset"]:
-            preset = run["preset"].rpartition("/")[2].replace("linear_probe", "small_similar")
+            preset = run["preset"]
             scores[run["set"], run["network"], run["train_images"]][preset] = run["score"]
     sets = {"ants": "ants_bees", "CUB": "CUB_200_2011_mini", "flow": "flower_photos", "ches": "chest_xray"}
     table = PAGES["README.md"].read_text(encoding="utf-8").partition("### Against the usual recipe")[2]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
+import shutil
+import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +74,7 @@ BROUGHT_ALONG = {"paddleclas": "the clas extra says how it is installed"}
 def test_what_is_imported_is_declared(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = metadata(repo, monkeypatch)
     wanted = [*said["install_requires"], *(name for extra in said["extras_require"].values() for name in extra)]
-    names = [re.split(r"[<>=\[]", name)[0] for name in wanted]
+    names = [re.split(r"[<>=;\[]", name)[0] for name in wanted]
     declared = {MODULES_OF.get(name, name) for name in names} | set(sys.stdlib_module_names) | {"toolkit"}
     imported: dict[str, str] = {}
     for path in (repo / "toolkit").rglob("*.py"):
@@ -79,3 +83,33 @@ def test_what_is_imported_is_declared(repo: Path, monkeypatch: pytest.MonkeyPatc
             found += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             imported.update({name.partition(".")[0]: str(path) for name in found})
     assert {name: path for name, path in imported.items() if name not in declared | BROUGHT_ALONG.keys()} == {}
+
+
+def test_opencv_is_brought_by_two_extras_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    extras = metadata(repo, monkeypatch)["extras_require"]
+    assert {name for name, some in extras.items() if any("opencv" in each for each in some)} == {"all", "opencv"}
+
+
+def test_what_is_declared_does_not_depend_on_what_is_installed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = metadata(repo, monkeypatch)
+    for name in ("paddle", "cv2", "numpy", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    assert metadata(repo, monkeypatch) == usual
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("there", "extras"),
+    [((), "fast,cpu,opencv"), (("paddle",), "fast,opencv"), (("cv2",), "fast,cpu"), (("paddle", "cv2"), "fast")],
+)
+def test_make_keeps_builds_that_are_installed(there: tuple[str, ...], extras: str, repo: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    [site] = (tmp_path / "venv").glob("lib/python*/site-packages")
+    for name in there:
+        (site / f"{name}.py").touch()
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MAKEFLAGS")}
+    for target, more in (("install", f"{extras},onnx"), ("dev", f"dev,{extras}")):
+        words = ["make", "--dry-run", target, f"VENV={tmp_path / 'venv'}"]
+        done = subprocess.run(words, cwd=repo, env=environment, capture_output=True, text=True, check=True)
+        assert f'install -e ".[{more}]"' in done.stdout

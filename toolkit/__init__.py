@@ -1,7 +1,8 @@
 """Fine-tune PaddlePaddle's model zoo on your own images.
 
 Importing this package sets Paddle's CPU environment (``toolkit.core.runtime``) and nothing else; the names below load
-what they need when they are first used, so import ``toolkit`` before ``paddle``.
+what they need when they are first used, so import ``toolkit`` before ``paddle``. In a notebook, Paddle is imported at
+once, without its remarks.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy.random  # noqa: F401  (loaded after paddle 2.6.2, which brings a zlib of its own, numpy >= 2.4 crashes)
 
 from toolkit.core import errors
-from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle
+from toolkit.core.home import ensure_home
+from toolkit.core.runtime import NOT_BROUGHT, configure_cpu, import_paddle, import_paddle_for_notebook
 
 if TYPE_CHECKING:
     from toolkit.config import Config, load_config
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
     from toolkit.data.given import Data
     from toolkit.deploy import Predictor
     from toolkit.engine import RunResult
-    from toolkit.fine_tuner import FineTuned, FineTuner
+    from toolkit.fine_tuned import FineTuned
+    from toolkit.fine_tuner import FineTuner
     from toolkit.trainer import Trainer
     from toolkit.zoo import create_network
 
@@ -48,7 +51,7 @@ __all__ = [
 _HOME = {
     "Config": "toolkit.config",
     "Data": "toolkit.data.given",
-    "FineTuned": "toolkit.fine_tuner",
+    "FineTuned": "toolkit.fine_tuned",
     "FineTuner": "toolkit.fine_tuner",
     "Predictor": "toolkit.deploy",
     "RunResult": "toolkit.engine",
@@ -61,7 +64,9 @@ _HOME = {
 _LIGHT = ("toolkit.config", "toolkit.core.errors", "toolkit.data.given")
 """Modules that do not import Paddle."""
 
+ensure_home()
 configure_cpu()
+import_paddle_for_notebook()
 
 
 def __getattr__(name: str) -> Any:

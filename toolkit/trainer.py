@@ -122,7 +122,7 @@ def _after_training(job: Job, result: RunResult) -> tuple[RunResult, tuple[Any, 
         result = replace(result, comparison=tuple(rows), differences=tuple(differences(rows, len(images))))
     if config.export.enabled:
         folder = export_job(job, result.folder.inference)
-        text.append(f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}")
+        text.append(f"exported to {folder}; try: {command('predict', result.folder.path, 'IMAGE')}")
         result = replace(result, inference=folder)
         if config.export.examples:
             examples, table = show_examples(Predictor(folder), job.data.evaluation[1], config.export.examples)

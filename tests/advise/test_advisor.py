@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +32,7 @@ from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.commands.advise import give_advice
 from toolkit.commands.train import train
-from toolkit.config import CacheConfig, Config, TransferConfig, dump_config, load_config
+from toolkit.config import CacheConfig, Config, TransferConfig, dump_changes, dump_config, load_config, make_config
 from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
@@ -43,7 +44,8 @@ import paddle  # isort: skip
 Make = Callable[..., Config]
 EVIDENCE = ("batchnorm", "confidence", "depth", "knn", "probe", "logme")
 NETWORK = "mobilenet_v1_x0_25"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "advisor.md"
+REPO = Path(__file__).resolve().parents[2]
+PAGE, CONFIGS = REPO / "docs" / "advisor.md", REPO / "configs"
 
 
 def images_in(folder: Path, counts: dict[str, int], size: int = 40) -> Path:
@@ -105,7 +107,7 @@ def test_advice_on_digits(measured_once: Make) -> None:
     assert evidence_table(advice).row_count >= 6
     assert advice.config is not None
     job = build_job(advice.config)
-    assert (job.plan.preset, job.plan.variant, job.plan.cut) == (found["preset"], found["variant"], advice.plan.cut)
+    assert (job.plan.preset, job.plan.cut) == (found["preset"], advice.plan.cut)
     assert job.plan.phases[-1].lr == pytest.approx(found["learning_rates"]["head"])
     assert job.plan.epochs == found["epochs"]
 
@@ -128,33 +130,31 @@ def test_options_that_paid_are_named_where_they_fit(measured_once: Make) -> None
     seen = {"most_images": 400, "most_per_class": 100}
 
     def said(config: Config, preset: str) -> list[str]:
-        found = BranchRule(preset=preset, losses={"small_similar": 0.0, "finetune": 0.0}, situations=3)
+        found = BranchRule(preset=preset, losses={"linear_probe": 0.0, "all_stages": 0.0}, situations=3)
         rule = PresetRule(kind="branches", branches=dict.fromkeys(("rest", "unlike", "shallow"), found), **seen)
         thresholds = load_thresholds().model_copy(update={"rule": rule, "regularisers": known})
         notes = judge(request_of(config), measured, thresholds, config).notes
         return [note.split()[3] for note in notes if note.startswith("worth adding")]
 
-    assert said(config, "small_similar") == ["train.tta=4"]
-    assert said(config, "finetune") == ["train.mixup=0.2"]
-    assert said(measured_once(train={"tta": 2}), "small_similar") == []
+    assert said(config, "linear_probe") == ["train.tta=4"]
+    assert said(config, "all_stages") == ["train.mixup=0.2"]
+    assert said(measured_once(train={"tta": 2}), "linear_probe") == []
 
 
 def test_numbers_of_trained_weights_are_those_of_the_jobs(measured_once: Make) -> None:
     advice = advise(measured_once())
-    for title in ("small_similar", "small_different/shallow_features", "finetune"):
-        preset, _, variant = title.partition("/")
-        cut = advice.cut if advice.plan.title == title else None
-        job = build_job(measured_once(transfer={"preset": preset, "variant": variant or None, "cut": cut}))
+    for preset in ("linear_probe", "all_stages", advice.plan.preset):
+        cut = advice.cut if advice.plan.preset == preset else None
+        job = build_job(measured_once(transfer={"preset": preset, "cut": cut}))
         moving = sum(stage.parameters for stage in job.stages[job.plan.frozen :])
-        if advice.plan.title == title or variant == "":
-            assert advice.trained[title] == moving + job.head_parameters
+        assert advice.trained[preset] == moving + job.head_parameters
 
 
 def test_a_second_advice_is_read(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     first = advise(make())
     monkeypatch.setattr("toolkit.advise.measure.activations", None)
     assert advise(make()).to_json() == first.to_json()
-    assert advise(make(transfer={"preset": "finetune"})).to_json() == first.to_json()
+    assert advise(make(transfer={"preset": "all_stages"})).to_json() == first.to_json()
     for damage in (make(seed=1), make(data={"samples_per_class": 11})):
         with pytest.raises(TypeError):  # another sample, other images: measured again
             advise(damage)
@@ -211,7 +211,7 @@ def test_auto_trains_the_recommendation_and_remembers_why(make: Make) -> None:
 @pytest.mark.parametrize("own", [None, 3])
 def test_an_advised_config_is_compared_as_one_by_hand(measured_once: Make, own: int | None, tmp_path: Path) -> None:
     config = measured_once(train={"epochs": own})
-    measured, choice = advise(config).measured, Choice("small_different/finetune_most")
+    measured, choice = advise(config).measured, Choice("most_stages")
     plan = _plan(choice, measured, TransferConfig(), config.train)
     (tmp_path / "recommended.yaml").write_text(dump_config(_config(config, choice, measured, plan)), encoding="utf-8")
     found = load_config(tmp_path / "recommended.yaml")
@@ -224,7 +224,7 @@ def test_an_advised_config_is_compared_as_one_by_hand(measured_once: Make, own: 
         candidates, _ = check_candidates(config, make_candidates(config, None))
         return {each.title: [phase.epochs for phase in each.plan.phases] for each in candidates if each.plan}
 
-    by_hand = measured_once(transfer={"preset": "small_different", "variant": "finetune_most"}, train={"epochs": own})
+    by_hand = measured_once(transfer={"preset": "most_stages"}, train={"epochs": own})
     assert epochs(found) == epochs(by_hand)
 
 
@@ -251,15 +251,15 @@ def test_the_users_wishes_stay(measured_once: Make) -> None:
     assert advice.config.transfer.compare == ("scratch",)
 
 
-@pytest.mark.parametrize(("preset", "head_first"), [("finetune", None), ("finetune", 5), ("small_similar", None)])
+@pytest.mark.parametrize(("preset", "head_first"), [("all_stages", None), ("all_stages", 5), ("linear_probe", None)])
 def test_a_preset_that_moves_stages_is_not_solved(measured_once: Make, preset: str, head_first: int | None) -> None:
     config = measured_once(train={"solver": "exact"}, transfer={"preset": "auto", "head_first": head_first})
     measured = advise(config).measured
-    found = BranchRule(preset=preset, losses={"small_similar": 0.1, "finetune": 0.1}, situations=3)
+    found = BranchRule(preset=preset, losses={"linear_probe": 0.1, "all_stages": 0.1}, situations=3)
     rule = PresetRule(kind="branches", branches={"rest": found}, most_images=400, most_per_class=100)
     advice = judge(request_of(config), measured, load_thresholds().model_copy(update={"rule": rule}), config)
-    moved = preset == "finetune" and head_first is None
-    assert advice.plan.title == preset
+    moved = preset == "all_stages" and head_first is None
+    assert advice.plan.preset == preset
     assert advice.config.train.solver == ("sgd" if moved else "exact")
     assert any(note.startswith("train.solver: exact") for note in advice.notes) == moved
     made = build_job(advice.config).plan
@@ -279,7 +279,7 @@ def test_one_class(make: Make, tmp_path: Path) -> None:
     assert "for 1 class:" in advice.why[0]
     with console.capture() as printed:
         console.print(*advice_text(advice))
-    assert f"none yet; with images suitable for training it would be {advice.choices[0].title}" in printed.get()
+    assert f"none yet; with images suitable for training it would be {advice.choices[0].preset}" in printed.get()
     assert "confidence in its own classes: entropy" in printed.get()
     with pytest.raises(ConfigError, match="cannot be used for training"):
         train(make(data=data_in(root)))
@@ -431,6 +431,34 @@ def test_wrong_arguments(make: Make, arguments: dict[str, Any], words: str) -> N
         give_advice(**{"config": make(), **arguments})
 
 
+@pytest.mark.parametrize("name", ["folder", "small_similar", "cub200", "unbalanced", "gpu_server"])
+def test_a_recommended_config_is_short_and_means_the_same(
+    make: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, short = tmp_path / "long.yaml", tmp_path / "short.yaml"
+    own = [f"data.root={tmp_path}", "data.classes=[no, 01]", "callbacks.early_stopping=true", "seed=3"]
+    advice = advise(make())
+    config = _config(load_config(CONFIGS / f"{name}.yaml", own), advice.choices[0], advice.measured, advice.plan)
+    monkeypatch.setattr("toolkit.commands.advise.advise", lambda *_, **__: replace(advice, config=config))
+    give_advice(make(), output=short)
+    long.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(short) == load_config(long) == config
+    lines = [line for line in short.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(lines) <= 20
+    assert f"preset: {config.transfer.preset}" in short.read_text(encoding="utf-8")
+
+
+def test_the_config_for_a_folder_of_images_has_a_few_lines(tmp_path: Path) -> None:
+    config = make_config({"name": "photos", "model": "mobilenet_v2", "data": {"root": tmp_path}, "train": {"lr": 1e-3}})
+    assert dump_changes(config).splitlines() == [
+        "name: photos",
+        "model: {name: mobilenet_v2}",
+        f"data: {{root: {tmp_path}}}",
+        "transfer: {preset: all_stages}",
+        "train: {lr: 0.001}",
+    ]
+
+
 def test_no_advice_without_pretrained_weights(make: Make) -> None:
     with pytest.raises(ConfigError, match="pretrained"):
         advise(make(model={"name": NETWORK, "pretrained": False}))
@@ -442,7 +470,10 @@ def test_a_config_and_a_page_are_written(make: Make, tmp_path: Path) -> None:
     config = load_config(output)
     assert config.transfer.preset == outcome.json["preset"]
     assert build_job(config).plan.epochs == outcome.json["epochs"]
-    assert "\n# epochs: " in output.read_text(encoding="utf-8")
+    written = output.read_text(encoding="utf-8")
+    for words in ("# network: ", "# data: ", f"# preset: {config.transfer.preset} (", "# epochs: ", "# There are "):
+        assert written.count(f"\n{words}") == 1
+    assert max(map(len, written.splitlines())) <= 120
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/svg+xml") == 2
     assert "counting most" not in text

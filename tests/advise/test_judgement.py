@@ -9,14 +9,14 @@ import pytest
 from tests.advise.made import measurement, strange
 from toolkit.advise import load_thresholds
 from toolkit.advise.advisor import recommend
-from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, rank_presets
+from toolkit.advise.choose import Choice, Situation, best_stage, branch_of, matrix_preset, rank_presets
 from toolkit.advise.evidence import EVIDENCE, evidence_of
 from toolkit.advise.matrix import locate
 from toolkit.advise.measurement import Depth, Distances, Size
-from toolkit.advise.thresholds import BranchRule, EvidenceRule, PresetRule, SizeRule, Thresholds
+from toolkit.advise.thresholds import BranchRule, EvidenceRule, MovingRule, PresetRule, SizeRule, Thresholds
 from toolkit.transfer import get_preset
 
-SHALLOW = "small_different/shallow_features"
+SHALLOW = "shallow_probe"
 BIG = Size(images=5000, classes=4, least=1250, median=1250, most=1250)
 
 
@@ -41,12 +41,12 @@ def test_the_four_cells(thresholds: Thresholds) -> None:
         for kind in (measurement, strange):
             measured = kind(size=size) if size else kind()
             _, place, choices = recommend(measured, thresholds)
-            found[place.cell] = choices[0].title
+            found[place.cell] = choices[0].preset
             assert 0.25 < place.confidence <= 1
-    assert found["small_similar"] == "small_similar"
-    assert found["large_similar"] == "large_similar"
-    assert found["large_different"] == "large_different"
-    assert found["small_different"].startswith("small_different/")
+    assert found["small_similar"] == "linear_probe"
+    assert found["large_similar"] == "last_stages"
+    assert found["large_different"] == "all_stages_bold"
+    assert found["small_different"] == "most_stages"
 
 
 def test_one_dissenting_measurement_does_not_decide_and_is_named(thresholds: Thresholds) -> None:
@@ -95,35 +95,38 @@ def test_few_images_say_less(thresholds: Thresholds) -> None:
     assert locate(few.size, tuple(by_name[0].values()), thresholds.size).similarity == "similar"
 
 
+MOVING = MovingRule(images=45, per_class=5)
+
+
 def situation(images: int, **facts: Any) -> Situation:
     return Situation(**{"train_images": images, "per_class": images / 4, "similar": 0.9, "batch_norm": True, **facts})
 
 
 def branches(**presets: str) -> PresetRule:
     """A rule of which every branch has been seen with up to 400 images, 100 of a class."""
-    losses = {"small_similar": 0.03, "finetune": 0.02, "large_similar": 0.01, SHALLOW: 0.04}
+    losses = {"linear_probe": 0.03, "all_stages": 0.02, "last_stages": 0.01, SHALLOW: 0.04}
     found = {
         name: BranchRule(preset=preset, losses={**losses, preset: 0.0}, situations=7)
-        for name, preset in {"rest": "finetune", **presets}.items()
+        for name, preset in {"rest": "all_stages", **presets}.items()
     }
     return PresetRule(kind="branches", few=45, lead=1.0, branches=found, most_images=400, most_per_class=100)
 
 
 def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
-    rule = branches(few="small_similar", shallow=SHALLOW, unlike="large_similar")
+    rule = branches(few="linear_probe", shallow=SHALLOW, unlike="last_stages")
     place = locate(BIG, (), thresholds.size)
     behind = {"ahead": -0.2, "ahead_error": 0.1}
     for here, branch, preset in (
-        (situation(44, **behind), "few", "small_similar"),
+        (situation(44, **behind), "few", "linear_probe"),
         (situation(45, **behind), "shallow", SHALLOW),
-        (situation(45, **{**behind, "ahead_error": 0.3}), "rest", "finetune"),
-        (situation(45, similar=0.1), "rest", "finetune"),
-        (situation(45, batch_norm=False), "rest", "finetune"),
-        (situation(45, similar=0.1, batch_norm=False), "unlike", "large_similar"),
+        (situation(45, **{**behind, "ahead_error": 0.3}), "rest", "all_stages"),
+        (situation(45, similar=0.1), "rest", "all_stages"),
+        (situation(45, batch_norm=False), "rest", "all_stages"),
+        (situation(45, similar=0.1, batch_norm=False), "unlike", "last_stages"),
     ):
         assert branch_of(here, rule) == branch
-        choices = rank_presets(here, place, rule)
-        assert (choices[0].title, choices[0].branch, choices[0].situations) == (preset, branch, 7)
+        choices = rank_presets(here, place, rule, MOVING)
+        assert (choices[0].preset, choices[0].branch, choices[0].situations) == (preset, branch, 7)
         known = [choice.loss for choice in choices[1:] if choice.loss is not None]
         assert known == sorted(known)
     never = rule.model_copy(update={"lead": None})
@@ -132,17 +135,29 @@ def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
 
 def test_far_beyond_the_calibration_the_matrix_holds(thresholds: Thresholds) -> None:
     rule, place = branches(), locate(BIG, (), thresholds.size)
-    assert rank_presets(situation(3200), place, rule)[0].title == "finetune"
+    assert rank_presets(situation(3200), place, rule, MOVING)[0].preset == "all_stages"
     for far in (situation(3201), situation(3200, per_class=801)):
-        assert rank_presets(far, place, rule)[0].title == f"{place.cell}"
-        assert rank_presets(far, place, rule)[0].loss is None
+        assert rank_presets(far, place, rule, MOVING)[0].preset == matrix_preset(place.cell)
+        assert rank_presets(far, place, rule, MOVING)[0].loss is None
+
+
+def test_many_images_in_small_classes_are_fine_tuned_though_they_are_small(thresholds: Thresholds) -> None:
+    size = Size(images=8000, classes=800, least=10, median=10, most=10)
+    place = locate(size, (), thresholds.size)
+    assert place.cell == "small_similar"
+    choices = rank_presets(situation(8000, per_class=10), place, branches(), MOVING)
+    assert choices[0] == Choice("last_stages")
+    assert rank_presets(situation(8000, per_class=4), place, branches(), MOVING)[0] == Choice("linear_probe")
+    assert rank_presets(situation(8000, per_class=10), place, PresetRule(kind="matrix"), MOVING)[0].preset == (
+        "linear_probe"
+    )
 
 
 def test_what_the_calibration_has_not_seen_is_the_matrixs(thresholds: Thresholds) -> None:
     place = locate(BIG, (), thresholds.size)
     for rule in (PresetRule(kind="branches", few=45), branches()):
-        choices = rank_presets(situation(20), place, rule)
-        assert choices[0] == Choice(place.cell)
+        choices = rank_presets(situation(20), place, rule, MOVING)
+        assert choices[0] == Choice("linear_probe")
         assert len(choices) >= 2
 
 
@@ -158,9 +173,8 @@ def test_no_shallow_features_where_the_top_is_best(thresholds: Thresholds) -> No
     rule = branches(rest=SHALLOW, shallow=SHALLOW)
     rises = recommend(measurement(), thresholds.model_copy(update={"rule": rule}))[2]
     falls = recommend(strange(), thresholds.model_copy(update={"rule": rule}))[2]
-    assert rises[0].title == "small_similar"
-    assert falls[0].title == "small_different/shallow_features"
+    assert rises[0].preset == "linear_probe"
+    assert falls[0].preset == "shallow_probe"
     for choice in (*rises, *falls):
-        name, _, variant = choice.title.partition("/")
-        get_preset(name, variant or None)
-    assert len({choice.title for choice in rises}) == len(rises) >= 2
+        get_preset(choice.preset)
+    assert len({choice.preset for choice in rises}) == len(rises) >= 2

@@ -20,7 +20,7 @@ from toolkit.core.files import write_json, write_text
 from toolkit.engine import RunFolder
 
 Make = Callable[..., Config]
-FOUR = ["linear_probe", "large_similar", "usual_recipe", "scratch"]
+FOUR = ["linear_probe", "last_stages", "usual_recipe", "scratch"]
 
 
 def pretend(request: TrialRequest, score: float = 0.9, epochs: int = 4) -> TrialResult:
@@ -74,7 +74,7 @@ def test_every_candidate_has_a_seed_before_any_has_two(make: Make, stage: Stage)
 def test_the_usual_recipe_is_never_stopped(make: Make, stage: Stage) -> None:
     run(make(train={"epochs": 20}), seeds=1)
     rungs = {request.config.name.removesuffix("-seed0"): len(request.rungs) for request in stage.requests}
-    assert rungs == {"linear_probe": 0, "large_similar": 2, "usual_recipe": 0, "scratch": 2}
+    assert rungs == {"linear_probe": 0, "last_stages": 2, "usual_recipe": 0, "scratch": 2}
     stage.requests.clear()
     run(make(name="whole", train={"epochs": 20}), seeds=1, halving=False)  # --to-the-end
     assert {request.rungs for request in stage.requests} == {()}
@@ -86,8 +86,8 @@ def test_what_is_finished_is_not_trained_again(make: Make, stage: Stage) -> None
     again = run(make(), [], seeds=2)
     assert stage.requests == []
     assert [row.to_json() for row in again.rows] == [row.to_json() for row in first.rows]
-    run(make(), ["finetune"], seeds=3)
-    assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"finetune-seed{i}" for i in range(3)])
+    run(make(), ["all_stages"], seeds=3)
+    assert sorted(stage.names) == sorted([f"{name}-seed2" for name in FOUR] + [f"all_stages-seed{i}" for i in range(3)])
 
 
 def test_visualdl_logs_are_side_by_side(make: Make, stage: Stage) -> None:
@@ -204,7 +204,7 @@ def test_a_budget_drops_mandatory_candidates_last(
     assert {row.preset for row in found.rows} == set(FOUR)
     assert found.missing == []
     assert "every comparison needs" not in capsys.readouterr().err
-    assert {item.candidate for item in found.left_out if not item.always} >= {"finetune", "large_different"}
+    assert {item.candidate for item in found.left_out if not item.always} >= {"all_stages", "all_stages_bold"}
 
     clock[0] = 21.0  # another comparison, too short even for them
     stage.requests.clear()
@@ -273,7 +273,7 @@ def test_requests_survive_serialisation(make: Make, stage: Stage) -> None:
 
 
 def test_real_runs_are_paused_by_the_budget_and_continue(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = make(train={"epochs": 4}, transfer={"preset": "finetune"})
+    config = make(train={"epochs": 4}, transfer={"preset": "all_stages"})
     seen: list[TrialResult] = []
 
     def hurried(request: TrialRequest) -> TrialResult:
@@ -286,7 +286,7 @@ def test_real_runs_are_paused_by_the_budget_and_continue(make: Make, monkeypatch
             run(config, seeds=1, budget=1e6)
     assert {outcome.status for outcome in seen} == {"paused"}
     found = run(config, seeds=1, halving=False)
-    assert {row.preset for row in found.rows} == {"finetune", *FOUR} - {"large_similar"}
+    assert {row.preset for row in found.rows} == {"all_stages", *FOUR} - {"last_stages"}
     for row in found.rows:
         (trial,) = row.trials
         assert [epoch for epoch, _, _ in trial.curve] == [1, 2, 3, 4]

@@ -68,21 +68,23 @@ def test_the_winner_has_trained_to_the_end() -> None:
 
 
 def test_transfer_arrives_sooner() -> None:
-    rows = [row("finetune", (0.9, 0.8), pace=0.5), row("scratch", (0.45, 0.4), pace=3.0)]
+    rows = [row("all_stages", (0.9, 0.8), pace=0.5), row("scratch", (0.45, 0.4), pace=3.0)]
     (found,) = convergence(rows)
-    assert (found.candidate, found.level) == ("finetune", pytest.approx(0.425))
+    assert (found.candidate, found.level) == ("all_stages", pytest.approx(0.425))
     assert (found.epochs, found.seconds, found.scratch_epochs, found.scratch_seconds) == (2, 1.0, 4, 12.0)
 
 
 def test_no_arrival_where_scratch_is_better_or_alone() -> None:
-    assert convergence([row("finetune", (0.5,)), row("scratch", (0.8,))]) == []
+    assert convergence([row("all_stages", (0.5,)), row("scratch", (0.8,))]) == []
     assert convergence([row("scratch", (0.8,))]) == []
-    assert convergence([row("finetune", (0.8,))]) == []
+    assert convergence([row("all_stages", (0.8,))]) == []
 
 
 def test_each_network_arrives_where_its_own_scratch_came_to() -> None:
-    rows = [row("alexnet: finetune", (0.9,)), row("alexnet: scratch", (0.3,))]
-    assert [(each.candidate, each.scratch) for each in convergence(rows)] == [("alexnet: finetune", "alexnet: scratch")]
-    rows += [row("finetune", (0.8,)), row("scratch", (0.7,))]
+    rows = [row("alexnet: all_stages", (0.9,)), row("alexnet: scratch", (0.3,))]
+    assert [(each.candidate, each.scratch) for each in convergence(rows)] == [
+        ("alexnet: all_stages", "alexnet: scratch")
+    ]
+    rows += [row("all_stages", (0.8,)), row("scratch", (0.7,))]
     found = {each.scratch: each.candidate for each in convergence(rows)}
-    assert found == {"alexnet: scratch": "alexnet: finetune", "scratch": "finetune"}
+    assert found == {"alexnet: scratch": "alexnet: all_stages", "scratch": "all_stages"}

@@ -10,10 +10,10 @@ import pytest
 
 from toolkit.commands import app, cli
 from toolkit.commands.arguments import read_config, sort_arguments
-from toolkit.commands.configs import included_configs
 from toolkit.config import Config
 from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import included_configs
 from toolkit.core.runtime import environment_setting
 
 
@@ -129,6 +129,7 @@ def test_configs_are_listed(repo: Path, capfd: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize("module", ["paddle", "cv2"])
 def test_a_missing_build_is_one_line(module: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").touch()
     code = f"import sys; sys.modules[{module!r}] = None\nfrom toolkit.commands.cli import main\nmain('models', ['x'])"
     code = code.replace("main('models', ['x'])", "main('predict', ['--network', 'resnet18', 'x.jpg'])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)

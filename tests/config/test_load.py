@@ -58,7 +58,7 @@ def test_base_circle_is_an_error(tmp_path: Path) -> None:
 
 def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Path) -> None:
     text = (
-        "model: {name: resnet50, pretraind: true}\ndata: {batch_size: 0}\ntransfer: {preset: small_simlar}\nloging: 1\n"
+        "model: {name: resnet50, pretraind: true}\ndata: {batch_size: 0}\ntransfer: {preset: linear_prob}\nloging: 1\n"
     )
     path = write(tmp_path / "a.yaml", text)
     lines = problems(path, "train.epocs=3")
@@ -66,7 +66,7 @@ def test_all_problems_come_together_with_file_key_and_nearest_name(tmp_path: Pat
     assert f"{path}: model.pretraind: unknown key; did you mean pretrained?" in lines
     assert "-o train.epocs=3: train.epocs: unknown key; did you mean epochs?" in lines
     assert any("data.batch_size" in line and "(found 0)" in line for line in lines)
-    assert any("did you mean small_similar?" in line for line in lines)
+    assert any("did you mean linear_probe?" in line for line in lines)
     assert any("loging" in line and "did you mean log?" in line for line in lines)
 
 

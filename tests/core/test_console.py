@@ -33,10 +33,10 @@ def test_long_messages_stay_on_one_line(screen: io.StringIO) -> None:
 
 def test_a_table_has_its_title_columns_and_rows(screen: io.StringIO) -> None:
     table = new_table("Results", "preset", "top1", numeric=("top1",))
-    table.add_row("finetune", "0.63")
+    table.add_row("all_stages", "0.63")
     show(table)
     assert [column.justify for column in table.columns] == ["left", "right"]
-    assert all(word in screen.getvalue() for word in ("Results", "preset", "top1", "finetune", "0.63"))
+    assert all(word in screen.getvalue() for word in ("Results", "preset", "top1", "all_stages", "0.63"))
 
 
 def test_progress_is_silent_where_there_is_no_terminal(screen: io.StringIO) -> None:

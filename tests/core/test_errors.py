@@ -17,6 +17,7 @@ EXIT_CODES = {
     "DivergedError": 1,
     "Interrupted": 130,
     "NetworkError": 1,
+    "NewerError": 1,
     "ToolkitError": 1,
     "TrainingError": 1,
     "WeightsError": 1,

@@ -76,7 +76,7 @@ def test_a_manifest_that_is_none(folder: Path, content: bytes) -> None:
         ({"labels": []}, "has no labels"),
         ({"labels": ["a"]}, "4 outputs for 1 class names"),
         ({"image_size": "big"}, "image_size is missing or not of type int"),
-        ({"format": 99}, "has format 99"),
+        ({"format": 0}, "has format 0"),
         ({"files": {"model": {"name": "../../etc/passwd", "bytes": 1, "sha256": ""}}}, "must be a plain file name"),
         ({"files": {}}, r"files\.model\.name is missing"),
         ({"task": "multi-label"}, r"task is 'multi-label'; did you mean multilabel\?"),

@@ -31,7 +31,7 @@ def _gpu() -> Iterator[None]:
     paddle.set_device("cpu")
 
 
-@pytest.mark.parametrize("preset", ["linear_probe", "finetune"])
+@pytest.mark.parametrize("preset", ["linear_probe", "all_stages"])
 def test_a_job_on_the_gpu_agrees_with_the_cpu(make: Make, preset: str) -> None:
     losses = {}
     for device in ("cpu", "gpu"):
@@ -48,7 +48,7 @@ def test_mixed_precision_learns_and_resumes(make: Make, level: str, dtype: str) 
     if dtype == "bfloat16" and not paddle.amp.is_bfloat16_supported():
         pytest.skip("no bfloat16 on this GPU")
     train = {"device": "gpu", "amp": level, "amp_dtype": dtype, "epochs": 4, "lr": 1e-3}
-    config = make(name="amp", train=train, transfer={"preset": "finetune"}, data={"samples_per_class": 16})
+    config = make(name="amp", train=train, transfer={"preset": "all_stages"}, data={"samples_per_class": 16})
     with pytest.raises(Interrupted):
         Trainer(build_job(config), [Stops(4)]).fit()
     result = Trainer.from_config(config).fit(resume=config.output_dir / "amp")
@@ -70,7 +70,7 @@ def test_two_gpus_share_the_statistics_of_batch_norm(make: Make, repo: Path, tmp
     if paddle.device.cuda.device_count() < 2:
         pytest.skip("only one GPU")
     train = {"device": "gpu", "sync_batch_norm": True, "optimizer": "sgd"}
-    transfer = {"preset": "finetune", "batch_norm": "train"}
+    transfer = {"preset": "all_stages", "batch_norm": "train"}
     config = make(train=train, transfer=transfer, data={"augment": "none", "batch_size": 3})
     (tmp_path / "two.yaml").write_text(dump_config(config), encoding="utf-8")
     words = [sys.executable, "-m", "paddle.distributed.launch", "--gpus", "0,1", "--log_dir", str(tmp_path / "log")]

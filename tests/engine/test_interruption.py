@@ -113,7 +113,7 @@ def test_an_error_costs_one_epoch_at_most(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     monkeypatch.setattr(toolkit.engine.runs.checkpoints, "_WRITING_SHARE", 1e9)  # no checkpoint within an epoch
-    config = make(transfer={"preset": "finetune"}, train={"epochs": 3})
+    config = make(transfer={"preset": "all_stages"}, train={"epochs": 3})
     whole = fit(config.model_copy(update={"name": "whole", "output_dir": config.output_dir / "other"}))
     with monkeypatch.context() as patch:
         if trouble == "callback":
@@ -140,7 +140,9 @@ def test_patience_is_resumed(make: Make, fit: Callable[..., RunResult]) -> None:
 def test_an_interrupted_comparison_is_resumed(
     make: Make, fit: Callable[..., RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = make(transfer={"preset": "linear_probe", "compare": ["finetune"], "compare_seeds": 2}, train={"epochs": 1})
+    config = make(
+        transfer={"preset": "linear_probe", "compare": ["all_stages"], "compare_seeds": 2}, train={"epochs": 1}
+    )
     done = fit(config)
     monkeypatch.setattr(
         toolkit.engine.trainer, "custom_callbacks", lambda config: [Acts("on_train_batch_end", ctrl_c)] * (config.seed)
@@ -152,7 +154,7 @@ def test_an_interrupted_comparison_is_resumed(
     rows = compare_presets(config, elsewhere)
     assert [len(row.scores) for row in rows] == [2, 2]
     runs = sorted(path.name for path in (done.folder.path / "compare").iterdir())
-    assert runs == ["finetune-seed0", "finetune-seed1", "linear_probe-seed1"]
+    assert runs == ["all_stages-seed0", "all_stages-seed1", "linear_probe-seed1"]
 
 
 def test_ctrl_c_after_training_says_that_it_is_complete(tmp_path: Path) -> None:

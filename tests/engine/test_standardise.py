@@ -105,7 +105,7 @@ def test_the_sample_is_the_same_with_and_without_a_cache(make: Make, monkeypatch
 @pytest.mark.parametrize(
     "sections",
     [
-        {"transfer": {"preset": "finetune"}},
+        {"transfer": {"preset": "all_stages"}},
         {"train": {"solver": "exact"}},
         {"model": {"head": {"type": "cosine"}}},
     ],
@@ -167,7 +167,7 @@ def test_all_processes_count(make: Make, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"model": {"pooling": "none"}}, 5 / 128),
         ({"model": {"head": {"type": "cosine"}}}, 0.01),
         ({"model": {"head": {"type": "mlp", "hidden": [8]}}}, 0.01),
-        ({"transfer": {"preset": "finetune"}}, 1e-3),
+        ({"transfer": {"preset": "all_stages"}}, 1e-3),
     ],
     ids=str,
 )
@@ -176,7 +176,7 @@ def test_the_rate_goes_by_the_number_of_features(make: Make, sections: dict[str,
 
 
 def test_later_phases_have_the_rates_of_features_as_they_are(make: Make) -> None:
-    job = build_job(make(transfer={"preset": "finetune", "head_first": 2}))
+    job = build_job(make(transfer={"preset": "all_stages", "head_first": 2}))
     assert [phase.lr for phase in job.plan.phases] == pytest.approx([dense_lr("adamw", "classification", 128, 3), 1e-3])
     phases = [{"freeze": "none", "epochs": 1}, {"freeze": "all", "epochs": 1}]
     job = build_job(make(transfer={"preset": "custom", "phases": phases}))

@@ -75,7 +75,7 @@ def test_best_is_reproduced_from_its_weights(make: Make) -> None:
 
 
 def test_same_config_and_seed_give_the_same_metrics_twice(make: Make) -> None:
-    config = make(transfer={"preset": "finetune"}, model={"head": {"type": "mlp", "dropout": 0.5}})
+    config = make(transfer={"preset": "all_stages"}, model={"head": {"type": "mlp", "dropout": 0.5}})
     first, second = (Trainer.from_config(config).fit() for _ in range(2))
     assert first.folder.path != second.folder.path
     assert first.last == second.last
@@ -129,15 +129,15 @@ def test_two_phases_freeze_first_and_move_later(make: Make, batch_norm: str) -> 
 
 
 def test_a_network_without_weights_learns_its_statistics_and_has_no_head_first(make: Make) -> None:
-    job = build_job(make(model={"pretrained": False}, transfer={"preset": "finetune"}, train={"epochs": None}))
+    job = build_job(make(model={"pretrained": False}, transfer={"preset": "all_stages"}, train={"epochs": None}))
     assert (job.plan.batch_norm, len(job.plan.phases)) == ("train", 1)
-    job = build_job(make(transfer={"preset": "finetune"}, train={"epochs": None}))
+    job = build_job(make(transfer={"preset": "all_stages"}, train={"epochs": None}))
     assert (job.plan.batch_norm, len(job.plan.phases)) == ("frozen", 2)
     with pytest.raises(ConfigError, match=r"transfer\.batch_norm: model\.pretrained: false"):
-        build_job(make(model={"pretrained": False}, transfer={"preset": "finetune", "batch_norm": "frozen"}))
+        build_job(make(model={"pretrained": False}, transfer={"preset": "all_stages", "batch_norm": "frozen"}))
 
 
-@pytest.mark.parametrize("preset", ["linear_probe", "finetune"])
+@pytest.mark.parametrize("preset", ["linear_probe", "all_stages"])
 def test_an_interrupted_run_resumes_to_the_same_weights(
     make: Make, preset: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +167,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(
 
 
 def test_a_loss_that_is_nan_stops_with_a_clear_error(make: Make) -> None:
-    trainer = Trainer.from_config(make(transfer={"preset": "finetune"}, train={"lr": 1e30, "epochs": 3}))
+    trainer = Trainer.from_config(make(transfer={"preset": "all_stages"}, train={"lr": 1e30, "epochs": 3}))
     with pytest.raises(TrainingError, match=r"(?i)nan|finite|inf") as caught:
         trainer.fit()
     assert "\n" not in caught.value.message
@@ -221,7 +221,7 @@ def test_a_solved_head_becomes_the_networks_head(make: Make) -> None:
     assert lines_of(result.folder)[0]["train"]["loss"] < lines_of(trained.folder)[0]["train"]["loss"]
 
 
-@pytest.mark.parametrize("preset", ["linear_probe", "small_similar", "small_different"])
+@pytest.mark.parametrize("preset", ["linear_probe", "shallow_probe"])
 def test_a_head_alone_is_solved_by_default_as_well_as_by_scikit_learn(
     make: Make, preset: str, full_resnet18: Path
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_head_is_trained_where_the_config_says_so_or_nothing_else_is_possible(
 
 
 def test_fine_tuning_and_an_explicit_solver_are_left_alone(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    for sections in ({"transfer": {"preset": "finetune"}}, {"train": {"solver": "sgd", "epochs": None}}):
+    for sections in ({"transfer": {"preset": "all_stages"}}, {"train": {"solver": "sgd", "epochs": None}}):
         job = settle_solver(build_job(make(**sections)))
         assert {phase.solver for phase in job.plan.phases} == {"sgd"}
     assert "not solved" not in capsys.readouterr().err
@@ -280,7 +280,7 @@ def test_fine_tuning_and_an_explicit_solver_are_left_alone(make: Make, capsys: p
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
-        ({"transfer": {"preset": "finetune"}}, "exact is for a head on frozen stages"),
+        ({"transfer": {"preset": "all_stages"}}, "exact is for a head on frozen stages"),
         ({"cache": {"enabled": False}}, "needs cached features"),
         ({"data": {"augment": "standard"}}, "changes them"),
         ({"model": {"head": "mlp"}}, "linear"),

@@ -72,7 +72,7 @@ def _run(
     values = {
         "name": "run",
         "model": "resnet18",
-        "transfer": {"preset": "small_similar"},
+        "transfer": {"preset": "linear_probe"},
         "train": {"epochs": 3},
         **sections,
     }

@@ -25,14 +25,14 @@ HALTED = {"epoch": 2, "least": 0.5, "leader": "linear_probe", "value": 0.8, "rea
 def usual(found: Found) -> BakeOff:  # noqa: F811
     """Three ways, one of them far behind and stopped."""
     rows = [
-        row("large_similar", (0.95, 0.94, 0.96)),
+        row("last_stages", (0.95, 0.94, 0.96)),
         row("usual_recipe", (0.90, 0.91, 0.92), pace=3.0),
         row("linear_probe", (0.95, 0.93, 0.97), pace=0.1),
         row("scratch", (0.3, 0.35, 0.4), epochs=2, planned=8, pace=5.0, halted=HALTED),
     ]
     return found(
         rows,
-        [LeftOut("finetune", seed, "budget", "the time was over") for seed in (0, 1)]
+        [LeftOut("all_stages", seed, "budget", "the time was over") for seed in (0, 1)]
         + [LeftOut("x", 1, "failed", "NaN"), LeftOut("scratch", 2, "budget", "the time was over", always=True)],
     )
 
@@ -43,14 +43,14 @@ def test_what_is_said(usual: BakeOff) -> None:
     text = " ".join(said)
     for words in (
         "larger than the spread over the seeds against scratch (60.0 points, 95 % interval",
-        "cannot be distinguished from large_similar (0.0 points, 95 % interval −2.5 to 2.5)",
+        "cannot be distinguished from last_stages (0.0 points, 95 % interval −2.5 to 2.5)",
         "With 3 seeds, intervals are wide",
         "(everything fine-tuned at one rate: 91.0\u00a0% ± 1.0), linear_probe is 4.0 points better.",
         "reached 35.0\u00a0%, the best that scratch reached before it was stopped, after 2 epochs and 0.2 s; ",
         "; scratch took 2 epochs and 10.0 s",
         "because they were far behind: scratch (after epoch 2 of 8)",
         "--to-the-end trains them completely",
-        "Left out for lack of time: finetune, seeds 0, 1 (the time was over); scratch, seed 2 (the time was over).",
+        "Left out for lack of time: all_stages, seeds 0, 1 (the time was over); scratch, seed 2 (the time was over).",
         "Could not be trained: x, seed 1 (NaN).",
     ):
         assert words in text, (words, text)
@@ -58,7 +58,7 @@ def test_what_is_said(usual: BakeOff) -> None:
 
 def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None:  # noqa: F811
     short = found(
-        [row("linear_probe", (0.9,)), row("finetune", (0.8,))],
+        [row("linear_probe", (0.9,)), row("all_stages", (0.8,))],
         [LeftOut(name, 0, "budget", "the time was over", always=True) for name in ("usual_recipe", "scratch")],
     )
     said = comparison_statements(short)[1]
@@ -72,24 +72,24 @@ def test_who_should_take_part_and_was_not_trained_is_named(found: Found) -> None
 
 def test_a_single_run_that_was_stopped_is_spoken_of_as_one(found: Found) -> None:  # noqa: F811
     stopped = row("scratch", (0.3,), epochs=2, planned=8, halted=HALTED)
-    said = comparison_statements(found([row("finetune", (0.9,)), stopped], seeds=1))[-1]
+    said = comparison_statements(found([row("all_stages", (0.9,)), stopped], seeds=1))[-1]
     assert "because it was far behind" in said
     assert "--to-the-end trains it completely" in said
 
 
 def test_networks_are_compared_with_their_own_usual_recipe(found: Found) -> None:  # noqa: F811
-    other = [row("alexnet: finetune", (0.9,)), row("alexnet: usual_recipe", (0.8,)), row("alexnet: scratch", (0.2,))]
+    other = [row("alexnet: all_stages", (0.9,)), row("alexnet: usual_recipe", (0.8,)), row("alexnet: scratch", (0.2,))]
     text = " ".join(comparison_statements(found(other)))
     assert (
-        "Compared with the usual recipe (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: finetune is 10.0"
+        "Compared with the usual recipe (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: all_stages is 10.0"
         in text
     )
     assert "the best that alexnet: scratch ever reached" in text
-    text = " ".join(comparison_statements(found([*other, row("finetune", (0.5,)), row("usual_recipe", (0.7,))])))
+    text = " ".join(comparison_statements(found([*other, row("all_stages", (0.5,)), row("usual_recipe", (0.7,))])))
     for words in (
         "Compared with the usual recipe on alexnet (everything fine-tuned at one rate: 80.0\u00a0%), alexnet: "
-        "finetune is 10.0 points better.",
-        "Compared with the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), finetune "
+        "all_stages is 10.0 points better.",
+        "Compared with the usual recipe on squeezenet1_1 (everything fine-tuned at one rate: 70.0\u00a0%), all_stages "
         "is 20.0 points worse.",
     ):
         assert words in text, (words, text)
@@ -102,14 +102,14 @@ def test_one_seed_is_said_to_say_nothing(found: Found) -> None:  # noqa: F811
 
 
 def test_what_alone_finished_is_not_called_best(found: Found) -> None:  # noqa: F811
-    alone = found([row("linear_probe", (0.9, 0.92))], [LeftOut("finetune", 0, "budget", "the time was over")])
+    alone = found([row("linear_probe", (0.9, 0.92))], [LeftOut("all_stages", 0, "budget", "the time was over")])
     said = comparison_statements(alone)
     assert said[0].startswith("Only linear_probe finished, top-1 91.0")
     assert said[0].endswith(": there is nothing to compare it with.")
     page = Page(write_comparison(alone).read_text(encoding="utf-8")).text
     assert "Only linear_probe finished; there is nothing to compare it with" in page
     assert "is best" not in page
-    ahead = lead_statements([row("linear_probe", (0.9, 0.92)), row("finetune", (0.97,))], "val", 50)
+    ahead = lead_statements([row("linear_probe", (0.9, 0.92)), row("all_stages", (0.97,))], "val", 50)
     assert ahead[0].endswith("each): the others finished at most 1, and one of them may be better.")
     assert ahead[0].startswith("Only linear_probe finished 2 seeds, ")
 
@@ -136,7 +136,7 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
         "1 linear_probe 95.0 % ± 2.0 3 4 0.4 s 500.0 MB 100 9.0 MB",
         "4 scratch stopped early 35.0 % ± 5.0 3 2 of 8 10.0 s",
         "hollow dots",
-        command("predict", "--model"),
+        command("predict"),
         "seeds 0 to 2. A seed is one split",
         "--seeds 5",
         "successive halving",
@@ -150,8 +150,8 @@ def test_the_page_is_whole_and_needs_nothing_else(usual: BakeOff) -> None:
     [
         ({}, []),
         (
-            {"presets": ("finetune", "scratch"), "networks": ("alexnet=my weights.pdparams",), "halving": False},
-            ["--presets", "finetune,scratch", "--networks", "alexnet=my weights.pdparams", "--to-the-end"],
+            {"presets": ("all_stages", "scratch"), "networks": ("alexnet=my weights.pdparams",), "halving": False},
+            ["--presets", "all_stages,scratch", "--networks", "alexnet=my weights.pdparams", "--to-the-end"],
         ),
         ({"budget": 600.0}, ["--budget", "20m"]),  # the time of the first sittings counts
         ({"budget": 45.5}, ["--budget", "91s"]),
@@ -179,10 +179,10 @@ def test_names_are_text(found: Found) -> None:  # noqa: F811
 
 
 def test_many_candidates_keep_scratch_among_the_drawn(found: Found) -> None:  # noqa: F811
-    rows = [row(f"net{number}: finetune", (0.9 - number / 100,)) for number in range(14)]
+    rows = [row(f"net{number}: all_stages", (0.9 - number / 100,)) for number in range(14)]
     page = Page(write_comparison(found([*rows, row("scratch", (0.1,))])).read_text(encoding="utf-8"))
     assert "10 scratch" in page.text
-    assert "net9: finetune" in page.text
+    assert "net9: all_stages" in page.text
     alt = page.having("img")[0]["alt"] or ""
     assert "scratch" in alt
-    assert "net9: finetune" not in alt
+    assert "net9: all_stages" not in alt

@@ -160,16 +160,16 @@ def test_no_mistakes(finished: Callable[..., Any]) -> None:
 
 def test_comparison(finished: Callable[..., Any]) -> None:
     rows = [
-        Comparison("finetune", MAIN, (0.9, 0.8), (10.0, 12.0), 3500),
+        Comparison("all_stages", MAIN, (0.9, 0.8), (10.0, 12.0), 3500),
         Comparison("scratch", MAIN, (0.5, 0.6), (30.0, 31.0), 3500),
     ]
     run = finished(("cat", "dog"))
     page = page_of(run, rows)
     assert "comparison" in page.sections
-    assert "finetune 85.0 % ± 7.1 3,500 11.0 scratch 55.0 % ± 7.1 3,500 30.5" in page.text
+    assert "all_stages 85.0 % ± 7.1 3,500 11.0 scratch 55.0 % ± 7.1 3,500 30.5" in page.text
     assert "Means of 2 seeds" in page.text
     assert len(page.having("tr", **{"class": "best"})) == 1
-    page = page_of(run, [row("finetune", (0.9, 0.6, 0.9, 0.9)), row("scratch", (0.3, 0.3, 0.2, 0.3))])
+    page = page_of(run, [row("all_stages", (0.9, 0.6, 0.9, 0.9)), row("scratch", (0.3, 0.3, 0.2, 0.3))])
     low, high = ttest_rel((90, 60, 90, 90), (30, 30, 20, 30)).confidence_interval(0.95)
     assert f"against scratch (55.0 points, 95 % interval {low:.1f} to {high:.1f})" in page.text
 

@@ -25,7 +25,7 @@ ANCESTRY = [
         "name": "digits <0-4>",
         "run_dir": "/runs/digits",
         "network": "resnet18",
-        "preset": "finetune",
+        "preset": "all_stages",
         "weights": "paddle",
         "data": {"task": "classification", "classes": list("0123456"), "images": 1900},
         "result": {"top1": 0.982, "epoch": 4},
@@ -34,7 +34,7 @@ ANCESTRY = [
         "name": "年龄",
         "run_dir": "/runs/age",
         "network": "resnet18",
-        "preset": "large_similar",
+        "preset": "last_stages",
         "weights": "/runs/digits/checkpoints/best.pdparams",
         "data": {"task": "regression", "classes": ["age"], "images": 12},
         "result": {"r2": -0.25, "epoch": 1},
@@ -198,10 +198,10 @@ def test_names_are_text_and_nothing_else(request: pytest.FixtureRequest, task: s
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
 def test_comparison_is_by_the_main_metric(request: pytest.FixtureRequest, task: str) -> None:
     metric = TASKS[task].main
-    rows = [Comparison("finetune", metric, (0.9, 0.8), (10.0, 12.0), 3500)]
+    rows = [Comparison("all_stages", metric, (0.9, 0.8), (10.0, 12.0), 3500)]
     rows += [Comparison("scratch", metric, (-0.5, -0.6), (30.0, 31.0), 3500)]
     page = page_of(request.getfixturevalue(task)(("a", "b")), rows)
-    assert f"preset {metric.title} trained weights seconds finetune 0.850 ± 0.071 3,500 11.0" in page.text
+    assert f"preset {metric.title} trained weights seconds all_stages 0.850 ± 0.071 3,500 11.0" in page.text
     assert "scratch −0.550 ± 0.071" in page.text
     assert [of["style"] for of in page.having("i") if "width" in (of["style"] or "")] == ["width: 85.0%", "width: 0.0%"]
 
@@ -248,10 +248,10 @@ def test_the_chain_of_runs_is_shown(finished: Callable[..., Any]) -> None:
     assert "starting weights /runs/age/checkpoints/best.pdparams" in page.text
     assert "ImageNet → digits <0-4> → 年龄 → this run" in page.text
     assert (
-        "digits <0-4> /runs/digits 7 classes (0, 1, 2, 3, 4, 5, …), 1,900 images resnet18 finetune top-1 98.2 %"
+        "digits <0-4> /runs/digits 7 classes (0, 1, 2, 3, 4, 5, …), 1,900 images resnet18 all_stages top-1 98.2 %"
         in page.text
     )
-    assert "年龄 /runs/age 1 target (age), 12 images resnet18 large_similar R2 −0.250" in page.text
+    assert "年龄 /runs/age 1 target (age), 12 images resnet18 last_stages R2 −0.250" in page.text
 
 
 def test_a_chain_that_says_little(finished: Callable[..., Any]) -> None:

@@ -22,7 +22,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 JOB = """
 model: {name: squeezenet1_1, pretrained: squeezenet1_1.pdparams}
 data: {format: digits, classes: [0, 1, 2], samples_per_class: 8, image_size: 32, batch_size: 8, val_fraction: 0.1}
-transfer: large_similar
+transfer: last_stages
 train: {epochs: 2, device: cpu}
 cache: {dir: cache}
 """
@@ -57,7 +57,7 @@ def test_budgets_that_are_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--presets", "large_similr"), 2, "did you mean large_similar?"),
+        (("--presets", "last_stges"), 2, "did you mean last_stages?"),
         (("--networks", "squeezenet1_2"), 2, "squeezenet1_1"),
         (("--networks", "mobilenet_v2"), 2, "--networks mobilenet_v2=FILE"),
         (("--seeds", "0"), 2, "expected 1 or more"),
@@ -99,11 +99,11 @@ def workers(folder: Path) -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_it_survives_kills_and_continues(place: Path) -> None:
-    arguments = ("--presets", "large_similar", "--seeds", 1, "--json", "--to-the-end")
+    arguments = ("--presets", "last_stages", "--seeds", 1, "--json", "--to-the-end")
     runs = (place / "runs" / "job-compare" / "runs").resolve()
     written = []
     for number, run, code in (
-        (signal.SIGTERM, "large_similar-seed0", 130),
+        (signal.SIGTERM, "last_stages-seed0", 130),
         (signal.SIGKILL, "usual_recipe-seed0", -9),
     ):
         process = subprocess.Popen(command(*arguments), cwd=place, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -128,7 +128,7 @@ def test_it_survives_kills_and_continues(place: Path) -> None:
 
 
 def check_what_is_left(place: Path, said: dict[str, Any]) -> None:
-    assert {row["preset"] for row in said["rows"]} == {"linear_probe", "large_similar", "usual_recipe", "scratch"}
+    assert {row["preset"] for row in said["rows"]} == {"linear_probe", "last_stages", "usual_recipe", "scratch"}
     for row in said["rows"]:
         assert 5e7 < row["peak_memory"] < 5e10
         assert 1e6 < row["exported_bytes"] < 2e7

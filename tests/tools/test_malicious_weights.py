@@ -102,14 +102,14 @@ def test_predict_with_a_network_and_a_file(call_here: Call, work: Path, evil: by
 
 def test_train_from_a_file(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "weights.pdparams").write_bytes(evil)
-    options = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=finetune", "-o", "name=other")
+    options = ("-o", "model.pretrained=weights.pdparams", "-o", "transfer=all_stages", "-o", "name=other")
     assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "weights.pdparams was refused", ".system")
     assert not (work / "runs/other").exists()
 
 
 def test_train_from_another_run(call_here: Call, work: Path, evil: bytes, marker: Path) -> None:
     (work / "runs/job/checkpoints/best.pdparams").write_bytes(evil)
-    options = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=finetune", "-o", "name=other")
+    options = ("-o", "model.pretrained={config: job.yaml}", "-o", "transfer=all_stages", "-o", "name=other")
     assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams is damaged")
     (work / "runs/job/checkpoints/best.json").unlink()  # without a digest the reader itself refuses
     assert_refused(call_here("train", "-c", "job.yaml", *options), marker, "best.pdparams was refused", ".system")

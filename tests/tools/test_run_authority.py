@@ -330,7 +330,7 @@ def test_any_run_with_a_best_epoch_gets_a_report(
 def test_top5_is_not_shown_of_three_classes(place: Path) -> None:
     found = evaluate(find_run(place, None))
     assert "top5" in found.json
-    (table,) = found.text
+    table, _ = found.text
     assert isinstance(table, Table)
     assert list(table.columns[0].cells) == ["top-1", "macro-F1", "loss"]
     assert [metric.name for metric in TASKS["classification"].shown(6)] == ["top1", "top5", "macro_f1", "loss"]

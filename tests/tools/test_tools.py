@@ -185,7 +185,7 @@ def test_a_run_brings_its_config(trained: dict[str, Any], result_of: Result, wor
         (("train", "-c", "job.yaml", "-o", "data.format=folder", "-o", "data.root=nowhere"), 2, "nowhere"),
         (("train", "-c", "job.yaml", "-o", "data.image_size=16"), 1, "at least 28"),
         (("train", "-c", "job.yaml", "-o", "callbacks.checkpoint.monitor=val/acuracy"), 2, "val/top1"),
-        (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=finetune"), 1, "job.yaml"),
+        (("train", "-c", "job.yaml", "-o", "model.pretrained=job.yaml", "-o", "transfer=all_stages"), 1, "job.yaml"),
         (("train", "-c", "job.yaml", "-o", "callbacks.custom=[no.such.Callback]"), 2, "no module 'no'"),
         (("train", "--resume", "runs/none"), 2, "runs/none: no run here"),
         (("train", "--resume", "runs/数字", "-o", "seed=9"), 2, "another seed: 0, not 9"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,13 +11,13 @@ from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
-from toolkit.transfer import PRESETS, Plan, get_preset, resolve_plan, spec_of
+from toolkit.transfer import PRESETS, SIZES, Plan, get_preset, resolve_plan, spec_of
 from toolkit.transfer.phases import requested_phases
 from toolkit.transfer.presets import HEAD_FIRST
 
 STAGES = [StageInfo(f"features.{i}", (32, 8, 8), 10) for i in range(19)]
 NAMES = [stage.name for stage in STAGES]
-MOVING = ("large_similar", "large_different", "finetune")
+MOVING = ("last_stages", "all_stages_bold", "all_stages")
 
 
 def plan(train: dict[str, Any] | None = None, **transfer: Any) -> Plan:
@@ -29,10 +29,10 @@ def shape(found: Plan) -> list[tuple[str, int, int]]:
 
 
 def test_head_first_puts_a_phase_before_the_presets_own() -> None:
-    found = plan(preset="large_similar", head_first=4)
+    found = plan(preset="last_stages", head_first=4)
     assert shape(found) == [("head", 4, 19), ("fine-tune", 15, 14)]
     head, tuned = found.phases
-    assert tuned == plan(preset="large_similar", head_first=0).phases[0]
+    assert tuned == plan(preset="last_stages", head_first=0).phases[0]
     assert head.lr > tuned.lr
     assert (found.augment_of(head), found.augment_of(tuned)) == ("none", "standard")
     assert "2202.10054" in found.notes[0]
@@ -50,9 +50,9 @@ def test_presets_that_move_stages_begin_with_the_head(wish: dict[str, str]) -> N
 
 def test_presets_that_do_not_move_pretrained_stages_do_not() -> None:
     own = [spec for spec in PRESETS if spec.head_first]
-    assert {spec.title for spec in own} == {*MOVING, "small_different/finetune_most"}
-    assert shape(plan(preset="small_different", variant="finetune_most"))[0] == ("head", HEAD_FIRST, 19)
-    for name in ("small_similar", "small_different", "linear_probe", "scratch", "custom"):
+    assert {spec.name for spec in own} == {*MOVING, "most_stages"}
+    assert shape(plan(preset="most_stages"))[0] == ("head", HEAD_FIRST, 19)
+    for name in ("linear_probe", "shallow_probe", "scratch", "custom"):
         assert len(plan(preset=name).phases) == 1
 
 
@@ -70,26 +70,26 @@ def test_presets_that_do_not_move_pretrained_stages_do_not() -> None:
 def test_who_says_how_long_to_train_gets_no_more(
     train: dict[str, Any], transfer: dict[str, Any], names: list[str]
 ) -> None:
-    assert [phase.name for phase in plan(train, preset="large_different", **transfer).phases] == names
+    assert [phase.name for phase in plan(train, preset="all_stages_bold", **transfer).phases] == names
 
 
 def test_a_network_without_weights_has_no_head_first() -> None:
-    transfer = TransferConfig(preset="finetune")
+    transfer = TransferConfig(preset="all_stages")
     found = resolve_plan(transfer, TrainConfig(), STAGES, pretrained=False)
     assert shape(found) == [("fine-tune", 15, 0)]
     assert found.notes == ()
 
 
 def test_another_augmentation_leaves_the_heads_own() -> None:
-    found = plan(preset="large_similar", head_first=4).with_augment("strong")
+    found = plan(preset="last_stages", head_first=4).with_augment("strong")
     assert [found.augment_of(phase) for phase in found.phases] == ["none", "strong"]
 
 
 def test_train_lr_and_epochs_are_those_of_the_fine_tuning() -> None:
-    found = plan({"lr": 0.004, "epochs": 7}, preset="finetune", head_first=2)
+    found = plan({"lr": 0.004, "epochs": 7}, preset="all_stages", head_first=2)
     head, tuned = found.phases
     assert (tuned.lr, tuned.epochs, head.epochs) == (0.004, 7, 2)
-    assert head.lr == plan(preset="finetune", head_first=2).phases[0].lr
+    assert head.lr == plan(preset="all_stages", head_first=2).phases[0].lr
 
 
 def test_head_first_before_custom_phases() -> None:
@@ -102,12 +102,12 @@ def test_head_first_before_custom_phases() -> None:
 
 
 def test_head_first_can_be_solved() -> None:
-    found = plan({"solver": "exact"}, preset="finetune", head_first=5)
+    found = plan({"solver": "exact"}, preset="all_stages", head_first=5)
     assert [(phase.epochs, phase.solver) for phase in found.phases] == [(1, "exact"), (15, "sgd")]
 
 
 def test_gradual_unfreezing_takes_as_many_epochs_and_ends_where_the_preset_does() -> None:
-    found = plan(preset="finetune", gradual_unfreezing=True)
+    found = plan(preset="all_stages", gradual_unfreezing=True)
     assert shape(found) == [
         ("head", 1, 19),
         ("unfreeze 1", 1, 14),
@@ -115,7 +115,7 @@ def test_gradual_unfreezing_takes_as_many_epochs_and_ends_where_the_preset_does(
         ("unfreeze 3", 1, 5),
         ("fine-tune", 11, 0),
     ]
-    (alone,) = plan(preset="finetune", head_first=0).phases
+    (alone,) = plan(preset="all_stages", head_first=0).phases
     assert found.epochs == alone.epochs
     assert found.phases[-1].multipliers == alone.multipliers
     assert any("1801.06146" in note for note in found.notes)
@@ -136,14 +136,14 @@ def test_groups_follow_epochs_and_stages(epochs: int, freeze: int, expected: lis
 
 
 def test_both_options_together_have_one_head() -> None:
-    found = plan(preset="finetune", gradual_unfreezing=True, head_first=3)
+    found = plan(preset="all_stages", gradual_unfreezing=True, head_first=3)
     assert shape(found)[:2] == [("head", 3, 19), ("unfreeze 1", 1, 14)]
     assert [phase.name for phase in found.phases].count("head") == 1
     assert found.epochs == 3 + 15
 
 
 def test_discriminative_rates_hold_in_every_phase() -> None:
-    found = plan(preset="finetune", gradual_unfreezing=True, lr_decay=0.5, backbone_lr=0.2)
+    found = plan(preset="all_stages", gradual_unfreezing=True, lr_decay=0.5, backbone_lr=0.2)
     for phase in found.phases[1:]:
         assert phase.multipliers[-2:] == (0.1, 0.2)
         assert all(phase.multipliers[i] > 0 for i in range(phase.frozen, 19))
@@ -157,8 +157,8 @@ def test_decay_of_one_phase() -> None:
 
 
 def test_without_anything_that_moves_the_options_have_no_effect_and_it_is_said() -> None:
-    found = plan(preset="small_similar", head_first=3, gradual_unfreezing=True)
-    assert shape(found) == shape(plan(preset="small_similar"))
+    found = plan(preset="linear_probe", head_first=3, gradual_unfreezing=True)
+    assert shape(found) == shape(plan(preset="linear_probe"))
     assert found.notes == (
         "transfer.head_first has no effect: all stages are frozen",
         "transfer.gradual_unfreezing has no effect: all stages are frozen",
@@ -184,7 +184,7 @@ def test_contradictions(wish: dict[str, Any], train: dict[str, Any], message: st
 
 
 def test_zero_and_false_turn_a_presets_wish_off() -> None:
-    spec = replace(get_preset("finetune"), head_first=2, gradual_unfreezing=True)
+    spec = replace(get_preset("all_stages"), head_first=2, gradual_unfreezing=True)
     found = requested_phases(TransferConfig(), TrainConfig(), spec, NAMES)
     assert [wish.name for wish in found] == ["head", "unfreeze 1", "unfreeze 2", "unfreeze 3", "fine-tune"]
     off = requested_phases(TransferConfig(head_first=0, gradual_unfreezing=False), TrainConfig(), spec, NAMES)
@@ -196,24 +196,23 @@ def test_zero_and_false_turn_a_presets_wish_off() -> None:
 # by size alone
 
 
-@pytest.mark.parametrize(("size", "frozen", "like"), [("small", 19, "small_similar"), ("medium", 14, "large_similar")])
+@pytest.mark.parametrize(("size", "frozen", "like"), [("small", 19, "linear_probe"), ("medium", 14, "last_stages")])
 def test_size_freezes_all_or_most(size: str, frozen: int, like: str) -> None:
     found = plan(size=size)
     assert found.phases == plan(preset=like).phases
     assert found.frozen == frozen
-    assert (found.title, found.augment) == (f"size/{size}", plan(preset=like).augment)
+    assert (found.preset, found.augment) == (like, plan(preset=like).augment)
 
 
 def test_size_large_only_initialises() -> None:
     found = plan(size="large")
     assert (found.frozen, found.pretrained) == (0, True)
-    assert get_preset(found.preset, found.variant).description == spec_of(TransferConfig(size="large")).description
+    assert found.preset == spec_of(TransferConfig(size="large")).name == "all_stages_bold"
 
 
-def test_sizes_are_no_presets() -> None:
-    assert all(spec.name != "size" for spec in PRESETS)
-    with pytest.raises(ConfigError, match="preset size has no variant 'huge'"):
-        get_preset("size", "huge")
+def test_every_size_is_a_preset() -> None:
+    assert set(SIZES) == set(get_args(get_args(TransferConfig.model_fields["size"].annotation)[0]))
+    assert set(SIZES.values()) <= {spec.name for spec in PRESETS}
 
 
 def test_auto_is_for_the_advisor() -> None:
@@ -229,12 +228,12 @@ def test_auto_marks_the_phases_whose_rate_is_free() -> None:
     phases = [{"epochs": 1, "freeze": "all"}, {"epochs": 1, "lr": 0.5}, {"epochs": 1}]
     found = plan({"lr": "auto"}, preset="custom", phases=phases)
     assert [phase.search for phase in found.phases] == [True, False, True]
-    assert [phase.search for phase in plan({"lr": "auto"}, preset="finetune", head_first=1).phases] == [False, True]
-    assert not any(phase.search for phase in plan(preset="finetune").phases)
+    assert [phase.search for phase in plan({"lr": "auto"}, preset="all_stages", head_first=1).phases] == [False, True]
+    assert not any(phase.search for phase in plan(preset="all_stages").phases)
 
 
 def test_auto_begins_at_the_presets_rate_and_is_settled_by_a_factor() -> None:
-    usual, free = plan(preset="finetune", head_first=1), plan({"lr": "auto"}, preset="finetune", head_first=1)
+    usual, free = plan(preset="all_stages", head_first=1), plan({"lr": "auto"}, preset="all_stages", head_first=1)
     assert [phase.lr for phase in free.phases] == [phase.lr for phase in usual.phases]
     settled = free.with_rates(3.0)
     assert [phase.lr for phase in settled.phases] == [usual.phases[0].lr, 3.0 * usual.phases[1].lr]

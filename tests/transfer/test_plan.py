@@ -25,23 +25,20 @@ def plan(stages: list[StageInfo], train: dict[str, Any] | None = None, **transfe
 
 
 @pytest.mark.parametrize(
-    ("preset", "variant", "cut", "frozen", "top_rate", "augment", "head_first", "epochs"),
+    ("preset", "cut", "frozen", "top_rate", "augment", "head_first", "epochs"),
     [
-        ("small_similar", None, None, 19, 0.0, "none", False, 30),
-        ("linear_probe", None, None, 19, 0.0, "none", False, 30),
-        ("small_different", None, 8, 8, 0.0, "none", False, 30),
-        ("small_different", "shallow_features", 8, 8, 0.0, "none", False, 30),
-        ("small_different", "finetune_most", None, 5, 0.1, "strong", True, 25),
-        ("large_similar", None, None, 14, 0.1, "standard", True, 15),
-        ("large_different", None, None, 0, 0.3, "standard", True, 15),
-        ("finetune", None, None, 0, 0.1, "standard", True, 15),
-        ("scratch", None, None, 0, 1.0, "standard", False, 40),
-        ("custom", None, None, 0, 0.1, "standard", False, 15),
+        ("linear_probe", None, 19, 0.0, "none", False, 30),
+        ("shallow_probe", 8, 8, 0.0, "none", False, 30),
+        ("most_stages", None, 5, 0.1, "strong", True, 25),
+        ("last_stages", None, 14, 0.1, "standard", True, 15),
+        ("all_stages_bold", None, 0, 0.3, "standard", True, 15),
+        ("all_stages", None, 0, 0.1, "standard", True, 15),
+        ("scratch", None, 0, 1.0, "standard", False, 40),
+        ("custom", None, 0, 0.1, "standard", False, 15),
     ],
 )
 def test_presets_on_mobilenet_v2(
     preset: str,
-    variant: str | None,
     cut: int | None,
     frozen: int,
     top_rate: float,
@@ -49,7 +46,7 @@ def test_presets_on_mobilenet_v2(
     head_first: bool,
     epochs: int,
 ) -> None:
-    found = plan(MOBILENET_V2, preset=preset, variant=variant)
+    found = plan(MOBILENET_V2, preset=preset)
     *before, phase = found.phases
     assert [(each.frozen, each.epochs) for each in before] == [(19, HEAD_FIRST)] * head_first
     assert (found.cut, phase.frozen, found.augment, phase.epochs) == (cut, frozen, augment, epochs)
@@ -60,13 +57,13 @@ def test_presets_on_mobilenet_v2(
 
 
 def test_resnet50_keeps_its_last_stages() -> None:
-    assert plan(RESNET50, preset="large_similar").frozen == 13
-    assert resolve_cut(TransferConfig(preset="small_different"), RESNET50) == 7
+    assert plan(RESNET50, preset="last_stages").frozen == 13
+    assert resolve_cut(TransferConfig(preset="shallow_probe"), RESNET50) == 7
 
 
-@pytest.mark.parametrize("spec", PRESETS, ids=lambda spec: spec.title)
+@pytest.mark.parametrize("spec", PRESETS, ids=lambda spec: spec.name)
 def test_every_row_is_sound(spec: PresetSpec) -> None:
-    assert get_preset(spec.name, spec.variant) is spec
+    assert get_preset(spec.name) is spec
     assert 0 <= spec.freeze <= 1
     assert 0 < spec.backbone_lr <= 1
     assert 0 < spec.lr_decay <= 1
@@ -77,20 +74,20 @@ def test_every_row_is_sound(spec: PresetSpec) -> None:
     assert not (spec.pretrained and spec.freeze < 1 and spec.backbone_lr >= 1), "pretrained weights learn slower"
     for count in range(1, 60):
         stages = [StageInfo(str(i), (1,), 1) for i in range(count)]
-        found = resolve_plan(TransferConfig(preset=spec.name, variant=spec.variant), TrainConfig(), stages)
+        found = resolve_plan(TransferConfig(preset=spec.name), TrainConfig(), stages)
         assert 0 <= found.frozen <= (found.cut or count)
         assert spec.freeze == 1 or found.frozen < (found.cut or count)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "adamw"])
 def test_every_optimizer_has_a_rate_and_heads_alone_learn_faster(optimizer: str) -> None:
-    head = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="small_similar").phases[0].lr
-    tuned = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="finetune").phases[-1].lr
+    head = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="linear_probe").phases[0].lr
+    tuned = plan(MOBILENET_V2, {"optimizer": optimizer}, preset="all_stages").phases[-1].lr
     assert 0 < tuned <= head
 
 
 def test_a_head_on_few_features_learns_faster() -> None:
-    shallow, deep = (plan(RESNET50, preset=preset).phases[0].lr for preset in ("small_different", "small_similar"))
+    shallow, deep = (plan(RESNET50, preset=preset).phases[0].lr for preset in ("shallow_probe", "linear_probe"))
     assert shallow > deep
 
 
@@ -98,7 +95,7 @@ def test_the_user_goes_before_the_preset() -> None:
     found = plan(
         MOBILENET_V2,
         {"epochs": 3, "lr": 0.5},
-        preset="large_similar",
+        preset="last_stages",
         freeze="features.9",
         backbone_lr=0.2,
         lr_decay=0.5,
@@ -119,13 +116,13 @@ def test_freeze_by_number_name_and_group(freeze: int | str, expected: int) -> No
 
 def test_freezing_all_gives_the_rate_of_a_head_alone() -> None:
     assert (
-        plan(RESNET50, preset="finetune", freeze="all").phases[0].lr
+        plan(RESNET50, preset="all_stages", freeze="all").phases[0].lr
         == plan(RESNET50, preset="linear_probe").phases[0].lr
     )
 
 
 def test_freeze_counts_kept_stages_of_a_cut_network() -> None:
-    found = plan(RESNET50, preset="large_similar", cut="layer2")
+    found = plan(RESNET50, preset="last_stages", cut="layer2")
     assert (found.cut, found.frozen, len(found.phases[0].multipliers)) == (8, 6, 8)
     with pytest.raises(ConfigError, match=r"transfer\.freeze: 9 is not a number of stages; expected 0 to 8"):
         plan(RESNET50, preset="custom", cut="layer2", freeze=9)
@@ -135,7 +132,7 @@ def test_freeze_counts_kept_stages_of_a_cut_network() -> None:
 
 @pytest.mark.parametrize(("cut", "expected"), [(3, 3), ("layer1.0", 2), (17, None), ("layer4", None), ("none", None)])
 def test_cut(cut: int | str, expected: int | None) -> None:
-    assert resolve_cut(TransferConfig(preset="small_different", cut=cut), RESNET50) == expected
+    assert resolve_cut(TransferConfig(preset="shallow_probe", cut=cut), RESNET50) == expected
 
 
 @pytest.mark.parametrize(
@@ -161,8 +158,8 @@ def test_multiplier_of_an_unknown_stage_names_the_nearest() -> None:
 
 def test_multiplier_of_a_frozen_stage_is_a_contradiction() -> None:
     with pytest.raises(ConfigError, match=r"layer1\.0 has 0\.5, but the plan freezes it"):
-        plan(RESNET50, preset="large_similar", lr_multipliers={"layer1.0": 0.5})
-    found = plan(RESNET50, preset="large_similar", lr_multipliers={"layer1.0": 0.0})
+        plan(RESNET50, preset="last_stages", lr_multipliers={"layer1.0": 0.5})
+    found = plan(RESNET50, preset="last_stages", lr_multipliers={"layer1.0": 0.0})
     assert found.phases[-1].multipliers[1] == 0.0
 
 
@@ -180,14 +177,14 @@ def test_multiplier_above_the_cut() -> None:
 @pytest.mark.parametrize("wish", [{"backbone_lr": 0.0}, {"lr_multipliers": {"layer2": 0.0}}])
 def test_rate_zero_is_not_freezing(wish: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"learning rate 0 .* not frozen"):
-        plan(RESNET50, preset="finetune", **wish)
+        plan(RESNET50, preset="all_stages", **wish)
 
 
 def test_phases() -> None:
     phases = [{"epochs": 2, "freeze": "all", "name": "head"}, {"epochs": 5, "freeze": "layer2", "backbone_lr": 0.2}]
-    found = plan(RESNET50, preset="small_similar", phases=phases)
+    found = plan(RESNET50, preset="linear_probe", phases=phases)
     head, rest = found.phases
-    spec = get_preset("small_similar")
+    spec = get_preset("linear_probe")
     assert (head.name, head.epochs, head.frozen, head.lr) == ("head", 2, 17, spec.head_lr.adamw)
     assert (rest.name, rest.epochs, rest.frozen, rest.lr) == ("phase 2", 5, 8, spec.tuning_lr.adamw)
     assert set(rest.multipliers[8:]) == {0.2}
@@ -196,20 +193,20 @@ def test_phases() -> None:
 
 def test_rate_of_a_phase_its_own_then_train_then_preset() -> None:
     phases = [{"epochs": 1, "lr": 0.3}, {"epochs": 1}]
-    assert [phase.lr for phase in plan(RESNET50, {"lr": 0.2}, preset="finetune", phases=phases).phases] == [0.3, 0.2]
+    assert [phase.lr for phase in plan(RESNET50, {"lr": 0.2}, preset="all_stages", phases=phases).phases] == [0.3, 0.2]
 
 
 def test_phases_and_epochs_say_what_holds() -> None:
-    found = plan(RESNET50, {"epochs": 9}, preset="finetune", phases=[{"epochs": 1}])
+    found = plan(RESNET50, {"epochs": 9}, preset="all_stages", phases=[{"epochs": 1}])
     assert found.epochs == 1
     assert found.notes == ("train.epochs has no effect: the phases set their own length",)
 
 
 def test_a_rate_for_a_frozen_backbone_is_noted() -> None:
-    assert plan(RESNET50, preset="small_similar", backbone_lr=0.1).notes == (
+    assert plan(RESNET50, preset="linear_probe", backbone_lr=0.1).notes == (
         "transfer.backbone_lr has no effect: all stages are frozen",
     )
-    assert plan(RESNET50, preset="finetune", backbone_lr=0.1, head_first=0).notes == ()
+    assert plan(RESNET50, preset="all_stages", backbone_lr=0.1, head_first=0).notes == ()
 
 
 @pytest.mark.parametrize(
@@ -230,7 +227,7 @@ def test_contradictions(wish: dict[str, Any], message: str) -> None:
 
 
 def test_another_augmentation_leaves_the_rest() -> None:
-    found = plan(RESNET50, preset="large_similar")
+    found = plan(RESNET50, preset="last_stages")
     other = found.with_augment("none")
     assert other.augment == "none"
     assert other.with_augment("standard") == found
@@ -239,15 +236,15 @@ def test_another_augmentation_leaves_the_rest() -> None:
 @pytest.mark.parametrize(
     ("wish", "expected"),
     [
-        ({"preset": "finetune"}, "frozen"),
+        ({"preset": "all_stages"}, "frozen"),
         ({"preset": "custom", "freeze": 3}, "frozen"),
         ({"size": "medium"}, "frozen"),
         ({"size": "large"}, "train"),
-        ({"preset": "large_different"}, "train"),
-        ({"preset": "large_different", "batch_norm": "frozen"}, "frozen"),
+        ({"preset": "all_stages_bold"}, "train"),
+        ({"preset": "all_stages_bold", "batch_norm": "frozen"}, "frozen"),
         ({"preset": "scratch"}, "train"),
-        ({"preset": "finetune", "batch_norm": "train"}, "train"),
-        ({"preset": "large_similar", "batch_norm": "frozen"}, "frozen"),
+        ({"preset": "all_stages", "batch_norm": "train"}, "train"),
+        ({"preset": "last_stages", "batch_norm": "frozen"}, "frozen"),
     ],
 )
 def test_batch_norm_does_what_the_preset_says_or_the_user(wish: dict[str, Any], expected: str) -> None:
@@ -262,30 +259,28 @@ def test_random_weights_have_no_statistics_to_keep() -> None:
 
 
 def test_nor_has_a_network_that_comes_without_weights() -> None:
-    wish = TransferConfig(preset="finetune")
+    wish = TransferConfig(preset="all_stages")
     assert resolve_plan(wish, TrainConfig(), RESNET50, pretrained=False).batch_norm == "train"
     with pytest.raises(ConfigError, match=r"batch_norm: model\.pretrained: false starts from random") as caught:
         resolve_plan(wish.model_copy(update={"batch_norm": "frozen"}), TrainConfig(), RESNET50, pretrained=False)
     assert caught.value.hint == "omit batch_norm, or set model.pretrained"
 
 
-def test_unknown_preset_and_variant() -> None:
-    with pytest.raises(ConfigError, match="unknown preset 'finetuen'") as caught:
-        get_preset("finetuen")
-    assert caught.value.hint == "did you mean finetune?"
-    with pytest.raises(ConfigError, match="no variant 'deep'"):
-        get_preset("small_different", "deep")
+def test_unknown_preset() -> None:
+    with pytest.raises(ConfigError, match="unknown preset 'last_stage'") as caught:
+        get_preset("last_stage")
+    assert caught.value.hint == "did you mean last_stages?"
 
 
 def test_the_optimizer_follows_what_moves() -> None:
-    assert plan(MOBILENET_V2, preset="small_similar").optimizer == "momentum"
-    assert plan(MOBILENET_V2, preset="large_similar").optimizer == "adamw"
-    assert plan(MOBILENET_V2, {"optimizer": "sgd"}, preset="finetune").optimizer == "sgd"
+    assert plan(MOBILENET_V2, preset="linear_probe").optimizer == "momentum"
+    assert plan(MOBILENET_V2, preset="last_stages").optimizer == "adamw"
+    assert plan(MOBILENET_V2, {"optimizer": "sgd"}, preset="all_stages").optimizer == "sgd"
 
 
 def test_a_rate_that_is_much_for_the_chosen_optimizer_is_noted() -> None:
-    assert any("is high for" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="finetune").notes)
-    assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="finetune", head_first=0).notes == ()
+    assert any("is high for" in note for note in plan(MOBILENET_V2, {"lr": 0.1}, preset="all_stages").notes)
+    assert plan(MOBILENET_V2, {"lr": 0.1, "optimizer": "momentum"}, preset="all_stages", head_first=0).notes == ()
 
 
 def test_regression_takes_adamw_for_a_head_alone() -> None:

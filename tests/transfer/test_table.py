@@ -29,8 +29,8 @@ def _row(lines: list[str], stage: str) -> list[str]:
 
 
 def test_one_phase() -> None:
-    lines = _lines(preset="large_similar", head_first=0)
-    assert lines[0].strip() == "plan: large_similar"
+    lines = _lines(preset="last_stages", head_first=0)
+    assert lines[0].strip() == "plan: last_stages"
     assert _row(lines, "block0") == ["block0", "8x16x16", "1,000", "yes", "-"]
     assert _row(lines, "block3") == ["block3", "32x16x16", "4,000", "no", "0.0001"]
     assert _row(lines, "head") == ["head", "", "42", "no", "0.001"]
@@ -38,7 +38,7 @@ def test_one_phase() -> None:
 
 
 def test_the_head_first() -> None:
-    lines = _lines(preset="large_similar")
+    lines = _lines(preset="last_stages")
     assert any("lr: head" in line and "lr: fine-tune" in line for line in lines)
     assert _row(lines, "block0")[3:] == ["yes", "-", "-"]
     assert _row(lines, "block3")[3:] == ["in head", "-", "0.0001"]
@@ -48,7 +48,7 @@ def test_the_head_first() -> None:
 
 def test_two_phases_and_names_with_brackets() -> None:
     phases = [{"epochs": 1, "freeze": "all", "name": "[head]"}, {"epochs": 4, "freeze": 1}]
-    lines = _lines(preset="finetune", phases=phases)
+    lines = _lines(preset="all_stages", phases=phases)
     assert any("lr: [head]" in line and "lr: phase 2" in line for line in lines)
     assert _row(lines, "block0")[3:] == ["yes", "-", "-"]
     assert _row(lines, "block1")[3:] == ["in [head]", "-", "0.0001"]
@@ -56,9 +56,9 @@ def test_two_phases_and_names_with_brackets() -> None:
 
 
 def test_cut_network_with_kept_or_all_stages() -> None:
-    assert _lines(preset="small_different") == _lines(STAGES[:2], preset="small_different")
-    lines = _lines(preset="small_different")
-    assert lines[0].strip() == "plan: small_different/shallow_features, cut to 2 stages"
+    assert _lines(preset="shallow_probe") == _lines(STAGES[:2], preset="shallow_probe")
+    lines = _lines(preset="shallow_probe")
+    assert lines[0].strip() == "plan: shallow_probe, cut to 2 stages"
     assert _row(lines, "total")[2:4] == ["3,042", "3,000"]
 
 
@@ -67,15 +67,15 @@ def test_notes_are_below_the_table() -> None:
 
 
 def test_rates_of_head_and_backbone_are_below_the_table() -> None:
-    decaying, flat = (" ".join(map(str.strip, _lines(preset="finetune", lr_decay=decay))) for decay in (0.5, None))
+    decaying, flat = (" ".join(map(str.strip, _lines(preset="all_stages", lr_decay=decay))) for decay in (0.5, None))
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 to 0.0125 at block0" in decaying
     assert "fine-tune: adamw, head 0.001, backbone 0.1 of it at block3 down to block0" in flat
 
 
 def test_what_batch_norm_does_is_said_where_stages_move() -> None:
     for wish, expected in [
-        ({"preset": "finetune"}, True),
-        ({"preset": "finetune", "batch_norm": "train"}, False),
+        ({"preset": "all_stages"}, True),
+        ({"preset": "all_stages", "batch_norm": "train"}, False),
         ({"preset": "linear_probe"}, False),
         ({"preset": "scratch"}, False),
     ]:
@@ -85,11 +85,11 @@ def test_what_batch_norm_does_is_said_where_stages_move() -> None:
 def test_nothing_is_said_of_batch_norm_where_no_layer_of_it_moves() -> None:
     for having, expected in [((), False), ((0, 1), False), ((1, 3), True)]:
         stages = [replace(stage, batch_norm=index in having) for index, stage in enumerate(STAGES)]
-        assert any(SAID in line for line in _lines(stages, preset="large_similar", head_first=0)) is expected, having
+        assert any(SAID in line for line in _lines(stages, preset="last_stages", head_first=0)) is expected, having
 
 
 def test_many_phases_are_numbered_and_named_below() -> None:
-    lines = _lines(preset="finetune", gradual_unfreezing=True)
+    lines = _lines(preset="all_stages", gradual_unfreezing=True)
     assert any("lr: 1" in line and "lr: 5" in line for line in lines)
     assert _row(lines, "block0")[2:] == ["in 1-4", "-", "-", "-", "-", "0.0001"]
     assert _row(lines, "block3")[2:] == ["in 1", "-", "0.0001", "0.0001", "0.0001", "0.0001"]

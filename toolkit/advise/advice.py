@@ -13,7 +13,7 @@ from toolkit.config import Config
 from toolkit.transfer import Plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Advice:
     """The advisor's result.
 
@@ -24,7 +24,7 @@ class Advice:
         position: Position in the matrix.
         choices: Presets, the recommended one first.
         plan: The recommended plan; None if the images cannot be trained on.
-        trained: Number of trained weights by preset title.
+        trained: Number of trained weights by preset.
         config: The recommendation as a config ready for training; None if there is no config or no plan.
         why: The reasons, in three sentences.
         notes: Missing estimates, disagreeing evidence, and other remarks.
@@ -63,6 +63,11 @@ class Advice:
         moving = [phase.lr * share for share in phase.multipliers[phase.frozen :]]
         return {"head": phase.lr, **({"backbone_lowest": moving[0], "backbone_highest": moving[-1]} if moving else {})}
 
+    def __repr__(self) -> str:
+        preset = self.plan.preset if self.plan else "no preset"
+        where = f"{self.position.size} and {self.position.similarity}"
+        return f"Advice for {self.name}: {preset} ({where}, {self.position.confidence:.0%} sure of both)"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json`` and ``run.json``."""
         plan, runner_up = self.plan, self.choices[1] if self.plan else None
@@ -75,13 +80,12 @@ class Advice:
             "sure_of_size": round(self.position.sure_of_size, 4),
             "sure_of_similarity": round(self.position.sure_of_similarity, 4),
             "preset": plan and plan.preset,
-            "variant": plan and plan.variant,
             "cut": self.cut,
             "learning_rates": self.learning_rates,
             "optimizer": plan and plan.optimizer,
             "epochs": plan and plan.epochs,
             "expected_loss": self.expected_loss if plan else None,
-            "runner_up": runner_up and {"preset": runner_up.title},
+            "runner_up": runner_up and {"preset": runner_up.preset},
             "evidence": [piece.to_json() for piece in self.evidence],
             "missing": self.measured.missing,
             "dissenting": list(self.position.dissenting),
@@ -97,7 +101,7 @@ class Advice:
 
     def _size(self) -> dict[str, Any]:
         size = self.measured.size
-        shares = {title: size.images / count for title, count in self.trained.items() if count}
+        shares = {preset: size.images / count for preset, count in self.trained.items() if count}
         return {**size.model_dump(), "imbalance": round(size.imbalance, 3), "images_per_weight": shares}
 
     def _depth(self) -> list[dict[str, Any]] | None:

@@ -25,7 +25,7 @@ from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_plan
 
-_SHALLOW = "small_different/shallow_features"
+_SHALLOW = "shallow_probe"
 
 
 def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True) -> Advice:
@@ -100,7 +100,7 @@ def judge(request: AdviceRequest, measured: Measurement, thresholds: Thresholds,
     notes = (*_notes(request, measured, evidence, position, thresholds), *([coverage] if coverage else []))
     if config and not request.obstacle and _unsolvable(choices[0], measured, config):
         config = with_overrides(config, train={"solver": "sgd"})
-        notes += (f"train.solver: exact only trains a head, but {choices[0].title} trains stages: using sgd instead",)
+        notes += (f"train.solver: exact only trains a head, but {choices[0].preset} trains stages: using sgd instead",)
     transfer, train = (config.transfer, config.train) if config else (TransferConfig(), TrainConfig())
     plan = None if request.obstacle else _plan(choices[0], measured, transfer, train)
     if plan and _is_solved(plan, train, config):
@@ -131,7 +131,7 @@ def recommend(
     """
     evidence = evidence_of(measured, thresholds)
     position = locate(measured.size, evidence, thresholds.size)
-    choices = rank_presets(situation_of(measured, position), position, thresholds.rule)
+    choices = rank_presets(situation_of(measured, position), position, thresholds.rule, thresholds.moving)
     if not TASKS[measured.task].calibrated:  # losses are of top-1 accuracy
         choices = [replace(choice, loss=None) for choice in choices]
     return evidence, position, _possible(choices, measured)
@@ -151,34 +151,36 @@ def situation_of(measured: Measurement, position: MatrixPosition) -> Situation:
 
 
 def _usual_cut(measured: Measurement) -> int:
-    """Return the number of stages that ``shallow_features`` keeps by default."""
-    return resolve_cut(TransferConfig(preset="small_different"), [stage.info for stage in measured.stages]) or 1
+    """Return the number of stages that ``shallow_probe`` keeps by default."""
+    return resolve_cut(TransferConfig(preset="shallow_probe"), [stage.info for stage in measured.stages]) or 1
 
 
 def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
     """Replace shallow features by a head on top unless some earlier stage is better than the last."""
     if measured.depth is None or best_stage(measured.depth) < len(measured.stages):
         return list(choices)
-    titles: dict[str, Choice] = {}
+    found: dict[str, Choice] = {}
     for choice in choices:
-        title = "small_similar" if choice.title == _SHALLOW else choice.title
-        titles.setdefault(title, replace(choice, title=title))
-    rest = [Choice(title) for title in ("small_similar", "finetune") if title not in titles]
-    return [*titles.values(), *(rest if len(titles) < 2 else ())]
+        preset = "linear_probe" if choice.preset == _SHALLOW else choice.preset
+        found.setdefault(preset, replace(choice, preset=preset))
+    rest = [Choice(preset) for preset in ("linear_probe", "all_stages") if preset not in found]
+    return [*found.values(), *(rest if len(found) < 2 else ())]
 
 
-def _requested_transfer(title: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:
+def _requested_transfer(preset: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:
     """Combine the user's options with a preset, and with the cut at which the classes separate best."""
-    preset, _, variant = title.partition("/")
-    values = {**transfer.model_dump(exclude={"size"}), "preset": preset, "variant": variant or None}
-    if title == _SHALLOW and transfer.cut is None and measured.depth is not None:
+    values = {**transfer.model_dump(exclude={"size"}), "preset": preset}
+    if preset == _SHALLOW and transfer.cut is None and measured.depth is not None:
         kept = best_stage(measured.depth)
         values["cut"] = measured.stages[kept - 1].name if kept < len(measured.stages) else None
     return TransferConfig.model_validate(values)
 
 
 def _plan(choice: Choice, measured: Measurement, transfer: TransferConfig, train: TrainConfig) -> Plan:
-    stages, requested = [stage.info for stage in measured.stages], _requested_transfer(choice.title, measured, transfer)
+    stages, requested = (
+        [stage.info for stage in measured.stages],
+        _requested_transfer(choice.preset, measured, transfer),
+    )
     width = measured.stages[: resolve_cut(requested, stages)][-1].width
     head = DenseHead(width, measured.size.classes)  # the default head; the job resolves its own later
     return resolve_plan(requested, train, stages, measured.task, head)
@@ -207,7 +209,7 @@ def _config(config: Config, choice: Choice, measured: Measurement, plan: Plan) -
     to every preset in a comparison.
     """
     train: dict[str, Any] = {}
-    requested = _requested_transfer(choice.title, measured, config.transfer).model_dump()
+    requested = _requested_transfer(choice.preset, measured, config.transfer).model_dump()
     one_rate = (
         not config.transfer.phases and not config.transfer.gradual_unfreezing and plan.phases[-1].solver != "exact"
     )
@@ -220,11 +222,11 @@ def _trained(measured: Measurement, transfer: TransferConfig, train: TrainConfig
     """Return the number of weights that each preset trains, including the head."""
     del transfer  # the user's options for one plan do not apply to the others
     found = {}
-    for title in ADVISED:
-        plan = _plan(Choice(title), measured, TransferConfig(), train.model_copy(update={"solver": "sgd"}))
+    for preset in ADVISED:
+        plan = _plan(Choice(preset), measured, TransferConfig(), train.model_copy(update={"solver": "sgd"}))
         kept = measured.stages[: plan.cut]
         head = (kept[-1].width + 1) * measured.size.classes
-        found[title] = head + sum(stage.parameters for stage in kept[plan.frozen :])
+        found[preset] = head + sum(stage.parameters for stage in kept[plan.frozen :])
     return found
 
 
@@ -238,7 +240,7 @@ def _regularisers(
     same = [
         option
         for option in known
-        if option.head_alone == (choice.title in HEAD_ALONE) and measured.size.images <= REACH * option.most_images
+        if option.head_alone == (choice.preset in HEAD_ALONE) and measured.size.images <= REACH * option.most_images
     ]
     helpful = [option for option in same if option.pays and not used.get(option.option.partition("=")[0])]
     return tuple(regulariser_sentence(option) for option in sorted(helpful, key=lambda option: -option.gain))
@@ -279,7 +281,5 @@ def _notes(
         names = ", ".join(MISSING[name] for name in position.dissenting)
         notes.append(f"the evidence disagrees ({names}): also compare it with the runner-up")
     if thresholds.provisional:
-        notes.append(
-            "the preset is that of the matrix, and small or large is a rule of thumb: neither is backed by a bake-off"
-        )
+        notes.append("the preset is that of the matrix, which is not backed by a bake-off")
     return tuple(notes)

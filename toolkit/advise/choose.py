@@ -7,26 +7,27 @@ from dataclasses import dataclass
 
 from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Depth
-from toolkit.advise.thresholds import Branch, Cell, PresetRule
+from toolkit.advise.thresholds import Branch, Cell, MovingRule, PresetRule
+from toolkit.config import PRESET_ALIASES
 
 ADVISED = (
-    "small_similar",
-    "small_different/shallow_features",
-    "large_similar",
-    "finetune",
-    "large_different",
-    "small_different/finetune_most",
+    "linear_probe",
+    "shallow_probe",
+    "last_stages",
+    "all_stages",
+    "all_stages_bold",
+    "most_stages",
 )
 """Presets that the advisor may recommend, cheapest first."""
 REACH = 8
 """Calibration results extend to this many times the number of images; beyond that, the matrix decides."""
-HEAD_ALONE = "small_similar", "small_different/shallow_features"
+HEAD_ALONE = "linear_probe", "shallow_probe"
 """Presets that only train a head."""
 _OF_CELL: dict[Cell, tuple[str, str]] = {
-    "small_similar": ("small_similar", "large_similar"),
-    "small_different": ("small_different/finetune_most", "small_different/shallow_features"),
-    "large_similar": ("large_similar", "finetune"),
-    "large_different": ("large_different", "finetune"),
+    "small_similar": ("linear_probe", "last_stages"),
+    "small_different": ("most_stages", "shallow_probe"),
+    "large_similar": ("last_stages", "all_stages"),
+    "large_different": ("all_stages_bold", "all_stages"),
 }
 """Preset and runner-up of each matrix cell."""
 
@@ -40,7 +41,7 @@ class Situation:
         per_class: Images in the median class.
         similar: Probability of similar to the source task, in [0, 1].
         batch_norm: The network has BatchNorm layers.
-        ahead: Score of a linear probe on the last stage minus the score at the cut of ``shallow_features``.
+        ahead: Score of a linear probe on the last stage minus the score at the cut of ``shallow_probe``.
         ahead_error: Standard error of ``ahead``; None if it was not measured.
     """
 
@@ -57,7 +58,7 @@ class Choice:
     """A preset and the case for it.
 
     Attributes:
-        title: Title such as ``small_different/shallow_features``.
+        preset: Its name.
         loss: How much worse than the best preset it was in the calibration's situations of this branch, in top-1
             accuracy. The rule was derived from these, so the loss ranks presets but is no prediction; None if unknown,
             or if the task has another metric.
@@ -65,7 +66,7 @@ class Choice:
         situations: Number of situations averaged.
     """
 
-    title: str
+    preset: str
     loss: float | None = None
     branch: Branch | None = None
     situations: int = 0
@@ -81,28 +82,44 @@ def branch_of(situation: Situation, rule: PresetRule) -> Branch:
 
 
 def matrix_preset(cell: Cell) -> str:
-    """Return the title of the matrix's preset for a cell."""
+    """Return the matrix's preset for a cell."""
     return _OF_CELL[cell][0]
 
 
-def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRule) -> list[Choice]:
+def is_of_cell(preset: str, cell: Cell) -> bool:
+    """Return whether the matrix names a preset in a cell; for small and different data, it names two."""
+    return preset in (PRESET_ALIASES.get(name) for name in PRESET_ALIASES if name.partition("/")[0] == cell)
+
+
+def rank_presets(situation: Situation, position: MatrixPosition, rule: PresetRule, moving: MovingRule) -> list[Choice]:
     """Return at least two presets, the recommended one first.
+
+    Where the calibration has no answer, the matrix's preset is used: the one for large data as soon as fine-tuning
+    stages pays.
 
     Args:
         situation: The measured situation.
         position: Its position in the matrix.
         rule: The rule for presets.
+        moving: From which size on fine-tuning stages pays.
     """
-    own = [Choice(title) for title in _OF_CELL[position.cell]]
-    if rule.kind == "matrix" or not within_reach(situation, rule):
+    if rule.kind == "matrix":
+        return _matrix(position.cell)
+    pays = moving.pays(situation.train_images, situation.per_class)
+    own = _matrix(position.cell_of("large" if pays else "small"))
+    if not within_reach(situation, rule):
         return own
     branch = branch_of(situation, rule)
     found = rule.branches.get(branch)
     if found is None:
         return own
-    titles = [found.preset, *sorted(found.losses.keys() - {found.preset}, key=lambda title: found.losses[title])]
-    titles += [choice.title for choice in own if choice.title not in titles]
-    return [Choice(title, found.losses.get(title), branch, found.situations) for title in titles]
+    presets = [found.preset, *sorted(found.losses.keys() - {found.preset}, key=lambda preset: found.losses[preset])]
+    presets += [choice.preset for choice in own if choice.preset not in presets]
+    return [Choice(preset, found.losses.get(preset), branch, found.situations) for preset in presets]
+
+
+def _matrix(cell: Cell) -> list[Choice]:
+    return [Choice(preset) for preset in _OF_CELL[cell]]
 
 
 def within_reach(situation: Situation, rule: PresetRule) -> bool:

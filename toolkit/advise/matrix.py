@@ -41,8 +41,12 @@ class MatrixPosition:
 
     @property
     def cell(self) -> Cell:
-        """Name of the cell, which is also the name of its preset."""
-        return f"{self.size}_{self.similarity}"  # type: ignore[return-value]
+        """Name of the cell."""
+        return self.cell_of(self.size)
+
+    def cell_of(self, size: Literal["small", "large"]) -> Cell:
+        """Return the name of the cell for data of this similarity and another size."""
+        return f"{size}_{self.similarity}"  # type: ignore[return-value]
 
     @property
     def sure_of_size(self) -> float:
@@ -70,7 +74,7 @@ def locate(size: Size, evidence: Sequence[Evidence], rule: SizeRule) -> MatrixPo
     Args:
         size: Size of the data set.
         evidence: Evidence for or against similarity.
-        rule: Thresholds for a large data set.
+        rule: What counts as large.
     """
     weight = sum(piece.weight for piece in evidence)
     mean = sum(piece.weight * _log_odds(piece.similar) for piece in evidence) / weight if weight else 0.0

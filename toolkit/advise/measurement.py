@@ -43,7 +43,7 @@ class Size(_Facts):
         images: Training images.
         classes: Number of classes, labels or targets; 0 without labels.
         least: Images in the smallest class (label); all images for regression.
-        median: Median number of images over the classes.
+        median: Median number of images over the classes; all images if there are none.
         most: Images in the largest class.
     """
 

@@ -13,8 +13,10 @@ from toolkit.advise.words import (
     MISSING,
     detail_words,
     idea_of,
+    large_words,
     no_plan_words,
     number,
+    pays_words,
     says,
     tuning_words,
     unlike_the_matrix,
@@ -49,7 +51,7 @@ def write_page(advice: Advice, path: Path) -> Path:
 
 def _facts(advice: Advice) -> dict[str, Any]:
     measured, position, plan = advice.measured, advice.position, advice.plan
-    task, rules = TASKS[measured.task], load_thresholds().evidence
+    task, thresholds = TASKS[measured.task], load_thresholds()
     metric = task.main
     return {
         "name": advice.name,
@@ -67,21 +69,20 @@ def _facts(advice: Advice) -> dict[str, Any]:
         "evidence": advice.evidence,
         "missing": [(MISSING.get(name, name), why) for name, why in measured.missing.items()],
         "depth": depth_figure(measured.depth, metric.title) if measured.depth else None,
-        "distance": distance_figure(measured.batchnorm, rules["batchnorm"]) if measured.batchnorm else None,
+        "distance": distance_figure(measured.batchnorm, thresholds.evidence["batchnorm"])
+        if measured.batchnorm
+        else None,
         "metric": metric,
-        "unlike": unlike_the_matrix(position, advice.choices[0].title),
+        "large": large_words(thresholds.size),
+        "pays": pays_words(measured.size, thresholds.moving),
+        "unlike": unlike_the_matrix(position, advice.choices[0].preset),
         "recommended": _recommended(advice),
         "choices": [
-            (choice, idea_of(choice.title), _source(choice.title), advice.trained.get(choice.title))
+            (choice, idea_of(choice.preset), get_preset(choice.preset).source, advice.trained.get(choice.preset))
             for choice in advice.choices
         ],
         "stages": [stage.name for stage in measured.stages],
     }
-
-
-def _source(title: str) -> str:
-    name, _, variant = title.partition("/")
-    return get_preset(name, variant or None).source
 
 
 def _recommended(advice: Advice) -> list[tuple[str, str]]:
@@ -89,12 +90,12 @@ def _recommended(advice: Advice) -> list[tuple[str, str]]:
     if plan is None:
         return [("preset", no_plan_words(advice.choices))]
     rows = [
-        ("preset", f"{plan.title}: {idea_of(advice.choices[0].title)}"),
+        ("preset", f"{plan.preset}: {idea_of(advice.choices[0].preset)}"),
         ("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept"),
         ("learning rates", tuning_words(advice)),
         ("epochs", str(plan.epochs)),
         ("augmentation", plan.augment),
     ]
-    if plan.title in advice.trained:
-        rows.append(("weights trained", f"{advice.trained[plan.title]:,}"))
-    return [*rows, ("runner-up", advice.choices[1].title)]
+    if plan.preset in advice.trained:
+        rows.append(("weights trained", f"{advice.trained[plan.preset]:,}"))
+    return [*rows, ("runner-up", advice.choices[1].preset)]

@@ -9,7 +9,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from toolkit.advise.evidence import Evidence
-from toolkit.advise.words import MISSING, detail_words, no_plan_words, number, says, tuning_words, unlike_the_matrix
+from toolkit.advise.thresholds import load_thresholds
+from toolkit.advise.words import (
+    MISSING,
+    detail_words,
+    large_words,
+    no_plan_words,
+    number,
+    pays_words,
+    says,
+    tuning_words,
+    unlike_the_matrix,
+)
 from toolkit.core.console import new_table
 from toolkit.tasks import TASKS
 
@@ -22,10 +33,10 @@ CELLS = (
     ("large", ("large_similar", "large_different")),
 )
 IDEAS = {
-    "small_similar": "freeze the backbone,\ntrain a head on its features",
-    "small_different": "shallow features, or\nfine-tune most",
-    "large_similar": "freeze most, fine-tune\nthe last stages",
-    "large_different": "start from the weights,\nfine-tune everything",
+    "small_similar": "linear_probe: freeze all,\ntrain a head on the features",
+    "small_different": "most_stages or shallow_probe:\nmost stages, or shallow features",
+    "large_similar": "last_stages: freeze most,\nfine-tune the last stages",
+    "large_different": "all_stages_bold: fine-tune\neverything from the weights",
 }
 
 
@@ -53,9 +64,11 @@ def matrix_table(advice: Advice) -> Table:
         table.add_row(f"{size}\n{sure:.0%}", *words)
     table.columns[1].header = f"similar to ImageNet {position.similar:.0%}"
     table.columns[2].header = f"different from ImageNet {1 - position.similar:.0%}"
-    if unlike_the_matrix(position, advice.choices[0].title):
-        table.caption = f"the cells show the matrix's presets; the advice here is {advice.choices[0].title}"
-        table.caption_justify = "left"
+    caption = [large_words(load_thresholds().size)]
+    if unlike_the_matrix(position, advice.choices[0].preset):
+        caption.append(f"the cells show the matrix's presets; the advice here is {advice.choices[0].preset}")
+    table.caption = "\n".join(caption)
+    table.caption_justify = "left"
     return table
 
 
@@ -89,14 +102,15 @@ def recommendation_table(advice: Advice) -> Table:
     if plan is None:
         table.add_row("preset", no_plan_words(advice.choices))
         return table
-    table.add_row("preset", f"[bold]{plan.title}[/]")
+    table.add_row("preset", f"[bold]{plan.preset}[/]")
     table.add_row("cut", f"after {advice.cut}" if advice.cut else "none: all stages are kept")
     table.add_row("learning rates", tuning_words(advice))
     table.add_row("epochs", str(plan.epochs))
     table.add_row("augmentation", plan.augment)
-    table.add_row("weights trained", f"{advice.trained[plan.title]:,}" if plan.title in advice.trained else "")
-    table.add_row("runner-up", advice.choices[1].title)
-    others = ", ".join(f"{title} {count:,}" for title, count in advice.trained.items() if title != plan.title)
+    table.add_row("weights trained", f"{advice.trained[plan.preset]:,}" if plan.preset in advice.trained else "")
+    table.add_row("runner-up", advice.choices[1].preset)
+    table.add_row("fine-tuning pays", pays_words(advice.measured.size, load_thresholds().moving))
+    others = ", ".join(f"{preset} {count:,}" for preset, count in advice.trained.items() if preset != plan.preset)
     table.add_row("others would train", others)
     return table
 

@@ -57,7 +57,7 @@ class EvidenceRule(_Numbers):
 
 
 class SizeRule(_Numbers):
-    """Thresholds for a large data set.
+    """What counts as a large data set: a rule of thumb, not a result of the calibration.
 
     Attributes:
         images: Minimum number of training images.
@@ -65,17 +65,38 @@ class SizeRule(_Numbers):
         scale: Distance from the threshold, in powers of 10, at which the odds are e to 1.
     """
 
+    images: float = Field(default=1000, gt=0)
+    per_class: float = Field(default=100, gt=0)
+    scale: float = Field(default=0.25, gt=0)
+
+
+class MovingRule(_Numbers):
+    """The size from which fine-tuning stages clearly paid off in the calibration, long before a data set is large.
+
+    Attributes:
+        images: Number of training images.
+        per_class: Number of images in the median class.
+    """
+
     images: float = Field(gt=0)
     per_class: float = Field(gt=0)
-    scale: float = Field(gt=0)
+
+    def pays(self, images: int, per_class: float) -> bool:
+        """Return whether a data set is that large.
+
+        Args:
+            images: Training images.
+            per_class: Images in the median class; ``images`` if they are not divided into classes.
+        """
+        return images >= self.images and per_class >= self.per_class
 
 
 class BranchRule(_Numbers):
     """Results of the calibration for one kind of situation.
 
     Attributes:
-        preset: Title of the preset to use, such as ``small_different/shallow_features``.
-        losses: For each preset title, how much worse than the best it was on average, in the metric's unit.
+        preset: The preset to use.
+        losses: For each preset, how much worse than the best it was on average, in the metric's unit.
         situations: Number of situations.
     """
 
@@ -89,7 +110,7 @@ class PresetRule(_Numbers):
 
     Attributes:
         kind: ``matrix``: by cell; ``branches``: by the first branch that applies.
-        few: Branch ``few`` applies below this number of training images: the threshold for large, or 0.
+        few: Branch ``few`` applies below this number of training images: from which fine-tuning stages pays, or 0.
         lead: Branch ``shallow`` applies if a probe on shallow features beats one on the last stage by more than this
             many standard errors; None: never.
         branches: Presets of the branches; ``unlike`` is for different images and a network without BatchNorm, ``rest``
@@ -145,11 +166,12 @@ class Thresholds(_Numbers):
 
     Attributes:
         version: Version of the format.
-        provisional: Size and preset are set by hand, without results.
+        provisional: The preset is that of the matrix, without results.
         rows: Number of results that they were derived from.
         sets: Data sets that they were derived from.
         networks: Networks that they were derived with.
-        size: Rule for small or large.
+        size: Rule of thumb for small or large.
+        moving: From which size on fine-tuning stages pays.
         evidence: Rules for similar or different, one per piece of evidence.
         rule: Rule for the preset.
         regularisers: Gains from options.
@@ -160,7 +182,8 @@ class Thresholds(_Numbers):
     rows: int
     sets: tuple[str, ...]
     networks: tuple[str, ...] = ("mobilenet_v2", "squeezenet1_1")
-    size: SizeRule
+    size: SizeRule = SizeRule()
+    moving: MovingRule
     evidence: dict[str, EvidenceRule]
     rule: PresetRule
     regularisers: tuple[Regulariser, ...] = ()

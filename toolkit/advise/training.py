@@ -46,5 +46,5 @@ def _ask(config: Config) -> tuple[dict[str, Any], dict[str, Any]]:
         info(sentence)
     if advice.config is None or advice.plan is None:
         raise ConfigError("transfer.preset: auto: the images cannot be used for training", hint="see the notes above")
-    info(f"transfer.preset: auto selects {advice.plan.title}{f', cut after {advice.cut}' if advice.cut else ''}")
+    info(f"transfer.preset: auto selects {advice.plan.preset}{f', cut after {advice.cut}' if advice.cut else ''}")
     return advice.config.model_dump(), advice.to_json()

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from toolkit.advise.choose import Choice, matrix_preset
+from toolkit.advise.choose import Choice, is_of_cell, matrix_preset
 from toolkit.advise.evidence import EVIDENCE, Evidence
 from toolkit.advise.matrix import MatrixPosition
-from toolkit.advise.measurement import Measurement
-from toolkit.advise.thresholds import Branch, Regulariser, Thresholds
+from toolkit.advise.measurement import Measurement, Size
+from toolkit.advise.thresholds import Branch, MovingRule, Regulariser, SizeRule, Thresholds
 from toolkit.tasks import TASKS
 from toolkit.transfer import get_preset
 
@@ -23,10 +23,10 @@ MISSING: Mapping[str, str] = MappingProxyType({spec.name: spec.title for spec in
 _UNSURE = 0.1
 _WHERE: Mapping[Branch, str] = MappingProxyType(
     {
-        "few": "At this number of training images",
-        "shallow": "When shallow features separate the classes better than the last ones",
-        "unlike": "When images are different and the network has no BatchNorm",
-        "rest": "In situations like this one",
+        "few": "with so few",
+        "shallow": "when shallow features separate the classes better than the last ones",
+        "unlike": "when images are different and the network has no BatchNorm",
+        "rest": "in situations like this one",
     }
 )
 
@@ -41,10 +41,9 @@ def detail_words(piece: Evidence) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in piece.detail.items())
 
 
-def idea_of(title: str) -> str:
-    """Describe what a preset does, without the data it is meant for."""
-    name, _, variant = title.partition("/")
-    return get_preset(name, variant or None).description.rpartition(": ")[2]
+def idea_of(preset: str) -> str:
+    """Describe what a preset does."""
+    return get_preset(preset).description
 
 
 def says(similar: float) -> str:
@@ -77,18 +76,31 @@ def why_sentences(
     return (
         _size(measured, position, thresholds),
         _similarity(measured, evidence, position),
-        _preset(position, choices, thresholds.rule.held_out),
+        _preset(measured, position, choices, thresholds),
     )
 
 
-def unlike_the_matrix(position: MatrixPosition, title: str) -> bool:
-    """Return whether a preset is not a variant of the one in the data's cell."""
-    return title.partition("/")[0] != position.cell
+def large_words(rule: SizeRule) -> str:
+    """State from when on a data set is large."""
+    return f"as a rule of thumb, large begins at about {rule.images:,.0f} images and {rule.per_class:,.0f} per class"
+
+
+def pays_words(size: Size, moving: MovingRule) -> str:
+    """State from when on fine-tuning stages clearly pays, and how many images there are."""
+    least, have = f"{moving.images:,.0f} images", f"{size.images:,}"
+    if size.median < size.images:
+        least, have = f"{least} ({moving.per_class:,.0f} per class)", f"{have} ({size.median:,.0f} per class)"
+    return f"from about {least} on, and you have {have}"
+
+
+def unlike_the_matrix(position: MatrixPosition, preset: str) -> bool:
+    """Return whether the matrix does not name a preset in the data's cell."""
+    return not is_of_cell(preset, position.cell)
 
 
 def no_plan_words(choices: Sequence[Choice]) -> str:
     """Describe the preset for images that cannot be used for training."""
-    return f"none yet; with images suitable for training it would be {choices[0].title}"
+    return f"none yet; with images suitable for training it would be {choices[0].preset}"
 
 
 def regulariser_sentence(found: Regulariser) -> str:
@@ -108,10 +120,8 @@ def _size(measured: Measurement, position: MatrixPosition, thresholds: Threshold
     if size.classes > 1 and not task.predicts_numbers:
         what += f", {size.median:,.0f} in the median one"
     own = matrix_preset(position.cell)
-    cell = f"{position.size} and {position.similarity}"
-    begins = f"fine-tuning paid off from about {rule.images:,.0f} images and {rule.per_class:,.0f} per class"
-    matrix = f"the matrix's preset for {cell} data is {own} ({idea_of(own)})"
-    return f"{what}: that is {position.size} ({begins}), and {matrix}."
+    matrix = f"for {position.size} and {position.similarity} data, the matrix's preset is {own} ({idea_of(own)})"
+    return f"{what}: that is {position.size} ({large_words(rule)}), and {matrix}."
 
 
 def _counted(count: int, singular: str, plural: str) -> str:
@@ -136,18 +146,22 @@ def _similarity(measured: Measurement, evidence: Sequence[Evidence], position: M
     )
 
 
-def _preset(position: MatrixPosition, choices: Sequence[Choice], held_out: float | None) -> str:
+def _preset(measured: Measurement, position: MatrixPosition, choices: Sequence[Choice], thresholds: Thresholds) -> str:
     """Give the reason for the preset: it is the matrix's, or the calibration favours another one."""
     first, second = choices[:2]
+    own, pays = matrix_preset(position.cell), pays_words(measured.size, thresholds.moving)
+    pays = f"Fine-tuning stages clearly pays {pays}"
+    if first.branch is None and unlike_the_matrix(position, first.preset):
+        return f"{pays}: the advice is {first.preset}, as for large data; the runner-up is {second.preset}."
     if first.branch is None:
-        return f"The advice is the matrix's preset, {first.title}; the runner-up is {second.title}."
-    title = matrix_preset(position.cell)
-    what = f"the advice is {first.title}"
-    if unlike_the_matrix(position, first.title):
-        what += f" ({idea_of(first.title)}), unlike the matrix's preset ({title})"
-    elif first.title != title:
-        what += f" ({idea_of(first.title)}), the other variant of the matrix's preset"
-    return f"{_WHERE[first.branch]}, {what}, because {_found(first, choices, held_out)}."
+        return f"The advice is the matrix's preset, {first.preset}; the runner-up is {second.preset}."
+    what = f"the advice is {first.preset}"
+    if unlike_the_matrix(position, first.preset):
+        what += f" ({idea_of(first.preset)}), unlike the matrix's preset ({own})"
+    elif first.preset != own:
+        what += f" ({idea_of(first.preset)}), the matrix's other preset"
+    because = _found(first, choices, thresholds.rule.held_out)
+    return f"{pays}: {_WHERE[first.branch]}, {what}, because {because}."
 
 
 def _found(first: Choice, choices: Sequence[Choice], held_out: float | None) -> str:

@@ -22,7 +22,7 @@ from toolkit.engine import RunFolder, RunResult
 from toolkit.tasks import Metric
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BakeOff:
     """The results of a bake-off.
 
@@ -85,6 +85,10 @@ class BakeOff:
         """How soon transfer reached the level of random weights, for each network."""
         return convergence(self.rows)
 
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{row.title} {row.mean:.3f}" for row in self.rows)
+        return f"{self.folder}: {self.metric.title} {scores} on {self.images} {self.split} images, {self.seeds} seeds"
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values for ``--json`` and ``comparison.json``."""
         return {
@@ -131,7 +135,7 @@ def bake_off(
 
     Args:
         config: The base config: its data, network and training, and its own plan as a candidate.
-        candidates: Names of presets (with their variants), or ``usual_recipe``; None: all. A linear probe, the usual
+        candidates: Names of presets, or ``usual_recipe``; None: all. A linear probe, the usual
             recipe and training from scratch are always included.
         seeds: Number of seeds, >= 1.
         networks: Zoo names, alone or as ``name=weights``; empty: the config's network.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.config import Config, SourceConfig, make_config
+from toolkit.config import PRESET_ALIASES, Config, SourceConfig, make_config, note_alias
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
 from toolkit.engine.job import Job
@@ -18,7 +18,7 @@ from toolkit.zoo import get_spec
 USUAL_RECIPE = "usual_recipe"
 ALWAYS = ("linear_probe", USUAL_RECIPE, "scratch")
 """Candidates in every bake-off: unchanged features, common practice, and no transfer."""
-_USUAL_TRANSFER = {"preset": "finetune", "backbone_lr": 1.0, "lr_decay": 1.0, "head_first": 0, "batch_norm": "train"}
+_USUAL_TRANSFER = {"preset": "all_stages", "backbone_lr": 1.0, "lr_decay": 1.0, "head_first": 0, "batch_norm": "train"}
 """Fine-tune everything at once with one rate, including BatchNorm statistics, as in the PyTorch tutorial (S.
 Chilamkurthy, "Transfer Learning for Computer Vision": SGD with momentum 0.9; see ``usual_rate``) and many others."""
 _OF_THE_PLAN = {"lr", "solver"}
@@ -34,7 +34,7 @@ class Candidate:
     """One way of training one network.
 
     Attributes:
-        name: Preset with its variant, or ``usual_recipe``.
+        name: Preset, or ``usual_recipe``.
         network: Name in the zoo.
         pretrained: Value of ``model.pretrained``.
         transfer: The ``transfer`` section.
@@ -99,7 +99,7 @@ def title_of(name: str, network: str, main: bool) -> str:
 
 def candidate_names() -> tuple[str, ...]:
     """Return the names of all candidates other than the config's own plan."""
-    return (*(spec.title for spec in PRESETS if spec.name != "custom"), USUAL_RECIPE)
+    return (*(spec.name for spec in PRESETS if spec.name != "custom"), USUAL_RECIPE)
 
 
 def make_candidates(
@@ -109,7 +109,7 @@ def make_candidates(
 
     Args:
         config: The base config.
-        names: Names from ``candidate_names``; the first variant of a preset may be omitted. None: all.
+        names: Names from ``candidate_names``, or earlier names of presets. None: all.
         networks: Zoo names, alone or as ``name=FILE`` with weights; empty: the config's network.
         extra: Mandatory candidates.
 
@@ -117,8 +117,8 @@ def make_candidates(
         ToolkitError: A name is unknown, or a network has no weights.
     """
     own = _own_name(config)
-    wanted = [_full_name(name) for name in (candidate_names() if names is None else names)]
-    others = [name for name in dict.fromkeys((*map(_full_name, extra), *wanted)) if name != own]
+    wanted = [_known_name(name) for name in (candidate_names() if names is None else names)]
+    others = [name for name in dict.fromkeys((*map(_known_name, extra), *wanted)) if name != own]
     found = []
     for network, pretrained in _networks(config, networks):
         main = network == config.model.name
@@ -166,20 +166,18 @@ def check_candidates(config: Config, candidates: Sequence[Candidate]) -> tuple[l
 
 def _own_name(config: Config) -> str:
     preset = config.transfer.preset
-    if preset in ("custom", "auto"):
-        return "custom" if preset == "custom" else ""
-    return _full_name(f"{preset}/{config.transfer.variant}" if config.transfer.variant else preset)
+    return "" if preset == "auto" else preset
 
 
-def _full_name(name: str) -> str:
-    """Return a preset's title, including its variant if it has any."""
-    titles = [spec.title for spec in PRESETS if name in (spec.name, spec.title)]
-    if not titles and name != USUAL_RECIPE:
-        known = (*candidate_names(), "small_different")
-        raise ConfigError(
-            f"unknown preset {name!r}; known are {', '.join(candidate_names())}", hint=did_you_mean(name, known)
-        )
-    return titles[0] if titles else name
+def _known_name(name: str) -> str:
+    """Return a candidate's name for a given one, which may be the earlier name of a preset."""
+    if name in PRESET_ALIASES:
+        note_alias(name)
+        return PRESET_ALIASES[name]
+    known = candidate_names()
+    if name not in known:
+        raise ConfigError(f"unknown preset {name!r}; known are {', '.join(known)}", hint=did_you_mean(name, known))
+    return name
 
 
 def _networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool | str]]:
@@ -210,13 +208,12 @@ def _sections(config: Config, name: str, own: bool) -> tuple[dict[str, Any], dic
     train = config.train.model_dump(exclude=_OF_THE_PLAN | without)
     if name == USUAL_RECIPE:
         return dict(_USUAL_TRANSFER), {**train, "optimizer": "momentum"}
-    preset, _, variant = name.partition("/")
-    return {"preset": preset, **({"variant": variant} if variant else {})}, train
+    return {"preset": name}, train
 
 
 def _as_usual(usual: Candidate, plans: Iterable[Plan], job: Job) -> Candidate:
     """Set the rate and epochs of the usual recipe, given the other plans for the same network."""
-    spec = get_preset("finetune")
+    spec = get_preset("all_stages")
     lengths = [plan.epochs for plan in plans if plan.pretrained and plan.frozen < len(plan.phases[0].multipliers)]
     epochs = usual.train["epochs"] or max(lengths, default=spec.head_first + spec.epochs)
     lr = usual_rate(batch_norm=any(stage.batch_norm for stage in job.stages))
@@ -236,10 +233,10 @@ def _merged(candidates: Sequence[Candidate]) -> list[Candidate]:
     found: list[Candidate] = []
     for candidate in candidates:
         assert candidate.plan is not None
-        plan = replace(candidate.plan, preset="", variant=None, notes=())
+        plan = replace(candidate.plan, preset="", notes=())
         for index, other in enumerate(found):
             assert other.plan is not None
-            if plan == replace(other.plan, preset="", variant=None, notes=()) and candidate.train == other.train:
+            if plan == replace(other.plan, preset="", notes=()) and candidate.train == other.train:
                 always = other.always or candidate.always
                 found[index] = replace(other, also=(*other.also, candidate.name), always=always)
                 break

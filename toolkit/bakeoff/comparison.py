@@ -20,7 +20,7 @@ class Comparison:
     """The results of one candidate.
 
     Attributes:
-        preset: The candidate: a preset with its variant, or ``usual_recipe``.
+        preset: The candidate: a preset, or ``usual_recipe``.
         metric: The task's main metric.
         scores: For each seed, the value of the best epoch on the test images if there are any, else on the validation
             images.

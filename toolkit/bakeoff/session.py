@@ -19,9 +19,10 @@ from toolkit.bakeoff.runner import TrialRequest, TrialResult, train_apart, train
 from toolkit.bakeoff.trial import Trial, begun_run, finished_trial, gather_record, time_spent, trial_of
 from toolkit.bakeoff.trial_monitor import FRACTIONS, HalvingRung, least_value, rung_epoch
 from toolkit.config import Config
-from toolkit.core.console import console, info, warn
+from toolkit.core.console import info, status, warn
 from toolkit.core.errors import Interrupted
 from toolkit.core.files import clear_os_errors, write_json
+from toolkit.core.notebook import in_notebook
 from toolkit.engine import RunFolder, RunResult
 from toolkit.tasks import TASKS
 
@@ -208,7 +209,7 @@ class Session:
         return outcome
 
     def _shown(self, words: str) -> AbstractContextManager[Any]:
-        return console.status(words) if console.is_terminal and self._apart else nullcontext()
+        return status(words) if self._apart or in_notebook() else nullcontext()
 
     def _note_unfinished(self, candidate: Candidate, config: Config, outcome: TrialResult) -> None:
         label = self._label(candidate, config)

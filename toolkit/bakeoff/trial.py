@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.bakeoff.candidates import Candidate
-from toolkit.config import Config
+from toolkit.config import PRESET_ALIASES, Config
 from toolkit.core.errors import TrainingError
 from toolkit.engine import RunFolder
 from toolkit.tasks import Metric
@@ -151,17 +151,22 @@ def gather_record(run: Path, folder: Path) -> None:
 
 def _runs(config: Config) -> Iterator[RunFolder]:
     """Yield the run folders of this config: ``name``, or ``name-2``, ... if another config uses the name."""
-    number = 1
-    while True:
-        folder = RunFolder(config.output_dir / (config.name if number == 1 else f"{config.name}-{number}"))
-        if not folder.path.is_dir():
-            return
-        same = False
-        with folder.passed_over():
-            same = folder.config.is_file() and not folder.differences(config)
-        if same:
-            yield folder
-        number += 1
+    for name in _names(config):
+        number = 1
+        while (folder := RunFolder(config.output_dir / (name if number == 1 else f"{name}-{number}"))).path.is_dir():
+            same = False
+            with folder.passed_over():
+                same = folder.config.is_file() and not folder.differences(config)
+            if same:
+                yield folder
+            number += 1
+
+
+def _names(config: Config) -> Iterable[str]:
+    """Return the name of a run, and those it had when its preset had an earlier name."""
+    preset = config.transfer.preset
+    earlier = (alias.replace("/", "-") for alias, name in PRESET_ALIASES.items() if name == preset)
+    return dict.fromkeys((config.name, *(config.name.replace(preset, alias) for alias in earlier)))
 
 
 def _facts(folder: RunFolder) -> dict[str, Any]:

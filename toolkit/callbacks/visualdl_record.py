@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.core.errors import ConfigError
 from toolkit.core.files import clear_os_errors
+from toolkit.core.home import writable_home
 
 _BUCKETS = 40
 _MOST_VALUES = 100_000
@@ -105,7 +106,8 @@ class VisualDLRecord:
         """
         if self._writer is None:
             try:
-                from visualdl import LogWriter  # heavy, and not needed without a record
+                with writable_home():
+                    from visualdl import LogWriter  # heavy, and not needed without a record
             except ImportError as error:
                 raise ConfigError(
                     "log.visualdl is on, but VisualDL is not installed", hint="pip install visualdl"

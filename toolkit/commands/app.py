@@ -79,7 +79,7 @@ def make_parser(
             help="override one value, for example -o train.epochs=5 (repeatable; the value is YAML)",
         )
         parser.add_argument("--print-config", action="store_true", help="show the resolved configuration and stop")
-        parser.set_defaults(run=None, target=target)
+        parser.set_defaults(run=None, target=target, words=[])
     if timeout is not None:
         words = f"give up if no image can be read for S seconds (default {timeout:g})"
         parser.add_argument("--timeout", type=float, default=timeout, metavar="S", help=words)

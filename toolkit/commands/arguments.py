@@ -6,12 +6,13 @@ import argparse
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from toolkit.commands.configs import find_config
 from toolkit.core.console import command, info
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import find_config
 
 if TYPE_CHECKING:
     from toolkit.config import Config
@@ -23,7 +24,7 @@ def sort_arguments(args: argparse.Namespace) -> None:
     """Sort what was given without an option into ``run``, ``config`` and ``overrides``.
 
     A folder of images becomes the included configuration ``folder`` with overrides. An included configuration is
-    replaced by its file, with a message.
+    replaced by its file, with a message. ``words`` becomes the arguments that name the same job to ``train``.
 
     Raises:
         ConfigError: More than one run, configuration or folder was given.
@@ -37,12 +38,27 @@ def sort_arguments(args: argparse.Namespace) -> None:
     if len(targets) > 1:
         example = "" if args.target == "run" else "; to change a value, write KEY=VALUE, for example train.epochs=5"
         raise ConfigError(f"two were given: {targets[0]} and {targets[1]}", hint=f"leave out one of them{example}")
+    asked, config = list(args.overrides), args.config
     if targets:
         _take_target(args, Path(targets[0]))
+    args.words = [*_job_words(args, targets, config), *_override_words(asked)]
     included = None if args.config is None or args.config.exists() else find_config(args.config)
     if included is not None:
         info(f"configuration: {included}")
         args.config = included
+
+
+def _job_words(args: argparse.Namespace, targets: list[str], config: Path | None) -> list[str]:
+    if args.run is not None:
+        return ["-c", str(run_folder(args.run) / "config.yaml")]  # the run itself would be resumed
+    if targets:
+        return [targets[0]] if Path(targets[0]).is_dir() else ["-c", targets[0]]
+    return [] if config is None else ["-c", str(config)]
+
+
+def _override_words(texts: list[str]) -> Iterator[str]:
+    for text in texts:
+        yield from [text] if _OVERRIDE.match(text) and not Path(text).exists() else ["-o", text]
 
 
 def _take_target(args: argparse.Namespace, path: Path) -> None:
@@ -118,32 +134,3 @@ def resumed(args: argparse.Namespace) -> str | None:
     """Return the run to resume, named as an argument or with ``--resume``; ``auto`` for the newest."""
     wanted = str(args.run or args.resume or "") or None
     return wanted if wanted in (None, "auto") else str(run_folder(wanted))
-
-
-def checked_config(args: argparse.Namespace) -> Config:
-    """Load the configuration and check it before Paddle is imported, which takes seconds.
-
-    Raises:
-        ConfigError: See ``read_config`` and ``check_early``.
-    """
-    from toolkit.config.early import check_early
-
-    config = read_config(args, resume=getattr(args, "resume", None))
-    check_early(config)
-    return config
-
-
-def check(args: argparse.Namespace) -> None:
-    """Check the config and the networks in the arguments, if any; for ``others`` of ``run``.
-
-    Raises:
-        ConfigError: See ``checked_config``; or a network does not exist.
-    """
-    from toolkit.config.early import check_network_name
-
-    if any(getattr(args, name, None) for name in ("config", "run")):
-        checked_config(args)
-    named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
-    for name in (text.partition("=")[0].strip() for text in named if text):
-        if name:
-            check_network_name(name)

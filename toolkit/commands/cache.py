@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.filesize import decimal
@@ -15,7 +15,7 @@ from rich.table import Table
 from toolkit.cache import EntryInfo, FeatureStore, Problem
 from toolkit.commands.app import Outcome
 from toolkit.config import CacheConfig
-from toolkit.core.console import new_table
+from toolkit.core.console import command, new_table
 from toolkit.core.errors import ConfigError
 
 _OPTIONS = {"list": (), "prune": ("--max-size", "--older-than", "--all"), "verify": ("--fix",)}
@@ -65,7 +65,8 @@ def list_cache(folder: Path) -> Outcome:
     payload = {"dir": str(folder), "bytes": total, "entries": [entry.to_json() for entry in entries]}
     if not entries:
         return Outcome(payload, [f"{folder}: no features"])
-    return Outcome(payload, [_entries_table(folder, total, entries)])
+    examples = [command("cache", *words, *_where(folder)) for words in (("prune", "--max-size", "5GB"), ("verify",))]
+    return Outcome(payload, [_entries_table(folder, total, entries), f"try: {examples[0]}", f"or:  {examples[1]}"])
 
 
 def prune_cache(folder: Path, max_size: str | None, older_than: str | None, everything: bool) -> Outcome:
@@ -108,7 +109,14 @@ def verify_cache(folder: Path, fix: bool) -> Outcome:
     if not problems:
         return Outcome(payload, [f"{folder}: {len(store.list())} entries, no problems"])
     left = any(not problem.fixed for problem in problems)
-    return Outcome(payload, [_problems_table(folder, problems)], exit_code=1 if left else 0)
+    text: list[Any] = [_problems_table(folder, problems)]
+    text += [f"remove what is damaged: {command('cache', 'verify', '--fix', *_where(folder))}"] if left else []
+    return Outcome(payload, text, exit_code=1 if left else 0)
+
+
+def _where(folder: Path) -> list[str]:
+    """Return the option that names a folder other than the default."""
+    return [] if folder == CacheConfig().dir.expanduser() else ["--dir", str(folder)]
 
 
 def _size(text: str) -> int:

@@ -14,9 +14,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from toolkit.commands import app
-from toolkit.commands.arguments import check, checked_config, read_config, resumed, run_folder
-from toolkit.commands.configs import included_configs
+from toolkit.commands.arguments import read_config, resumed, run_folder
+from toolkit.commands.checks import check, check_advise, check_predict, checked_config
 from toolkit.core.console import PROGRAM, command, new_table
+from toolkit.core.included import included_configs
 from toolkit.core.names import did_you_mean
 
 Parser = argparse.ArgumentParser
@@ -117,7 +118,8 @@ def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
     config = read_config(args) if args.config or args.run else None
-    return give_advice(config, args.images, args.network, args.weights, args.sample, args.out, args.html)
+    options = (args.images, args.network, args.weights, args.sample, args.out, args.html)
+    return give_advice(config, *options, words=args.words)
 
 
 def _advise_arguments(parser: Parser) -> None:
@@ -137,7 +139,7 @@ def _compare(args: app.Arguments) -> app.Outcome:
 
 
 def _compare_arguments(parser: Parser) -> None:
-    parser.add_argument("--presets", metavar="A,B", help="presets such as small_different/finetune_most (default all)")
+    parser.add_argument("--presets", metavar="A,B", help="presets such as last_stages,all_stages (default all)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds for each (default 3)")
     parser.add_argument("--networks", metavar="X,Y", help="networks, custom weights as X=FILE (default the config's)")
     parser.add_argument("--budget", metavar="TIME", help="total time such as 20m; runs that do not fit are left out")
@@ -148,7 +150,7 @@ def _find_lr(args: app.Arguments) -> app.Outcome:
     config = read_config(args)
     from toolkit.commands.find_lr import find_lr
 
-    return find_lr(config, args.out, args.steps)
+    return find_lr(config, args.out, args.steps, args.words)
 
 
 def _find_lr_arguments(parser: Parser) -> None:
@@ -270,19 +272,20 @@ COMMANDS = {
         _advise_arguments,
         ("photos --out recommended.yaml --html advice.html",),
         target="config",
+        before=lambda args, words: check_advise(args),
     ),
     "compare": Command(
         "compare presets and networks on the same splits, always beside a linear probe, the usual recipe and scratch",
         _compare,
         _compare_arguments,
-        ("-c small_similar --presets large_similar,finetune --seeds 3 --budget 20m",),
+        ("-c small_similar --presets last_stages,all_stages --seeds 3 --budget 20m",),
         target="config",
     ),
     "find_lr": Command(
         "find learning rates with a range test, for the head and for the backbone if the plan trains it",
         _find_lr,
         _find_lr_arguments,
-        ("-c cub200", "photos transfer.preset=finetune --out lr/ --json"),
+        ("-c cub200", "photos transfer.preset=all_stages --out lr/ --json"),
         target="config",
     ),
     "eval": Command(
@@ -299,6 +302,7 @@ COMMANDS = {
         _predict_arguments,
         ("runs/photos photo.jpg more/ 'others/*.png' --topk 3", "--network mobilenet_v2 photo.jpg"),
         timeout=300,
+        before=lambda args, words: check_predict(args),
     ),
     "export": Command(
         "export a run for inference: model, weights, labels and preprocessing in one folder",

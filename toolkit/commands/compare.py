@@ -83,9 +83,7 @@ def _outcome(found: BakeOff) -> Outcome:
     payload: dict[str, Any] = {**found.to_json(), "statements": statements}
     payload.update(inference=str(exported), report=str(report))
     text: list[Any] = [comparison_table(found.rows, found.missing), *statements]
-    text.append(
-        f"best run: {best.folder}; exported to {exported}; try: {command('predict', '--model', exported, 'IMAGE')}"
-    )
+    text.append(f"best run: {best.folder}; exported to {exported}; try: {command('predict', exported, 'IMAGE')}")
     records = found.folder / "vdl"
     shown = f"   dashboard: {command('dashboard', records)}" if records.is_dir() else ""
     text.append(f"report: {report}{shown}")

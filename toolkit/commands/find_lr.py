@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from toolkit.commands.app import Outcome
 from toolkit.config import Config, with_overrides
-from toolkit.core.console import new_table
+from toolkit.core.console import command, new_table
 from toolkit.core.errors import ConfigError
 from toolkit.core.files import clear_os_errors, write_json
 from toolkit.engine import prepare_job
 from toolkit.engine.lr.range_test import RangeTest, range_test
 
 
-def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -> Outcome:
+def find_lr(config: Config, out: Path | None = None, steps: int | None = None, words: Sequence[str] = ()) -> Outcome:
     """Test the learning rates of a job without training it or touching a run.
 
     Args:
         config: The job.
         out: Folder for ``find_lr.png`` and ``find_lr.json``; by default ``output_dir/name-find_lr``.
         steps: Maximum number of steps of each test; by default 100 for the head and 60 for the backbone.
+        words: Arguments that name the job, for the command to train with the rates that were found.
 
     Raises:
         ConfigError: The job has no learning rate, or too few steps.
@@ -41,9 +43,11 @@ def find_lr(config: Config, out: Path | None = None, steps: int | None = None) -
         plot = write_lr_figure(found, folder / "find_lr.png")
         payload = {**found.to_json(), "plot": str(plot)}
         write_json(folder / "find_lr.json", payload)
-    settings = " ".join(f"-o {key}={value:.2g}" for key, value in found.settings.items())
+    settings = [f"{key}={value:.2g}" for key, value in found.settings.items()]
     reasons = [f"{curve.part}: {curve.reason}" for curve in found.curves]
-    return Outcome(payload, [_table(config, found), *reasons, f"try: {settings}", f"plot: {plot}"])
+    return Outcome(
+        payload, [_table(config, found), *reasons, f"plot: {plot}", f"try: {command('train', *words, *settings)}"]
+    )
 
 
 def _table(config: Config, found: RangeTest) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from toolkit.commands.app import Outcome
 from toolkit.core.console import command
@@ -44,12 +44,23 @@ def models(
         options: dict[str, object] = {"--image-size": image_size, "--cut": cut, "--in-channels": in_channels}
         _refuse(options, "for one network, whose name is missing", command("models", "resnet50", "--image-size", "160"))
         found = find_networks(text, pretrained=pretrained)
-        return Outcome([spec.to_json() for spec in found], [networks_table(found), *networks_legend()])
+        return Outcome(
+            [spec.to_json() for spec in found],
+            [networks_table(found), *networks_legend(), *_examples([each.name for each in found])],
+        )
     options = {"--filter": text or None, "--pretrained": pretrained or None}
     _refuse(options, f"for the list, not for one network ({network})", command("models", "--filter", "resnet"))
     stage = int(cut) if cut is not None and cut.isdecimal() else cut
     profile = profile_network(network, image_size, cut=stage, in_channels=in_channels)
-    return Outcome(profile.to_json(), [profile_table(profile), *profile_legend(profile)])
+    example = f"try: {command('train', 'FOLDER', f'model.name={network}')}"
+    return Outcome(profile.to_json(), [profile_table(profile), *profile_legend(profile), example])
+
+
+def _examples(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    name = names[0]
+    return [f"try: {command('models', name)}", f"or:  {command('train', 'FOLDER', f'model.name={name}')}"]
 
 
 def _refuse(options: Mapping[str, object], why: str, example: str) -> None:

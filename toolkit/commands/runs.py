@@ -18,6 +18,7 @@ from toolkit.data.labelled import match_classes, read_labelled
 from toolkit.data.signature import split_signatures
 from toolkit.data.views import MOST_VIEWS
 from toolkit.deploy import export_run
+from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import RunFolder, build_job
 from toolkit.engine.evaluate import loader_outputs
 from toolkit.engine.features.source import FeatureSource
@@ -113,7 +114,7 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
         table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     payload = {"run_dir": str(run.folder.path), **metrics, "split": split, "images": len(images)}
     payload.update({"views": views} if views > 1 else {}, **({} if source is None else {"data": str(source)}))
-    return Outcome(payload, [table])
+    return Outcome(payload, [table, next_for(run.folder)])
 
 
 def export(given: GivenRun, output: Path | None = None) -> Outcome:
@@ -154,7 +155,7 @@ def report(given: GivenRun) -> Outcome:
     batches = FeatureSource(job).for_evaluation(job.data.evaluation[1])
     outputs, labels = loader_outputs(job.network, batches, job.config.train)
     page = write_report(job, folder, outputs, labels, result=_result(folder))
-    return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}"])
+    return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}", next_for(folder)])
 
 
 def _result(folder: RunFolder) -> Mapping[str, Any]:
@@ -172,7 +173,13 @@ def _result(folder: RunFolder) -> Mapping[str, Any]:
 
 def exported(folder: Path) -> str:
     """Return one line about an exported model."""
-    return f"exported to {folder}; try: {command('predict', '--model', folder, 'IMAGE')}"
+    return f"exported to {folder}; try: {command('predict', folder, 'IMAGE')}"
+
+
+def next_for(folder: RunFolder) -> str:
+    """Return a suggestion for using a run: predict with it, once it is exported."""
+    ready = (folder.inference / MANIFEST_NAME).is_file()
+    return f"try: {command('predict', folder.path, 'IMAGE') if ready else command('export', folder.path)}"
 
 
 def _evaluated(run: TrainedRun, config: DataConfig, data: Path | None) -> tuple[str, ImageSet]:

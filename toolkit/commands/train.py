@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from rich.table import Table
 
 from toolkit.commands.app import Outcome
 from toolkit.commands.arguments import run_folder
+from toolkit.commands.checks import split_images
 from toolkit.config import Config
 from toolkit.core.console import command, console, new_table
-from toolkit.core.errors import ConfigError
 from toolkit.core.runtime import is_main_process
 from toolkit.data.pool import TIMEOUT
 from toolkit.deploy import (
@@ -23,7 +22,6 @@ from toolkit.deploy import (
     predictions_csv,
     predictions_table,
 )
-from toolkit.deploy.manifest import MANIFEST_NAME
 from toolkit.engine import (
     RunFolder,
     RunResult,
@@ -50,8 +48,13 @@ def train(config: Config, resume: Path | str | None = None) -> Outcome:
     if trainer.job.advice is not None:
         payload["advice"] = dict(trainer.job.advice)
     table = _result_table(result, trainer.job.objective.task, len(trainer.job.data.classes))
-    dashboard = command("dashboard", path)
-    return Outcome(payload, [table, *trainer.text, f"run: {path}   dashboard: {dashboard}"])
+    text = [table, *trainer.text]
+    if result.inference is None:
+        text.append(f"export it: {command('export', path)}")
+    elif not trainer.text:  # an earlier process exported it
+        text.append(f"try: {command('predict', path, 'IMAGE')}")
+    shown = f"   dashboard: {command('dashboard', path)}" if result.folder.visualdl.is_dir() else ""
+    return Outcome(payload, [*text, f"run: {path}{shown}"])
 
 
 def predict(
@@ -71,13 +74,7 @@ def predict(
 
     Files that cannot be read are listed at the end and set the exit code to 1.
     """
-    if topk < 1:
-        raise ConfigError(f"--topk is {topk}; expected 1 or more")
-    if not timeout > 0:
-        raise ConfigError(f"--timeout is {timeout:g}; expected more than 0 seconds")
-    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
-        raise ConfigError(f"--device is {device}; expected auto, cpu, gpu or gpu:k")
-    images, model = _split_arguments(images, model, network)
+    images, model = split_images(images, model, network)
     paths = expand_images(images)
     predictor: Predictor | NetworkPredictor
     if network is not None:
@@ -93,27 +90,17 @@ def predict(
         console.print(f"error: {message}", style="red", markup=False)
     text: list[Any] = [predictions_csv(predictions).rstrip()] if as_csv else []
     if not as_csv and len(errors) < len(predictions):
-        text = [predictions_table(predictions)]
+        text = [predictions_table(predictions), *_after_prediction(model, network)]
     return Outcome([prediction.to_dict() for prediction in predictions], text, exit_code=1 if errors else 0)
 
 
-def _split_arguments(images: Sequence[str], model: str | None, network: str | None) -> tuple[Sequence[str], str | None]:
-    """Return the images and the folder of the model, which is the first argument unless an option names it.
-
-    Raises:
-        ConfigError: No model or network, or no image was given.
-    """
-    if model is not None or network is not None:
-        return images, model
-    first = run_folder(images[0])
-    if not any((first / name).is_file() for name in ("config.yaml", MANIFEST_NAME)):
-        raise ConfigError(
-            f"no model was given, and {images[0]} is neither a run nor an exported model",
-            hint=f"give a run first: {command('predict', 'RUN', 'IMAGE')}; or --model FOLDER, or --network NAME",
-        )
-    if len(images) == 1:
-        raise ConfigError(f"no image was given, only {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
-    return images[1:], str(first)
+def _after_prediction(model: str | None, network: str | None) -> list[str]:
+    if network is not None:
+        return [f"to teach it your own classes: {command('train', 'FOLDER', f'model.name={network}')}"]
+    folder = run_folder(model or "")
+    run = folder if (folder / "config.yaml").is_file() else folder.parent
+    known = (run / "config.yaml").is_file()
+    return [f"on labelled images: {command('eval', run, '--data', 'FOLDER')}"] if known else []
 
 
 def _result_table(result: RunResult, task: Task, classes: int) -> Table:

@@ -11,15 +11,16 @@ from toolkit.config.callbacks import (
     PlateauConfig,
 )
 from toolkit.config.data import DataConfig
-from toolkit.config.load import dump_config, load_config, make_config, with_overrides
+from toolkit.config.load import dump_changes, dump_config, load_config, make_config, note_alias, with_overrides
 from toolkit.config.model import HeadConfig, ModelConfig, SourceConfig
 from toolkit.config.remote_monitor import RemoteMonitorConfig, WeightAveragingConfig, host_of
 from toolkit.config.schedule import ScheduleConfig
 from toolkit.config.schema import Config
 from toolkit.config.train import CacheConfig, ExportConfig, LogConfig, TrainConfig
-from toolkit.config.transfer import PhaseConfig, Preset, TransferConfig
+from toolkit.config.transfer import PRESET_ALIASES, PhaseConfig, Preset, TransferConfig, plan_of
 
 __all__ = [
+    "PRESET_ALIASES",
     "CacheConfig",
     "CallbacksConfig",
     "CheckpointConfig",
@@ -43,9 +44,12 @@ __all__ = [
     "TrainConfig",
     "TransferConfig",
     "WeightAveragingConfig",
+    "dump_changes",
     "dump_config",
     "host_of",
     "load_config",
     "make_config",
+    "note_alias",
+    "plan_of",
     "with_overrides",
 ]

@@ -8,6 +8,7 @@ the file or override that set it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from pydantic import ValidationError
 from toolkit.config.messages import describe_problems
 from toolkit.config.schema import Config
 from toolkit.config.source_text import parse_config, parse_override
+from toolkit.config.transfer import PRESET_ALIASES, aliases_in
+from toolkit.core.console import info
 from toolkit.core.errors import ConfigError
+from toolkit.core.included import find_config, included_configs
+from toolkit.core.names import did_you_mean
+from toolkit.core.newer import is_newer, newer_error, writer_of
 
 Origins = dict[str, str]
 """Dotted key -> the file or override that set it."""
@@ -27,7 +33,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check a configuration.
 
     Args:
-        path: A YAML file, for example a run's own ``config.yaml``.
+        path: A YAML file, for example a run's own ``config.yaml``, or the name of an included configuration.
         overrides: ``dotted.key=value`` strings; values are YAML, or plain text for keys that only take text.
 
     Returns:
@@ -35,11 +41,31 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         ConfigError: A file cannot be read or the configuration is invalid; the message lists every problem.
+        NewerError: It is that of a run by a newer version of the toolkit, and cannot be read.
 
     Example:
         >>> config = load_config("configs/quickstart.yaml", ["train.epochs=2"])  # doctest: +SKIP
     """
     path = Path(path)
+    path = path if path.exists() else find_config(path) or path
+    version = writer_of(path)
+    try:
+        return _load(path, overrides)
+    except ConfigError:
+        if is_newer(version) and not (overrides and _is_valid(path)):
+            raise newer_error(path, version) from None
+        raise
+
+
+def _is_valid(path: Path) -> bool:
+    try:
+        _load(path)
+    except ConfigError:
+        return False
+    return True
+
+
+def _load(path: Path, overrides: Sequence[str] = ()) -> Config:
     origins: Origins = {}
     data = _read_with_bases(path, origins, seen=())
     data.setdefault("name", path.stem)
@@ -72,6 +98,14 @@ def dump_config(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
+def dump_changes(config: Config) -> str:
+    """Dump the preset and what differs from the defaults, as YAML text that ``load_config`` reads back the same."""
+    values = config.model_dump(mode="json", exclude_defaults=True)
+    values["transfer"] = {"preset": config.transfer.preset, **values.get("transfer", {})}
+    ordered = {name: values[name] for name in Config.model_fields if name in values}
+    return yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
 def _parse(text: str, where: str, keys: Sequence[str] = ()) -> Any:
     try:
         return parse_override(keys, text, Config) if keys else parse_config(text, Config)
@@ -89,7 +123,9 @@ def _read_with_bases(path: Path, origins: Origins, seen: tuple[Path, ...]) -> di
         data = _parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the config {path}: {reason}", hint="give the path of a YAML file") from None
+        guess = None if path.exists() else did_you_mean(path.stem, included_configs())
+        hint = guess or "give the path of a YAML file"
+        raise ConfigError(f"cannot read the config {path}: {reason}", hint=hint) from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}")
     bases = data.pop("base", None) or []
@@ -146,7 +182,16 @@ def _apply_override(data: dict[str, Any], text: str, origins: Origins) -> None:
 
 def _validate(data: dict[str, Any], origins: Origins, where: str) -> Config:
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as error:
         problems = describe_problems(error, data, origins, where)
         raise ConfigError("\n".join(problems)) from None
+    for alias in aliases_in(data.get("transfer")):
+        note_alias(alias)
+    return config
+
+
+@cache
+def note_alias(alias: str) -> None:
+    """Say once which preset an earlier name means."""
+    info(f"transfer.preset: {alias} is the plan {PRESET_ALIASES[alias]}")

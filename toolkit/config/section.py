@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from toolkit.core.errors import ConfigError
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -14,6 +16,14 @@ class Section(BaseModel):
     """A section of the configuration: frozen, refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in type(self).model_fields:
+            raise ConfigError(
+                f"{name}: a configuration is frozen",
+                hint=f"use a changed copy: tuner.with_options({name}=...), or load_config(file, ['KEY=VALUE'])",
+            )
+        super().__setattr__(name, value)
 
 
 def spelled_as(key: str) -> Callable[[Any], Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,17 +11,63 @@ from pydantic import Field, model_validator
 from toolkit.config.section import Section
 
 Preset = Literal[
-    "small_similar",
-    "small_different",
-    "large_similar",
-    "large_different",
     "linear_probe",
-    "finetune",
+    "shallow_probe",
+    "last_stages",
+    "most_stages",
+    "all_stages",
+    "all_stages_bold",
     "scratch",
     "multi_stage_probe",
     "custom",
     "auto",
 ]
+PRESET_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        "small_similar": "linear_probe",
+        "small_different": "shallow_probe",
+        "small_different/shallow_features": "shallow_probe",
+        "small_different/finetune_most": "most_stages",
+        "large_similar": "last_stages",
+        "large_different": "all_stages_bold",
+        "finetune": "all_stages",
+    }
+)
+"""Earlier name of a preset -> its name. Most are cells of the matrix, and stand for the plan of that cell."""
+
+
+def plan_of(name: Any, variant: str | None = None) -> Any:
+    """Return a preset's name for an earlier one, which may have a variant; anything else unchanged."""
+    name = f"{name}/{variant}" if variant else name
+    return PRESET_ALIASES.get(name, name) if isinstance(name, str) else name
+
+
+def aliases_in(transfer: Any) -> dict[str, str]:
+    """Return the earlier names in a section ``transfer`` as it was written: what is written -> the preset's name.
+
+    Args:
+        transfer: The section, valid: a preset's name alone, or a mapping.
+    """
+    if isinstance(transfer, str):
+        transfer = {"preset": transfer}
+    if not isinstance(transfer, Mapping):
+        return {}
+    written = [_with_variant(transfer), *(transfer.get("compare") or ())]
+    return {name: PRESET_ALIASES[name] for name in written if isinstance(name, str) and name in PRESET_ALIASES}
+
+
+def _with_variant(transfer: Mapping[str, Any]) -> Any:
+    """Return the preset as written, with its variant, which only ``small_different`` has."""
+    preset, variant = transfer.get("preset"), transfer.get("variant")
+    if variant is None:
+        return preset
+    if preset != "small_different":
+        default = TransferConfig.model_fields["preset"].default
+        raise ValueError(f"variant belongs to preset small_different, not to {plan_of(preset or default)}")
+    name = f"{preset}/{variant}"
+    if name not in PRESET_ALIASES:
+        raise ValueError(f"variant is {variant!r}; expected shallow_features or finetune_most")
+    return name
 
 
 class PhaseConfig(Section):
@@ -42,19 +90,16 @@ class PhaseConfig(Section):
 class TransferConfig(Section):
     """What to keep of the pretrained network, what to train, and how fast."""
 
-    preset: Preset = "finetune"
-    """A cell of the matrix small/large x similar/different, or linear_probe, finetune, scratch, multi_stage_probe,
-    custom; `auto` follows the advisor."""
+    preset: Preset = "all_stages"
+    """What to train: `linear_probe`, `shallow_probe`, `last_stages`, `most_stages`, `all_stages`, `all_stages_bold`,
+    `scratch`, `multi_stage_probe`, `custom`; `auto` follows the advisor."""
     size: Literal["small", "medium", "large"] | None = None
     """Instead of a preset, the size of the data: `small` freezes all stages, `medium` freezes most, `large` fine-tunes
     everything from the pretrained weights."""
-    variant: Literal["shallow_features", "finetune_most"] | None = None
-    """`small_different` only: linear head on shallow features (default), or fine-tune most stages with strong
-    augmentation."""
     freeze: int | str | None = None
     """Freeze the first k stages, or up to and including a named stage; `all`, `none`; by default the preset's."""
     cut: int | str | None = None
-    """Drop the stages above this one and attach the head there (`shallow_features` chooses it automatically)."""
+    """Drop the stages above this one and attach the head there (`shallow_probe` chooses it automatically)."""
     backbone_lr: float | None = Field(default=None, ge=0, le=1)
     """Learning rate of pretrained stages as a fraction of the head's; by default the preset's."""
     lr_decay: float | None = Field(default=None, gt=0, le=1)
@@ -77,6 +122,19 @@ class TransferConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _aliases_become_plans(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        values = {key: inner for key, inner in value.items() if key != "variant"}
+        preset = plan_of(_with_variant(value))
+        if preset is not None:
+            values["preset"] = preset
+        if isinstance(values.get("compare"), (list, tuple)):
+            values["compare"] = [plan_of(name) for name in values["compare"]]
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
     def _size_replaces_the_preset(cls, value: Any) -> Any:
         if not isinstance(value, dict) or value.get("size") is None:
             return value
@@ -89,10 +147,4 @@ class TransferConfig(Section):
     def _compared_presets_are_plans(self) -> TransferConfig:
         if "auto" in self.compare:
             raise ValueError("compare: auto selects one of the others, so it cannot be compared with them")
-        return self
-
-    @model_validator(mode="after")
-    def _variant_needs_its_preset(self) -> TransferConfig:
-        if self.variant and self.preset != "small_different":
-            raise ValueError(f"variant belongs to preset small_different, not to {self.preset}")
         return self

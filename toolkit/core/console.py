@@ -1,10 +1,14 @@
-"""Console output while a tool works: messages, tables and progress, on stderr and from the main process only."""
+"""Console output while a tool works: messages, tables and progress, from the main process only.
+
+They go to stderr, in a notebook to the output of the running cell.
+"""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,12 +27,18 @@ from rich.progress import (
 from rich.table import Table
 
 from toolkit.core import interrupts
+from toolkit.core.cell_output import MovingLine, notebook_console
+from toolkit.core.notebook import in_notebook
 from toolkit.core.runtime import is_main_process
 
 PROGRAM = "paddle-finetune"
 """The installed command."""
 
-console = Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
+console = (
+    notebook_console(quiet=not is_main_process())
+    if in_notebook()
+    else Console(stderr=True, quiet=not is_main_process(), highlight=False, soft_wrap=True)
+)
 
 
 def command(name: str, *words: str | PathLike[str]) -> str:
@@ -58,6 +68,17 @@ def info(message: str) -> None:
 def warn(message: str) -> None:
     """Print a warning."""
     console.print(f"warning: {message}", style="yellow", markup=False)
+
+
+@contextmanager
+def shown_warnings() -> Iterator[None]:
+    """In a notebook, print Python's warnings like those of the toolkit: stderr has a red background there."""
+    if not in_notebook():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: warn(str(message))
+        yield
 
 
 @contextmanager
@@ -96,12 +117,14 @@ def show(table: Table) -> None:
 
 
 def progress(*fields: str) -> Progress:
-    """A progress bar that disappears when done, and stays silent where stderr is not a terminal.
+    """A progress bar that disappears when done: in a notebook one moving line, elsewhere silent without a terminal.
 
     Args:
         fields: Names of task fields to show after the bar, such as ``"loss"``; pass their text to
             ``Progress.add_task`` and ``Progress.update``.
     """
+    if in_notebook():
+        return MovingLine(console, fields)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -113,3 +136,17 @@ def progress(*fields: str) -> Progress:
         transient=True,
         disable=not (is_main_process() and console.is_terminal),
     )
+
+
+@contextmanager
+def status(words: str) -> Iterator[None]:
+    """Show what is being done until it is: a moving line in a notebook, a spinner on a terminal."""
+    if in_notebook():
+        with progress() as bar:
+            bar.add_task(words, total=None)
+            yield
+    elif console.is_terminal:
+        with console.status(words):
+            yield
+    else:
+        yield

@@ -5,6 +5,7 @@
     ├── DataError               exit 1   missing, unreadable or inconsistent images and labels
     ├── NetworkError            exit 1   an unknown network, stage or input size
     │   └── WeightsError        exit 1   weights that cannot be found, read or loaded
+    ├── NewerError              exit 1   a file that a newer version of the toolkit wrote
     ├── DeviceError             exit 1   a device that is not available
     ├── TrainingError           exit 1   a run that cannot continue (NaN loss, changed frozen weights, ...)
     │   ├── DivergedError       exit 1   the loss became NaN, infinite or far too large
@@ -16,6 +17,8 @@ Any other exception is a bug in the toolkit and keeps its traceback.
 """
 
 from __future__ import annotations
+
+import traceback
 
 
 class ToolkitError(Exception):
@@ -36,6 +39,13 @@ class ToolkitError(Exception):
     def __str__(self) -> str:
         return f"{self.message} — {self.hint}" if self.hint else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback: the line of the cell, the message and the hint."""
+        lines = [f"{type(self).__name__}: {self.message}", *([f"  {self.hint}"] if self.hint else [])]
+        steps = traceback.walk_tb(self.__traceback__)
+        cell = [number for frame, number in steps if frame.f_globals.get("__name__") == "__main__"]
+        return [*(f"in line {number} of the cell" for number in cell[:1]), *lines]
+
 
 class ConfigError(ToolkitError):
     """A YAML file, key, value or override that cannot be used."""
@@ -53,6 +63,10 @@ class NetworkError(ToolkitError):
 
 class WeightsError(NetworkError):
     """Weights that cannot be found, downloaded, read or loaded into the network."""
+
+
+class NewerError(ToolkitError):
+    """A file that a newer version of the toolkit wrote."""
 
 
 class DeviceError(ToolkitError):

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.core.errors import DeviceError
+from toolkit.core.home import writable_home
+from toolkit.core.notebook import in_notebook, messages
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def environment_setting(name: str) -> str | None:
     if not value and former and name not in _renamed:
         _renamed.add(name)
         if is_main_process():
-            sys.stderr.write(f"TOOLKIT_{name} is now PADDLE_FINETUNE_{name}; the old name still works\n")
+            messages().write(f"TOOLKIT_{name} is now PADDLE_FINETUNE_{name}; the old name still works\n")
     return value or former or None
 
 
@@ -147,12 +149,19 @@ def import_paddle() -> None:
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
     captured = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stderr(captured):
+    with warnings.catch_warnings(), contextlib.redirect_stderr(captured), writable_home():
         warnings.filterwarnings("ignore", message="No ccache found")
         import paddle  # noqa: F401
     remarks = [line for line in captured.getvalue().splitlines(keepends=True) if "OMP_NUM_THREADS" not in line]
-    sys.stderr.write("".join(remarks))
+    messages().write("".join(remarks))
     warnings.filterwarnings("ignore", message="When training, we now always track global mean and variance")
+
+
+def import_paddle_for_notebook() -> None:
+    """Import Paddle now, in a notebook: a later ``import paddle`` of the user shows its remarks on a red background."""
+    if in_notebook() and "paddle" not in sys.modules:
+        with contextlib.suppress(ImportError):
+            import_paddle()
 
 
 def rank() -> int:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _CHANNELS = (1, 3, 4)
 _FOLDER = Path("~/.cache/paddle-finetune/data")
+_TABLE = "train.csv"
 
 
 class Items(Protocol):
@@ -41,7 +42,7 @@ class Items(Protocol):
     def __getitem__(self, index: int) -> Any: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Data:
     """Labelled images for a ``FineTuner``.
 
@@ -54,6 +55,14 @@ class Data:
     values: Mapping[str, Any]
     name: str = "images"
     task: TaskName = "classification"
+
+    @property
+    def path(self) -> Path:
+        """The images' folder, list or table."""
+        return Path(self.values["root"]) / (_TABLE if self.values.get("format") == "csv" else "")
+
+    def __repr__(self) -> str:
+        return f"Data({self.name!r}, {self.task}, format {self.values.get('format', 'folder')})"
 
     @classmethod
     def from_folder(cls, root: str | Path, **options: Any) -> Data:
@@ -273,7 +282,7 @@ def _written(table: list[list[str]], pixels: Mapping[str, npt.NDArray[np.uint8]]
             for name, image in pixels.items():
                 colour = image if image.ndim == 2 or image.shape[-1] == 1 else _bgr(image)
                 (folder / name).write_bytes(cv2.imencode(".png", colour)[1].tobytes())
-            (folder / "train.csv").write_text(_text(table), encoding="utf-8", errors="surrogateescape")
+            (folder / _TABLE).write_text(_text(table), encoding="utf-8", errors="surrogateescape")
             os.replace(folder, target)
         except OSError:
             if not target.is_dir():  # else another process was faster
@@ -281,7 +290,7 @@ def _written(table: list[list[str]], pixels: Mapping[str, npt.NDArray[np.uint8]]
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     if pixels:
-        info(f"{len(pixels)} images written to {target}")
+        info(f"{len(pixels)} images written to {_FOLDER / digest}")
     return target
 
 

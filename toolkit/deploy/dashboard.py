@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, NoReturn
 
 from toolkit.core.console import info, warn
 from toolkit.core.errors import DeployError
+from toolkit.core.home import writable_home
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -58,14 +59,15 @@ class Dashboard:
         command += ["--host", host or "0.0.0.0", "--port", str(self._port)]
         command += ["--disable-telemetry", "--language", language]
         # Start in the parent folder, so that runs are shown as runs/<name> and not by their full paths.
-        self._process = subprocess.Popen(
-            command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
-        try:
-            self._wait_until_alive()
-        except BaseException:
-            self.stop()
-            raise
+        with writable_home():
+            self._process = subprocess.Popen(
+                command, cwd=folder.parent, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            )
+            try:
+                self._wait_until_alive()
+            except BaseException:
+                self.stop()
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -108,7 +108,8 @@ def _from_array(name: str, array: npt.NDArray[Any], channels: int) -> Pixels:
     wanted = f"{'RGB ' if channels == RGB else ''}uint8 {layout}, or floats in [0, 1]"
     given, shape = f"{array.dtype} {list(array.shape)}", array.shape
     if array.ndim not in (2, 3) or not array.size:
-        raise DataError(f"{name}: expected {wanted}, not {given}")
+        hint = "several images: give a list, list(images)" if array.ndim == 4 else None
+        raise DataError(f"{name}: expected {wanted}, not {given}", hint=hint)
     first = array.ndim == 3 and shape[0] in (GRAY, RGB, channels) and shape[2] not in (GRAY, RGB, channels)
     if first:
         raise DataError(
@@ -127,5 +128,7 @@ def _from_array(name: str, array: npt.NDArray[Any], channels: int) -> Pixels:
     try:
         return fit_channels(np.ascontiguousarray(array, np.uint8), channels)
     except ValueError as error:
-        hint = "leave out the alpha channel: array[:, :, :3]" if shape[-1] == RGB + 1 else None
+        hint = (
+            "leave out the alpha channel: array[:, :, :3]" if shape[-1] == RGB + 1 else "several images: list(images)"
+        )
         raise DataError(f"{name}: expected {wanted}, not {given}: {error}", hint=hint) from None

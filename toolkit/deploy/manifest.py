@@ -14,6 +14,7 @@ from toolkit.core.console import command
 from toolkit.core.digest import file_digest
 from toolkit.core.errors import DeployError
 from toolkit.core.names import did_you_mean
+from toolkit.core.newer import record_version, refuse_newer
 from toolkit.core.yaml_text import parse_yaml
 from toolkit.data import Preprocessing
 from toolkit.data.augmentation import Flip
@@ -156,9 +157,11 @@ class Manifest:
 
         Raises:
             DeployError: The folder or the file is missing, or the file is incomplete or invalid.
+            NewerError: A newer version of the toolkit wrote it, in another format.
         """
         values = _load(folder)
         path = folder / MANIFEST_NAME
+        refuse_newer(path, values.get("format"), record_version(values), _FORMAT)
         if values.get("format") != _FORMAT:
             raise DeployError(
                 f"{path} has format {values.get('format')!r}, but this version of the toolkit reads format {_FORMAT}",

@@ -118,7 +118,7 @@ def _read_data(config: Config, spec: NetworkSpec) -> tuple[DataBundle, Preproces
 def _check_start(plan: Plan, pretrained: bool | str | Path) -> None:
     if pretrained is False and any(phase.frozen for phase in plan.phases):
         raise ConfigError(
-            f"preset {plan.title} freezes stages, but model.pretrained is false: they would stay random",
+            f"preset {plan.preset} freezes stages, but model.pretrained is false: they would stay random",
             hint="set model.pretrained, or use transfer.preset: scratch",
         )
 

@@ -275,7 +275,7 @@ def hyper_parameters(job: Job) -> dict[str, Any]:
     last = plan.phases[-1]
     return {
         "network": config.model.name,
-        "preset": plan.title,
+        "preset": plan.preset,
         "frozen stages": last.frozen,
         "epochs": plan.epochs,
         "learning rate": last.lr,

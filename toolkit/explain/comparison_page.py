@@ -112,7 +112,7 @@ def _made(found: BakeOff) -> list[tuple[str, str]]:
 
 def _commands(found: BakeOff) -> list[tuple[str, str]]:
     rows = [
-        ("predict with the best run", command("predict", "--model", found.folder / "inference", "IMAGE")),
+        ("predict with the best run", command("predict", found.folder / "inference", "IMAGE")),
         (
             "train it again, with its own report",
             command("train", "-c", found.best.folder / "config.yaml", "-o", "export.report=true"),

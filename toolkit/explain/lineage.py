@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.config import plan_of
 from toolkit.pages.words import metric_words
 from toolkit.tasks import TASKS
 
@@ -63,7 +64,7 @@ def _ancestor(entry: Mapping[str, Any]) -> Ancestor:
         name=str(entry.get("name", "?")),
         folder=str(entry.get("run_dir", "")),
         network=str(entry.get("network") or "–"),
-        preset=str(entry.get("preset") or "–"),
+        preset=str(plan_of(entry.get("preset")) or "–"),
         data=_data_words(data, task.outputs) if data else "–",
         result="–" if result is None else f"{task.main.title} {metric_words(task.main.name, result)}",
     )

@@ -121,7 +121,7 @@ def _run_facts(job: Job, folder: RunFolder, record: dict[str, Any], result: Mapp
 
 
 def _how(job: Job, record: dict[str, Any], parameters: Mapping[str, int]) -> list[tuple[str, str]]:
-    config, preset = job.config, get_preset(job.plan.preset, job.plan.variant)
+    config, preset = job.config, get_preset(job.plan.preset)
     train, head = config.train, config.model.head
     origin = origin_words(record.get("network", {}).get("weights", job.weights))
     words = [f"{config.data.batch_size} images per step", f"{job.plan.optimizer}, {train.schedule} schedule"]
@@ -130,7 +130,7 @@ def _how(job: Job, record: dict[str, Any], parameters: Mapping[str, int]) -> lis
     rows = [
         ("network", ", ".join((config.model.name, *_input_words(job), f"{head.type} head"))),
         ("starting weights", origin),
-        ("preset", f"{job.plan.title}: {preset.description} ({preset.source})"),
+        ("preset", f"{job.plan.preset}: {preset.description} ({preset.source})"),
         ("augmentation", job.plan.augment),
         ("training", f"{job.plan.epochs} epochs planned, {', '.join(words)}"),
     ]

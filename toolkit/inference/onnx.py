@@ -41,7 +41,7 @@ def convert_program(model: Path, params: Path, target: Path) -> Path:
     try:
         import paddle2onnx
     except ImportError as error:
-        raise DeployError("paddle2onnx is not installed", hint='pip install -e ".[onnx]"') from error
+        raise DeployError("paddle2onnx is not installed", hint='pip install "paddle-finetune[onnx]"') from error
     try:
         # The default optimize_tool, polygraphy, would be installed at run time with pip from its own host.
         with _hushed():
@@ -85,7 +85,7 @@ class OnnxSession:
         try:
             import onnxruntime
         except ImportError as error:
-            raise DeployError("onnxruntime is not installed", hint='pip install -e ".[onnx]"') from error
+            raise DeployError("onnxruntime is not installed", hint='pip install "paddle-finetune[onnx]"') from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY

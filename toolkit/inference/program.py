@@ -13,6 +13,7 @@ from paddle.static import InputSpec
 
 from toolkit.core.errors import DeployError
 from toolkit.core.evaluation import evaluating
+from toolkit.core.home import writable_home
 from toolkit.inference.session import PADDLE_ERRORS, paddle_says
 
 INPUT_NAME = "image"
@@ -60,7 +61,7 @@ def save_program(network: Layer, folder: Path, shape: Sequence[int]) -> tuple[Pa
         DeployError: Paddle cannot trace the network.
     """
     spec = InputSpec([None, *shape], "float32", INPUT_NAME)
-    with evaluating(network), _forwards_kept(network), warnings.catch_warnings():
+    with evaluating(network), _forwards_kept(network), writable_home(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             paddle.jit.save(network, str(folder / "inference"), input_spec=[spec])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from toolkit.pages.figures import EmbeddedImage
 
 _WIDTH = 110
+_PRE = "font-family:var(--jp-code-font-family,monospace);line-height:1.2;white-space:pre;overflow-x:auto"
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,11 +31,12 @@ class Shown:
     frame: Any = None
 
     @classmethod
-    def of(cls, table: Table) -> Shown:
-        """Show a terminal's table."""
-        console = Console(file=io.StringIO(), width=_WIDTH, record=True)
-        console.print(table)
-        form = "<pre style='line-height:1.2'>{code}</pre>"
+    def of(cls, *parts: RenderableType) -> Shown:
+        """Show a terminal's tables and lines."""
+        console = Console(file=io.StringIO(), width=_WIDTH, record=True, force_jupyter=False, highlight=False)
+        for part in parts:
+            console.print(part, markup=not isinstance(part, str))
+        form = f"<pre style='{_PRE}'>{{code}}</pre>"
         html = console.export_html(inline_styles=True, code_format=form, clear=False)
         return cls(console.export_text().rstrip(), html)
 
@@ -46,9 +47,12 @@ class Shown:
         return self.html
 
 
-def figure_html(image: EmbeddedImage) -> str:
-    """An embedded figure."""
-    return f'<img src="{image.source}" alt="{escape(image.alt)}" style="max-width:48%;margin-right:1%">'
+def figures_html(images: Iterable[EmbeddedImage]) -> str:
+    """Embedded figures, two in a row."""
+    style = "display:inline-block;max-width:48%;margin-right:1%;background:white"
+    return "".join(
+        ["<div>", *(f'<img src="{i.source}" alt="{escape(i.alt)}" style="{style}">' for i in images), "</div>"]
+    )
 
 
 def gallery_html(images: Sequence[tuple[EmbeddedImage | None, str]]) -> str:

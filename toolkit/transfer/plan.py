@@ -58,7 +58,6 @@ class Plan:
 
     Attributes:
         preset: Name of the preset.
-        variant: Variant of the preset, or None.
         cut: Number of stages kept, or None if nothing is dropped.
         augment: Training augmentation that the preset requests: ``none``, ``standard`` or ``strong``.
         phases: At least one phase.
@@ -70,7 +69,6 @@ class Plan:
     """
 
     preset: str
-    variant: str | None
     cut: int | None
     augment: str
     phases: tuple[PhasePlan, ...]
@@ -79,11 +77,6 @@ class Plan:
     batch_norm: str = "train"
     notes: tuple[str, ...] = ()
     head_stages: tuple[int, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The preset's name, with its variant."""
-        return f"{self.preset}/{self.variant}" if self.variant else self.preset
 
     @property
     def epochs(self) -> int:
@@ -209,7 +202,7 @@ def resolve_plan(
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
     batch_norm = _batch_norm(transfer, spec, pretrained=pretrained)
-    plan = Plan(spec.name, spec.variant, cut, spec.augment, phases, spec.pretrained, optimizer, batch_norm)
+    plan = Plan(spec.name, cut, spec.augment, phases, spec.pretrained, optimizer, batch_norm)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
         raise ConfigError(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from toolkit.config import TransferConfig
+from toolkit.config import TransferConfig, plan_of
 from toolkit.core.console import command
 from toolkit.core.errors import ConfigError
 from toolkit.core.names import did_you_mean
@@ -88,7 +88,6 @@ class PresetSpec:
         source: Where the advice comes from.
         freeze: Share of the kept stages to freeze, in [0, 1].
         epochs: Number of epochs.
-        variant: Name of the variant, if a preset has several.
         cut: Share of the stages to keep, in (0, 1]; None keeps all.
         augment: Training augmentation: ``none``, ``standard`` or ``strong``.
         backbone_lr: Learning rate of moving stages, as a fraction of the head's, in (0, 1].
@@ -107,7 +106,6 @@ class PresetSpec:
     source: str
     freeze: float
     epochs: int
-    variant: str | None = None
     cut: float | None = None
     augment: str = "standard"
     backbone_lr: float = 0.1
@@ -120,25 +118,19 @@ class PresetSpec:
     batch_norm: str = "frozen"
     head_stages: str = "last"
 
-    @property
-    def title(self) -> str:
-        """The name, with its variant."""
-        return f"{self.name}/{self.variant}" if self.variant else self.name
-
 
 PRESETS: tuple[PresetSpec, ...] = (
     PresetSpec(
-        name="small_similar",
-        description="few images, close to ImageNet: freeze the backbone, train a head on its features",
-        source=_CS231N,
+        name="linear_probe",
+        description="freeze the backbone, train a head on its features",
+        source=f"{_CS231N}; Alain & Bengio 2016, arXiv:1610.01644",
         freeze=1.0,
         epochs=30,
         augment="none",
     ),
     PresetSpec(
-        name="small_different",
-        variant="shallow_features",
-        description="few images, far from ImageNet: train a head on frozen features from the middle of the backbone",
+        name="shallow_probe",
+        description="train a head on frozen features from the middle of the backbone",
         source=f"{_CS231N}; {_YOSINSKI}",
         freeze=1.0,
         cut=0.4,
@@ -147,9 +139,16 @@ PRESETS: tuple[PresetSpec, ...] = (
         head_lr=SHALLOW_LR,
     ),
     PresetSpec(
-        name="small_different",
-        variant="finetune_most",
-        description="few images, far from ImageNet: fine-tune all but the first stages, with strong augmentation",
+        name="last_stages",
+        description="freeze most, fine-tune the last stages and the head",
+        source=_CS231N,
+        freeze=0.75,
+        epochs=15,
+        head_first=HEAD_FIRST,
+    ),
+    PresetSpec(
+        name="most_stages",
+        description="fine-tune all but the first stages, with strong augmentation",
         source=_YOSINSKI,
         freeze=0.25,
         epochs=25,
@@ -157,16 +156,16 @@ PRESETS: tuple[PresetSpec, ...] = (
         head_first=HEAD_FIRST,
     ),
     PresetSpec(
-        name="large_similar",
-        description="many images, close to ImageNet: freeze most, fine-tune the last stages and the head",
-        source=_CS231N,
-        freeze=0.75,
+        name="all_stages",
+        description="fine-tune everything, the backbone at a tenth of the head's rate",
+        source=_KORNBLITH,
+        freeze=0.0,
         epochs=15,
         head_first=HEAD_FIRST,
     ),
     PresetSpec(
-        name="large_different",
-        description="many images, far from ImageNet: start from the pretrained weights, fine-tune everything",
+        name="all_stages_bold",
+        description="fine-tune everything at a higher rate, BatchNorm statistics included",
         source=_CS231N,
         freeze=0.0,
         epochs=15,
@@ -175,24 +174,8 @@ PRESETS: tuple[PresetSpec, ...] = (
         batch_norm="train",
     ),
     PresetSpec(
-        name="linear_probe",
-        description="how good the features are without fine-tuning: a head on the frozen backbone",
-        source="Alain & Bengio 2016, arXiv:1610.01644",
-        freeze=1.0,
-        epochs=30,
-        augment="none",
-    ),
-    PresetSpec(
-        name="finetune",
-        description="fine-tune everything, the backbone at a tenth of the head's rate",
-        source=_KORNBLITH,
-        freeze=0.0,
-        epochs=15,
-        head_first=HEAD_FIRST,
-    ),
-    PresetSpec(
         name="scratch",
-        description="random weights, everything trained at one rate: the baseline for pretraining",
+        description="train everything from random weights, at one rate: the baseline for pretraining",
         source=_KORNBLITH,
         freeze=0.0,
         epochs=40,
@@ -218,59 +201,42 @@ PRESETS: tuple[PresetSpec, ...] = (
         epochs=15,
     ),
 )
-"""Every preset; the first row of a name is its default variant."""
-
-
-def _by_size(size: str, like: str, description: str) -> PresetSpec:
-    row = next(row for row in PRESETS if row.name == like)
-    return replace(row, name="size", variant=size, description=description, source=_CS231N)
-
-
-SIZES: tuple[PresetSpec, ...] = (
-    _by_size("small", "small_similar", "few images of any kind: freeze everything but the head"),
-    _by_size("medium", "large_similar", "more images: freeze most, fine-tune the last stages and the head"),
-    _by_size("large", "large_different", "many images: start from the pretrained weights, fine-tune everything"),
+"""Every preset."""
+SIZES: Mapping[str, str] = MappingProxyType(
+    {"small": "linear_probe", "medium": "last_stages", "large": "all_stages_bold"}
 )
-"""The values of ``transfer.size``, an alternative to a preset; the similarity of the data does not matter."""
+"""``transfer.size``, an alternative to a preset -> its preset; the similarity of the data does not matter."""
 
 
 def spec_of(transfer: TransferConfig) -> PresetSpec:
-    """The row that a config selects, by ``size`` or by ``preset`` and ``variant``.
+    """The row that a config selects, by ``size`` or by ``preset``.
 
     Raises:
-        ConfigError: No such row, or ``auto`` has not been replaced yet.
+        ConfigError: ``auto`` has not been replaced yet.
     """
     if transfer.preset == "auto":
         raise ConfigError(
             "transfer.preset: auto is not a plan yet: the advisor chooses one from the data",
             hint=f"{command('advise', '-c', 'YAML', '--out', 'recommended.yaml')} writes a config with its choice",
         )
-    return get_preset("size", transfer.size) if transfer.size else get_preset(transfer.preset, transfer.variant)
+    return get_preset(SIZES[transfer.size] if transfer.size else transfer.preset)
 
 
-def get_preset(name: str, variant: str | None = None) -> PresetSpec:
+def get_preset(name: str) -> PresetSpec:
     """Find a row.
 
     Args:
-        name: A preset's name, or ``size``.
-        variant: One of its variants (for ``size``: which size); None selects the first.
+        name: A preset's name, or an earlier one.
 
     Raises:
         ConfigError: No such row.
     """
-    rows = [row for row in (*PRESETS, *SIZES) if row.name == name]
-    if not rows:
-        known = sorted({row.name for row in PRESETS})
+    preset = next((row for row in PRESETS if row.name == plan_of(name)), None)
+    if preset is None:
+        known = sorted(row.name for row in PRESETS)
         raise ConfigError(
             f"transfer.preset: unknown preset {name!r}; known are {', '.join(known)}",
             hint=did_you_mean(name, known),
-        )
-    preset = next((row for row in rows if variant in (None, row.variant)), None)
-    if preset is None:
-        known = [row.variant for row in rows if row.variant]
-        raise ConfigError(
-            f"transfer.variant: preset {name} has no variant {variant!r}",
-            hint=f"known are {', '.join(known)}" if known else "omit variant",
         )
     return preset
 

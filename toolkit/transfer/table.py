@@ -28,7 +28,7 @@ def plan_table(plan: Plan, stages: Sequence[StageInfo], head_parameters: int) ->
     """
     many, kept = len(plan.phases) > _MOST_NAMED, stages[: len(plan.phases[0].multipliers)]
     rates = ["learning rate"] if len(plan.phases) == 1 else [escape(f"lr: {name}") for name in _short_names(plan)]
-    title = f"plan: {plan.title}{f', cut to {plan.cut} stages' if plan.cut else ''}"
+    title = f"plan: {plan.preset}{f', cut to {plan.cut} stages' if plan.cut else ''}"
     shape = [] if many else ["output"]
     table = new_table(title, "stage", *shape, "parameters", "frozen", *rates, numeric=(*shape, "parameters", *rates))
     table.columns[0].min_width = max(len(stage.name) for stage in kept)

@@ -23,7 +23,7 @@ from toolkit.zoo.load import load_weights
 from toolkit.zoo.network import StagedNetwork
 from toolkit.zoo.pooling import Pooling, build_pooling, build_tapped_pooling
 from toolkit.zoo.registry import get_spec
-from toolkit.zoo.resolve import resolve_weights
+from toolkit.zoo.resolve import check_weights, resolve_weights
 from toolkit.zoo.sizes import check_image_size
 from toolkit.zoo.spec import NetworkSpec, Stage
 from toolkit.zoo.upstream import build_original, known_keys
@@ -89,6 +89,7 @@ def create_network(
         check_image_size(spec, image_size)
     new_top = cut is not None or head is not None or pooling != "avg" or TASKS[task].predicts_numbers
     _check_classes(name, num_classes, new_top=new_top)
+    check_weights(spec, pretrained)
     request = _Request(num_classes, head or HeadConfig(), cut, image_size, in_channels, pooling, task)
     network = _assemble(spec, request)
     weights = resolve_weights(spec, pretrained)

@@ -15,6 +15,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
+from toolkit.core.home import writable_home
 from toolkit.zoo.execution import run
 from toolkit.zoo.forward_steps import BoundStage
 
@@ -116,7 +117,7 @@ def trace(parts: Sequence[BoundStage], channels: int, image_size: int) -> Graph:
         image_size: Side of the image, pixels.
     """
     spec = InputSpec([1, channels, image_size, image_size], "float32", _IMAGE)
-    with warnings.catch_warnings():
+    with writable_home(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         marked = _Marked(parts)
         marked.eval()

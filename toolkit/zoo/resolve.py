@@ -29,23 +29,39 @@ def resolve_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> Path | 
     Raises:
         WeightsError: No such weights exist, or they cannot be obtained; the message says what to do.
     """
+    check_weights(spec, pretrained)
     if pretrained is False:
         return None
     if pretrained is True:
         return _published(spec)
-    if urlsplit(str(pretrained)).scheme in ("http", "https"):
+    if _is_url(pretrained):
         return _from_url(str(pretrained))
     return _local(Path(pretrained).expanduser())
 
 
-def _published(spec: NetworkSpec) -> Path:
-    if spec.weights is None:
+def check_weights(spec: NetworkSpec, pretrained: bool | str | Path) -> None:
+    """Check that requested weights exist, as far as that is known without a download.
+
+    Raises:
+        WeightsError: There are no published weights, or the file is missing.
+    """
+    if pretrained is True and spec.weights is None:
         guess = did_you_mean(spec.name, [name for name in list_networks() if get_spec(name).pretrained], 3)
         raise WeightsError(
             f"Paddle has no weights for {spec.name}",
             hint="set model.pretrained to false, to a local file or to a URL, or choose a network with weights"
             + (f": {guess}" if guess else ""),
         )
+    if not isinstance(pretrained, bool) and not _is_url(pretrained):
+        _local(Path(pretrained).expanduser())
+
+
+def _is_url(pretrained: str | Path) -> bool:
+    return urlsplit(str(pretrained)).scheme in ("http", "https")
+
+
+def _published(spec: NetworkSpec) -> Path:
+    assert spec.weights is not None
     name = _file_name(spec.weights.url)
     check = read_weights if spec.weights.md5 is None else None
     return fetch(mirrored(spec.weights.url), weights_folder() / name, spec.weights.md5, check)

@@ -221,7 +221,7 @@ def test_a_limit_that_is_too_small_is_an_error_before_anything_is_computed(make:
         ({"data": {"augment": "standard"}}, False, "off, as augmentation"),
         ({"data": {"augment": "standard"}, "cache": {"views": 4}, "train": {"epochs": 9}}, True, "4 views"),
         ({"cache": {"enabled": False}}, False, ""),
-        ({"transfer": {"preset": "finetune"}}, False, ""),
+        ({"transfer": {"preset": "all_stages"}}, False, ""),
         ({"cache": {"max_size": "1kB"}}, False, "more than cache.max_size"),
         ({"cache": {"max_size": "1kB", "engine": "paddle"}}, False, "9 frozen stages are computed by paddle"),
         (

@@ -59,7 +59,7 @@ def trained(make: Make, weights: Path, fast: Any, name: str) -> list[dict[str, A
     config = make(
         name=name,
         model={"name": weights.stem, "pretrained": str(weights)},
-        transfer={"preset": "finetune"},
+        transfer={"preset": "all_stages"},
         train={"epochs": 2, "lr": 0.02, "optimizer": "momentum", "fast_convolutions": fast},
     )
     folder = Trainer.from_config(config).fit().folder

@@ -87,7 +87,7 @@ def test_a_pulled_run_stays_nearer_to_its_start(make: Make) -> None:
     found: dict[Any, float] = {}
     for strength in (0.0, 300.0):
         train = {"l2_sp": strength, "epochs": 2, "optimizer": "sgd", "lr": 0.01, "weight_decay": 0.0}
-        transfer = {"preset": "finetune", "backbone_lr": 0.1}
+        transfer = {"preset": "all_stages", "backbone_lr": 0.1}
         trainer = Trainer.from_config(make(name=f"pull{strength}", transfer=transfer, train=train))
         trainer.fit()
         found[strength] = distance(trainer)

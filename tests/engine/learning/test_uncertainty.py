@@ -18,7 +18,7 @@ from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.learning.uncertainty import certainty_of, preliminary_phases, standard_error
 
 Make = Callable[..., Config]
-TWO_PHASES = {"preset": "finetune", "head_first": 3}
+TWO_PHASES = {"preset": "all_stages", "head_first": 3}
 
 
 def test_the_error_of_a_share_and_of_a_mean() -> None:
@@ -57,9 +57,9 @@ def test_the_error_of_other_metrics_is_that_of_other_images(task: Any, name: str
     ("transfer", "preliminary"),
     [
         ({"preset": "linear_probe"}, ()),
-        ({"preset": "finetune", "head_first": 0}, ()),
+        ({"preset": "all_stages", "head_first": 0}, ()),
         (TWO_PHASES, (0,)),
-        ({"preset": "finetune", "gradual_unfreezing": True, "head_first": 2}, (0,)),
+        ({"preset": "all_stages", "gradual_unfreezing": True, "head_first": 2}, (0,)),
         ({"preset": "custom", "phases": [{"epochs": 1, "freeze": "all"}] * 2 + [{"epochs": 1}]}, (0, 1)),
         ({"preset": "custom", "phases": [{"epochs": 1}, {"epochs": 1, "freeze": "all"}]}, ()),
     ],

@@ -30,7 +30,7 @@ def state(job: Job) -> dict[str, str]:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_head_and_backbone_of_every_task_are_tested_and_unchanged(make: Callable[..., Config], task: str) -> None:
-    job = build_job(make(**TASKS[task], transfer={"preset": "finetune"}))
+    job = build_job(make(**TASKS[task], transfer={"preset": "all_stages"}))
     before, frozen = state(job), job.network.frozen
     found = range_test(job, 25, 20)
     assert state(job) == before

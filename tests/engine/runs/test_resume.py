@@ -62,7 +62,7 @@ class Dies(Stops):
 
 
 def finetune(make: Make, name: str = "job", **sections: Any) -> Config:
-    values = {"transfer": {"preset": "finetune"}, **sections}
+    values = {"transfer": {"preset": "all_stages"}, **sections}
     values["train"] = {"epochs": 3, **values.get("train", {})}
     return make(name=name, **values)
 

@@ -14,6 +14,7 @@ from toolkit.core.console import command, info, warn
 from toolkit.core.errors import ConfigError, ToolkitError, TrainingError
 from toolkit.core.files import clear_os_errors, write_json, write_text
 from toolkit.core.locking import FileLock, try_lock
+from toolkit.core.newer import record_version, refuse_newer
 from toolkit.core.runtime import is_main_process
 
 _FREE_ON_RESUME = (
@@ -209,6 +210,7 @@ class RunFolder:
 
         Raises:
             TrainingError: The record is damaged or not readable.
+            NewerError: A newer version of the toolkit wrote it, in another format.
         """
         if not self.record.is_file():
             return {}
@@ -219,6 +221,7 @@ class RunFolder:
             raise TrainingError(f"{self.record} cannot be read: {why}", hint=self._record_cure) from error
         if not isinstance(record, dict):
             raise TrainingError(f"{self.record} cannot be read: it is not the record of a run", hint=self._record_cure)
+        refuse_newer(self.record, record.get("format"), record_version(record))
         return record
 
     @property

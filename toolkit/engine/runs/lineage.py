@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from toolkit.config import plan_of
 from toolkit.engine.runs.folder import RunFolder
 
 
@@ -29,13 +30,13 @@ def ancestry_of(weights: bool | str | Path) -> tuple[dict[str, Any], ...]:
 
 
 def _entry(folder: RunFolder, record: dict[str, Any]) -> dict[str, Any]:
-    data, network = record.get("data", {}), record.get("network", {})
+    data, network, plan = record.get("data", {}), record.get("network", {}), record.get("plan", {})
     images = sum(data.get("sizes", {}).values())
     return {
         "name": record.get("name", folder.path.name),
         "run_dir": str(folder.path),
         "network": network.get("name"),
-        "preset": record.get("plan", {}).get("preset"),
+        "preset": plan_of(plan.get("preset"), plan.get("variant")),  # earlier runs have variants
         "weights": network.get("weights"),
         "data": {"task": data.get("task", "classification"), "classes": data.get("classes", []), "images": images},
         "result": (record.get("result") or {}).get("best"),

@@ -15,6 +15,7 @@ import numpy as np
 from toolkit.callbacks import Checkpoint
 from toolkit.core.console import info
 from toolkit.core.errors import TrainingError
+from toolkit.core.newer import FORMAT
 from toolkit.core.runtime import versions
 from toolkit.data import FileImages
 from toolkit.data.signature import split_signatures
@@ -41,6 +42,7 @@ def describe_run(job: Job, state: TrainingState, earlier: Mapping[str, Any]) -> 
         earlier: The existing record of a resumed run, which keeps its start; otherwise empty.
     """
     return {
+        "format": FORMAT,
         "name": job.config.name,
         "started": earlier.get("started") or now(),
         "resumed": [*earlier.get("resumed", ()), *([{"at": now(), "after_epoch": state.epoch}] if earlier else [])],

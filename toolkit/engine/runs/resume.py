@@ -20,7 +20,7 @@ from toolkit.engine.job import Job
 from toolkit.engine.learning.distributed import on_main
 from toolkit.engine.runs.folder import RunFolder
 from toolkit.engine.runs.model_facts import stored_facts
-from toolkit.engine.runs.state import TrainingState
+from toolkit.engine.runs.state import TrainingState, refuse_newer_states
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def _choose(job: Job, resume: Path | str | None) -> tuple[RunFolder, bool]:
     if wanted is None:
         return RunFolder.create(config), False
     folder = RunFolder.open(wanted, config)
+    refuse_newer_states(folder.last, folder.previous)
     check_same_data(folder, job)
     usable = folder.has_checkpoint and not _first_is_damaged(folder)
     if not usable:

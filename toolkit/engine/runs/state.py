@@ -13,6 +13,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from toolkit import __version__
 from toolkit.core.errors import TrainingError
 from toolkit.core.files import atomic_file, clear_os_errors
+from toolkit.core.newer import FORMAT, is_newer, newer_error, refuse_newer
 from toolkit.transfer import Plan
+
+_WRITER = {"format": str(FORMAT), "toolkit": __version__}
 
 
 @dataclass
@@ -115,7 +120,7 @@ class TrainingState:
         with clear_os_errors(f"the checkpoint {path}"), atomic_file(path, ready) as temporary:
             _check_space(path, sum(array.nbytes for array in arrays.values()))
             try:
-                save_file(arrays, temporary, metadata={"state": text, "digest": _digest(text, arrays)})
+                save_file(arrays, temporary, metadata={**_WRITER, "state": text, "digest": _digest(text, arrays)})
             except SafetensorError as error:  # which reports system errors only as text
                 match = re.search(r"\(os error (\d+)\)", str(error))
                 raise OSError(int(match[1]) if match else errno.EIO, str(error), str(path)) from error
@@ -126,12 +131,14 @@ class TrainingState:
 
         Raises:
             TrainingError: The file is missing or damaged.
+            NewerError: A newer version of the toolkit wrote it, and it cannot be read.
         """
         if not path.is_file():
             raise TrainingError(f"no checkpoint to resume from: {path} is missing", hint="start the run over")
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata()
+                _refuse_newer(path, metadata)
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             if _digest(metadata["state"], arrays) != metadata["digest"]:
                 raise ValueError("its digest does not match")
@@ -141,6 +148,8 @@ class TrainingState:
                 group, _, key = name.partition("/")
                 groups[group][key] = array
             known = {item.name for item in fields(cls)}
+            if plain.keys() - known and is_newer(metadata.get("toolkit")):
+                raise newer_error(path, metadata["toolkit"])
             return cls(**{key: value for key, value in plain.items() if key in known}, **groups)
         except (SafetensorError, ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError,
                 ValueError) as error:  # fmt: skip
@@ -148,6 +157,22 @@ class TrainingState:
             raise TrainingError(
                 f"{path} is not a checkpoint, or is damaged: {' '.join(words)}", hint="start the run over"
             ) from None
+
+
+def refuse_newer_states(*paths: Path) -> None:
+    """Refuse checkpoints in a newer format, without reading them; those that cannot be read are left to ``load``.
+
+    Raises:
+        NewerError: Such a checkpoint was found.
+    """
+    for path in paths:
+        with suppress(SafetensorError, OSError, ValueError), safe_open(path, framework="numpy") as file:
+            _refuse_newer(path, file.metadata() or {})
+
+
+def _refuse_newer(path: Path, metadata: Mapping[str, str]) -> None:
+    found = metadata.get("format", "")
+    refuse_newer(path, int(found) if found.isdecimal() else None, metadata.get("toolkit"))
 
 
 def _digest(text: str, arrays: Mapping[str, NDArray[Any]]) -> str:

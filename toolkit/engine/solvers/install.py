@@ -63,7 +63,7 @@ def _linear_head(network: StagedNetwork, frozen: int) -> LinearHead:
         raise NetworkError(
             f"the exact solver is for phases with all stages frozen; "
             f"here {stages - frozen} of {stages} stages of {name} move",
-            hint="set transfer.preset: small_similar or transfer.freeze: all, or train.solver: sgd",
+            hint="set transfer.preset: linear_probe or transfer.freeze: all, or train.solver: sgd",
         )
     if not network.pool_is_fixed:
         raise NetworkError(
