@@ -9,15 +9,8 @@ import pytest
 from toolkit.config import TrainConfig, TransferConfig
 from toolkit.core.errors import ConfigError
 from toolkit.core.stages import StageInfo
-from toolkit.transfer import (
-    PRESETS,
-    Plan,
-    PresetSpec,
-    get_preset,
-    resolve_cut,
-    resolve_head_stages,
-    resolve_plan,
-)
+from toolkit.transfer import PRESETS, Plan, PresetSpec, get_preset, resolve_cut, resolve_plan
+from toolkit.transfer.plan import resolve_head_stages
 from toolkit.transfer.presets import HEAD_FIRST
 
 RESNET50 = [
@@ -315,6 +308,14 @@ def test_the_config_overrides_the_stages_that_a_presets_head_reads(preset: str, 
     found = resolve_plan(TransferConfig(preset=preset), TrainConfig(), MOBILENET_V2, head_stages=wanted)
     assert found.head_stages == tuple(read)
     assert any("the head reads pooled features of" in note for note in found.notes) == bool(found.head_stages)
+
+
+def test_a_multi_stage_probe_is_a_linear_probe_otherwise() -> None:
+    probes = [plan(MOBILENET_V2, preset=preset) for preset in ("multi_stage_probe", "linear_probe")]
+    assert probes[0].phases == probes[1].phases
+    assert [(each.cut, each.augment, each.frozen, each.optimizer) for each in probes] == [
+        (None, "none", 19, "momentum")
+    ] * 2
 
 
 def test_a_head_reads_stages_below_the_cut_and_the_last_one() -> None:

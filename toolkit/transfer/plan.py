@@ -202,7 +202,6 @@ def resolve_plan(
     if train.solver == "exact":
         phases = _solved(phases, len(kept))
     batch_norm = _batch_norm(transfer, spec, pretrained=pretrained)
-    read = resolve_head_stages(transfer, head_stages, kept)
     plan = Plan(spec.name, cut, spec.augment, phases, spec.pretrained, optimizer, batch_norm)
     _check_multipliers(wanted, plan, kept)
     if not spec.pretrained and any(phase.frozen for phase in phases):
@@ -210,6 +209,7 @@ def resolve_plan(
             f"transfer: preset {spec.name} starts from random weights, and frozen ones would stay random",
             hint="omit freeze, or choose another preset",
         )
+    read = resolve_head_stages(transfer, head_stages, kept)
     notes = plan_notes(transfer, train, spec, optimizer, max(defaults), head_alone=head_alone)
     return replace(plan, head_stages=read, notes=(*head_notes(read, kept), *notes))
 

@@ -66,8 +66,8 @@ def test_engines_agree(probe: Make, engine: Any) -> None:
 
 
 def test_the_cache_tells_stages_apart(make: Make) -> None:
-    found = {}
-    for stages in ("last", "upper_half", "all", ["layer4", "stem"]):
+    """Also if they have the same number of features."""
+    for stages in ("last", "upper_half", "all", ["layer2.0", "layer4.1"], ["layer2.1", "layer4.1"]):
         job = build_job(make(model={"head": {"stages": stages}}))
         request = Request(job.loader(job.data.val, training=False), "images")
         cache = FeatureCache(job.network, job.config.cache)
@@ -77,8 +77,6 @@ def test_the_cache_tells_stages_apart(make: Make) -> None:
         expected = job.network.features(paddle.to_tensor(images_of(job)), STAGES).numpy()
         pooled = expected if job.network.taps else expected.mean((2, 3))
         np.testing.assert_allclose(features[np.arange(12)], pooled, rtol=1e-3, atol=1e-4)
-        found[str(stages)] = features.shape[1]
-    assert len(set(found.values())) == len(found)
 
 
 def test_features_are_computed_from_a_boundary_below_the_lowest_stage(make: Make) -> None:
