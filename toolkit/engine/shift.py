@@ -151,7 +151,7 @@ def measure_shift(
     each = f" in {tta} views" if tta > 1 else ""
     count = _passes(severities, tta)
     info(
-        f"under shift: {len(CORRUPTIONS)} corruptions at severity {levels}, and the images as they are: "
+        f"under shift: {len(CORRUPTIONS)} corruptions at severities {levels}, and the images as they are: "
         f"{count} passes over {len(images)} images{each}"
     )
     values, replicates, metrics = [], [], dict[str, float]()
