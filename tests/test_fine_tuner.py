@@ -201,6 +201,8 @@ def test_a_result_is_evaluated_and_exported_from_python(result: ft.FineTuned, tm
     own = result.evaluate()
     assert own["top1"] == pytest.approx(result.metrics["top1"])
     assert (own["split"], own["images"]) == ("val", len(result.job.data.val))
+    shift = result.evaluate(shift=(4,))["shift"]
+    assert (shift["clean"], shift["severities"]) == (own["top1"], [4])
     digits = load_digits()
     others = np.flatnonzero(digits.target < 3)[60:90]
     unseen = ft.Data.from_arrays(digits.images[others] / 16, digits.target[others], classes=["zero", "one", "two"])

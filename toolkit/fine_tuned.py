@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.commands import runs
 from toolkit.core.errors import ConfigError
+from toolkit.data.corruptions import USUAL_SEVERITIES
 from toolkit.data.given import Data
 from toolkit.deploy import Predictor, export_job, export_run
 from toolkit.engine import Job, RunFolder, RunResult
@@ -124,22 +125,27 @@ class FineTuned:
         ]
         return Shown(frame.to_string() if table else "no mistakes", gallery_html(shown), frame)
 
-    def evaluate(self, data: Data | str | Path | None = None, tta: int | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, data: Data | str | Path | None = None, tta: int | None = None, *, shift: bool | Sequence[int] = False
+    ) -> dict[str, Any]:
         """Evaluate the best epoch, with the preprocessing and classes it was trained with.
 
         Args:
             data: Labelled images, all of which are evaluated: data, or a folder, list or table; by default the test
                 images of the run or, if there are none, its validation images.
             tta: Number of views of each image to average; by default ``train.tta``.
+            shift: Also evaluate under blur, noise, changes of light, JPEG and crops, at these severities, 1 to 5; True:
+                1, 3 and 5.
 
         Returns:
-            The metrics, with ``split`` and ``images``, the number of images.
+            The metrics, with ``split``, ``images``, the number of images, and, if asked for, ``shift``.
 
         Raises:
             ToolkitError: The images cannot be read, or their classes are not those of the run.
         """
         path = data.path if isinstance(data, Data) else None if data is None else Path(data)
-        return dict(runs.evaluate(runs.find_run(self.folder.path, None), path, tta).json)
+        severities = USUAL_SEVERITIES if shift is True else tuple(shift or ())
+        return dict(runs.evaluate(runs.find_run(self.folder.path, None), path, tta, severities).json)
 
     def export(self, folder: str | Path | None = None) -> Path:
         """Export the best epoch for serving, and check the exported model against the network; return its folder.

@@ -14,7 +14,8 @@ from tests.explain.page import Page
 from toolkit.bakeoff import BakeOff, LeftOut
 from toolkit.core.console import command
 from toolkit.explain import comparison_statements, write_comparison
-from toolkit.explain.comparison_words import gap_words, lead_statements, score_words
+from toolkit.explain.comparison_words import lead_statements, score_words
+from toolkit.pages.words import gap_words
 from toolkit.tasks import TASKS
 
 Found = Callable[..., BakeOff]

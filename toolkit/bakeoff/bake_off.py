@@ -10,13 +10,15 @@ from typing import Any
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.bakeoff.comparison import Comparison, ranked, winner
 from toolkit.bakeoff.session import LeftOut, Session
+from toolkit.bakeoff.shift import shift_differences, with_shift
 from toolkit.bakeoff.statistics import Convergence, Difference, convergence, differences, interval
 from toolkit.bakeoff.trial import Trial
 from toolkit.config import Config, dump_config
 from toolkit.core.console import info, show, warn
-from toolkit.core.errors import ConfigError, TrainingError
+from toolkit.core.errors import ConfigError, Interrupted, TrainingError
 from toolkit.core.files import clear_os_errors, write_json, write_text
 from toolkit.core.locking import locked
+from toolkit.data.corruptions import CORRUPTIONS
 from toolkit.data.summary import data_table
 from toolkit.engine import RunFolder, RunResult
 from toolkit.tasks import Metric
@@ -41,6 +43,7 @@ class BakeOff:
         networks: Requested networks, as ``name`` or ``name=weights``; empty: the config's.
         halving: Stop runs early that are far behind.
         folds: The seeds are the folds of a cross-validation of the training images.
+        severities: Severities of the corruptions under which the runs were also evaluated; empty: none.
     """
 
     folder: Path
@@ -57,6 +60,7 @@ class BakeOff:
     networks: tuple[str, ...] = ()
     halving: bool = True
     folds: bool = False
+    severities: tuple[int, ...] = ()
 
     @property
     def winner(self) -> Comparison:
@@ -87,6 +91,17 @@ class BakeOff:
         """How soon transfer reached the level of random weights, for each network."""
         return convergence(self.rows)
 
+    @property
+    def shift_differences(self) -> list[Difference]:
+        """The best candidate against the others, by the mean under shift; empty unless that was measured."""
+        return shift_differences(self.rows, self.images, folds=self.folds)
+
+    def _shift_json(self) -> dict[str, Any]:
+        if not self.severities:
+            return {}
+        found = [difference.to_json() for difference in self.shift_differences]
+        return {"severities": list(self.severities), "shift_differences": found}
+
     def __repr__(self) -> str:
         scores = ", ".join(f"{row.title} {row.mean:.3f}" for row in self.rows)
         return f"{self.folder}: {self.metric.title} {scores} on {self.images} {self.split} images, {self.seeds} seeds"
@@ -105,6 +120,7 @@ class BakeOff:
             "to_the_end": not self.halving,
             "rows": [{**row.to_json(), "interval": interval(row.scores, folds=self.folds)} for row in self.rows],
             "differences": [difference.to_json() for difference in self.differences],
+            **self._shift_json(),
             "convergence": [arrival.to_json() for arrival in self.convergence],
             "missing": self.missing,
             "left_out": [item.to_json() for item in self.left_out],
@@ -129,6 +145,7 @@ def bake_off(
     apart: bool = True,
     halving: bool = True,
     folds: int | None = None,
+    severities: Sequence[int] = (),
 ) -> BakeOff:
     """Train candidates on the same splits and find the best.
 
@@ -151,6 +168,7 @@ def bake_off(
             usual recipe is always trained to the end.
         folds: Cross-validation instead of seeds: each run trains on all folds of the training images but one and is
             scored on that one, with its last epoch. The data's validation and test images take no part.
+        severities: Also evaluate the best epoch of every run on corrupted images, at these severities, 1 to 5.
 
     Returns:
         The results, whose folder is ``output_dir/<name>-compare``, or ``<name>-folds``.
@@ -183,6 +201,8 @@ def bake_off(
         session.run()
         if not session.trials:
             raise _nothing(session.left_out, budget)
+        if severities:
+            _measure_shift(session, severities)
         done = BakeOff(
             folder,
             config,
@@ -198,6 +218,7 @@ def bake_off(
             networks=tuple(networks),
             halving=halving,
             folds=bool(folds),
+            severities=tuple(severities),
         )
         with clear_os_errors(str(folder)):
             write_json(folder / "comparison.json", done.to_json())
@@ -205,6 +226,18 @@ def bake_off(
         missing = ", ".join(done.missing)
         warn(f"not trained, although every comparison needs them: {missing}; increase --budget to continue")
     return done
+
+
+def _measure_shift(session: Session, severities: Sequence[int]) -> None:
+    """Measure all finished runs under shift."""
+    count = sum(map(len, session.trials.values()))
+    passes = 1 + len(CORRUPTIONS) * len(severities)
+    info(f"under shift: {len(CORRUPTIONS)} corruptions, {passes} passes over the images for each of {count} runs")
+    try:
+        for title, trials in session.trials.items():
+            session.trials[title] = with_shift(trials, severities)
+    except KeyboardInterrupt:
+        raise Interrupted("stopped while measuring under shift", hint="repeat the same command to continue") from None
 
 
 def _nothing(left_out: Sequence[LeftOut], budget: float | None) -> TrainingError:

@@ -62,6 +62,12 @@ class Comparison:
         return stdev(self.scores) if len(self.scores) > 1 else 0.0
 
     @property
+    def shifted(self) -> tuple[float, float] | None:
+        """Mean of the metric under shift, and of what is lost there, over the measured seeds; None without any."""
+        means = [trial.shift.mean for trial in self.trials if trial.shift is not None]
+        return (mean(loss.value for loss in means), mean(loss.lost for loss in means)) if means else None
+
+    @property
     def halted(self) -> tuple[Trial, ...]:
         """Runs that were stopped early, whose scores are those of an early epoch."""
         return tuple(trial for trial in self.trials if trial.halted)
@@ -77,6 +83,7 @@ class Comparison:
             self.metric.name: list(self.scores),
             "mean": self.mean,
             "spread": self.spread,
+            **({} if self.shifted is None else {"under_shift": self.shifted[0], "lost_under_shift": self.shifted[1]}),
             "seconds": mean(self.seconds),
             "peak_memory": self.memory,
             "trainable": self.trainable,
@@ -130,7 +137,14 @@ def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = (), un
     """
     seeds, title = max(len(row.scores) for row in rows), rows[0].metric.title
     memory, exported = any(row.memory for row in rows), any(row.exported for row in rows)
-    columns = [title, *([f"{unit}s"] if seeds > 1 else []), "trainable weights", "seconds"]
+    shift = any(row.shifted for row in rows)
+    columns = [
+        title,
+        *(["under shift (lost)"] if shift else []),
+        *([f"{unit}s"] if seeds > 1 else []),
+        "trainable weights",
+        "seconds",
+    ]
     columns += (["peak memory"] if memory else []) + (["exported"] if exported else [])
     words = f"presets side by side ({seeds} {unit}{'s' if seeds > 1 else ''})"
     table = new_table(words, "preset", *columns, numeric=tuple(columns))
@@ -138,6 +152,7 @@ def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = (), un
     for row in rows:
         name = " = ".join((row.title, *row.also)) + (" (stopped early)" if row.halted else "")
         cells = [f"{row.mean:.3f}" + (f" ± {row.spread:.3f}" if len(row.scores) > 1 else "")]
+        cells += [_shifted(row)] if shift else []
         cells += [str(len(row.scores))] if seeds > 1 else []
         cells += [f"{row.trainable:,}", f"{mean(row.seconds):.1f}"]
         cells += ([_megabytes(row.memory)] if memory else []) + ([_megabytes(row.exported)] if exported else [])
@@ -145,6 +160,10 @@ def comparison_table(rows: Sequence[Comparison], missing: Sequence[str] = (), un
     for title in missing:
         table.add_row(f"{title} (not trained)", *["–"] * len(columns))
     return table
+
+
+def _shifted(row: Comparison) -> str:
+    return "–" if row.shifted is None else f"{row.shifted[0]:.3f} ({row.shifted[1]:.3f})"
 
 
 def _megabytes(size: int | None) -> str:

@@ -111,11 +111,12 @@ def differences(rows: Sequence[Comparison], images: int, *, folds: bool = False)
         folds: The seeds are the folds of a cross-validation; see ``interval``.
     """
     best = winner(rows)
-    found = [_difference(best, row, images, folds=folds) for row in rows if row is not best]
-    return sorted(found, key=lambda difference: difference.mean)
+    found = [difference(best, row, images, folds=folds) for row in rows if row is not best]
+    return sorted(found, key=lambda item: item.mean)
 
 
-def _difference(best: Comparison, other: Comparison, images: int, *, folds: bool) -> Difference:
+def difference(best: Comparison, other: Comparison, images: int, *, folds: bool) -> Difference:
+    """Compare two rows over their common seeds; arguments as for ``differences``."""
     sign = 1 if best.metric.better == "max" else -1
     theirs = {trial.seed: trial.score for trial in other.trials}
     paired = [sign * (trial.score - theirs[trial.seed]) for trial in best.trials if trial.seed in theirs]

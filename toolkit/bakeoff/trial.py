@@ -15,6 +15,7 @@ from toolkit.bakeoff.candidates import Candidate
 from toolkit.config import PRESET_ALIASES, Config
 from toolkit.core.errors import TrainingError
 from toolkit.engine import RunFolder
+from toolkit.engine.shift import Shift
 from toolkit.tasks import Metric
 
 FACTS = "trial.json"
@@ -41,6 +42,7 @@ class Trial:
         exported: Size of the exported model in bytes, if this run was exported.
         parameters: Number of weights: ``total, trainable, frozen`` (in the last phase).
         halted: Where it was stopped early: ``epoch, least, leader, value, reached``; None if it was not.
+        shift: The best epoch on corrupted images, if it was measured.
         curve: ``(epoch, seconds, value)`` for each epoch, on the validation images.
     """
 
@@ -58,6 +60,7 @@ class Trial:
     parameters: dict[str, int] = field(default_factory=dict)
     halted: dict[str, Any] | None = None
     curve: tuple[tuple[int, float, float], ...] = ()
+    shift: Shift | None = None
 
     def best_until(self, epoch: int, metric: Metric) -> float:
         """Return the best validation value up to an epoch; NaN if there is none."""
@@ -78,6 +81,7 @@ class Trial:
             "peak_memory": self.memory,
             "exported_bytes": self.exported,
             "halted": self.halted,
+            **({} if self.shift is None else {"shift": self.shift.to_json()}),
         }
 
 

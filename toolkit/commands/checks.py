@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from toolkit.commands.arguments import read_config, run_folder
+from toolkit.commands.shift import severities_of
 from toolkit.core.console import command
 from toolkit.core.durations import seconds_of
 from toolkit.core.errors import ConfigError
@@ -31,13 +32,15 @@ def checked_config(args: argparse.Namespace) -> Config:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Check the config and the networks in the arguments, if any; for ``others`` of ``run``.
+    """Check the config, the networks and the severities in the arguments, if any; for ``others`` of ``run``.
 
     Raises:
-        ConfigError: See ``checked_config``; or a network does not exist.
+        ConfigError: See ``checked_config`` and ``severities_of``; or a network does not exist.
     """
     from toolkit.config.early import check_network_name
 
+    if hasattr(args, "severities"):
+        check_shift(args)
     if any(getattr(args, name, None) for name in ("config", "run")):
         checked_config(args)
     named = [getattr(args, "network", None), *(getattr(args, "networks", None) or "").split(",")]
@@ -85,6 +88,15 @@ def split_images(images: Sequence[str], model: str | None, network: str | None) 
     if len(images) == 1:
         raise ConfigError(f"no image was given, only {first}", hint=f"try: {command('predict', first, 'IMAGE')}")
     return images[1:], str(first)
+
+
+def check_shift(args: argparse.Namespace) -> None:
+    """Check the options of an evaluation under shift.
+
+    Raises:
+        ConfigError: See ``severities_of``.
+    """
+    severities_of(args)
 
 
 def check_advise(args: argparse.Namespace) -> None:

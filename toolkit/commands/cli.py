@@ -11,13 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
-
 from toolkit.commands import app
 from toolkit.commands.arguments import read_config, resumed, run_folder
-from toolkit.commands.checks import check, check_advise, check_predict, checked_config
-from toolkit.core.console import PROGRAM, command, new_table
-from toolkit.core.included import included_configs
+from toolkit.commands.checks import check, check_advise, check_predict, check_shift, checked_config
+from toolkit.commands.shift import severities_of, shift_arguments
+from toolkit.core.console import PROGRAM, command
 from toolkit.core.names import did_you_mean
 
 Parser = argparse.ArgumentParser
@@ -138,7 +136,8 @@ def _compare(args: app.Arguments) -> app.Outcome:
     config = read_config(args)
     from toolkit.commands.compare import compare
 
-    return compare(config, args.presets, args.seeds, args.networks, args.budget, args.to_the_end, args.folds)
+    options = (args.presets, args.seeds, args.networks, args.budget, args.to_the_end, args.folds)
+    return compare(config, *options, severities=severities_of(args))
 
 
 def _compare_arguments(parser: Parser) -> None:
@@ -148,6 +147,7 @@ def _compare_arguments(parser: Parser) -> None:
     parser.add_argument("--networks", metavar="X,Y", help="networks, custom weights as X=FILE (default the config's)")
     parser.add_argument("--budget", metavar="TIME", help="total time such as 20m; runs that do not fit are left out")
     parser.add_argument("--to-the-end", action="store_true", help="do not stop runs that are far behind")
+    shift_arguments(parser)
 
 
 def _find_lr(args: app.Arguments) -> app.Outcome:
@@ -165,12 +165,14 @@ def _find_lr_arguments(parser: Parser) -> None:
 def _eval(args: app.Arguments) -> app.Outcome:
     from toolkit.commands import runs
 
-    return runs.evaluate(runs.find_run(args.run, args.config, args.overrides), args.data, args.tta)
+    given = runs.find_run(args.run, args.config, args.overrides)
+    return runs.evaluate(given, args.data, args.tta, severities_of(args))
 
 
 def _eval_arguments(parser: Parser) -> None:
     parser.add_argument("--data", type=Path, metavar="PATH", help="all labelled images of a folder, list or table")
     parser.add_argument("--tta", type=int, metavar="N", help="average over N views of each image (train.tta)")
+    shift_arguments(parser)
 
 
 def _export(args: app.Arguments) -> app.Outcome:
@@ -186,7 +188,7 @@ def _export_arguments(parser: Parser) -> None:
 def _report(args: app.Arguments) -> app.Outcome:
     from toolkit.commands import runs
 
-    return runs.report(runs.find_run(args.run, args.config, args.overrides))
+    return runs.report(runs.find_run(args.run, args.config, args.overrides), severities_of(args))
 
 
 def _predict(args: app.Arguments) -> app.Outcome:
@@ -238,12 +240,9 @@ def _models_arguments(parser: Parser) -> None:
 
 
 def _configs(args: app.Arguments) -> app.Outcome:
-    table, found = new_table("included configurations", "name", "what it is for"), included_configs()
-    for name, path in found.items():
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        table.add_row(name, escape(first.lstrip("# ").removeprefix(f"{name}: ")))
-    example = f"use one by its name: {command('train', '-c', 'quickstart')}"
-    return app.Outcome({name: str(path) for name, path in found.items()}, [table, example])
+    from toolkit.commands.configs import configs
+
+    return configs()
 
 
 def _cache(args: app.Arguments) -> app.Outcome:
@@ -296,9 +295,9 @@ COMMANDS = {
         "evaluate a run on its test images (validation images if it has none), or on new labelled ones",
         _eval,
         _eval_arguments,
-        ("runs/photos", "runs/photos --data new_photos --tta 10"),
+        ("runs/photos", "runs/photos --data new_photos --tta 10", "runs/photos --shift"),
         target="run",
-        before=lambda args, words: None,
+        before=lambda args, words: check_shift(args),
     ),
     "predict": Command(
         "label images with a run, an exported model, or an unmodified ImageNet network",
@@ -319,9 +318,10 @@ COMMANDS = {
     "report": Command(
         "write the report on the best epoch of a run, finished or stopped",
         _report,
-        examples=("runs/photos", "runs/photos data.root=/where/the/images/are/now"),
+        shift_arguments,
+        ("runs/photos", "runs/photos --shift", "runs/photos data.root=/where/the/images/are/now"),
         target="run",
-        before=lambda args, words: None,
+        before=lambda args, words: check_shift(args),
     ),
     "dashboard": Command(
         "show runs in VisualDL in the browser",

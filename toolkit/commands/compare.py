@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def compare(
     budget: str | None = None,
     to_the_end: bool = False,
     folds: int | None = None,
+    severities: Sequence[int] = (),
 ) -> Outcome:
     """Train candidates on the same splits, write the report, and export the best run.
 
@@ -38,6 +40,7 @@ def compare(
         budget: Total time, for example ``20m``.
         to_the_end: Do not stop any run early.
         folds: Cross-validate over this many folds instead of seeds.
+        severities: Also evaluate all runs on corrupted images, at these severities, 1 to 5.
 
     Returns:
         ``BakeOff.to_json`` with ``statements``, ``inference`` and ``report``.
@@ -50,7 +53,8 @@ def compare(
     zoo = [] if networks is None else _words(networks, "--networks")
     device = select_device(config.train.device)
     info(f"device {device}; {cpu_settings()}")
-    found = bake_off(settle_preset(config)[0], names, seeds, zoo, seconds, halving=not to_the_end, folds=folds)
+    options: dict[str, Any] = {"halving": not to_the_end, "folds": folds, "severities": severities}
+    found = bake_off(settle_preset(config)[0], names, seeds, zoo, seconds, **options)
     return _outcome(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from toolkit.commands.app import Outcome
 from toolkit.commands.arguments import run_config
+from toolkit.commands.shift import shift_table, shift_words
 from toolkit.config import Config, DataConfig, load_config
 from toolkit.core.console import command, info, new_table, warn
 from toolkit.core.errors import ConfigError, DataError, TrainingError
@@ -27,6 +28,7 @@ from toolkit.engine.runs.model_facts import ModelFacts
 from toolkit.engine.runs.resume import check_same_data, seen_as_before
 from toolkit.engine.runs.state import TrainingState
 from toolkit.engine.runs.trained import TrainedRun, load_trained
+from toolkit.engine.shift import measure_shift
 
 _PIXELS = ("image_size", "crop_ratio", "mean", "std", "flip", "alpha", "bit_depth", "window")
 _FIXED = ("task", "model", *(f"data.{name}" for name in _PIXELS))
@@ -88,7 +90,9 @@ def find_run(run: Path | None, config_path: Path | None, overrides: Sequence[str
     return GivenRun(folder, config, asked, tuple(text.partition("=")[0].strip() for text in overrides))
 
 
-def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) -> Outcome:
+def evaluate(
+    given: GivenRun, data: Path | None = None, tta: int | None = None, severities: Sequence[int] = ()
+) -> Outcome:
     """Evaluate the best epoch of a run with the preprocessing and classes that it was trained with.
 
     Args:
@@ -96,6 +100,7 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
         data: Labelled images to evaluate, all of them, instead of the run's test or validation images; see
             ``read_labelled``.
         tta: Number of views of each image to average; by default ``train.tta``.
+        severities: Also evaluate under the corruptions of ``toolkit.data.corruptions`` at these severities, 1 to 5.
     """
     views = given.config.train.tta if tta is None else tta
     if not 1 <= views <= MOST_VIEWS:
@@ -105,7 +110,8 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
     asked = {key.partition(".")[2]: value for key, value in given.asked.items() if key.startswith("data.")}
     config = DataConfig.model_validate({**run.config.data.model_dump(), **asked})
     split, images = _evaluated(run, config, data)
-    metrics = run.evaluate(images, views)
+    shift = measure_shift(run, images, severities, views) if severities else None
+    metrics = run.evaluate(images, views) if shift is None else dict(shift.metrics)
     seen = f", mean of {views} views" if views > 1 else ""
     source = data if data is not None or split != "all images" else config.root
     where = split if source is None else f"{source} ({split})"
@@ -114,7 +120,10 @@ def evaluate(given: GivenRun, data: Path | None = None, tta: int | None = None) 
         table.add_row(metric.title, f"{metrics[metric.name]:.4f}")
     payload = {"run_dir": str(run.folder.path), **metrics, "split": split, "images": len(images)}
     payload.update({"views": views} if views > 1 else {}, **({} if source is None else {"data": str(source)}))
-    return Outcome(payload, [table, next_for(run.folder)])
+    if shift is None:
+        return Outcome(payload, [table, next_for(run.folder)])
+    shown: list[Any] = [table, shift_table(shift), shift_words(shift), next_for(run.folder)]
+    return Outcome({**payload, "shift": shift.to_json()}, shown)
 
 
 def export(given: GivenRun, output: Path | None = None) -> Outcome:
@@ -125,11 +134,12 @@ def export(given: GivenRun, output: Path | None = None) -> Outcome:
     return Outcome({"run_dir": str(run.folder.path), "inference": str(folder)}, [exported(folder)])
 
 
-def report(given: GivenRun) -> Outcome:
+def report(given: GivenRun, severities: Sequence[int] = ()) -> Outcome:
     """Write ``report.html`` of the best epoch of a run, finished or not, on the images that it was evaluated on.
 
     Args:
         given: The run; ``data.root`` may tell where its images are now.
+        severities: Severities of the section on corrupted images; by default there is none.
 
     Raises:
         TrainingError: No epoch is complete yet, or the weights are damaged.
@@ -154,8 +164,10 @@ def report(given: GivenRun) -> Outcome:
     job = seen_as_before(job, folder)
     batches = FeatureSource(job).for_evaluation(job.data.evaluation[1])
     outputs, labels = loader_outputs(job.network, batches, job.config.train)
-    page = write_report(job, folder, outputs, labels, result=_result(folder))
-    return Outcome({"run_dir": str(folder.path), "report": str(page)}, [f"report: {page}", next_for(folder)])
+    shift = measure_shift(run, job.data.evaluation[1], severities) if severities else None
+    page = write_report(job, folder, outputs, labels, result=_result(folder), shift=shift)
+    payload = {"run_dir": str(folder.path), "report": str(page), **({"shift": shift.to_json()} if shift else {})}
+    return Outcome(payload, [f"report: {page}", next_for(folder)])
 
 
 def _result(folder: RunFolder) -> Mapping[str, Any]:

@@ -36,6 +36,10 @@ class Stream(IntEnum):
     """Which images a search for a learning rate holds out."""
     VIEWS = 31
     """Which views test-time augmentation takes."""
+    CORRUPTION = 37
+    """How an evaluation image is corrupted."""
+    JACKKNIFE = 41
+    """Which images are left out together, for the error of a metric."""
     FOLDS = 6
     """Which images each fold of a cross-validation holds out."""
     ADVICE_SAMPLE = 3

@@ -78,6 +78,7 @@ class BatchLoader:
         workers: Number of threads, 0 for none; None: one per core, at most 8.
         timeout: Give up after this many seconds without a finished image, > 0; without threads there is no limit.
         fast_decoding: Allow random crops from JPEGs decoded at a reduced size.
+        change: Corrupts an image as the network sees it, given its position in the set; for evaluation only.
         cache: Keeps decoded files between epochs; loaders may share it. Batches are bitwise the same, except for
             random crops with ``fast_decoding`` from JPEGs whose short side is at least twice ``image_size``: all of
             them are cut from one reduced image instead of the smallest size that suffices for each.
@@ -106,6 +107,7 @@ class BatchLoader:
         workers: int | None = None,
         timeout: float = 300.0,
         fast_decoding: bool = True,
+        change: Callable[[Pixels, int], Pixels] | None = None,
         cache: ImageCache | None = None,
         drop_last: bool = False,
         rank: int = 0,
@@ -127,6 +129,7 @@ class BatchLoader:
         self.workers = min(_MAX_WORKERS, available_cores()) if workers is None else workers
         self.timeout = timeout
         self.fast_decoding = fast_decoding
+        self.change = change
         self.cache = None if isinstance(images, ArrayImages) else cache
         total, equal = len(images) if self.sampler is None else len(self.sampler), drop_last or self.sampler is not None
         self.global_batch_size = batch_size * world_size if global_batch_size is None else global_batch_size
@@ -284,7 +287,8 @@ class BatchLoader:
 
     def _view(self, index: int, rng: np.random.Generator | None) -> Pixels:
         if self.augmentation is None or rng is None:
-            return self._kept(index, self._centre, (self.preprocessing.resize_to, self.preprocessing.image_size))
+            seen = self._kept(index, self._centre, (self.preprocessing.resize_to, self.preprocessing.image_size))
+            return seen if self.change is None else self.change(seen, index)
         if self.cache is None and self.fast_decoding:
             choose = partial(self.augmentation.crop, rng=rng)
             return self.augmentation.change(self.images.read_part(index, choose, self.augmentation.image_size), rng)

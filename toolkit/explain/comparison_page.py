@@ -10,10 +10,12 @@ from typing import Any
 
 from toolkit.bakeoff import BakeOff, Comparison
 from toolkit.core.console import command
+from toolkit.data.corruptions import CORRUPTIONS
 from toolkit.explain.comparison_figures import COLORS, curves_over_epochs, curves_over_seconds, scores_of_seeds
 from toolkit.explain.comparison_words import PARTS, comparison_statements, lead_words, score_words
 from toolkit.explain.tables import parts_of_time
 from toolkit.pages import new_environment, write_page
+from toolkit.pages.words import lost_words, metric_words
 
 _DRAWN = 10
 """Maximum number of candidates to draw: the best, and training from scratch."""
@@ -46,7 +48,9 @@ def write_comparison(found: BakeOff) -> Path:
         "seconds": parts_of_time(sum(sum(row.seconds) for row in found.rows)),
         "statements": comparison_statements(found)[1:],
         "rows": [_row(row, found, drawn) for row in found.rows],
-        "has": {key: any(getattr(row, key) for row in found.rows) for key in ("memory", "exported", "halted")},
+        "has": {
+            key: any(getattr(row, key) for row in found.rows) for key in ("memory", "exported", "halted", "shifted")
+        },
         "key": [(COLORS[index % len(COLORS)], row) for index, row in enumerate(drawn)],
         "figures": [curves_over_epochs(drawn), curves_over_seconds(drawn)],
         "dots": scores_of_seeds(drawn),
@@ -82,7 +86,15 @@ def _row(row: Comparison, found: BakeOff, drawn: Sequence[Comparison]) -> dict[s
         "exported": _bytes(row.exported),
         "halted": bool(row.halted),
         "best": row is found.winner,
+        "shifted": _shifted(row),
     }
+
+
+def _shifted(row: Comparison) -> str:
+    if row.shifted is None:
+        return "–"
+    value, lost = row.shifted
+    return f"{metric_words(row.metric.name, value)} ({lost_words(row.metric, lost, None)})"
 
 
 def _span(values: Sequence[int]) -> str:
@@ -108,6 +120,10 @@ def _made(found: BakeOff) -> list[tuple[str, str]]:
         ("epochs", str(config.train.epochs) if config.train.epochs else "set by each preset"),
         ("batches", f"{config.data.batch_size} images"),
     ]  # fmt: skip
+    if found.severities:
+        severities = ", ".join(map(str, found.severities))
+        words = f"{len(CORRUPTIONS)} corruptions of the images as a network sees them, at severities {severities}"
+        rows.append(("under shift", f"{words} (the same for all runs); the best epoch of every run"))
     if found.budget:
         rows.append(("budget", parts_of_time(found.budget)))
     memory = "peak of the run's process" if row.memory else "not measured: the runs shared one process"
@@ -135,6 +151,8 @@ def _continue_command(found: BakeOff) -> str:
         words += ["--presets", ",".join(found.presets)]
     if found.networks:
         words += ["--networks", ",".join(found.networks)]
+    if found.severities:
+        words += ["--shift", "--severities", ",".join(map(str, found.severities))]
     if found.budget:
         seconds = math.ceil(2 * found.budget)
         words += ["--budget", f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"]

@@ -8,7 +8,7 @@ from toolkit.bakeoff import USUAL_RECIPE, BakeOff, Comparison, Difference
 from toolkit.bakeoff.comparison import winner
 from toolkit.bakeoff.statistics import differences, interval
 from toolkit.explain.tables import parts_of_time
-from toolkit.pages.words import fixed, metric_words, number, percent
+from toolkit.pages.words import gap_words, metric_words
 from toolkit.tasks import Metric
 
 PARTS = {"val": "validation", "test": "test", "folds": "training"}
@@ -18,7 +18,7 @@ _FEW_SEEDS = 3
 def comparison_statements(found: BakeOff) -> list[str]:
     """Return the sentences below the table, the most important first."""
     first, *differing = lead_statements(found.rows, found.split, found.images)
-    said = [first, *_missing(found), *differing, *_usual_recipe(found), *_convergence(found)]
+    said = [first, *_missing(found), *differing, *_under_shift(found), *_usual_recipe(found), *_convergence(found)]
     return [*said, *_halted(found), *_left_out(found)]
 
 
@@ -43,14 +43,6 @@ def score_words(row: Comparison) -> str:
     if len(row.scores) < 2:
         return words
     return f"{words} ± {metric_words(row.metric.name, row.spread).removesuffix(chr(160) + '%')}"
-
-
-def gap_words(metric: Metric, gap: float) -> str:
-    """Format the difference of two values; accuracies in points."""
-    if metric_words(metric.name, 0.5) == percent(0.5):
-        words = f"{100 * gap:.1f}"
-        return f"{'0.0' if words == '-0.0' else words.replace('-', '−')} points"
-    return (number if metric_words(metric.name, 0.5) == number(0.5) else fixed)(gap)
 
 
 def lead_words(rows: Sequence[Comparison]) -> tuple[str, str] | None:
@@ -146,6 +138,23 @@ def _usual_recipe(found: BakeOff) -> list[str]:
             f"{ours.title} is {verdict if gap == 0 else f'{gap_words(found.metric, abs(gap))} {verdict}'}."
         )
     return said
+
+
+def _under_shift(found: BakeOff) -> list[str]:
+    """Name the candidates that the scores cannot tell from the best one, but corrupted images can."""
+    alike = {lead.other for lead in found.differences if lead.verdict == "within"}
+    said = []
+    for lead in found.shift_differences:
+        if lead.other in alike and lead.low is not None and lead.high is not None and lead.low * lead.high > 0:
+            verdict = "worse" if lead.mean > 0 else "better"
+            ends = sorted((abs(lead.low), abs(lead.high)))
+            low, high = (gap_words(found.metric, end).removesuffix(" points") for end in ends)
+            gap = gap_words(found.metric, abs(lead.mean))
+            said.append(f"{lead.other} is {gap} {verdict} (95 % interval {low} to {high})")
+    words = (
+        f"Under shift, on corrupted images, a candidate that cannot be distinguished from {found.winner.title} differs"
+    )
+    return [f"{words}: {'; '.join(said)}."] if said else []
 
 
 def _convergence(found: BakeOff) -> list[str]:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from toolkit.bakeoff import Comparison
 from toolkit.core.console import command
 from toolkit.engine import Job, RunFolder
+from toolkit.engine.shift import Shift
 from toolkit.explain.classification import classification_facts
 from toolkit.explain.comparison_words import lead_statements
 from toolkit.explain.figures import learning_curve
 from toolkit.explain.lineage import chain, lineage, origin_words
 from toolkit.explain.multilabel import multilabel_facts
 from toolkit.explain.regression import regression_facts
+from toolkit.explain.shift import shift_facts
 from toolkit.explain.tables import MANY, comparison_rows, parts_of_time, plan_rows
 from toolkit.pages import new_environment, write_page
 from toolkit.pages.words import metric_words
@@ -41,6 +43,7 @@ def write_report(
     labels: NDArray[Any],
     comparison: Sequence[Comparison] | None = None,
     result: Mapping[str, Any] | None = None,
+    shift: Shift | None = None,
 ) -> Path:
     """Write ``report.html`` to a run's folder.
 
@@ -54,6 +57,7 @@ def write_report(
         labels: Their labels: class numbers ``[N]``, or 0/1 or values ``[N, C]``.
         comparison: Results of this and other presets, if they were compared.
         result: The run's result; by default from its record, which an interrupted run lacks.
+        shift: The best epoch on corrupted evaluation images, if it was measured.
 
     Returns:
         The path of the report.
@@ -77,6 +81,7 @@ def write_report(
         "told": {metric.name for metric in task.shown(len(classes))},
         "classes": classes,
         "comparison": comparison_rows(comparison) if comparison else None,
+        "shift": shift_facts(shift) if shift else None,
         "lead": lead_statements(comparison, split, len(images)) if comparison else [],
     }
     page = new_environment("toolkit.explain").get_template(f"{task.name}.html").render(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import floor, isfinite, log10
 
-from toolkit.tasks import METRICS
+from toolkit.tasks import METRICS, Metric
 
 _LARGE, _SMALL = 1e4, 1e-3
 _MOST_DECIMALS = 6
@@ -60,3 +60,17 @@ def metric_words(name: str, value: float) -> str:
     if metric is None or not (metric.share or metric.in_units):
         return fixed(value)
     return percent(value) if metric.share else number(value)
+
+
+def gap_words(metric: Metric, gap: float) -> str:
+    """Format the difference of two values; accuracies in points."""
+    if metric_words(metric.name, 0.5) == percent(0.5):
+        words = f"{100 * gap:.1f}"
+        return f"{'0.0' if words == '-0.0' else words.replace('-', '−')} points"
+    return (number if metric_words(metric.name, 0.5) == number(0.5) else fixed)(gap)
+
+
+def lost_words(metric: Metric, lost: float, error: float | None) -> str:
+    """Format a loss and its standard error: ``1.2 ± 0.4``; accuracies in points."""
+    words = [gap_words(metric, value).removesuffix(" points") for value in (lost, error) if value is not None]
+    return " ± ".join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,13 +46,22 @@ class TrainedRun:
             tta: Number of views per image whose outputs are averaged, >= 1.
         """
         views = evaluation_views(self.facts.preprocessing, self.facts.flip, tta)
-        batches = [self._batches(images, view) for view in views]
+        batches = [self.batches(images, view) for view in views]
         outputs = outputs_of_views(self.network, self.objective, batches, self.config.train)
         return self.objective.metrics(outputs, images.labels)
 
-    def _batches(self, images: ImageSet, view: Preprocessing) -> BatchLoader:
+    def batches(self, images: ImageSet, view: Preprocessing, **options: Any) -> BatchLoader:
+        """Batches of images in their order.
+
+        Args:
+            images: Images with the run's number of channels.
+            view: The run's preprocessing, or a view of it.
+            options: ``change`` and ``cache`` of ``BatchLoader``.
+        """
         data = self.config.data
-        return BatchLoader(images, view, batch_size=data.batch_size, workers=data.workers, timeout=data.timeout)
+        return BatchLoader(
+            images, view, batch_size=data.batch_size, workers=data.workers, timeout=data.timeout, **options
+        )
 
 
 def load_trained(folder: RunFolder, device: str | None = None, workers: int | None = None) -> TrainedRun:
