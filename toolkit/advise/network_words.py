@@ -32,14 +32,14 @@ def network_sentences(ranking: Ranking, race: RaceResult | None = None) -> tuple
 
 
 def network_table(ranking: Ranking, chosen: str, images: int) -> Table:
-    """Tabulate the networks, the best probe first.
+    """Tabulate the networks in their order.
 
     Args:
         ranking: The ranking.
         chosen: The recommended network, which is marked.
         images: Number of images of the linear probes.
     """
-    numeric = ("ImageNet top-1", "linear probe", "behind", "LogME", "neighbours", "parameters", "cost")
+    numeric = ("ImageNet", "linear probe", "behind", "LogME", "k-NN", "params", "cost")
     table = new_table(f"networks, on {images} images", "network", *numeric, "preset", numeric=numeric)
     costs = ranking.costs()
     for row in ranking.rows:
@@ -51,7 +51,7 @@ def network_table(ranking: Ranking, chosen: str, images: int) -> Table:
             "" if row.behind_error == 0 else _with_error(row.behind, row.behind_error),
             _NONE if row.logme is None else number(row.logme),
             _NONE if row.knn is None else number(row.knn),
-            _NONE if row.parameters is None else f"{row.parameters:,}",
+            _NONE if row.parameters is None else f"{row.parameters / 1e6:.1f} M",
             f"{costs[row.network]:.1f}",
             row.preset,
         )
@@ -67,11 +67,11 @@ def _legend(ranking: Ranking) -> list[str]:
     cost = "multiply-accumulates per image" if by_macs else "seconds of the measurement"
     return [
         *(
-            [f"ImageNet top-1: published for the zoo's weights ({sources}); those of a FILE may differ"]
+            [f"ImageNet: top-1 published for the zoo's weights ({sources}); those of a FILE may differ"]
             if sources
             else []
         ),
-        "behind: difference from the best linear probe; its error is paired over the same images",
+        "behind: difference from the best linear probe, with its error on the same images; k-NN: nearest neighbours",
         f"cost: {cost}, relative to the cheapest; preset: what the advisor recommends with this network",
     ]
 
@@ -85,10 +85,10 @@ def _first(ranking: Ranking) -> str:
     if second is None:
         return f"{first.network} is recommended: no other network could be measured."
     if len(ranking.tied) > 1:
-        names = [row.network for row in ranking.tied]
-        apart = ranking.tied[1]
+        names = [row.network for row in ranking.tied]  # cheapest first
+        apart = next(row for row in ranking.tied if row.behind_error)
         return (
-            f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart on these images (the linear probes differ "
+            f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart on these images (their linear probes differ "
             f"by {_with_error(apart.behind, apart.behind_error)}), so the cheapest of them is recommended: "
             f"{first.network}."
         )

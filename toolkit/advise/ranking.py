@@ -63,18 +63,22 @@ class Ranking:
     """Networks by their probes.
 
     Attributes:
-        rows: The networks, the best probe first, those without a probe last.
-        first: The recommended one: the cheapest within one standard error of the best.
-        second: The best of the others; None if no other was measured.
+        rows: The networks: those within one standard error of the best probe, the cheapest first; then the others, the
+            best probe first; those without a probe last.
+        second: The one of the others with the best probe; None if no other was measured.
         sure: Probability that the recommended network has a better probe on new images than ``second``, in [0, 1].
         baseline: The network that published ImageNet top-1 alone would choose; None if it is known of fewer than two.
     """
 
     rows: tuple[NetworkRow, ...]
-    first: NetworkRow
     second: NetworkRow | None
     sure: float
     baseline: NetworkRow | None
+
+    @property
+    def first(self) -> NetworkRow:
+        """The recommended network."""
+        return self.rows[0]
 
     @property
     def tied(self) -> tuple[NetworkRow, ...]:
@@ -82,11 +86,16 @@ class Ranking:
         return tuple(row for row in self.rows if row.is_tied)
 
     def costs(self) -> dict[str, float]:
-        """Return each network's cost for one image relative to the cheapest: multiply-accumulates, or else seconds."""
-        macs = {row.network: row.macs for row in self.rows}
-        known = {name: value for name, value in macs.items() if value}
-        found = known if len(known) == len(macs) else {row.network: max(row.seconds, 0.1) for row in self.rows}
-        return {name: value / min(found.values()) for name, value in found.items()}
+        """Return each network's cost for one image relative to the cheapest; see ``costs_of``."""
+        return costs_of(self.rows)
+
+
+def costs_of(rows: Sequence[NetworkRow]) -> dict[str, float]:
+    """Return each network's cost for one image relative to the cheapest: multiply-accumulates, or else seconds."""
+    macs = {row.network: row.macs for row in rows}
+    known = {name: value for name, value in macs.items() if value}
+    found = known if len(known) == len(macs) else {row.network: max(row.seconds, 0.1) for row in rows}
+    return {name: value / min(found.values()) for name, value in found.items()}
 
 
 def rank(measured: Sequence[Measurement], presets: Sequence[str], image_size: int) -> Ranking | None:
@@ -108,18 +117,18 @@ def rank(measured: Sequence[Measurement], presets: Sequence[str], image_size: in
         return None
     best = max(depths, key=lambda depth: depth.scores[-1])
     rows = [_row(each, preset, best, image_size) for each, preset in zip(measured, presets, strict=True)]
+    costs = costs_of(rows)
     rows.sort(key=lambda row: -math.inf if row.probe is None else row.probe, reverse=True)
-    every = Ranking(tuple(rows), rows[0], None, 1.0, _baseline(rows))
-    costs = every.costs()
-    first = min(every.tied, key=lambda row: costs[row.network])
-    second = next((row for row in rows if row is not first and row.probe is not None), None)
+    rows.sort(key=lambda row: (not row.is_tied, costs[row.network] if row.is_tied else 0.0))
+    first, others = rows[0], [row for row in rows[1:] if row.probe is not None]
+    second = max(others, key=lambda row: row.probe or 0.0, default=None)
     by_name = {each.network: each.depth for each in measured}
     one, other = by_name[first.network], by_name[second.network] if second else None
     sure = 1.0
     if one is not None and other is not None:
         lead, error = difference(one, other)
         sure = NormalDist().cdf(lead / error)
-    return Ranking(every.rows, first, second, sure, every.baseline)
+    return Ranking(tuple(rows), second, sure, _baseline(rows))
 
 
 def difference(one: Depth, other: Depth) -> tuple[float, float]:
