@@ -66,14 +66,20 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, rac
         info("no race of presets: several processes train together; run it before, with advise --try")
         return advice
     budget = None if race == "auto" else seconds_of(race, "transfer.race")
-    found = race_presets(_entries(advice, config), config, request.images, budget)
+    found = race_presets(entries_of(advice, config), config, request.images, budget)
     return judge(request, measured, load_thresholds(), config, found)
 
 
-def _entries(advice: Advice, config: Config) -> list[Entry]:
-    """Return the rule's best presets, ready to race."""
+def entries_of(advice: Advice, config: Config, most: int = RUNNERS) -> list[Entry]:
+    """Return the rule's best presets, ready to race.
+
+    Args:
+        advice: The advice, with a plan.
+        config: The job.
+        most: Maximum number of presets.
+    """
     entries = []
-    for choice in advice.choices[:RUNNERS]:
+    for choice in advice.choices[:most]:
         asked = (
             with_overrides(config, train={"solver": "sgd"}) if _unsolvable(choice, advice.measured, config) else config
         )

@@ -29,7 +29,7 @@ _LEAST_EPOCHS = 3
 _FILE = "lap.npz"
 
 
-def lap_config(config: Config, plan: Plan, fold: int, folder: Path) -> Config:
+def lap_config(config: Config, plan: Plan, fold: int, folder: Path, stem: str | None = None) -> Config:
     """Return the config of one short training.
 
     Args:
@@ -37,6 +37,7 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path) -> Config:
         plan: Its plan.
         fold: Index of the fold to hold out.
         folder: Folder for the run.
+        stem: Beginning of the run's name; by default the preset.
     """
     values = config.model_dump()
     moving = plan.phases[-1].frozen < len(plan.phases[-1].multipliers)
@@ -47,7 +48,7 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path) -> Config:
     values["data"] |= {"fold": f"{fold + 1}/{FOLDS}"}
     values["train"] |= {"resume": None}
     values |= {
-        "name": f"{plan.preset}-fold{fold + 1}",
+        "name": f"{stem or plan.preset}-fold{fold + 1}",
         "output_dir": folder,
         "log": {**values["log"], "visualdl": False, "sample_images": 0},
         "export": {"enabled": False, "report": False},
@@ -81,26 +82,46 @@ def work_of(plan: Plan, *, short: bool = False) -> float:
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset that enters a race.
+    """A preset that enters a race, with the config's network or another one.
 
     Attributes:
         preset: Its name.
         expected: Its expected loss compared with the best preset; 0 if unknown.
         config: The job with this preset.
         plan: Its plan.
+        network: Name of the network, if the entries have different ones.
+        cost: Work of a forward pass of its network, in any unit that all entries share.
     """
 
     preset: str
     expected: float
     config: Config
     plan: Plan
+    network: str = ""
+    cost: float = 1.0
+
+    @property
+    def title(self) -> str:
+        """Title in the race: the preset, after the network if there are several."""
+        return f"{self.network}: {self.preset}" if self.network else self.preset
+
+    @property
+    def stem(self) -> str:
+        """Beginning of its runs' names."""
+        return self.title.replace(": ", "-").replace("/", "-")
+
+    @property
+    def runner(self) -> Runner:
+        """The entry as the race sees it."""
+        short, full = work_of(self.plan, short=True), work_of(self.plan)
+        return Runner(self.title, self.expected, self.cost * short, self.cost * full)
 
 
 def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, budget: float | None) -> RaceResult:
-    """Race presets against each other on folds of the training images.
+    """Race presets, or networks with a preset each, against each other on folds of the training images.
 
     Args:
-        entries: The presets, the rule's choice first.
+        entries: The presets, the rule's choice first; their titles differ.
         config: The job; the race's folder is ``output_dir/<name>-race``. An interrupted race goes on.
         images: The training images.
         budget: Seconds; None: about what training with the rule's choice will take.
@@ -112,22 +133,19 @@ def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, bud
     task = TASKS[config.task]
     objective = make_objective(config.task, scale=task.scale_of(images.labels) if task.predicts_numbers else None)
     folder, digest = config.output_dir.expanduser() / f"{config.name}-race", images.fingerprint()
-    by_preset = {entry.preset: entry for entry in entries}
-    runners = [
-        Runner(entry.preset, entry.expected, work_of(entry.plan, short=True), work_of(entry.plan)) for entry in entries
-    ]
+    by_title = {entry.title: entry for entry in entries}
     with clear_os_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-    info(f"racing {', '.join(by_preset)} on {FOLDS} folds of {len(images)} training images, in {folder}")
+    info(f"racing {', '.join(by_title)} on {FOLDS} folds of {len(images)} training images, in {folder}")
 
     def lap(runner: Runner, fold: int) -> Lap:
-        entry = by_preset[runner.title]
-        return _run_lap(lap_config(entry.config, entry.plan, fold, folder), digest)
+        entry = by_title[runner.title]
+        return _run_lap(lap_config(entry.config, entry.plan, fold, folder, entry.stem), digest)
 
     try:
-        return run_race(runners, lap, objective, budget)
+        return run_race([entry.runner for entry in entries], lap, objective, budget)
     except Interrupted:
-        raise Interrupted("stopped in the race of presets", hint="repeat the same command to continue") from None
+        raise Interrupted("stopped in the race", hint="repeat the same command to continue") from None
 
 
 def _run_lap(config: Config, digest: str) -> Lap:

@@ -187,11 +187,13 @@ class _MeasurementRun:
             self.missing["depth"] = why
             return None
         found = [linear_score(codes[rows], labels, self.request.task, self.seed) for codes in seen.stages]
+        last = found[-1].each
         return Depth(
             images=len(rows),
             chance=TASKS[self.request.task].chance(labels),
             scores=tuple(probe.score for probe in found),
             errors=tuple(probe.error for probe in found),
+            each=None if last is None else tuple(round(float(part), 4) for part in last),
         )
 
     def _codes(self, seen: Activations, rows: NDArray[np.int64] | None) -> Codes | None:

@@ -97,12 +97,15 @@ class Depth(_Facts):
         chance: Score of chance.
         scores: Score of each stage.
         errors: Standard error of each score.
+        each: Each image's part in the last stage's score (``Probe.each``), to compare networks on the same images; None
+            for metrics without such parts.
     """
 
     images: int
     chance: float
     scores: tuple[float, ...]
     errors: tuple[float, ...]
+    each: tuple[float, ...] | None = None
 
 
 class Distances(_Facts):

@@ -29,10 +29,12 @@ class Probe:
     Attributes:
         score: Accuracy (classification), mean average precision (multilabel) or R2 (regression).
         error: Standard error of the score over the images.
+        each: Each image's part in the score, whose mean is the score; None for a metric that is no mean over images.
     """
 
     score: float
     error: float
+    each: Floats | None = None
 
 
 def skill(score: float, chance: float) -> float:
@@ -94,8 +96,9 @@ def _folds(labels: NDArray[Any], task: TaskName, seed: int) -> list[tuple[NDArra
 
 
 def _accuracy(outputs: Floats, labels: NDArray[Any]) -> Probe:
-    right = float((outputs.argmax(axis=1) == labels).mean())
-    return Probe(right, float(np.sqrt(right * (1 - right) / len(labels))))
+    each = (outputs.argmax(axis=1) == labels).astype(np.float64)
+    right = float(each.mean())
+    return Probe(right, float(np.sqrt(right * (1 - right) / len(labels))), each)
 
 
 def _precision(outputs: Floats, labels: NDArray[Any]) -> Probe:
@@ -111,8 +114,9 @@ def _explained(outputs: Floats, labels: NDArray[Any]) -> Probe:
     some = spread > 0
     if not some.any():
         return Probe(0.0, 0.0)
-    score = float(np.mean(1 - ((outputs - truth) ** 2).sum(axis=0)[some] / spread[some]))
-    return Probe(score, float(max(0.0, 1 - score) * np.sqrt(2 / len(labels))))
+    each = 1 - len(labels) * (((outputs - truth) ** 2)[:, some] / spread[some]).mean(axis=1)
+    score = float(each.mean())
+    return Probe(score, float(max(0.0, 1 - score) * np.sqrt(2 / len(labels))), each)
 
 
 _SCORES: Mapping[Output, Callable[[Floats, NDArray[Any]], Probe]] = MappingProxyType(

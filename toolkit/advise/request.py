@@ -59,7 +59,7 @@ class AdviceRequest:
         return self.images.labels if self.labelled else None
 
 
-def request_of(config: Config, *, table: bool = True) -> AdviceRequest:
+def request_of(config: Config, *, table: bool = True, like: AdviceRequest | None = None) -> AdviceRequest:
     """Make a request from the training images of a config.
 
     Images that cannot be used for training, because they are too few or of a single class, can still be measured.
@@ -67,6 +67,7 @@ def request_of(config: Config, *, table: bool = True) -> AdviceRequest:
     Args:
         config: The job.
         table: Show how many images each class has.
+        like: A request with the same data and another network, whose images are used instead of reading them again.
 
     Raises:
         ConfigError: The config starts from random weights.
@@ -75,7 +76,11 @@ def request_of(config: Config, *, table: bool = True) -> AdviceRequest:
     weights = weights_of(config)
     spec = get_spec(config.model.name)
     channels = config.model.in_channels or _RGB
-    images, classes, crop, obstacle = _read(config, channels, table=table)
+    images, classes, crop, obstacle = (
+        _read(config, channels, table=table)
+        if like is None
+        else (like.images, like.classes, like.preprocessing.crop_ratio, like.obstacle)
+    )
     mean, std = normalisation(config.data, spec.mean, spec.std, channels)
     size = config.data.image_size or spec.input_size
     return AdviceRequest(

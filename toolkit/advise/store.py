@@ -15,7 +15,7 @@ from toolkit.core.digest import fingerprint
 from toolkit.core.files import clear_os_errors, write_text
 from toolkit.zoo import StagedNetwork
 
-_FORMAT = 4
+_FORMAT = 5
 """Version of the measurement; other versions are measured again."""
 
 

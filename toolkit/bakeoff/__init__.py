@@ -1,7 +1,7 @@
 """The bake-off: compare ways of training on the same splits and find the best."""
 
 from toolkit.bakeoff.bake_off import BakeOff, bake_off, compare_presets
-from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate, candidate_names
+from toolkit.bakeoff.candidates import USUAL_RECIPE, Candidate, candidate_names, named_networks
 from toolkit.bakeoff.comparison import Comparison, comparison_table
 from toolkit.bakeoff.session import LeftOut
 from toolkit.bakeoff.statistics import Convergence, Difference
@@ -20,4 +20,5 @@ __all__ = [
     "candidate_names",
     "compare_presets",
     "comparison_table",
+    "named_networks",
 ]

@@ -124,7 +124,7 @@ def make_candidates(
     wanted = [_known_name(name) for name in (candidate_names() if names is None else names)]
     others = [name for name in dict.fromkeys((*map(_known_name, extra), *wanted)) if name != own]
     found = []
-    for network, pretrained in _networks(config, networks):
+    for network, pretrained in named_networks(config, networks):
         main = network == config.model.name
         for name in (own, *others) if own else others:
             transfer, train = _sections(config, name, name == own)
@@ -184,7 +184,16 @@ def _known_name(name: str) -> str:
     return name
 
 
-def _networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool | str]]:
+def named_networks(config: Config, networks: Sequence[str]) -> list[tuple[str, bool | str]]:
+    """Return networks and their values of ``model.pretrained``; trains a source task if necessary.
+
+    Args:
+        config: The base config, whose weights are used for its own network.
+        networks: Zoo names, alone or as ``name=FILE`` with weights; empty: the config's network.
+
+    Raises:
+        ToolkitError: A name is unknown, or a network has no weights.
+    """
     own, wanted = config.model.pretrained, config.model.pretrained
     if isinstance(wanted, SourceConfig):
         own = str(train_source(config, wanted).best)

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from toolkit.advise import Advice, advice_text, advise, advise_images
+from toolkit.advise import Advice, NetworksAdvice, advice_text, advise, advise_images, advise_networks
 from toolkit.advise.request import weights_of
 from toolkit.advise.words import idea_of
 from toolkit.commands.app import Outcome
@@ -28,6 +28,7 @@ def give_advice(
     output: Path | None = None,
     page: Path | None = None,
     race: str | None = None,
+    networks: str | None = None,
     *,
     words: Sequence[str] = (),
 ) -> Outcome:
@@ -41,23 +42,31 @@ def give_advice(
         sample: Maximum number of images to measure.
         output: Path for the recommended config.
         page: Path for a page with figures.
-        race: Time for a race of the best presets, such as ``5m``; ``auto``: about as long as one training.
+        race: Time for a race of the best presets or networks, such as ``5m``; ``auto``: about as long as one training.
+        networks: Networks to choose from, comma-separated, each alone or as ``name=FILE``.
         words: Arguments that name the job, for the command to train as advised.
 
     Raises:
         ConfigError: The images or the network are not specified.
         ToolkitError: The images, the network or the weights cannot be used.
     """
-    check_advice(config is not None, images, network, sample, output, race)
+    check_advice(config is not None, images, network, sample, output, race, networks)
     options: dict[str, Any] = {"sample": sample} if sample else {}
+    found: NetworksAdvice | None = None
     if images:
         advice = _of_images(config, images, network, weights, options)
     else:
         assert config is not None
-        advice = advise(config, **options, race=race or "none")
+        options["race"] = race or "none"
+        if networks is not None:
+            found = advise_networks(config, [word.strip() for word in networks.split(",") if word.strip()], **options)
+        advice = found.advice if found else advise(config, **options)
     payload, text = advice.to_json(), advice_text(advice)
+    if found:
+        payload, text = found.to_json(), [*found.text(), *text]
+        words = [*words, *_model_words(advice)]
     if output:
-        payload["config"] = str(_write_config(advice, output))
+        payload["config"] = str(_write_config(advice, output, found.why if found else ()))
         text.append(f"recommended config: {output}")
     if page:
         from toolkit.advise.page import write_page  # matplotlib takes time to import
@@ -66,6 +75,15 @@ def give_advice(
         text.append(f"page: {page}")
     text += _next(advice, output, words, labelled=not images)
     return Outcome(payload, text)
+
+
+def _model_words(advice: Advice) -> list[str]:
+    """Return the arguments that select the recommended network and its weights."""
+    if advice.config is None:
+        return []
+    model = advice.config.model
+    weights = [] if model.pretrained is True else [f"model.pretrained={model.pretrained}"]
+    return [f"model.name={model.name}", *weights]
 
 
 def _next(advice: Advice, output: Path | None, words: Sequence[str], labelled: bool) -> list[str]:
@@ -101,7 +119,7 @@ def _of_images(
     )
 
 
-def _write_config(advice: Advice, path: Path) -> Path:
+def _write_config(advice: Advice, path: Path, first: Sequence[str] = ()) -> Path:
     if advice.config is None or advice.plan is None:
         raise ConfigError(f"no config can be recommended: {advice.notes[0] if advice.notes else 'nothing to train'}")
     position, plan = advice.position, advice.plan
@@ -112,6 +130,7 @@ def _write_config(advice: Advice, path: Path) -> Path:
         f"({position.confidence:.0%} sure of both)",
         f"preset: {plan.preset} ({idea_of(plan.preset)})",
         f"epochs: {', '.join(f'{phase.name} {phase.epochs}' for phase in plan.phases)}",
+        *first,
         *advice.why,
     )
     lines = [line for text in words for line in wrap(text, 118, subsequent_indent="  ", break_on_hyphens=False)]

@@ -105,7 +105,9 @@ def check_advise(args: argparse.Namespace) -> None:
     Raises:
         ConfigError: See ``check`` and ``check_advice``.
     """
-    check_advice(bool(args.config or args.run), args.images, args.network, args.sample, args.out, args.race)
+    check_advice(
+        bool(args.config or args.run), args.images, args.network, args.sample, args.out, args.race, args.networks
+    )
     check(args)
 
 
@@ -116,12 +118,15 @@ def check_advice(
     sample: int | None,
     output: Path | None,
     race: str | None = None,
+    networks: str | None = None,
 ) -> None:
     """Check what advice is asked for.
 
     Raises:
         ConfigError: The images or the network are not named, or the options contradict each other.
     """
+    from toolkit.config.early import check_several_networks
+
     if not has_config and not images:
         raise ConfigError("nothing to advise on", hint="give a config with -c, or --images FOLDER --network NAME")
     if images and not has_config and network is None:
@@ -134,5 +139,9 @@ def check_advice(
         raise ConfigError(f"--sample is {sample}; expected 1 or more")
     if race is not None and images:
         raise ConfigError("--try trains presets, and images without labels have none", hint="leave out --images")
+    if networks is not None and images:
+        raise ConfigError("--networks compares what labels show, and --images have none", hint="leave out --images")
+    if networks is not None:
+        check_several_networks([word for word in networks.split(",") if word.strip()])
     if race not in (None, "auto"):
         seconds_of(race, "--try")

@@ -116,7 +116,7 @@ def _advise(args: app.Arguments) -> app.Outcome:
     from toolkit.commands.advise import give_advice
 
     config = read_config(args) if args.config or args.run else None
-    options = (args.images, args.network, args.weights, args.sample, args.out, args.html, args.race)
+    options = (args.images, args.network, args.weights, args.sample, args.out, args.html, args.race, args.networks)
     return give_advice(config, *options, words=args.words)
 
 
@@ -124,10 +124,10 @@ def _advise_arguments(parser: Parser) -> None:
     parser.add_argument("--images", nargs="+", default=(), metavar="FOLDER", help="images without labels")
     parser.add_argument("--network", metavar="NAME", help="with --images: the network to start from")
     parser.add_argument("--weights", metavar="FILE", help="with --images: weights for --network, a file or URL")
+    parser.add_argument("--networks", metavar="X,Y", help="which of these networks; weights of your own as X=FILE")
     parser.add_argument("--sample", type=int, metavar="N", help="maximum number of images to measure (default 2000)")
-    parser.add_argument(
-        "--try", dest="race", metavar="TIME", help="also train the best presets against each other; auto"
-    )
+    words = "also train the best presets (or the best two networks) against each other; auto"
+    parser.add_argument("--try", dest="race", metavar="TIME", help=words)
     parser.add_argument("--out", type=Path, metavar="YAML", help="write the recommended configuration")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with figures")
 
@@ -273,7 +273,7 @@ COMMANDS = {
         "measure your images, and recommend what to freeze, the learning rates, and why",
         _advise,
         _advise_arguments,
-        ("photos --out recommended.yaml --html advice.html",),
+        ("photos --out recommended.yaml --html advice.html", "photos --networks resnet18,mobilenet_v2=my.pdparams"),
         target="config",
         before=lambda args, words: check_advise(args),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +53,26 @@ def check_network_name(name: str) -> None:
         f"unknown network {name!r}{f'; {guess}' if guess else ''}",
         hint=f"known: {own}, and {more} of PaddleClas (clas/...); {command('models')} lists all",
     )
+
+
+def check_several_networks(names: Sequence[str]) -> None:
+    """Refuse to compare fewer than two networks, or one with itself.
+
+    Args:
+        names: Names, alone or as ``name=FILE``.
+
+    Raises:
+        ConfigError: There is only one name, or one is there twice.
+    """
+    plain = [name.partition("=")[0].strip() for name in names]
+    if len(plain) < 2:
+        raise ConfigError(
+            f"--networks compares at least two networks, but {plain[0] if plain else 'none'} was given",
+            hint="for example: --networks mobilenet_v2,resnet18; weights of your own as NAME=FILE",
+        )
+    twice = [name for name in dict.fromkeys(plain) if plain.count(name) > 1]
+    if twice:
+        raise ConfigError(f"--networks: {', '.join(twice)} was given more than once", hint="name each network once")
 
 
 @cache
