@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,21 +97,30 @@ def test_what_was_measured_is_not_measured_again(tmp_path: Path, monkeypatch: py
         measured.append(severities)
         return shift(0.7, severities=severities)
 
-    class Anything:
-        def __getattr__(self, name: str) -> Any:
-            return self if name != "title" else "top-1"
-
+    objective = SimpleNamespace(task=SimpleNamespace(main=SimpleNamespace(title="top-1")))
     monkeypatch.setattr(toolkit.bakeoff.shift, "measure_shift", measure)
-    monkeypatch.setattr(toolkit.bakeoff.shift, "load_trained", lambda folder: Anything())
-    monkeypatch.setattr(toolkit.bakeoff.shift, "build_data", lambda *_: type("", (), {"evaluation": ("val", None)}))
+    monkeypatch.setattr(toolkit.bakeoff.shift, "load_trained", lambda folder: SimpleNamespace(objective=objective))
+    monkeypatch.setattr(toolkit.bakeoff.shift, "_images", lambda run, sets: None)
     known = trial("linear_probe", 0, 0.9, folder=tmp_path)
     for severities in ((3,), (3,), (1, 5), (1, 5)):
-        (done,) = with_shift([known], severities)
+        done = with_shift({"linear_probe": [known]}, severities)["linear_probe"][0]
         assert done.shift == shift(0.7, severities=severities)
     assert measured == [(3,), (1, 5)]
     (tmp_path / "shift.json").write_text("{", encoding="utf-8")
-    with_shift([known], (1, 5))
+    with_shift({"linear_probe": [known]}, (1, 5))
     assert len(measured) == 3
+
+
+def test_a_run_that_cannot_be_measured_costs_no_other_its_place(
+    found: Found, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = {"linear_probe": [trial("linear_probe", 0, 0.9, folder=tmp_path)]}
+    assert with_shift(gone, (3,)) == gone
+    assert "linear_probe, seed 0, cannot be measured under shift" in " ".join(capsys.readouterr().err.split())
+    rows = [row("linear_probe", (0.9, 0.8)), shifted("all_stages", (0.9, 0.7), (0.5, 0.4))]
+    some = replace(found(rows), severities=(3,))
+    assert some.shift_differences == []
+    assert "45.0 % (50.0)" in Page(write_comparison(some).read_text(encoding="utf-8")).text
 
 
 @pytest.mark.slow

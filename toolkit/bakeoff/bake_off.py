@@ -234,8 +234,7 @@ def _measure_shift(session: Session, severities: Sequence[int]) -> None:
     passes = 1 + len(CORRUPTIONS) * len(severities)
     info(f"under shift: {len(CORRUPTIONS)} corruptions, {passes} passes over the images for each of {count} runs")
     try:
-        for title, trials in session.trials.items():
-            session.trials[title] = with_shift(trials, severities)
+        session.trials.update(with_shift(session.trials, severities))
     except KeyboardInterrupt:
         raise Interrupted("stopped while measuring under shift", hint="repeat the same command to continue") from None
 

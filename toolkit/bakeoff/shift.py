@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,28 +11,32 @@ from pathlib import Path
 from toolkit.bakeoff.comparison import Comparison, winner
 from toolkit.bakeoff.statistics import Difference, difference
 from toolkit.bakeoff.trial import Trial
-from toolkit.core.console import info, quietly
-from toolkit.core.files import write_json
-from toolkit.data import build_data
+from toolkit.core.console import info, quietly, warn
+from toolkit.core.errors import ToolkitError
+from toolkit.core.files import clear_os_errors, write_json
+from toolkit.data import ImageSet, build_data
 from toolkit.engine import RunFolder
-from toolkit.engine.runs.trained import load_trained
+from toolkit.engine.runs.trained import TrainedRun, load_trained
 from toolkit.engine.shift import Shift, measure_shift
 
 _FILE = "shift.json"
 """File in a run's folder with its results under shift."""
 
 
-def with_shift(trials: Sequence[Trial], severities: Sequence[int]) -> list[Trial]:
+def with_shift(trials: Mapping[str, Sequence[Trial]], severities: Sequence[int]) -> dict[str, list[Trial]]:
     """Measure runs under shift, unless they were measured with these severities before.
 
-    Args:
-        trials: Finished runs of one candidate.
-        severities: Increasing, each 1 to 5.
+    A run that cannot be measured is left without, with a warning: it may have been expensive, and its score stands.
 
-    Raises:
-        ToolkitError: The images or the weights of a run cannot be read.
+    Args:
+        trials: Finished runs, by the title of the candidate.
+        severities: Increasing, each 1 to 5.
     """
-    return [replace(trial, shift=_measured(trial, tuple(severities))) for trial in trials]
+    sets: dict[str, ImageSet] = {}
+    return {
+        title: [replace(trial, shift=_known_or_measured(trial, tuple(severities), sets)) for trial in found]
+        for title, found in trials.items()
+    }
 
 
 def shift_differences(rows: Sequence[Comparison], images: int, *, folds: bool = False) -> list[Difference]:
@@ -54,18 +58,31 @@ def _as_shifted(row: Comparison) -> Comparison:
     return replace(row, scores=tuple(trial.score for trial in trials), trials=trials)
 
 
-def _measured(trial: Trial, severities: tuple[int, ...]) -> Shift:
+def _known_or_measured(trial: Trial, severities: tuple[int, ...], sets: dict[str, ImageSet]) -> Shift | None:
     known = _stored(trial.folder / _FILE)
     if known is not None and known.severities == severities:
         return known
-    with quietly():
-        run = load_trained(RunFolder(trial.folder))
-        images = build_data(run.config.data, run.facts.task, run.facts.preprocessing.channels).evaluation[1]
-        found = measure_shift(run, images, severities)
-    write_json(trial.folder / _FILE, found.to_json())
+    try:
+        with quietly():
+            run = load_trained(RunFolder(trial.folder))
+            found = measure_shift(run, _images(run, sets), severities)
+    except ToolkitError as error:
+        warn(f"{trial.candidate}, seed {trial.seed}, cannot be measured under shift: {error.message}")
+        return None
+    with clear_os_errors(str(trial.folder)):
+        write_json(trial.folder / _FILE, found.to_json())
     mean = f"{run.objective.task.main.title} {found.mean.value:.3f} instead of {found.clean:.3f}"
     info(f"  {trial.candidate}, seed {trial.seed}, under shift: {mean}")
     return found
+
+
+def _images(run: TrainedRun, sets: dict[str, ImageSet]) -> ImageSet:
+    """The evaluation images of a run; runs with the same data share them."""
+    data, channels = run.config.data, run.facts.preprocessing.channels
+    key = f"{channels} {data.model_dump_json()}"
+    if key not in sets:
+        sets[key] = build_data(data, run.facts.task, channels).evaluation[1]
+    return sets[key]
 
 
 def _stored(path: Path) -> Shift | None:
