@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.advise import advise
+from toolkit.advise import advise, advise_networks
 from toolkit.config import make_config
 
 pytestmark = pytest.mark.slow
@@ -47,3 +47,26 @@ def test_similar_or_different(
     assert len(advice.evidence) == (6 if network == "mobilenet_v2" else 5)
     if advice.measured.batchnorm is not None:
         assert advice.measured.batchnorm.mean == pytest.approx(DISTANCES[name], rel=0.35)
+
+
+@pytest.mark.parametrize("name", ["CUB_200_2011_mini"])
+def test_mobilenet_v2_ranks_above_squeezenet(
+    assets: Path, weights: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    config = make_config(
+        {
+            "name": name,
+            "model": {"name": "mobilenet_v2"},
+            "data": {"format": SETS[name][0], "root": assets / "datasets" / name, "image_size": 128},
+            "cache": {"dir": tmp_path},
+        }
+    )
+    found = advise_networks(config, [f"{net}={weights(net)}" for net in ("squeezenet1_1", "mobilenet_v2")])
+    first, second = found.ranking.rows
+    assert (first.network, second.network) == (found.network, "squeezenet1_1")
+    assert found.network == "mobilenet_v2"
+    assert found.ranking.baseline is first
+    assert first.knn > second.knn
+    assert first.logme > second.logme
+    assert first.probe == pytest.approx(0.86, abs=0.03)
+    assert second.probe == pytest.approx(0.86, abs=0.03)  # within one standard error: the cheaper is first
