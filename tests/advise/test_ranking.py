@@ -156,6 +156,7 @@ def test_the_race_has_the_last_word() -> None:
     scores = dict(zip(titles, (0.8, 0.9), strict=True))
     race = RaceResult(titles[1], titles[0], 0.87, scores, dict.fromkeys(titles, 3), (), 12.0, 60.0)
     words = network_sentences(found, race)
+    assert words[0].startswith(f"By the measurement alone, {DEAR} is recommended")
     assert f"{titles[1]} came first with 0.900 ({titles[0]} 0.800)" in words[1]
     assert "a probability of 87%" in words[1]
     assert f"the measurement alone recommends {titles[0]}" in words[1]

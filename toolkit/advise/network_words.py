@@ -26,7 +26,7 @@ def network_sentences(ranking: Ranking, race: RaceResult | None = None) -> tuple
     """
     sentences = [_first(ranking)]
     if race is not None:
-        sentences.append(_race(race))
+        sentences = [f"By the measurement alone, {sentences[0]}", _race(race)]
     winner = ranking.first.network if race is None else race.winner.partition(": ")[0]
     return (*sentences, _baseline(ranking, winner))
 
