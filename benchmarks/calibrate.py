@@ -61,6 +61,10 @@ SETS = {
     "flower_photos": ImageSet("folder", similar=True),
     "chest_xray": ImageSet("folder", similar=False),
     "eurosat_rgb": ImageSet("folder", similar=False),
+    "steel_defects": ImageSet("folder", similar=False),
+    "sign_digits": ImageSet("folder", similar=False),
+    "trash": ImageSet("folder", similar=True),
+    "mnist_png": ImageSet("folder", similar=False),
 }
 WEIGHTS = {"mobilenet_v2": "mobilenet_v2_1.0.pdparams", "squeezenet1_1": "squeezenet1_1.pdparams"}
 

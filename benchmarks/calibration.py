@@ -116,8 +116,28 @@ def constant(cases: Sequence[Case]) -> Thresholds:
     return draft.model_copy(update={"rule": derive_branches(tried, draft, split=False)}) if tried else draft
 
 
+def always(cases: Sequence[Case], preset: str) -> Thresholds:
+    """One preset for all situations, named in advance."""
+    draft, tried = fitted(cases, None), [case for case in cases if known_scores(case)]
+    if not tried:
+        return draft
+    return draft.model_copy(update={"rule": derive_branches(tried, draft, [preset], split=False)})
+
+
+def neighbours_alone(cases: Sequence[Case]) -> Thresholds:
+    """The matrix's preset, with the gain of nearest neighbours as the only evidence of similarity."""
+    draft = fitted(cases, None)
+    alone = {
+        name: rule.model_copy(update={"weight": float(name == "knn")}) for name, rule in draft.evidence.items()
+    }
+    return draft.model_copy(update={"evidence": alone})
+
+
 RULES: dict[str, Callable[[Sequence[Case]], Thresholds]] = {
     "matrix": partial(fitted, candidates=None),
+    "matrix, by nearest neighbours alone": neighbours_alone,
+    "always most_stages": partial(always, preset="most_stages"),
+    "always all_stages": partial(always, preset="all_stages"),
     "one preset for all": constant,
     "branches": fitted,
     "branches of presets that move stages": partial(
