@@ -17,7 +17,7 @@ from toolkit.engine import RunFolder
 from toolkit.engine.learning.objective import make_objective
 from toolkit.engine.runs.model_facts import ModelFacts
 from toolkit.engine.runs.trained import TrainedRun
-from toolkit.engine.shift import Shift, leave_out, measure_shift
+from toolkit.engine.shift import Shift, jackknife_error, leave_out, measure_shift
 from toolkit.tasks import TASKS, TaskName
 from toolkit.zoo import create_network
 
@@ -88,7 +88,7 @@ def test_the_error_is_that_of_paired_differences() -> None:
     clean, corrupted = (random.normal(size=(200, 3)) + np.eye(3)[labels] for _ in range(2))
     paired = (clean.argmax(1) == labels).astype(float) - (corrupted.argmax(1) == labels)
     lost = leave_out(task, clean, labels) - leave_out(task, corrupted, labels)
-    assert np.sqrt(199 * lost.var()) == pytest.approx(paired.std(ddof=1) / np.sqrt(200))
+    assert jackknife_error(lost) == pytest.approx(paired.std(ddof=1) / np.sqrt(200))
 
 
 def test_the_error_of_r2_is_about_that_of_a_bootstrap() -> None:
@@ -99,7 +99,7 @@ def test_the_error_of_r2_is_about_that_of_a_bootstrap() -> None:
     drawn = [random.integers(0, 300, 300) for _ in range(300)]
     r2 = [[task.measure(outputs[rows], targets[rows])["r2"] for rows in drawn] for outputs in (clean, corrupted)]
     assert len(lost) == 20
-    assert np.sqrt(19 * lost.var()) == pytest.approx(np.std(np.subtract(*r2)), rel=0.5)
+    assert jackknife_error(lost) == pytest.approx(np.std(np.subtract(*r2)), rel=0.5)
 
 
 def test_a_single_image_has_no_error() -> None:

@@ -194,7 +194,7 @@ def _summary(
         ]
         lost = lost_by(metric, values[0], values[chosen].mean())
         each = lost_by(metric, replicates[0], replicates[chosen].mean(axis=0))
-        return ShiftLoss(name, severity, float(values[chosen].mean()), float(lost), _jackknife_error(each))
+        return ShiftLoss(name, severity, float(values[chosen].mean()), float(lost), jackknife_error(each))
 
     return Shift(
         metrics,
@@ -232,8 +232,15 @@ def leave_out(task: Task, outputs: NDArray[np.floating], labels: NDArray[Any]) -
     return np.array([task.measure(outputs[rows], labels[rows])[name] for rows in kept])
 
 
-def _jackknife_error(values: _Numbers) -> float | None:
-    """The standard error of a statistic from its values without one group after another."""
+def jackknife_error(values: _Numbers) -> float | None:
+    """The standard error of a statistic.
+
+    Args:
+        values: The statistic without one image or group of images after another, ``[G]``.
+
+    Returns:
+        ``sqrt((G - 1) / G * sum((value - mean)^2))``; None for fewer than two.
+    """
     if len(values) < 2:
         return None
     return math.sqrt((len(values) - 1) * float(values.var()))
