@@ -535,3 +535,25 @@ def test_exact_heads_match_gradient_descent_on_birds(assets: Path, weights: Any,
     install_linear_solution(job.network, solution)
     outputs = paddle.Model(job.network).predict_batch([next(iter(job.loader(job.data.val, training=False))).inputs])[0]
     np.testing.assert_allclose(outputs, solution.outputs(sets[2][: len(outputs)]), atol=1e-3)
+
+
+@pytest.mark.parametrize("informative", [0, 1])
+def test_the_last_of_several_stages_is_read_alone_if_the_others_do_not_help(informative: int) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 90)
+    stages = [rng.normal(size=(90, 20)).astype(np.float32) for _ in range(2)]
+    stages[informative][np.arange(90), labels] += 3
+    rows = np.concatenate(stages, axis=1)
+    found = fit_linear_head(
+        rows[:60], labels[:60], rows[60:], labels[60:], "classification", num_classes=3, pieces=(20, 20)
+    )
+    assert found.best.val["top1"] > 0.9
+    alone = not found.weight[:20].any()
+    assert alone == (informative == 1)
+    assert any("last stage alone" in note for note in found.notes) == alone
+    if alone:
+        only = fit_linear_head(
+            rows[:60, 20:], labels[:60], rows[60:, 20:], labels[60:], "classification", num_classes=3
+        )
+        assert found.best.val["top1"] == only.best.val["top1"]
+        assert found.best.held_out == pytest.approx(only.best.held_out or 0.0, rel=1e-3)

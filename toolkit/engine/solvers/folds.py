@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -46,7 +46,7 @@ class HeldOut:
         objective: The task's loss.
         outputs: Number of classes, labels or targets.
         after_fit: Called after each optimisation.
-        pieces: Number of features of each stage; see ``Scaling.of``.
+        scale: Computes the standardisation of some rows.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class HeldOut:
         objective: Objective,
         outputs: int,
         after_fit: Callable[[], None],
-        pieces: Sequence[int] = (),
+        scale: Callable[[Rows], Scaling] = Scaling.of,
     ) -> None:
         self._objective = objective
         images, task = len(labels) // views, objective.task.name
@@ -68,7 +68,7 @@ class HeldOut:
             out = np.isin(np.arange(len(labels)) % images, held)
             kept, left = np.flatnonzero(~out), np.sort(held)
             rows = np.asarray(features[kept], np.float32)
-            scaling = Scaling.of(rows, pieces)
+            scaling = scale(rows)
             fitter = FITTERS[TASKS[task].loss](scaling.apply(rows), labels[kept], outputs, after_fit, _ROUGHLY)
             self._folds.append((fitter, scaling.apply(np.asarray(features[left], np.float32)), labels[left]))
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -26,6 +27,9 @@ _SMALL = 10**7
 _RISES = 2
 _MOST_STEPS = 3
 """How often the grid grows if the best value is at its end."""
+_LAST_ALONE = (
+    "the last stage alone predicts training images held out no worse than all stages read, so only it has weights"
+)
 _TOO_FEW = "too few training images for cross-validation: the regularisation was chosen on validation images"
 
 
@@ -76,7 +80,9 @@ def fit_linear_head(
         num_classes: C, the number of classes, labels or targets. Classes without training rows are never predicted.
         grid: Strengths to try, > 0; a single one is used unchanged. Default: 1e5 to 0.1 by tens.
         after_fit: Called after each optimisation; an exception ends the work.
-        pieces: Number of features of each stage, if they are those of several, in order; D in total.
+        pieces: Number of features of each stage, if they are those of several, in order; D in total. The head of the
+            last stage alone is then fitted as well, and returned (with weights 0 for the others) unless the loss on
+            held-out training images is higher.
 
     Returns:
         The head, the table of trials, and notes (optimum not reached, classes without images).
@@ -91,12 +97,13 @@ def fit_linear_head(
     strengths = sorted(set(grid), reverse=True)
     if not strengths or not strengths[-1] > 0:
         raise ValueError(f"regularisation: {list(grid)}; expected numbers above 0")
-    scaling = Scaling.of(features, pieces)
-    fitter = FITTERS[TASKS[task].loss](scaling.apply(features), labels, num_classes, after_fit)
     objective = make_objective(task, scale=TASKS[task].scale_of(labels))
-    held = HeldOut(features, labels, views, objective, num_classes, after_fit, pieces) if len(strengths) > 1 else None
-    search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), objective, held)
-    with _few_threads(features.shape):
+
+    def searched(scale: Callable[[Rows], Scaling]) -> _Search:
+        scaling = scale(features)
+        fitter = FITTERS[TASKS[task].loss](scaling.apply(features), labels, num_classes, after_fit)
+        held = HeldOut(features, labels, views, objective, num_classes, after_fit, scale) if strengths[1:] else None
+        search = _Search(fitter, scaling, (features, labels), (val_features, val_labels), objective, held)
         for strength in strengths:
             search.tried(strength)
             if search.rises:
@@ -104,6 +111,15 @@ def fit_linear_head(
         if len(strengths) > 1:
             search.grow(strengths[0] / strengths[1], strengths[-1] / strengths[-2])
             search.refine()
+        return search
+
+    with _few_threads(features.shape):
+        search = searched(partial(Scaling.of, pieces=pieces))
+        if len(pieces) > 1 and search.is_cross_validated:
+            last = searched(partial(Scaling.of, pieces=pieces, last=True))
+            if last.merit >= search.merit:
+                last.remark(f"{_LAST_ALONE}: {-last.merit[0]:.3f} against {-search.merit[0]:.3f}")
+                search = last
     return search.solution(time.monotonic() - began)
 
 
@@ -136,6 +152,7 @@ class _Search:
         self._fitter, self._scaling, self._objective, self._held_out = fitter, scaling, objective, held_out
         self._parts = (train, val)
         self._trials: list[Trial] = []
+        self._remarks: list[str] = []
         self._best: LinearSolution | None = None
 
     def tried(self, regularisation: float) -> None:
@@ -157,6 +174,20 @@ class _Search:
         main = self._objective.task.main
         value = trial.val[main.name]
         return (value if main.better == "max" else -value, -trial.val["loss"], trial.regularisation)
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether training images were held out to choose the strength."""
+        return self._trials[0].held_out is not None
+
+    @property
+    def merit(self) -> tuple[float, float, float]:
+        """How good the best strength is; higher is better."""
+        return max(map(self._merit, self._trials))
+
+    def remark(self, words: str) -> None:
+        """Add a note to the solution."""
+        self._remarks.append(words)
 
     @property
     def rises(self) -> bool:
@@ -191,6 +222,7 @@ class _Search:
         stuck = [f"{trial.regularisation:g}" for trial in self._trials if not trial.converged]
         notes = [
             *self._fitter.notes,
+            *self._remarks,
             *([f"optimum not reached for regularisation {', '.join(stuck)}"] if stuck else []),
             *([_TOO_FEW] if len(self._trials) > 1 and self._trials[0].held_out is None else []),
         ]

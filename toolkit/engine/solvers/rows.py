@@ -102,12 +102,13 @@ class Scaling:
     std: NDArray[np.float64]
 
     @classmethod
-    def of(cls, rows: Rows, pieces: Sequence[int] = ()) -> Scaling:
+    def of(cls, rows: Rows, pieces: Sequence[int] = (), *, last: bool = False) -> Scaling:
         """Compute the statistics of ``[N, D]`` in two passes, in float64.
 
         Args:
             rows: The training rows.
             pieces: Number of features of each stage, in order; (): all are of one stage.
+            last: Use the features of the last stage alone; those of the others become 0, and get weight 0.
         """
         total = np.zeros(rows.shape[1])
         for _, chunk in chunks_of(rows):
@@ -120,6 +121,8 @@ class Scaling:
         ends = np.cumsum(pieces or (len(mean),))[:-1]
         stages = list(zip(np.split(mean, ends), np.split(std, ends), strict=True))
         varied = [spread > _CONSTANT * np.maximum(np.abs(centre), spread.max(initial=0.0)) for centre, spread in stages]
+        if last:
+            varied = [mask & (index == len(varied) - 1) for index, mask in enumerate(varied)]
         counts = np.array([mask.sum() for mask in varied])
         shares = counts * (counts > 0).sum() / max(counts.sum(), 1)  # 1 for a single stage
         scales = [
