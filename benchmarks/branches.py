@@ -18,6 +18,8 @@ from toolkit.advise.thresholds import Branch, BranchRule, PresetRule, Thresholds
 __all__ = ["derive_branches"]
 
 LEADS = (1.0, 1.5, 2.0, None)
+FEW = (0, 100, 150, 250)
+"""Numbers of training images at which branch ``few`` may end, besides the one from which fine-tuning stages pays."""
 _SHALLOW = "shallow_probe"
 
 
@@ -27,7 +29,7 @@ def derive_branches(
     """The branch limits with the smallest loss, each branch with the preset that loses least in it.
 
     Branch ``shallow`` always selects shallow features, because the probes on the data itself say so. Branch ``few``
-    ends where fine-tuning stages begins to pay, or does not exist.
+    ends at one of ``FEW`` or where fine-tuning stages begins to pay, or does not exist.
 
     Args:
         cases: Cases with results.
@@ -39,7 +41,7 @@ def derive_branches(
     if not split:
         whole = _branch("rest", [losses for _, losses in found], candidates)
         return _rule(found, 0, None, candidates).model_copy(update={"branches": dict.fromkeys(get_args(Branch), whole)})
-    borders = (0, round(thresholds.moving.images))
+    borders = sorted({*FEW, round(thresholds.moving.images)})
     rules = [_rule(found, few, lead, candidates) for few, lead in product(borders, LEADS)]
     return min(rules, key=_total)
 

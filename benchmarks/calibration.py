@@ -127,9 +127,7 @@ def always(cases: Sequence[Case], preset: str) -> Thresholds:
 def neighbours_alone(cases: Sequence[Case]) -> Thresholds:
     """The matrix's preset, with the gain of nearest neighbours as the only evidence of similarity."""
     draft = fitted(cases, None)
-    alone = {
-        name: rule.model_copy(update={"weight": float(name == "knn")}) for name, rule in draft.evidence.items()
-    }
+    alone = {name: rule.model_copy(update={"weight": float(name == "knn")}) for name, rule in draft.evidence.items()}
     return draft.model_copy(update={"evidence": alone})
 
 

@@ -59,10 +59,10 @@ def report_lines(
 def _summary(seen: Mapping[str, float], blind: Mapping[str, float], rows: int, best: str) -> list[str]:
     if seen["situations"]:
         first = (
-            f"**On data sets that the rule has not seen** (leave one set out), the advised preset is the best one, or "
-            f"behind it by at most one point or the spread over seeds (standard deviation, pooled over presets), in "
-            f"{blind['right']:.0%} of the situations, with a mean regret of {100 * blind['regret']:.2f} points. On those "
-            f"that it was derived from, which says little: {seen['right']:.0%} and {100 * seen['regret']:.2f} points. "
+            "**On data sets that the rule has not seen** (leave one set out), the advised preset is the best one, or "
+            "behind it by at most one point or the spread over seeds (standard deviation, pooled over presets), in "
+            f"{blind['right']:.0%} of the situations, with a mean regret of {100 * blind['regret']:.2f} points. On "
+            f"those that it was derived from, which says little: {seen['right']:.0%} and {100 * seen['regret']:.2f}. "
             f"{rows} results in {seen['situations']:.0f} situations; rule: **{best}**."
         )
     else:

@@ -8,7 +8,7 @@ seconds of every head; existing lines are not repeated.
 
 - ``last``: the default head, multinomial logistic regression on the last stage's features, penalty by cross-validation.
 - ``all stages``: the same on the features of all stages, each stage scaled to the same total variance.
-- ``chosen stages``: the same on the last stage and those stages that lower the held-out loss (forward selection).
+- ``upper half``: the same on the features of the upper half of the stages.
 - ``nearest mean``: the nearest class mean of standardised, normalised features of the last stage.
 """
 
@@ -99,21 +99,6 @@ class Heads:
         """A head on the upper half of the stages."""
         return self._solved(range(len(self.train) // 2, len(self.train)))[0]
 
-    def chosen_stages(self) -> float:
-        """A head on stages chosen by forward selection."""
-        rest = list(range(len(self.train) - 1))
-        chosen = [len(self.train) - 1]
-        score, loss = self._solved(chosen)
-        while rest:
-            trials = {index: self._solved([*chosen, index]) for index in rest[:: max(1, len(rest) // 6)]}
-            best = min(trials, key=lambda index: trials[index][1])
-            if trials[best][1] >= 0.99 * loss:
-                break
-            chosen.append(best)
-            rest.remove(best)
-            score, loss = trials[best]
-        return score
-
     def nearest_mean(self) -> float:
         """The nearest class mean."""
         spread = self.train[-1].std(axis=0) + 1e-12
@@ -127,7 +112,6 @@ HEADS: dict[str, Callable[[Heads], float]] = {
     "last": Heads.last,
     "all stages": Heads.all_stages,
     "upper half": Heads.upper_half,
-    "chosen stages": Heads.chosen_stages,
     "nearest mean": Heads.nearest_mean,
 }
 

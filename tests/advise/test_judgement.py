@@ -99,7 +99,7 @@ MOVING = MovingRule(images=45, per_class=5)
 
 
 def situation(images: int, **facts: Any) -> Situation:
-    return Situation(**{"train_images": images, "per_class": images / 4, "similar": 0.9, "batch_norm": True, **facts})
+    return Situation(**{"train_images": images, "per_class": images / 4, "similar": 0.9, **facts})
 
 
 def branches(**presets: str) -> PresetRule:
@@ -120,9 +120,8 @@ def test_the_first_branch_that_applies_decides(thresholds: Thresholds) -> None:
         (situation(44, **behind), "few", "linear_probe"),
         (situation(45, **behind), "shallow", SHALLOW),
         (situation(45, **{**behind, "ahead_error": 0.3}), "rest", "all_stages"),
-        (situation(45, similar=0.1), "rest", "all_stages"),
-        (situation(45, batch_norm=False), "rest", "all_stages"),
-        (situation(45, similar=0.1, batch_norm=False), "unlike", "last_stages"),
+        (situation(45, similar=0.6), "rest", "all_stages"),
+        (situation(45, similar=0.4), "unlike", "last_stages"),
     ):
         assert branch_of(here, rule) == branch
         choices = rank_presets(here, place, rule, MOVING)

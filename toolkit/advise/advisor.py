@@ -189,7 +189,6 @@ def situation_of(measured: Measurement, position: MatrixPosition) -> Situation:
         train_images=size.images,
         per_class=size.median,
         similar=position.similar,
-        batch_norm=measured.batchnorm is not None,
         ahead=0.0 if depth is None else depth.scores[-1] - depth.scores[_usual_cut(measured) - 1],
         ahead_error=None if depth is None else math.hypot(depth.errors[-1], depth.errors[_usual_cut(measured) - 1]),
     )

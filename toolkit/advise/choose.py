@@ -41,7 +41,6 @@ class Situation:
         train_images: Training images.
         per_class: Images in the median class.
         similar: Probability of similar to the source task, in [0, 1].
-        batch_norm: The network has BatchNorm layers.
         ahead: Score of a linear probe on the last stage minus the score at the cut of ``shallow_probe``.
         ahead_error: Standard error of ``ahead``; None if it was not measured.
     """
@@ -49,7 +48,6 @@ class Situation:
     train_images: int
     per_class: float
     similar: float
-    batch_norm: bool
     ahead: float = 0.0
     ahead_error: float | None = None
 
@@ -79,7 +77,7 @@ def branch_of(situation: Situation, rule: PresetRule) -> Branch:
         return "few"
     if rule.lead is not None and situation.ahead_error and situation.ahead < -rule.lead * situation.ahead_error:
         return "shallow"
-    return "rest" if situation.batch_norm or situation.similar >= 0.5 else "unlike"
+    return "rest" if situation.similar >= 0.5 else "unlike"
 
 
 def matrix_preset(cell: Cell) -> str:

@@ -27,7 +27,7 @@ EPOCHS = 0.4
 """Part of a preset's epochs with moving stages that it is trained for in a race."""
 RUNNERS = 4
 """Most presets in a race."""
-PRIOR_ERROR = 0.03
+PRIOR_ERROR = 0.04
 """How far a preset's loss on new data is from the rule's expectation: standard deviation in the calibration."""
 SHORT_ERROR = 0.015
 """How far a difference between two presets after a short training is from that after their full training."""

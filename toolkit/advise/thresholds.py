@@ -113,8 +113,7 @@ class PresetRule(_Numbers):
         few: Branch ``few`` applies below this number of training images: from which fine-tuning stages pays, or 0.
         lead: Branch ``shallow`` applies if a probe on shallow features beats one on the last stage by more than this
             many standard errors; None: never.
-        branches: Presets of the branches; ``unlike`` is for different images and a network without BatchNorm, ``rest``
-            for all others.
+        branches: Presets of the branches; ``unlike`` is for different images, ``rest`` for similar ones.
         most_images: Largest number of training images in the calibration.
         most_per_class: Largest number of images in the median class in the calibration.
         validation: Results of the rule on data sets held out of the calibration, by name.

@@ -25,7 +25,7 @@ _WHERE: Mapping[Branch, str] = MappingProxyType(
     {
         "few": "with so few",
         "shallow": "when shallow features separate the classes better than the last ones",
-        "unlike": "when images are different and the network has no BatchNorm",
+        "unlike": "when images are different",
         "rest": "in situations like this one",
     }
 )
