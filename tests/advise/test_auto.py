@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import toolkit.advise.advisor
 from tests.advise.test_advisor import data_in, images_in
 from toolkit.config import Config
 from toolkit.trainer import Trainer
@@ -25,8 +27,12 @@ def test_what_there_is_to_say_of_the_data_is_said_once(
 
 
 def test_auto_races_the_best_presets_and_a_repetition_reads_the_laps(
-    make: Callable[..., Config], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make: Callable[..., Config],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(toolkit.advise.advisor, "LEAST_IMAGES", 20)
     images_in(tmp_path / "set", {"red": 12, "blue": 12})
     config = make(data=data_in(tmp_path / "set"), train={"epochs": 2}, transfer={"preset": "auto"})
     first = Trainer.from_config(config)
@@ -53,6 +59,8 @@ def test_without_a_race_the_rule_decides_alone(
         fold = {"fold": "1/2"} if "race" not in options["transfer"] else {}
         job = Trainer.from_config(make(data={**data_in(tmp_path / "set"), **fold}, **options)).job
         assert (job.advice or {})["race"] is None
+    Trainer.from_config(make(data=data_in(tmp_path / "set"), transfer={"preset": "auto"}))
     said = capsys.readouterr().err
     assert "racing" not in said
+    assert re.search(r"no race of presets: with \d+ training images \(fewer than 100\), chance would decide", said)
     assert "no race of presets: it would train on the images that data.fold 1/2 holds out" in said

@@ -16,7 +16,7 @@ from toolkit.advise.laps import Entry, race_presets
 from toolkit.advise.matrix import MatrixPosition, locate
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.race import RUNNERS, RaceResult
+from toolkit.advise.race import LEAST_IMAGES, RUNNERS, RaceResult
 from toolkit.advise.request import AdviceRequest, request_of, unlabelled_request
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
@@ -61,6 +61,12 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, rac
         return advice
     if config.data.fold is not None:
         info(f"no race of presets: it would train on the images that data.fold {config.data.fold} holds out")
+        return advice
+    if len(request.images) < LEAST_IMAGES:
+        info(
+            f"no race of presets: with {len(request.images)} training images (fewer than {LEAST_IMAGES}), chance would "
+            "decide"
+        )
         return advice
     if world_size() > 1:
         info("no race of presets: several processes train together; run it before, with advise --try")

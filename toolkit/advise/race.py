@@ -25,6 +25,8 @@ FOLDS = 3
 """Folds of the training images, and most rungs of a race."""
 EPOCHS = 0.4
 """Part of a preset's epochs with moving stages that it is trained for in a race."""
+LEAST_IMAGES = 100
+"""With fewer training images, those held out are so few that chance would decide."""
 RUNNERS = 4
 """Most presets in a race."""
 PRIOR_ERROR = 0.04
