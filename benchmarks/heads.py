@@ -9,6 +9,7 @@ seconds of every head; existing lines are not repeated.
 - ``last``: the default head, multinomial logistic regression on the last stage's features, penalty by cross-validation.
 - ``all stages``: the same on the features of all stages, each stage scaled to the same total variance.
 - ``upper half``: the same on the features of the upper half of the stages.
+- ``kept``: the solver's choice between ``upper half`` and ``last``, by held-out training images (`multi_stage_probe`).
 - ``nearest mean``: the nearest class mean of standardised, normalised features of the last stage.
 """
 
@@ -99,6 +100,13 @@ class Heads:
         """A head on the upper half of the stages."""
         return self._solved(range(len(self.train) // 2, len(self.train)))[0]
 
+    def kept(self) -> float:
+        """The upper half, or the last stage alone where that predicts held-out training images no worse."""
+        known, asked = (np.concatenate(part[len(part) // 2 :], axis=1) for part in (self.train, self.test))
+        pieces = [rows.shape[1] for rows in self.train[len(self.train) // 2 :]]
+        parts = known, self.labels, asked, self.truth, "classification"
+        return fit_linear_head(*parts, num_classes=self.classes, pieces=pieces).best.val["top1"]
+
     def nearest_mean(self) -> float:
         """The nearest class mean."""
         spread = self.train[-1].std(axis=0) + 1e-12
@@ -112,6 +120,7 @@ HEADS: dict[str, Callable[[Heads], float]] = {
     "last": Heads.last,
     "all stages": Heads.all_stages,
     "upper half": Heads.upper_half,
+    "kept": Heads.kept,
     "nearest mean": Heads.nearest_mean,
 }
 
