@@ -32,7 +32,16 @@ from toolkit.advise.words import number as shown
 from toolkit.bakeoff.candidates import check_candidates, make_candidates
 from toolkit.commands.advise import give_advice
 from toolkit.commands.train import train
-from toolkit.config import CacheConfig, Config, TransferConfig, dump_changes, dump_config, load_config, make_config
+from toolkit.config import (
+    CacheConfig,
+    Config,
+    TransferConfig,
+    dump_changes,
+    dump_config,
+    load_config,
+    make_config,
+    with_overrides,
+)
 from toolkit.core.errors import ConfigError, DataError
 from toolkit.data import BatchLoader, Preprocessing
 from toolkit.engine import RunFolder, build_job
@@ -251,6 +260,26 @@ def test_the_users_wishes_stay(measured_once: Make) -> None:
     assert advice.config is not None
     assert (advice.config.train.epochs, advice.config.train.lr) == (3, 0.02)
     assert advice.config.transfer.compare == ("scratch",)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ({"pooling": "gem"}, "model.pooling: gem reads one map"),
+        ({"head": {"stages": "last"}}, "model.head.stages already sets what the head reads"),
+    ],
+)
+def test_several_stages_are_not_advised_to_a_head_that_reads_one(
+    measured_once: Make, model: dict[str, Any], why: str
+) -> None:
+    plain = measured_once()
+    measured = advise(plain).measured
+    assert judge(request_of(plain), measured, load_thresholds(), plain).choices[0].preset == "multi_stage_probe"
+    config = with_overrides(plain, model=model)
+    advice = judge(request_of(config), measured, load_thresholds(), config)
+    assert "multi_stage_probe" not in {choice.preset for choice in advice.choices}
+    assert f"multi_stage_probe is left out: {why}" in advice.notes
+    assert build_job(advice.config).plan.preset == advice.choices[0].preset
 
 
 @pytest.mark.parametrize(("preset", "head_first"), [("all_stages", None), ("all_stages", 5), ("linear_probe", None)])

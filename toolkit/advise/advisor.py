@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.advise.advice import Advice
-from toolkit.advise.choose import ADVISED, HEAD_ALONE, REACH, Choice, Situation, best_stage, rank_presets
+from toolkit.advise.choose import (
+    ADVISED,
+    HEAD_ALONE,
+    REACH,
+    Choice,
+    Situation,
+    best_stage,
+    possible,
+    rank_presets,
+    why_one_stage,
+)
 from toolkit.advise.coverage import coverage_note
 from toolkit.advise.evidence import Evidence, evidence_of
 from toolkit.advise.laps import Entry, race_presets
@@ -29,7 +39,7 @@ from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_head_stages, resolve_plan
 
-_SHALLOW = "shallow_probe"
+_SHALLOW, _SEVERAL = "shallow_probe", "multi_stage_probe"
 
 
 def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, race: str = "none") -> Advice:
@@ -143,10 +153,14 @@ def judge(
         race: The end of a race of presets, whose winner is recommended; None: the rule decides.
     """
     evidence, position, choices = recommend(measured, thresholds)
+    hindrance = why_one_stage(config.model) if config else None
+    if hindrance:
+        choices = [choice for choice in choices if choice.preset != _SEVERAL]
     if race is not None:
         choices.sort(key=lambda choice: choice.preset != race.winner)
     coverage = coverage_note(measured, situation_of(measured, position), thresholds)
     notes = (*_notes(request, measured, evidence, position, thresholds), *([coverage] if coverage else []))
+    notes += (f"{_SEVERAL} is left out: {hindrance}",) if hindrance else ()
     if config and not request.obstacle and _unsolvable(choices[0], measured, config):
         config = with_overrides(config, train={"solver": "sgd"})
         notes += (f"train.solver: exact only trains a head, but {choices[0].preset} trains stages: using sgd instead",)
@@ -185,7 +199,7 @@ def recommend(
     choices = rank_presets(situation_of(measured, position), position, thresholds.rule, thresholds.moving)
     if not TASKS[measured.task].calibrated:  # losses are of top-1 accuracy
         choices = [replace(choice, loss=None) for choice in choices]
-    return evidence, position, _possible(choices, measured)
+    return evidence, position, possible(choices, measured.depth, len(measured.stages))
 
 
 def situation_of(measured: Measurement, position: MatrixPosition) -> Situation:
@@ -203,18 +217,6 @@ def situation_of(measured: Measurement, position: MatrixPosition) -> Situation:
 def _usual_cut(measured: Measurement) -> int:
     """Return the number of stages that ``shallow_probe`` keeps by default."""
     return resolve_cut(TransferConfig(preset="shallow_probe"), [stage.info for stage in measured.stages]) or 1
-
-
-def _possible(choices: Sequence[Choice], measured: Measurement) -> list[Choice]:
-    """Replace shallow features by a head on top unless some earlier stage is better than the last."""
-    if measured.depth is None or best_stage(measured.depth) < len(measured.stages):
-        return list(choices)
-    found: dict[str, Choice] = {}
-    for choice in choices:
-        preset = "linear_probe" if choice.preset == _SHALLOW else choice.preset
-        found.setdefault(preset, replace(choice, preset=preset))
-    rest = [Choice(preset) for preset in ("linear_probe", "all_stages") if preset not in found]
-    return [*found.values(), *(rest if len(found) < 2 else ())]
 
 
 def _requested_transfer(preset: str, measured: Measurement, transfer: TransferConfig) -> TransferConfig:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from toolkit.advise.matrix import MatrixPosition
 from toolkit.advise.measurement import Depth
 from toolkit.advise.thresholds import Branch, Cell, MovingRule, PresetRule
-from toolkit.config import PRESET_ALIASES
+from toolkit.config import PRESET_ALIASES, ModelConfig
 
 ADVISED = (
     "linear_probe",
@@ -124,6 +124,31 @@ def _matrix(cell: Cell) -> list[Choice]:
 def within_reach(situation: Situation, rule: PresetRule) -> bool:
     """Return whether the calibration covers this number of images."""
     return situation.train_images <= REACH * rule.most_images and situation.per_class <= REACH * rule.most_per_class
+
+
+def possible(choices: Sequence[Choice], depth: Depth | None, stages: int) -> list[Choice]:
+    """Replace shallow features by a head on top unless some earlier stage is better than the last.
+
+    Args:
+        choices: Presets, the recommended one first.
+        depth: The probes, if there are any.
+        stages: Number of stages.
+    """
+    if depth is None or best_stage(depth) < stages:
+        return list(choices)
+    found: dict[str, Choice] = {}
+    for choice in choices:
+        preset = "linear_probe" if choice.preset == "shallow_probe" else choice.preset
+        found.setdefault(preset, replace(choice, preset=preset))
+    rest = [Choice(preset) for preset in ("linear_probe", "all_stages") if preset not in found]
+    return [*found.values(), *(rest if len(found) < 2 else ())]
+
+
+def why_one_stage(model: ModelConfig) -> str | None:
+    """Return why the head of a config cannot be made to read several stages; None if it can."""
+    if model.head.stages is not None:
+        return "model.head.stages already sets what the head reads"
+    return None if model.pooling in ("avg", "max") else f"model.pooling: {model.pooling} reads one map"
 
 
 def best_stage(depth: Depth, allowed: Sequence[int] | None = None) -> int:
