@@ -25,6 +25,7 @@ from benchmarks.calibration_runs import Cell  # noqa: E402
 from benchmarks.races import read_lap  # noqa: E402
 from benchmarks.verdicts import CLOSE, Case, known_scores  # noqa: E402
 from toolkit.advise.advisor import recommend  # noqa: E402
+from toolkit.advise.choose import HEAD_ALONE  # noqa: E402
 from toolkit.advise.measurement import Measurement  # noqa: E402
 from toolkit.advise.race import FOLDS, RUNNERS, Lap, RaceResult, Runner, run_race  # noqa: E402
 from toolkit.core.console import quietly  # noqa: E402
@@ -66,7 +67,10 @@ def simulate(case: Case, cases: Sequence[Case], laps: Path, seconds: dict[str, f
     for choice in entries:
         short = recorded(choice.preset, 0)
         assert short is not None
-        runners.append(Runner(choice.preset, choice.loss or 0.0, short.seconds, seconds.get(choice.preset, 0.0)))
+        moving = choice.preset not in HEAD_ALONE
+        runners.append(
+            Runner(choice.preset, choice.loss or 0.0, short.seconds, seconds.get(choice.preset, 0.0), moving)
+        )
 
     def lap(runner: Runner, fold: int) -> Lap:
         found = recorded(runner.title, fold)

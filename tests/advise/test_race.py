@@ -104,3 +104,11 @@ def test_a_race_may_take_a_little_longer_than_a_very_short_training() -> None:
     runners = [Runner("a", 0.0, 1.0, 1.0), Runner("b", 0.0, 9.0, 20.0)]
     found = run_race(runners, Script(a=0.6, b=0.9), make_objective("classification"))
     assert (found.winner, found.left_out) == ("b", ())
+
+
+def test_the_time_of_a_head_does_not_keep_stages_from_racing() -> None:
+    runners = [Runner("a", 0.0, 1.0, 1.0, moving=False), *(Runner(name, 0.0, 9.0, 20.0) for name in ("b", "c"))]
+    script = Script(a=0.9, b=0.9, c=0.9, seconds=3)
+    found = run_race(runners, script, make_objective("classification"))
+    assert script.ran[:2] == [("a", 0), ("b", 0)]  # predicted from the head's 3 s, b would take 27 of 20 s
+    assert found.left_out == ("c",)  # 27 s were seen

@@ -114,7 +114,8 @@ class Entry:
     def runner(self) -> Runner:
         """The entry as the race sees it."""
         short, full = work_of(self.plan, short=True), work_of(self.plan)
-        return Runner(self.title, self.expected, self.cost * short, self.cost * full)
+        moving = self.plan.phases[-1].frozen < len(self.plan.phases[-1].multipliers)
+        return Runner(self.title, self.expected, self.cost * short, self.cost * full, moving)
 
 
 def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, budget: float | None) -> RaceResult:

@@ -67,12 +67,15 @@ class Runner:
         expected: Its expected loss compared with the best preset, in the metric's unit; 0 if unknown.
         work: Work of its short training, in any unit.
         full_work: Work of its full training, in the same unit.
+        moving: It trains stages. How long a head takes says little about that, so the first preset of each kind runs in
+            any case, and sets the pace for the others.
     """
 
     title: str
     expected: float
     work: float
     full_work: float
+    moving: bool = True
 
 
 @dataclass(frozen=True)
@@ -221,21 +224,21 @@ def run_race(
     standing = Standing(np.array([runner.expected for runner in runners]))
     racing, results = list(range(len(runners))), {runner.title: list[float]() for runner in runners}
     left_out: list[str] = []
-    allowed, pace = budget, 0.0
+    allowed, paces = budget, dict[bool, float]()
     sign = 1.0 if objective.task.main.better == "max" else -1.0
     for fold in range(folds):
         ran: list[int] = []
         laps: list[Lap] = []
         for row in list(racing):
-            runner = runners[row]
-            if allowed is not None and pace and spent + pace * runner.work > allowed:
+            runner, moving = runners[row], runners[row].moving
+            if allowed is not None and spent + paces.get(moving, 0.0) * runner.work > allowed:
                 if fold == 0:
                     left_out.append(runner.title)
                 continue
             laps.append(lap(runner, fold))
             ran.append(row)
             spent += laps[-1].seconds
-            pace = pace or laps[-1].seconds / runner.work
+            pace = paces.setdefault(moving, laps[-1].seconds / runner.work)
             if allowed is None:
                 allowed = max(LEAST_BUDGET, pace * runner.full_work * FOLDS / (FOLDS - 1))
         if len(ran) < 2:
@@ -255,7 +258,7 @@ def run_race(
     assert allowed is not None
     known = [row for row, runner in enumerate(runners) if results[runner.title]]
     if not known:
-        least = spent + pace * min((runner.work for runner in runners[1:]), default=0.0)
+        least = spent + min((paces.get(runner.moving, pace) * runner.work for runner in runners[1:]), default=0.0)
         if budget is not None:
             raise ConfigError(
                 f"a budget of {budget:.0f} s is too small for one rung of the race, which takes about {least:.0f} s",
