@@ -167,13 +167,32 @@ def test_the_default_head_is_as_good_as_scikit_learns(
     assert result.best["top1"] >= theirs - max(0.01, error)
 
 
-def test_features_of_several_stages_tell_flowers_apart_better(train: Callable[..., RunResult], assets: Path) -> None:
-    """20 images per class; measured: 0.783 from the upper half of the stages, 0.735 from the last one."""
-    own = [f"data.root={assets / 'datasets' / 'flower_photos'}", "data.samples_per_class=20", "data.image_size=128"]
+def test_features_of_several_stages_tell_satellite_tiles_apart_better(
+    train: Callable[..., RunResult], assets: Path
+) -> None:
+    """15 images per class; in the calibration 0.86 from the upper half of the stages, 0.76 from the last one."""
+    own = [f"data.root={assets / 'datasets' / 'eurosat_rgb'}", "data.samples_per_class=15", "data.image_size=128"]
     last, several = (
         train("folder", *own, f"transfer.preset={preset}", f"name={preset}", "export.enabled=false")
         for preset in ("linear_probe", "multi_stage_probe")
     )
-    assert several.best["top1"] >= last.best["top1"] + 0.02
-    assert several.best["top1"] >= 0.77
+    assert several.best["top1"] >= last.best["top1"] + 0.04
     assert several.folder.read_record()["model"]["head_stages"][0] == "features.9"
+
+
+def test_where_the_last_stage_suffices_several_are_as_good(train: Callable[..., RunResult], assets: Path) -> None:
+    """Birds: the upper half alone would be 8 points worse."""
+    own = [f"data.root={assets / 'datasets' / 'CUB_200_2011_mini'}", "data.samples_per_class=5", "data.image_size=128"]
+    last, several = (
+        train(
+            "cub200",
+            *own,
+            "model.name=mobilenet_v2",
+            "train.epochs=null",  # the head is solved
+            f"transfer.preset={preset}",
+            f"name={preset}",
+            "export.enabled=false",
+        )
+        for preset in ("linear_probe", "multi_stage_probe")
+    )
+    assert several.best["top1"] >= last.best["top1"] - 0.02
