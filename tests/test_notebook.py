@@ -39,7 +39,7 @@ def kinds(cell: Any) -> set[str]:
 
 
 def table(notebook: Any, columns: int) -> dict[str, list[float]]:
-    """Numbers of the table of the three ways that has so many columns."""
+    """Return the numbers of the table with this many columns that compares the three ways."""
     for text in (output.get("data", {}).get("text/plain", "") for output in outputs(notebook)):
         rows = [re.findall(rf"^{way} +((?:[\d.]+ *)+)$", text, re.MULTILINE) for way in WAYS]
         if all(rows) and len(rows[0][0].split()) == columns:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import toolkit.advise.advisor
+import toolkit.advise.laps
 from tests.advise.test_advisor import data_in, images_in
 from toolkit.config import Config
 from toolkit.trainer import Trainer
@@ -32,7 +32,7 @@ def test_auto_races_the_best_presets_and_a_repetition_reads_the_laps(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(toolkit.advise.advisor, "LEAST_IMAGES", 20)
+    monkeypatch.setattr(toolkit.advise.laps, "LEAST_IMAGES", 10)
     images_in(tmp_path / "set", {"red": 12, "blue": 12})
     config = make(data=data_in(tmp_path / "set"), train={"epochs": 2}, transfer={"preset": "auto"})
     first = Trainer.from_config(config)
@@ -62,5 +62,5 @@ def test_without_a_race_the_rule_decides_alone(
     Trainer.from_config(make(data=data_in(tmp_path / "set"), transfer={"preset": "auto"}))
     said = capsys.readouterr().err
     assert "racing" not in said
-    assert re.search(r"no race of presets: with \d+ training images \(fewer than 100\), chance would decide", said)
+    assert re.search(r"no race of presets: \d+ training images are too few to show anything \(fewer than 100\)", said)
     assert "no race of presets: it would train on the images that data.fold 1/2 holds out" in said

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from toolkit.advise.choose import ADVISED
-from toolkit.advise.networks import PROBE_SHARE
-from toolkit.advise.race import PRIOR_ERROR
+from toolkit.advise.networks import NETWORK_ERROR, PROBE_SHARE
 
 REPO = Path(__file__).resolve().parents[2]
 NETWORKS = ("mobilenet_v2", "squeezenet1_1")  # the better one on ImageNet first
@@ -47,7 +46,7 @@ def test_a_third_of_a_probes_lead_is_left() -> None:
     probe, trained = differences()
     share = float(probe @ trained / (probe @ probe))
     assert share == pytest.approx(PROBE_SHARE, abs=0.05)
-    assert np.sqrt(np.mean((trained - PROBE_SHARE * probe) ** 2)) == pytest.approx(PRIOR_ERROR, abs=0.005)
+    assert np.sqrt(np.mean((trained - PROBE_SHARE * probe) ** 2)) == pytest.approx(NETWORK_ERROR, abs=0.005)
 
 
 def test_the_baseline_and_the_probe_are_right_as_often_as_the_page_says() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import toolkit.advise.laps
 from tests.advise.sources import OTHER, SMALL, digits_job, named, source_networks
 from toolkit.advise import advise_networks, laps
 from toolkit.advise.networks import _entries, network_jobs
@@ -79,6 +80,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch, right: dict[str, float]) -> list[C
 def test_the_best_two_race_each_with_its_own_preset(
     job: Config, sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch, winner: str
 ) -> None:
+    monkeypatch.setattr(toolkit.advise.laps, "LEAST_IMAGES", 10)
     ran = scripted(monkeypatch, {SMALL: 0.5, OTHER: 0.5, winner: 0.95})
     found = advise_networks(job, named(sources), table=False, race="100s")
     assert found.race is not None

@@ -112,3 +112,4 @@ def test_the_time_of_a_head_does_not_keep_stages_from_racing() -> None:
     found = run_race(runners, script, make_objective("classification"))
     assert script.ran[:2] == [("a", 0), ("b", 0)]  # predicted from the head's 3 s, b would take 27 of 20 s
     assert found.left_out == ("c",)  # 27 s were seen
+    assert found.words.endswith("There was no time for c.")

@@ -1,4 +1,4 @@
-"""Networks ranked by made measurements: who is first, how sure that is, and what is said of it."""
+"""The ranking of networks on artificial measurements: the order, its certainty, and the wording."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHEAP, DEAR = "squeezenet1_1", "resnet18"
 
 
 def depth(right: int, *, paired: bool = True, first: int = 0, images: int = IMAGES) -> Depth:
-    """A probe that is right on so many of the images, from one on."""
+    """A probe that is right on a number of consecutive images."""
     each = np.zeros(images)
     each[first : first + right] = 1.0
     score = right / images

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import toolkit.advise.laps
 from tests.advise.sources import OTHER, SMALL, digits_job, named, source_networks
 from tests.jobs import untrained_weights
 from toolkit.config import dump_config, load_config
@@ -16,7 +17,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.mark.slow
-def test_the_command_races_and_writes_the_winner(run_here: Run, tmp_path: Path) -> None:
+def test_the_command_races_and_writes_the_winner(
+    run_here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolkit.advise.laps, "LEAST_IMAGES", 10)
     sources, job = source_networks(tmp_path / "sources"), digits_job(tmp_path, tmp_path / "cache")
     path, out = tmp_path / "job.yaml", tmp_path / "recommended.yaml"
     path.write_text(dump_config(job), encoding="utf-8")

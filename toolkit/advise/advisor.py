@@ -22,11 +22,11 @@ from toolkit.advise.choose import (
 )
 from toolkit.advise.coverage import coverage_note
 from toolkit.advise.evidence import Evidence, evidence_of
-from toolkit.advise.laps import Entry, race_presets
+from toolkit.advise.laps import Entry, race_presets, why_no_race
 from toolkit.advise.matrix import MatrixPosition, locate
 from toolkit.advise.measure import measure
 from toolkit.advise.measurement import Measurement
-from toolkit.advise.race import LEAST_IMAGES, RUNNERS, RaceResult
+from toolkit.advise.race import RUNNERS, RaceResult
 from toolkit.advise.request import AdviceRequest, request_of, unlabelled_request
 from toolkit.advise.sample import MOST_IMAGES
 from toolkit.advise.thresholds import Regulariser, Thresholds, load_thresholds
@@ -34,7 +34,7 @@ from toolkit.advise.words import MISSING, regulariser_sentence, why_sentences
 from toolkit.config import CacheConfig, Config, DataConfig, TrainConfig, TransferConfig, with_overrides
 from toolkit.core.console import info
 from toolkit.core.durations import seconds_of
-from toolkit.core.runtime import select_device, world_size
+from toolkit.core.runtime import select_device
 from toolkit.engine.solvers.phase import solved, why_trained
 from toolkit.tasks import TASKS
 from toolkit.transfer import DenseHead, Plan, resolve_cut, resolve_head_stages, resolve_plan
@@ -69,17 +69,9 @@ def advise(config: Config, *, sample: int = MOST_IMAGES, table: bool = True, rac
     advice = judge(request, measured, load_thresholds(), config)
     if race == "none" or advice.plan is None:
         return advice
-    if config.data.fold is not None:
-        info(f"no race of presets: it would train on the images that data.fold {config.data.fold} holds out")
-        return advice
-    if len(request.images) < LEAST_IMAGES:
-        info(
-            f"no race of presets: with {len(request.images)} training images (fewer than {LEAST_IMAGES}), chance would "
-            "decide"
-        )
-        return advice
-    if world_size() > 1:
-        info("no race of presets: several processes train together; run it before, with advise --try")
+    obstacle = why_no_race(config, len(request.images))
+    if obstacle:
+        info(f"no race of presets: {obstacle}")
         return advice
     budget = None if race == "auto" else seconds_of(race, "transfer.race")
     found = race_presets(entries_of(advice, config), config, request.images, budget)

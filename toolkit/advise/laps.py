@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.advise.race import EPOCHS, FOLDS, Lap, RaceResult, Runner, run_race
+from toolkit.advise.race import EPOCHS, FOLDS, LEAST_IMAGES, PRIOR_ERROR, Lap, RaceResult, Runner, run_race
 from toolkit.bakeoff.trial import runs_of
 from toolkit.config import Config, make_config
 from toolkit.core.console import info, quietly
 from toolkit.core.errors import Interrupted
 from toolkit.core.files import clear_os_errors
+from toolkit.core.runtime import world_size
 from toolkit.data import ImageSet
 from toolkit.engine import Trainer, prepare_job
 from toolkit.engine.evaluate import loader_outputs
@@ -40,8 +41,7 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path, stem: str | 
         stem: Beginning of the run's name; by default the preset.
     """
     values = config.model_dump()
-    moving = plan.phases[-1].frozen < len(plan.phases[-1].multipliers)
-    if moving and not config.transfer.phases:
+    if moves_stages(plan) and not config.transfer.phases:
         first = sum(phase.epochs for phase in plan.phases if phase.frozen == len(phase.multipliers))
         values["transfer"] |= {"head_first": first}
         values["train"] |= {"epochs": short_epochs(plan.epochs - first)}
@@ -57,8 +57,29 @@ def lap_config(config: Config, plan: Plan, fold: int, folder: Path, stem: str | 
     return make_config(values)
 
 
+def moves_stages(plan: Plan) -> bool:
+    """Return whether the last phase trains stages, not only the head."""
+    return plan.phases[-1].frozen < len(plan.phases[-1].multipliers)
+
+
+def why_no_race(config: Config, images: int) -> str | None:
+    """Return why presets or networks cannot be raced on a config's training images; None if they can.
+
+    Args:
+        config: The job.
+        images: Number of training images.
+    """
+    if config.data.fold is not None:
+        return f"it would train on the images that data.fold {config.data.fold} holds out"
+    if images < LEAST_IMAGES:
+        return f"{images} training images are too few to show anything (fewer than {LEAST_IMAGES})"
+    if world_size() > 1:
+        return "several processes train together; run it before, with advise --try"
+    return None
+
+
 def short_epochs(epochs: int) -> int:
-    """Epochs with moving stages in a race, of so many in the full training."""
+    """Return how many epochs a race takes, given those with moving stages in the full training."""
     return min(epochs, max(_LEAST_EPOCHS, math.ceil(EPOCHS * epochs)))
 
 
@@ -114,11 +135,16 @@ class Entry:
     def runner(self) -> Runner:
         """The entry as the race sees it."""
         short, full = work_of(self.plan, short=True), work_of(self.plan)
-        moving = self.plan.phases[-1].frozen < len(self.plan.phases[-1].multipliers)
-        return Runner(self.title, self.expected, self.cost * short, self.cost * full, moving)
+        return Runner(self.title, self.expected, self.cost * short, self.cost * full, moves_stages(self.plan))
 
 
-def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, budget: float | None) -> RaceResult:
+def race_presets(
+    entries: Sequence[Entry],
+    config: Config,
+    images: ImageSet,
+    budget: float | None,
+    prior_error: float = PRIOR_ERROR,
+) -> RaceResult:
     """Race presets, or networks with a preset each, against each other on folds of the training images.
 
     Args:
@@ -126,6 +152,7 @@ def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, bud
         config: The job; the race's folder is ``output_dir/<name>-race``. An interrupted race goes on.
         images: The training images.
         budget: Seconds; None: about what training with the rule's choice will take.
+        prior_error: How far the expected losses may be off.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM was received; the same command goes on.
@@ -144,7 +171,7 @@ def race_presets(entries: Sequence[Entry], config: Config, images: ImageSet, bud
         return _run_lap(lap_config(entry.config, entry.plan, fold, folder, entry.stem), digest)
 
     try:
-        return run_race([entry.runner for entry in entries], lap, objective, budget)
+        return run_race([entry.runner for entry in entries], lap, objective, budget, prior_error=prior_error)
     except Interrupted:
         raise Interrupted("stopped in the race", hint="repeat the same command to continue") from None
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from toolkit.advise.advice import Advice
 from toolkit.advise.advisor import entries_of, judge
-from toolkit.advise.laps import Entry, race_presets
+from toolkit.advise.laps import Entry, race_presets, why_no_race
 from toolkit.advise.measure import measure
 from toolkit.advise.network_words import network_sentences, network_table
 from toolkit.advise.race import RaceResult
@@ -25,13 +25,14 @@ from toolkit.config.early import check_several_networks
 from toolkit.core.console import info
 from toolkit.core.durations import seconds_of
 from toolkit.core.errors import ConfigError, DataError
-from toolkit.core.runtime import select_device, world_size
+from toolkit.core.runtime import select_device
 from toolkit.zoo import check_image_size, get_spec, resolve_weights
 
 PROBE_SHARE = 0.3
 """How much of the difference between two networks' probes is left after training with the best preset: regression over
-the calibration's 15 situations with both networks; what is left over has a standard deviation of 0.03, the race's
-``PRIOR_ERROR``."""
+the calibration's 19 situations with both networks."""
+NETWORK_ERROR = 0.04
+"""Standard deviation of what is left of the difference after training, beside that share."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,11 +137,12 @@ def advise_networks(
     result = NetworksAdvice(request.name, ranking, MappingProxyType(advices))
     if race == "none" or result.config is None or ranking.second is None:
         return result
-    if world_size() > 1:
-        info("no race of networks: several processes train together; run it before, with advise --try")
+    obstacle = why_no_race(config, len(request.images))
+    if obstacle:
+        info(f"no race of networks: {obstacle}")
         return result
     budget = None if race == "auto" else seconds_of(race, "--try")
-    return replace(result, race=race_presets(_entries(result, jobs), config, request.images, budget))
+    return replace(result, race=race_presets(_entries(result, jobs), config, request.images, budget, NETWORK_ERROR))
 
 
 def network_jobs(config: Config, networks: Sequence[str]) -> dict[str, Config]:

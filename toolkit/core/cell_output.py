@@ -32,7 +32,7 @@ class CellOutput:
         self._drawn = 0.0
 
     def write(self, text: str) -> int:
-        """Write text in place of the moving line."""
+        """Erase the moving line and write text."""
         if text:
             self.erase()
             sys.stdout.write(text)
