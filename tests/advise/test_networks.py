@@ -95,7 +95,7 @@ def test_the_best_two_race_each_with_its_own_preset(
         assert config.name.startswith(f"{config.model.name}-{config.transfer.preset}-fold")
         assert config.data.fold in {f"{fold + 1}/{FOLDS}" for fold in range(FOLDS)}
     assert f"{winner}: " in found.why[1]
-    assert "came first" in found.why[1]
+    assert "is the best of these" in found.why[1]
     assert found.to_json()["race"]["winner"].startswith(winner)
 
 

@@ -44,7 +44,7 @@ def test_a_clear_lead_overrules_the_rule() -> None:
     assert (found.winner, found.before) == ("b", "a")
     assert found.sure > 0.95
     assert found.scores == {"a": 0.80, "b": 0.95}
-    assert "the rule alone recommends a" in found.words
+    assert "the rule alone recommends a" in found.words()
 
 
 def test_a_small_lead_on_few_images_does_not() -> None:
@@ -112,4 +112,4 @@ def test_the_time_of_a_head_does_not_keep_stages_from_racing() -> None:
     found = run_race(runners, script, make_objective("classification"))
     assert script.ran[:2] == [("a", 0), ("b", 0)]  # predicted from the head's 3 s, b would take 27 of 20 s
     assert found.left_out == ("c",)  # 27 s were seen
-    assert found.words.endswith("There was no time for c.")
+    assert found.words().endswith("There was no time for c.")

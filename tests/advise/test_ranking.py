@@ -157,11 +157,12 @@ def test_the_race_has_the_last_word() -> None:
     race = RaceResult(titles[1], titles[0], 0.87, scores, dict.fromkeys(titles, 3), (), 12.0, 60.0)
     words = network_sentences(found, race)
     assert words[0].startswith(f"By the measurement alone, {DEAR} is recommended")
-    assert f"{titles[1]} came first with 0.900 ({titles[0]} 0.800)" in words[1]
+    assert f"the scores were {titles[0]} 0.800, {titles[1]} 0.900." in words[1]
+    assert f"{titles[1]} is the best of these" in words[1]
     assert "a probability of 87%" in words[1]
     assert f"the measurement alone recommends {titles[0]}" in words[1]
     none = RaceResult(titles[0], titles[0], 0.0, {}, {}, (titles[1],), 1.0, 1.0)
-    assert "no time for a race of networks" in network_sentences(found, none)[1]
+    assert "no time for a race, so the measurement decides" in network_sentences(found, none)[1]
 
 
 @pytest.mark.parametrize("task", ["classification", "regression", "multilabel"])

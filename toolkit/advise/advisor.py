@@ -170,7 +170,7 @@ def judge(
         plan=plan,
         trained=_trained(measured, transfer, train) if measured.size.classes else {},
         config=_config(config, choices[0], measured, plan) if config and plan else None,
-        why=why if race is None else (*why[:-1], race.words),
+        why=why if race is None else (*why[:-1], race.words()),
         expected_loss=thresholds.rule.held_out if choices[0].loss is not None and race is None else None,
         race=race,
         notes=(*notes, *_regularisers(measured, choices[0], thresholds.regularisers, config)),

@@ -26,7 +26,7 @@ def network_sentences(ranking: Ranking, race: RaceResult | None = None) -> tuple
     """
     sentences = [_first(ranking)]
     if race is not None:
-        sentences = [f"By the measurement alone, {sentences[0]}", _race(race)]
+        sentences = [f"By the measurement alone, {sentences[0]}", race.words("the measurement")]
     winner = ranking.first.network if race is None else race.winner.partition(": ")[0]
     return (*sentences, _baseline(ranking, winner))
 
@@ -97,18 +97,6 @@ def _first(ranking: Ranking) -> str:
         f"{_with_error(first.probe, first.error)}, {_with_error(second.behind, second.behind_error)} more than with "
         f"{second.network} on the same images; on new images of this kind, the probe would again be better with a "
         f"probability of {ranking.sure:.0%}."
-    )
-
-
-def _race(race: RaceResult) -> str:
-    if not race.scores:
-        return f"There was no time for a race of networks, so the measurement decides: {race.before}."
-    others = ", ".join(f"{title} {score:.3f}" for title, score in race.scores.items() if title != race.winner)
-    same = "as measured" if race.winner == race.before else f"while the measurement alone recommends {race.before}"
-    return (
-        f"In a race on training images held out in turn ({race.seconds:.0f} s), {race.winner} came first with "
-        f"{race.scores[race.winner]:.3f} ({others}); it is the better one with a "
-        f"probability of {race.sure:.0%}, {same}."
     )
 
 

@@ -104,20 +104,22 @@ class RaceResult:
     seconds: float
     budget: float
 
-    @property
-    def words(self) -> str:
-        """The result as a sentence."""
+    def words(self, without: str = "the rule") -> str:
+        """Return the result as a sentence.
+
+        Args:
+            without: What decides without a race.
+        """
         if not self.scores:
-            return f"There was no time for a race of presets, so the rule decides: {self.before}."
-        others = ", ".join(f"{title} {score:.3f}" for title, score in self.scores.items() if title != self.winner)
+            return f"There was no time for a race, so {without} decides: {self.before}."
+        scores = ", ".join(f"{title} {score:.3f}" for title, score in self.scores.items())
         missing = f" There was no time for {listed(self.left_out)}." if self.left_out else ""
-        rule = (
-            "the rule recommends the same" if self.winner == self.before else f"the rule alone recommends {self.before}"
-        )
+        same = self.winner == self.before
+        alone = f"{without} recommends the same" if same else f"{without} alone recommends {self.before}"
         return (
-            f"In a race on training images held out in turn ({self.seconds:.0f} s), {self.winner} came first with "
-            f"{self.scores[self.winner]:.3f} ({others}); it is the best of them with a probability of {self.sure:.0%}, "
-            f"and {rule}.{missing}"
+            f"In a race on training images held out in turn ({self.seconds:.0f} s), the scores were {scores}. Together "
+            f"with what was expected before, {self.winner} is the best of these with a probability of {self.sure:.0%}; "
+            f"{alone}.{missing}"
         )
 
     def to_json(self) -> dict[str, Any]:
